@@ -1,0 +1,95 @@
+"""An agent, and the ways to run it in the program that you are in."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from ._config import AgentConfig
+from ._errors import RunFailed, RunIncomplete
+from ._events import RunError, RunFinish, TextDelta
+from ._machine import Result
+from ._messages import AnyMessage
+from ._runtime import RuntimeLimits, open_runtime
+from ._store import Retention
+from ._subscription import Subscription
+
+_ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=0))
+
+
+class TextChannel(trio.abc.ReceiveChannel[str]):
+    """Yields the answer of one run, piece by piece."""
+
+    def __init__(self, events: Subscription) -> None:
+        self._events = events
+
+    async def receive(self) -> str:
+        """Return the next piece of text. A checkpoint; if cancelled, nothing was taken.
+
+        Raises:
+            trio.EndOfChannel: the model said all that it had to say.
+            RunFailed: the run ended with `error`.
+            RunIncomplete: the run finished with another reason than `stop`.
+        """
+        while True:
+            match await self._events.receive():
+                case TextDelta(delta=delta):
+                    return delta
+                case RunError(error=error):
+                    raise RunFailed(error.code, error.message)
+                case RunFinish(run=run) if run.finish_reason != "stop":
+                    raise RunIncomplete(run.finish_reason)
+
+    async def aclose(self) -> None:
+        """Receive no more. A checkpoint."""
+        await self._events.aclose()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Agent(AgentConfig):
+    """An agent: a model, its instructions, its tools and its limits. Immutable.
+
+    Its methods open a runtime of their own for one run. To run many, to share connections, or to
+    let runs outlive their viewers, use `open_runtime` and `Runtime.start`.
+    """
+
+    async def run(
+        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
+    ) -> Result:
+        """Run to the end and return what came of it. Cancelling it cancels the run.
+
+        Args:
+            prompt: what the user says; behind `messages`, if both are given.
+            messages: an earlier transcript, such as `Result.messages`.
+
+        Raises:
+            RunFailed: the run ended with `error`.
+        """
+        async with open_runtime(limits=_ALONE) as runtime:
+            run = await runtime.start(self, prompt, messages=messages)
+            return await run.wait()
+
+    @asynccontextmanager
+    async def stream_events(
+        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
+    ) -> AsyncIterator[Subscription]:
+        """Run and yield the channel of all events. Leaving the block early cancels the run.
+
+        The block is left when everything of the run is gone. Arguments as for `run`.
+        """
+        async with open_runtime(limits=_ALONE) as runtime:
+            run = await runtime.start(self, prompt, messages=messages)
+            async with run.subscribe() as events:
+                try:
+                    yield events
+                finally:
+                    run.request_cancel("its stream was left")
+
+    @asynccontextmanager
+    async def stream(
+        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
+    ) -> AsyncIterator[TextChannel]:
+        """Run and yield the channel of the answer's text. As `stream_events` in all else."""
+        async with self.stream_events(prompt, messages=messages) as events:
+            yield TextChannel(events)

@@ -1,0 +1,62 @@
+"""What an agent is: frozen configuration."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from ._limits import Limits
+from ._model import Model
+from ._openai_model import OpenAIModel
+from ._parts import ToolSpec
+from ._tool import Tool, as_tool
+
+
+def _to_model(model: Model | str) -> Model:
+    if isinstance(model, str):
+        return OpenAIModel(model)
+    if isinstance(model, Model):
+        return model
+    raise TypeError(f"model is a Model or the name of one, not {model!r}")
+
+
+def _to_tools(tools: Iterable[Any]) -> tuple[Tool[..., Any], ...]:
+    made = tuple(as_tool(tool) for tool in tools)
+    names = [tool.name for tool in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two tools are called {name!r}: rename one with @tool(name=...)")
+    return made
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class AgentConfig:
+    """The configuration of an agent. `Agent` adds the ways to run it."""
+
+    model: Model = attrs.field(converter=_to_model)
+    """Who answers. A name such as ``"gpt-4o-mini"`` means `OpenAIModel` of that name."""
+    name: str = "agent"
+    instructions: str = attrs.field(default="", repr=False)
+    """The system prompt. It is never part of an event."""
+    tools: tuple[Tool[..., Any], ...] = attrs.field(default=(), converter=_to_tools)
+    """What the model may call: made by `tool`, or plain functions."""
+    limits: Limits = Limits()
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """Passed to the provider as they are: `temperature`, `max_tokens`, ..."""
+
+    @property
+    def tools_by_name(self) -> Mapping[str, Tool[..., Any]]:
+        """The tools by their names."""
+        return {tool.name: tool for tool in self.tools}
+
+    @property
+    def tool_specs(self) -> tuple[ToolSpec, ...]:
+        """The tools as the model sees them."""
+        return tuple(tool.spec for tool in self.tools)
+
+    def fingerprint(self) -> bytes:
+        """Encode what a continuation of a run must find unchanged."""
+        return msgspec.json.encode(
+            [self.name, self.instructions, [attrs.asdict(spec) for spec in self.tool_specs]]
+        )

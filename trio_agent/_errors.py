@@ -1,0 +1,95 @@
+"""What can go wrong, named after who is to blame.
+
+Trio's own errors keep their meaning: `trio.ClosedResourceError` is your doing,
+`trio.BrokenResourceError` the outside's, `trio.BusyResourceError` two tasks at once.
+"""
+
+
+class TrioAgentError(Exception):
+    """The base of every error that this package defines."""
+
+
+class UnknownRun(TrioAgentError, LookupError):
+    """There is no run with this id, or it is not yours to see."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"there is no run {self.run_id!r}"
+
+
+class CursorInvalid(TrioAgentError, ValueError):
+    """The text is not a cursor, or it is the cursor of another run."""
+
+
+class CursorExpired(TrioAgentError, LookupError):
+    """The cursor was good once: its log is gone, was replaced, or never got that far."""
+
+
+class LimitExceeded(TrioAgentError):
+    """A bound that you set would be passed; nothing was started or changed."""
+
+
+class StoreUnavailable(TrioAgentError):
+    """The store can't be reached or can't take the event; what it took before is safe."""
+
+
+class FenceLost(TrioAgentError):
+    """Another worker owns this run now (or closed its log): stop working on it."""
+
+
+class ModelError(TrioAgentError):
+    """A model, or the way to it, failed.
+
+    Args:
+        code: what happened, in a word or two joined by hyphens, for programs.
+        message: what happened, for people. Holds no secrets and no prompt.
+        retryable: whether asking again may help.
+        retry_after: seconds that the provider wants us to wait before that.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class ToolError(TrioAgentError):
+    """Raise this in a tool to tell the model, in your words, why the call failed."""
+
+
+class RunFailed(TrioAgentError):
+    """The run ended with an `error` event."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class RunIncomplete(TrioAgentError):
+    """The run finished, but not with `stop`: the text that you got is not the whole answer."""
+
+    def __init__(self, finish_reason: str) -> None:
+        super().__init__(finish_reason)
+        self.finish_reason = finish_reason
+
+    def __str__(self) -> str:
+        return f"the run finished with {self.finish_reason!r}: its text is incomplete"

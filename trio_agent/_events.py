@@ -1,0 +1,196 @@
+"""The events of a run: immutable values, one class per `type` on the wire.
+
+In Python the fields are snake_case, in JSON camelCase; `type` tells the class. Readers skip
+types and ignore fields that they don't know, so that both can be added.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+
+SCHEMA_VERSION = 1
+"""The `schema` of `run-start`. It grows when an old reader would misread a new event."""
+
+FinishReason: TypeAlias = Literal["stop", "length", "max-steps", "cancelled", "timeout", "budget"]
+"""Why a run finished. Only `stop` means that the model said all that it had to say."""
+
+ToolStatus: TypeAlias = Literal["ok", "error", "cancelled", "unknown"]
+"""How a tool call ended. `unknown`: nobody waited for its end, its effects may have happened."""
+
+
+class Value(msgspec.Struct, frozen=True, rename="camel"):
+    """A part of an event."""
+
+
+class Usage(Value, frozen=True):
+    """Tokens, as the provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.total_tokens + other.total_tokens,
+        )
+
+
+class ToolRequest(Value, frozen=True):
+    """What the model wants done.
+
+    `input` is the JSON value of the arguments, or, if the model wrote no valid JSON, their text.
+    """
+
+    id: str
+    name: str
+    input: Any
+
+
+class ToolOutcome(Value, frozen=True):
+    """What came of it. `output` is the tool's JSON value, or a sentence if it did not succeed."""
+
+    id: str
+    name: str
+    input: Any
+    output: Any
+    status: ToolStatus
+
+
+class ToolName(Value, frozen=True):
+    """Which call a fragment of arguments belongs to."""
+
+    id: str
+    name: str
+
+
+class RunSummary(Value, frozen=True, omit_defaults=True):
+    """How a run went.
+
+    `text` is all deltas of all steps. `reason` says more about the finish reason where there
+    is more to say: who cancelled, which deadline passed.
+    """
+
+    id: str
+    text: str
+    steps: int
+    finish_reason: FinishReason
+    usage: Usage
+    reason: str | None = None
+
+
+class ErrorDetail(Value, frozen=True):
+    """A failure: `code` is for programs, `message` for people."""
+
+    code: str
+    message: str
+
+
+class Event(msgspec.Struct, frozen=True, rename="camel", tag_field="type"):
+    """One thing that happened in a run. `at` is Unix time in milliseconds."""
+
+    terminal: ClassVar[bool] = False
+    """Whether this event is the last of its run."""
+
+    prompt_commit: ClassVar[bool] = False
+    """Whether stores write it at once instead of waiting a moment for company."""
+
+    at: int
+
+
+class RunStart(Event, frozen=True, tag="run-start", kw_only=True):
+    """The first event, at offset 1, before the model is called."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    run_id: str
+    agent: str
+    schema: int = SCHEMA_VERSION
+
+
+class StepStart(Event, frozen=True, tag="step-start", kw_only=True):
+    """The model is about to be called. Steps are counted from 1."""
+
+    step_number: int
+
+
+class TextDelta(Event, frozen=True, tag="text-delta", kw_only=True):
+    """A piece of the answer, never empty."""
+
+    delta: str
+
+
+class ReasoningDelta(Event, frozen=True, tag="reasoning-delta", kw_only=True):
+    """A piece of the model's reasoning, never empty and no part of the answer."""
+
+    delta: str
+
+
+class ToolInputDelta(Event, frozen=True, tag="tool-input-delta", kw_only=True):
+    """A piece of the arguments that the model is writing, never empty."""
+
+    tool: ToolName
+    delta: str
+
+
+class ToolCall(Event, frozen=True, tag="tool-call", kw_only=True):
+    """A complete call. It is in the log before the tool starts."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    tool: ToolRequest
+
+
+class ToolResult(Event, frozen=True, tag="tool-result", kw_only=True):
+    """The one result of a call. It is in the log before the model is asked again."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    tool: ToolOutcome
+
+
+class StepFinish(Event, frozen=True, tag="step-finish", kw_only=True):
+    """The model spoke and its tools returned. `usage` is this step's."""
+
+    step_number: int
+    usage: Usage
+
+
+class RunFinish(Event, frozen=True, tag="run-finish", kw_only=True):
+    """Terminal: the run finished, for the reason in `run.finish_reason`."""
+
+    terminal: ClassVar[bool] = True
+    prompt_commit: ClassVar[bool] = True
+
+    run: RunSummary
+
+
+class RunError(Event, frozen=True, tag="error", kw_only=True):
+    """Terminal: the run failed."""
+
+    terminal: ClassVar[bool] = True
+    prompt_commit: ClassVar[bool] = True
+
+    error: ErrorDetail
+
+
+AnyEvent: TypeAlias = (
+    RunStart
+    | StepStart
+    | TextDelta
+    | ReasoningDelta
+    | ToolInputDelta
+    | ToolCall
+    | ToolResult
+    | StepFinish
+    | RunFinish
+    | RunError
+)
+"""Any event: what a subscription yields, and what `match` tells apart."""
+
+EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
+    cls.__struct_config__.tag: cls for cls in AnyEvent.__args__
+}
+"""The classes by their `type` on the wire."""

@@ -1,0 +1,80 @@
+"""The live end of a log in this process: where subscriptions wait and are woken."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+
+from ._log import Entry
+
+_WINDOW: Final = 1024
+"""Entries that a feed keeps at hand; who is further behind reads from the store."""
+
+
+class Feed:
+    """The committed tail of one run's log, and everybody who waits for it to grow.
+
+    It grows by `extend` and ends by `break_off` or with the terminal entry. A reader that wakes
+    takes everything pending in one go, so that many readers cost one wake-up each per burst.
+    """
+
+    def __init__(self, run_id: str, epoch: str, *, tail: int = 0, closed: bool = False) -> None:
+        self.run_id = run_id
+        self.epoch = epoch
+        self.tail = tail
+        """The offset of the last committed entry."""
+        self.closed = closed
+        """Whether the terminal entry is committed."""
+        self.failure: Exception | None = None
+        """Why the feed broke off, if it did."""
+        self.viewers = 0
+        self.on_viewers: Callable[[], None] | None = None
+        """Called whenever `viewers` changed."""
+        self._window: list[Entry] = []
+        self._waiting = trio.lowlevel.ParkingLot()
+        self._frames: dict[object, tuple[int, int, bytes]] = {}
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Add entries that the store has, and wake everybody."""
+        self._window.extend(entries)
+        if len(self._window) > 2 * _WINDOW:
+            del self._window[:-_WINDOW]
+        last = entries[-1]
+        self.tail = last.offset
+        self.closed = last.terminal
+        self._waiting.unpark_all()
+
+    def break_off(self, failure: Exception) -> None:
+        """End the feed without a terminal entry: its readers get `trio.BrokenResourceError`."""
+        if not self.closed and self.failure is None:
+            self.failure = failure
+            self._waiting.unpark_all()
+
+    def recent(self, after: int) -> Sequence[Entry]:
+        """Return the entries behind the offset `after`; none if they are not at hand."""
+        start = len(self._window) - (self.tail - after)
+        return self._window[start : start + _WINDOW] if start >= 0 else ()
+
+    async def changed(self) -> None:
+        """Wait until the feed grows or breaks off. A checkpoint."""
+        await self._waiting.park()
+
+    def add_viewers(self, change: int) -> None:
+        """Count subscriptions that come and go."""
+        self.viewers += change
+        if self.on_viewers is not None:
+            self.on_viewers()
+
+    def frames(
+        self, entries: Sequence[Entry], frame: Callable[["Feed", Sequence[Entry]], bytes]
+    ) -> bytes:
+        """Return `frame(feed, entries)`, made once for all readers that are at the same place."""
+        first, last = entries[0].offset, entries[-1].offset
+        made = self._frames.get(frame)
+        if made is None or made[0] != first or made[1] != last:
+            made = self._frames[frame] = (first, last, frame(self, entries))
+        return made[2]
+
+    def wake(self) -> None:
+        """Let all waiting readers look again."""
+        self._waiting.unpark_all()

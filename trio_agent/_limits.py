@@ -1,0 +1,38 @@
+"""Bounds that you set, and what happens when nobody watches."""
+
+import math
+from typing import Literal, TypeAlias
+
+import attrs
+from attrs.validators import ge, gt, optional
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one run of an agent may use. Deadlines are in seconds; `math.inf` means none."""
+
+    max_steps: int = attrs.field(default=10, validator=ge(1))
+    """Model calls. The tools of the last one still run; then the run ends with `max-steps`."""
+    max_tokens: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    """Tokens in all steps together. The run ends with `budget`, in the middle of an answer."""
+    run_deadline: float = attrs.field(default=math.inf, validator=gt(0))
+    """For the whole run, which then ends with `timeout`."""
+    step_deadline: float = attrs.field(default=math.inf, validator=gt(0))
+    """For one model call and its tools. The run ends with `timeout`."""
+    tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
+    """For one tool call, unless the tool has its own. The model is told and goes on."""
+
+
+@attrs.frozen
+class CancelAfter:
+    """Cancel a run when nobody has watched it for so many seconds.
+
+    They are counted from the start of the run, or from the last viewer's leaving.
+    """
+
+    seconds: float = attrs.field(validator=ge(0))
+
+
+OnDisconnect: TypeAlias = Literal["continue", "cancel"] | CancelAfter
+"""What becomes of a run without viewers: it goes on, it is cancelled as soon as the last one
+has left (but not before the first came), or it is cancelled after a while."""

@@ -1,0 +1,114 @@
+"""The log of one run: append-only, offsets from 1, nothing after the terminal event."""
+
+import enum
+from collections.abc import Sequence
+
+import attrs
+
+from ._codec import decode_event, encode_event
+from ._events import AnyEvent
+
+
+class Entry:
+    """An event at its place in the log, encoded once and decoded at most once."""
+
+    __slots__ = ("_event", "data", "offset", "terminal")
+
+    def __init__(
+        self, offset: int, data: bytes, terminal: bool, event: AnyEvent | None = None
+    ) -> None:
+        self.offset = offset
+        self.data = data
+        """The event's JSON."""
+        self.terminal = terminal
+        self._event = event
+
+    @classmethod
+    def of(cls, offset: int, event: AnyEvent) -> "Entry":
+        """Make the entry of an event."""
+        return cls(offset, encode_event(event), event.terminal, event)
+
+    @property
+    def event(self) -> AnyEvent | None:
+        """The event, or None if it is of a type that this version doesn't know."""
+        if self._event is None:
+            self._event = decode_event(self.data)
+        return self._event
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.offset} {self.data[:60]!r}>"
+
+
+@attrs.frozen
+class Append:
+    """Entries that follow each other, for one run, from the holder of `fence`."""
+
+    run_id: str
+    fence: int
+    entries: Sequence[Entry]
+
+    @property
+    def first_offset(self) -> int:
+        """Where the entries go."""
+        return self.entries[0].offset
+
+    @property
+    def last_offset(self) -> int:
+        """The log's tail when they are in."""
+        return self.entries[-1].offset
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the last of them closes the log."""
+        return self.entries[-1].terminal
+
+
+class Appended(enum.Enum):
+    """What came of an `Append`. Only `COMMITTED` changed anything, or found it done before."""
+
+    COMMITTED = "committed"
+    FENCED = "fenced"
+    """Somebody else holds the run now."""
+    CLOSED = "closed"
+    """The log has its terminal event."""
+    GAP = "gap"
+    """The entries don't follow the tail."""
+    UNKNOWN = "unknown"
+    """There is no such log."""
+
+
+class Log:
+    """One run's entries in memory. All checks of an append are one act."""
+
+    __slots__ = ("closed", "entries", "fence", "size")
+
+    def __init__(self, fence: int) -> None:
+        self.fence = fence
+        self.entries: list[Entry] = []
+        self.size = 0
+        """Bytes of JSON."""
+        self.closed = False
+
+    @property
+    def tail(self) -> int:
+        """The offset of the last entry, 0 if there is none."""
+        return len(self.entries)
+
+    def append(self, append: Append) -> Appended:
+        """Check fence, tail and not-terminal, then append; a repetition is a success."""
+        if append.fence != self.fence:
+            return Appended.FENCED
+        if append.last_offset <= self.tail:
+            return Appended.COMMITTED
+        if self.closed:
+            return Appended.CLOSED
+        if append.first_offset != self.tail + 1:
+            return Appended.GAP
+        self.entries.extend(append.entries)
+        self.size += sum(len(entry.data) for entry in append.entries)
+        self.closed = append.terminal
+        return Appended.COMMITTED
+
+    def after(self, offset: int, limit: int) -> Sequence[Entry]:
+        """Return at most `limit` entries behind `offset`."""
+        return self.entries[offset : offset + limit]

@@ -1,0 +1,368 @@
+"""What an agent does next: a pure function of what happened.
+
+The machine holds the whole truth about one run. Tell it what happened and it returns the events
+to publish; ask it for `action` and it says what to do. It knows no clock and does no I/O: times
+come in as `at` (Unix milliseconds), so that a run can be replayed to the letter.
+
+::
+
+    START -> ASK -> ANSWER -> ACT -> ASK -> ... -> DONE
+
+`ASK`: the model is to be called. `ANSWER`: it speaks. `ACT`: the tools that it asked for run.
+`DONE`: the terminal event was returned; from every other state, `finish` and `fail` lead here.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+import msgspec
+
+from ._events import (
+    AnyEvent,
+    ErrorDetail,
+    FinishReason,
+    ReasoningDelta,
+    RunError,
+    RunFinish,
+    RunStart,
+    RunSummary,
+    StepFinish,
+    StepStart,
+    TextDelta,
+    ToolCall,
+    ToolInputDelta,
+    ToolName,
+    ToolOutcome,
+    ToolRequest,
+    ToolResult,
+    Usage,
+)
+from ._messages import AnyMessage, AssistantMessage, ToolMessage
+from ._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
+from ._tool import is_deep, output_text
+
+
+class State(enum.Enum):
+    """Where a run is."""
+
+    START = "start"
+    ASK = "ask"
+    ANSWER = "answer"
+    ACT = "act"
+    DONE = "done"
+
+
+class Input(enum.Enum):
+    """What can happen to a run."""
+
+    STARTED = "started"
+    ASKED = "asked"
+    SAID = "said"
+    ANSWERED = "answered"
+    ANSWERED_WITH_CALLS = "answered with calls"
+    RETURNED = "returned"
+    RETURNED_LAST = "returned last"
+    CLOSED = "closed"
+
+
+TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = {
+    (State.START, Input.STARTED): State.ASK,
+    (State.ASK, Input.ASKED): State.ANSWER,
+    (State.ANSWER, Input.SAID): State.ANSWER,
+    (State.ANSWER, Input.ANSWERED): State.DONE,
+    (State.ANSWER, Input.ANSWERED_WITH_CALLS): State.ACT,
+    (State.ACT, Input.RETURNED): State.ACT,
+    (State.ACT, Input.RETURNED_LAST): State.ASK,
+    (State.START, Input.CLOSED): State.DONE,
+    (State.ASK, Input.CLOSED): State.DONE,
+    (State.ANSWER, Input.CLOSED): State.DONE,
+    (State.ACT, Input.CLOSED): State.DONE,
+}
+"""Everything that may happen. What is not in the table is a bug in the caller."""
+
+
+@attrs.frozen
+class AskModel:
+    """Call the model with these messages."""
+
+    messages: tuple[AnyMessage, ...]
+
+
+@attrs.frozen
+class RunTools:
+    """Run these calls side by side."""
+
+    calls: tuple[ToolRequest, ...]
+
+
+Action: TypeAlias = AskModel | RunTools | None
+"""What to do next; None if it is for the caller to wait, or if all is done."""
+
+
+@attrs.frozen
+class Result:
+    """What came of a run."""
+
+    run_id: str
+    text: str
+    """All deltas of all steps."""
+    steps: int
+    finish_reason: FinishReason
+    usage: Usage
+    messages: tuple[AnyMessage, ...]
+    """The transcript, from the first message on; every tool call is paired with its result."""
+    reason: str | None = None
+    """More about the finish reason: who cancelled, which deadline passed."""
+
+
+@attrs.define
+class _OpenCall:
+    id: str
+    name: str
+    fragments: list[str] = attrs.field(factory=list)
+
+    def as_request(self) -> ToolRequest:
+        text = "".join(self.fragments)
+        try:
+            # Models write nothing for a tool without parameters.
+            value: Any = msgspec.json.decode(text) if text.strip() else {}
+        except (msgspec.DecodeError, RecursionError):
+            value = text
+        if is_deep(value):
+            value = text
+        return ToolRequest(self.id, self.name, value)
+
+
+class Machine:
+    """One run.
+
+    Args:
+        max_steps: model calls at most; the tools of the last one still run.
+        max_tokens: tokens at most, over all steps, None for no budget. While an answer streams,
+            each delta counts as one token; the provider's number replaces that if it tells one.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        agent: str,
+        messages: Sequence[AnyMessage],
+        *,
+        max_steps: int,
+        max_tokens: int | None = None,
+    ) -> None:
+        self.state = State.START
+        self.messages: tuple[AnyMessage, ...] = tuple(messages)
+        self.step = 0
+        self.usage = Usage()
+        self.terminal: RunFinish | RunError | None = None
+        self._run_id = run_id
+        self._agent = agent
+        self._max_steps = max_steps
+        self._max_tokens = max_tokens
+        self._text: list[str] = []
+        self._answer: list[str] = []
+        self._spent = 0
+        self._deltas = 0
+        self._open: dict[str, _OpenCall] = {}
+        self._call_ids: set[str] = set()
+        self._calls: tuple[ToolRequest, ...] = ()
+        self._outcomes: dict[str, ToolOutcome] = {}
+        self._abandoned: set[str] = set()
+        self._step_usage = Usage()
+
+    @property
+    def action(self) -> Action:
+        """What to do next. Asking changes nothing."""
+        match self.state:
+            case State.ASK:
+                return AskModel(self.messages)
+            case State.ACT:
+                return RunTools(
+                    tuple(call for call in self._calls if call.id not in self._outcomes)
+                )
+            case _:
+                return None
+
+    @property
+    def done(self) -> bool:
+        """Whether the terminal event was returned."""
+        return self.state is State.DONE
+
+    @property
+    def result(self) -> Result | None:
+        """What came of the run, once it finished; None before, and if it failed."""
+        if not isinstance(self.terminal, RunFinish):
+            return None
+        run = self.terminal.run
+        return Result(
+            run.id, run.text, run.steps, run.finish_reason, run.usage, self.messages, run.reason
+        )
+
+    def started(self, at: int) -> list[AnyEvent]:
+        """The run begins."""
+        self._move(Input.STARTED)
+        return [RunStart(at=at, run_id=self._run_id, agent=self._agent)]
+
+    def asked(self, at: int) -> list[AnyEvent]:
+        """The model is being called."""
+        self._move(Input.ASKED)
+        self.step += 1
+        return [StepStart(at=at, step_number=self.step)]
+
+    def said(self, parts: Sequence[ModelPart], at: int) -> list[AnyEvent]:
+        """The model emitted these parts. What it says after its budget is spent is dropped."""
+        events: list[AnyEvent] = []
+        for part in parts:
+            if self.done:
+                break
+            self._move(Input.SAID)
+            event = self._event_of(part, at)
+            if event is not None:
+                events.append(event)
+                self._deltas += 1
+                events += self._check_budget(at)
+        return events
+
+    def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
+        match part:
+            case TextPart(delta):
+                if not delta:
+                    return None
+                self._text.append(delta)
+                self._answer.append(delta)
+                return TextDelta(at=at, delta=delta)
+            case ReasoningPart(delta):
+                return ReasoningDelta(at=at, delta=delta) if delta else None
+            case ToolInputPart(id, name, delta):
+                call = self._open.get(id)
+                if call is None:
+                    call = self._open[id] = _OpenCall(self._unique(id), name)
+                if not delta:
+                    return None
+                call.fragments.append(delta)
+                return ToolInputDelta(at=at, tool=ToolName(call.id, call.name), delta=delta)
+
+    def _unique(self, call_id: str) -> str:
+        # Some providers count calls anew in each answer; in a run an id names one call.
+        unique, number = call_id, self.step
+        while unique in self._call_ids:
+            unique = f"{call_id}-{number}"
+            number += 1
+        self._call_ids.add(unique)
+        return unique
+
+    def answered(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
+        """The model's answer is complete."""
+        self.usage += finish.usage
+        self._step_usage = finish.usage
+        self._spent += finish.usage.total_tokens or self._deltas
+        self._deltas = 0
+        if finish.reason == "content-filter":
+            return self.fail("content-filter", "the provider's filter stopped the answer", at)
+        if finish.reason == "length":
+            # The last call may have been cut short, so that none of them is run.
+            self._open.clear()
+            return [self._step_finish(at), *self.finish("length", at)]
+        if not self._open:
+            self._say()
+            self._move(Input.ANSWERED)
+            return [self._step_finish(at), self._finished("stop", None, at)]
+        self._calls = tuple(call.as_request() for call in self._open.values())
+        self._open.clear()
+        self._move(Input.ANSWERED_WITH_CALLS)
+        events: list[AnyEvent] = [ToolCall(at=at, tool=call) for call in self._calls]
+        return events + self._check_budget(at)
+
+    def abandoned(self, call_id: str) -> None:
+        """Nobody waits for the end of this call any more: it is answered as `unknown`."""
+        self._abandoned.add(call_id)
+
+    def returned(
+        self, call_id: str, status: Literal["ok", "error", "unknown"], output: Any, at: int
+    ) -> list[AnyEvent]:
+        """A tool returned."""
+        result = self._answer_call(call_id, status, output, at)
+        if len(self._outcomes) < len(self._calls):
+            self._move(Input.RETURNED)
+            return [result]
+        self._say()
+        self._move(Input.RETURNED_LAST)
+        events: list[AnyEvent] = [result, self._step_finish(at)]
+        if self.step == self._max_steps:
+            events += self.finish("max-steps", at)
+        return events
+
+    def finish(
+        self, finish_reason: FinishReason, at: int, *, reason: str | None = None
+    ) -> list[AnyEvent]:
+        """End the run in good order. Open calls are answered first."""
+        events = self._close(at)
+        return [*events, self._finished(finish_reason, reason, at)]
+
+    def fail(self, code: str, message: str, at: int) -> list[AnyEvent]:
+        """End the run with an error. Open calls are answered first."""
+        events = self._close(at)
+        self.terminal = RunError(at=at, error=ErrorDetail(code, message))
+        return [*events, self.terminal]
+
+    def _close(self, at: int) -> list[AnyEvent]:
+        events: list[AnyEvent] = []
+        if self.state is State.ACT:
+            for call in self._calls:
+                if call.id in self._abandoned and call.id not in self._outcomes:
+                    output = "nobody waited for the end of this call: its outcome is unknown"
+                    events.append(self._answer_call(call.id, "unknown", output, at))
+                elif call.id not in self._outcomes:
+                    output = "cancelled before it finished"
+                    events.append(self._answer_call(call.id, "cancelled", output, at))
+        if self.state in (State.ANSWER, State.ACT):
+            self._say()
+        self._move(Input.CLOSED)
+        return events
+
+    def _answer_call(
+        self,
+        call_id: str,
+        status: Literal["ok", "error", "cancelled", "unknown"],
+        output: Any,
+        at: int,
+    ) -> ToolResult:
+        [call] = [call for call in self._calls if call.id == call_id]
+        assert call_id not in self._outcomes, "a call has one result"
+        outcome = ToolOutcome(call.id, call.name, call.input, output, status)
+        self._outcomes[call_id] = outcome
+        return ToolResult(at=at, tool=outcome)
+
+    def _say(self) -> None:
+        """Put this step into the transcript."""
+        text = "".join(self._answer)
+        if text or self._calls:
+            self.messages += (AssistantMessage(text, self._calls),)
+        for call in self._calls:
+            outcome = self._outcomes[call.id]
+            content = output_text(outcome.output)
+            self.messages += (ToolMessage(call.id, content, outcome.status),)
+        self._answer.clear()
+        self._calls = ()
+        self._outcomes = {}
+
+    def _check_budget(self, at: int) -> list[AnyEvent]:
+        if self._max_tokens is None or self._spent + self._deltas < self._max_tokens:
+            return []
+        reason = f"the budget of {self._max_tokens} tokens is spent"
+        return self.finish("budget", at, reason=reason)
+
+    def _step_finish(self, at: int) -> StepFinish:
+        return StepFinish(at=at, step_number=self.step, usage=self._step_usage)
+
+    def _finished(self, finish_reason: FinishReason, reason: str | None, at: int) -> RunFinish:
+        text = "".join(self._text)
+        summary = RunSummary(self._run_id, text, self.step, finish_reason, self.usage, reason)
+        self.terminal = RunFinish(at=at, run=summary)
+        return self.terminal
+
+    def _move(self, event: Input) -> None:
+        self.state = TRANSITIONS[self.state, event]

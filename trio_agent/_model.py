@@ -1,0 +1,42 @@
+"""What a model is to a run."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Protocol
+
+from ._parts import ModelFinish, ModelPart, ModelRequest
+
+
+class Emit(Protocol):
+    """Takes the parts of an answer, in order."""
+
+    async def __call__(self, *parts: ModelPart) -> None:
+        """Publish these parts.
+
+        Pass everything that came in one read in one call: it becomes one wake-up of every
+        subscriber. A checkpoint; waits only while the store is far behind. If cancelled, all
+        parts of this call have been published all the same.
+        """
+
+
+class Model(ABC):
+    """A language model: implement `generate`, and `open` if it needs connections or processes."""
+
+    @abstractmethod
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        """Answer one request: emit the parts as they come, return when the answer is complete.
+
+        Cancelling it must end the work at the provider, too (for HTTP: close the connection).
+
+        Raises:
+            ModelError: whatever goes wrong outside of this program, including an answer that
+                breaks off without a finish reason.
+        """
+
+    def open(self) -> AbstractAsyncContextManager["Model"]:
+        """Open what `generate` needs for as long as the context lasts.
+
+        A runtime opens each model once, at its first run, and closes it at the end. The value
+        of the context is the model to ask. By default that is the model itself.
+        """
+        return nullcontext(self)

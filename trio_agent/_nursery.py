@@ -1,0 +1,32 @@
+"""A nursery whose body's own exception comes out as it is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+
+@asynccontextmanager
+async def open_plain_nursery() -> AsyncIterator[trio.Nursery]:
+    """Open a nursery for tasks that serve the body and never raise by themselves.
+
+    An `Exception` of the body cancels the tasks and is raised as it is, not in a group: to the
+    user of a context manager our nursery is a detail. Whatever else goes wrong is grouped, as
+    in every nursery.
+    """
+    failure: Exception | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield nursery
+            except Exception as exc:
+                failure = exc
+                nursery.cancel_scope.cancel(reason="the body failed")
+    except BaseException as exc:
+        if failure is None:
+            raise
+        raise BaseExceptionGroup(
+            "the body failed, and so did its closing", [failure, exc]
+        ) from None
+    if failure is not None:
+        raise failure

@@ -1,0 +1,198 @@
+"""Performs the actions of the machine: the one place where a run does I/O."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+import msgspec
+import trio
+
+from ._config import AgentConfig
+from ._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
+from ._events import AnyEvent, FinishReason, ToolRequest
+from ._machine import AskModel, Machine, RunTools
+from ._messages import AnyMessage
+from ._model import Model
+from ._parts import ModelPart, ModelRequest
+from ._run import Run, current_run
+from ._tool_call import call_tool
+from ._writer import RunLog
+
+logger = logging.getLogger("trio_agent")
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a run needs of its agent and its runtime."""
+
+    agent: AgentConfig
+    messages: tuple[AnyMessage, ...]
+    open_model: Callable[[Model], Awaitable[Model]]
+    tool_limiter: trio.CapacityLimiter
+    closing_bound: float
+    """Seconds that the closing events may take when everything is being cancelled."""
+
+
+class Performer:
+    """Drives one machine from its start to its terminal event."""
+
+    def __init__(self, job: Job, run: Run, log: RunLog) -> None:
+        self._job = job
+        self._agent = job.agent
+        self._tools = job.agent.tools_by_name
+        self._run = run
+        self._log = log
+        self._machine = Machine(
+            run.id,
+            job.agent.name,
+            job.messages,
+            max_steps=job.agent.limits.max_steps,
+            max_tokens=job.agent.limits.max_tokens,
+        )
+        self._model: Model | None = None
+        self._full = False
+        log.on_lost = run.cancel_scope.cancel
+
+    async def perform(self) -> None:
+        """Run to the end. Whatever happens, the log gets its terminal event, or is lost.
+
+        If cancelled from outside, the run is `cancelled`; its closing events still get
+        `closing_bound` seconds to be committed. `Exception` of a run ends here, as its `error`.
+        """
+        current_run.set(self._run)
+        try:
+            with self._run.cancel_scope, self._run.viewer_scope:
+                await self._until_deadline()
+        except ModelError as exc:
+            if exc.code.startswith("timeout"):
+                self._finish("timeout", exc.message)
+            else:
+                self._fail(exc.code, exc.message)
+        except LimitExceeded as exc:
+            self._fail("log-limit", str(exc))
+        except StoreUnavailable as exc:
+            self._fail("store-unavailable", str(exc))
+        except FenceLost:
+            pass  # The log is closed to us, and whoever has it knows how it ends.
+        except Exception as exc:
+            logger.exception("run %s failed by a bug", self._run.id)
+            self._fail("internal", f"internal error ({type(exc).__name__})")
+        finally:
+            self._finish("cancelled", self._why_cancelled())
+            await self._settle()
+
+    async def _until_deadline(self) -> None:
+        seconds = self._agent.limits.run_deadline
+        with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+            await self._drive()
+        if scope.cancelled_caught:
+            self._finish("timeout", f"the run did not finish within {seconds:g} s")
+
+    async def _drive(self) -> None:
+        machine = self._machine
+        self._publish(machine.started(_now()))
+        await self._log.flush()
+        seconds = self._agent.limits.step_deadline
+        while not machine.done:
+            with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+                await self._step()
+            if scope.cancelled_caught:
+                self._finish("timeout", f"a step did not finish within {seconds:g} s")
+
+    async def _step(self) -> None:
+        match self._machine.action:
+            case AskModel(messages):
+                await self._ask(messages)
+        match self._machine.action:
+            case RunTools(calls):
+                await self._act(calls)
+
+    async def _ask(self, messages: tuple[AnyMessage, ...]) -> None:
+        machine, agent = self._machine, self._agent
+        self._publish(machine.asked(_now()))
+        if self._model is None:
+            self._model = await self._job.open_model(agent.model)
+        request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
+        with trio.CancelScope() as answer:
+
+            async def emit(*parts: ModelPart) -> None:
+                events = machine.said(parts, _now())
+                self._publish(events, bounded=not machine.done)
+                if machine.done:
+                    answer.cancel(reason="the machine is done")
+                await self._log.room()
+
+            finish = await self._model.generate(request, emit)
+            if not machine.done:
+                self._publish(machine.answered(finish, _now()))
+
+    async def _act(self, calls: Sequence[ToolRequest]) -> None:
+        # No tool starts before the world can know of its call, no model call before the results.
+        await self._log.flush()
+        async with trio.open_nursery() as nursery:
+            for call in calls:
+                nursery.start_soon(self._call, call)
+        if self._full:
+            raise LimitExceeded("the output of a tool does not fit into the run's log")
+        await self._log.flush()
+
+    async def _call(self, call: ToolRequest) -> None:
+        try:
+            status, output = await call_tool(
+                self._tools,
+                call,
+                deadline=self._agent.limits.tool_deadline,
+                limiter=self._job.tool_limiter,
+            )
+        except BaseException:
+            tool = self._tools.get(call.name)
+            if tool is not None and tool.abandon:
+                self._abandon(call)
+            raise
+        if status == "unknown":
+            self._abandon(call)
+        if len(msgspec.json.encode(output)) > self._log.free:
+            self._full = True
+            status, output = "error", "the output does not fit into the run's log"
+        self._publish(self._machine.returned(call.id, status, output, _now()))
+
+    def _abandon(self, call: ToolRequest) -> None:
+        self._run.abandoned.append(call.id)
+        self._machine.abandoned(call.id)
+
+    def _publish(self, events: Sequence[AnyEvent], *, bounded: bool = False) -> None:
+        if events:
+            self._log.append(events, bounded=bounded)
+
+    def _finish(self, finish_reason: FinishReason, reason: str | None) -> None:
+        if not self._machine.done:
+            self._publish(self._machine.finish(finish_reason, _now(), reason=reason))
+
+    def _fail(self, code: str, message: str) -> None:
+        if not self._machine.done:
+            self._publish(self._machine.fail(code, message, _now()))
+
+    def _why_cancelled(self) -> str:
+        if self._run.cancel_reason is not None:
+            return self._run.cancel_reason
+        if self._run.viewer_scope.cancel_called:
+            return "nobody watches"
+        return "the runtime was cancelled"
+
+    async def _settle(self) -> None:
+        failure: StoreUnavailable | FenceLost | None = None
+        with trio.move_on_after(self._job.closing_bound, shield=True) as scope:
+            try:
+                await self._log.flush()
+            except (StoreUnavailable, FenceLost) as exc:
+                failure = exc
+        if scope.cancelled_caught:
+            failure = StoreUnavailable("the store did not take the terminal event in time")
+        terminal = self._machine.terminal
+        assert terminal is not None
+        self._run.settle(terminal, self._machine.result, failure)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,170 @@
+"""A subscription reads a log from a cursor and then follows it live."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from ._cursor import Cursor
+from ._errors import CursorExpired, CursorInvalid, StoreUnavailable
+from ._events import AnyEvent
+from ._feed import Feed
+from ._log import Entry
+from ._store import Store
+
+_PAGE: Final = 1024
+
+
+@attrs.frozen
+class SubscriptionStatistics:
+    """Where a subscription stands."""
+
+    cursor: Cursor
+    """Everything up to here was received."""
+    behind: int
+    """Committed events that were not received yet."""
+
+
+class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
+    """Yields the events of one run: what is in the log already, then what comes.
+
+    Replay and live are the same thing here, so nothing is lost or repeated between them. It
+    costs O(1) memory however slow you are, and you never slow the run or its other readers.
+
+    The channel ends behind the terminal event, and only there. If the log can't be continued,
+    receiving raises `trio.BrokenResourceError`; never take an end you didn't see for success.
+    """
+
+    def __init__(self, feed: Feed, store: Store, after: int) -> None:
+        self._feed = feed
+        self._store = store
+        self._offset = after
+        self._unread: deque[Entry] = deque()
+        self._closed = False
+        self._receiving = False
+        feed.add_viewers(+1)
+
+    @property
+    def cursor(self) -> Cursor:
+        """Everything up to here was received; subscribe after it to go on from here."""
+        offset = self._unread[0].offset - 1 if self._unread else self._offset
+        return Cursor(self._feed.run_id, self._feed.epoch, offset)
+
+    async def receive_entries(self) -> Sequence[Entry]:
+        """Return everything pending as log entries, at least one. What servers send.
+
+        A checkpoint. If cancelled, nothing was taken.
+
+        Raises:
+            trio.EndOfChannel: the terminal event was received before.
+            trio.BrokenResourceError: the log can't be continued.
+            trio.BusyResourceError: another task is receiving.
+            trio.ClosedResourceError: this subscription is closed.
+            CursorExpired: the log was removed meanwhile.
+        """
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving from this subscription")
+        self._receiving = True
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            entries, yielded = await self._pending()
+            self._unread.clear()
+            self._offset = entries[-1].offset
+            if not yielded:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            return entries
+        finally:
+            self._receiving = False
+
+    async def _pending(self) -> tuple[Sequence[Entry], bool]:
+        """Return what is pending without taking it, and whether that was a checkpoint."""
+        feed = self._feed
+        yielded = False
+        while True:
+            if self._closed:
+                raise trio.ClosedResourceError("this subscription is closed")
+            if self._unread:
+                return list(self._unread), yielded
+            if self._offset < feed.tail:
+                if entries := feed.recent(self._offset):
+                    return entries, yielded
+                return await self._read_store(), True
+            if feed.closed:
+                raise trio.EndOfChannel
+            if feed.failure is not None:
+                raise trio.BrokenResourceError("the log can't be continued") from feed.failure
+            await feed.changed()
+            yielded = True
+
+    async def _read_store(self) -> Sequence[Entry]:
+        try:
+            page = await self._store.read(self._feed.run_id, self._offset, _PAGE)
+        except StoreUnavailable as exc:
+            raise trio.BrokenResourceError("the log can't be read") from exc
+        return page.entries
+
+    async def receive_batch(self) -> list[AnyEvent]:
+        """Return everything pending, at least one event, with one checkpoint.
+
+        Raises:
+            As `receive_entries`.
+        """
+        while True:
+            entries = await self.receive_entries()
+            if batch := [event for entry in entries if (event := entry.event) is not None]:
+                return batch
+
+    async def receive(self) -> AnyEvent:
+        """Return the next event.
+
+        Raises:
+            As `receive_entries`.
+        """
+        while True:
+            entries = await self.receive_entries()
+            self._unread.extend(entries)
+            event = self._unread.popleft().event
+            if event is not None:
+                return event
+
+    async def aclose(self) -> None:
+        """Close the subscription; a task that is receiving gets `trio.ClosedResourceError`."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Close the subscription without a checkpoint."""
+        if not self._closed:
+            self._closed = True
+            self._feed.add_viewers(-1)
+            self._feed.wake()
+
+    def statistics(self) -> SubscriptionStatistics:
+        """Tell where this subscription stands."""
+        cursor = self.cursor
+        return SubscriptionStatistics(cursor, self._feed.tail - cursor.offset)
+
+
+def resolve_cursor(feed: Feed, after: Cursor | str | int) -> int:
+    """Return the offset that `after` means in this log.
+
+    Raises:
+        CursorInvalid: no cursor, a negative number, or the cursor of another run.
+        CursorExpired: the cursor of another epoch, or beyond the tail.
+    """
+    if isinstance(after, int):
+        if after < 0:
+            raise CursorInvalid("a position is 0 (from the start) or the offset of an event")
+        offset = after
+    else:
+        cursor = Cursor.parse(after) if isinstance(after, str) else after
+        if cursor.run_id != feed.run_id:
+            raise CursorInvalid("this is the cursor of another run")
+        if cursor.epoch != feed.epoch:
+            raise CursorExpired("this cursor is from before the log was lost")
+        offset = cursor.offset
+    if offset > feed.tail:
+        raise CursorExpired("this cursor is beyond the end of the log")
+    return offset

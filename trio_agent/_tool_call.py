@@ -1,0 +1,59 @@
+"""One call of one tool: validated, bounded by a deadline, and always with an outcome."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+import trio
+
+from ._errors import ToolError
+from ._events import ToolRequest
+from ._tool import Tool, encode_output
+
+Outcome: TypeAlias = tuple[Literal["ok", "error", "unknown"], Any]
+
+
+async def call_tool(
+    tools: Mapping[str, Tool[..., Any]],
+    call: ToolRequest,
+    *,
+    deadline: float,
+    limiter: trio.CapacityLimiter,
+) -> Outcome:
+    """Run the tool that a call names and return its status and output.
+
+    Whatever the tool raises is an outcome, too: the model is told and may correct itself. A sync
+    tool runs in a thread of `limiter`; unless it is abandoned, its end is waited for even when
+    the deadline has passed or the call was cancelled.
+    """
+    tool = tools.get(call.name)
+    if tool is None:
+        known = ", ".join(sorted(tools)) or "none"
+        return "error", f"there is no tool {call.name!r}; the tools are: {known}"
+    seconds = deadline if tool.deadline is None else tool.deadline
+    try:
+        arguments = tool.parse(call.input)
+        with trio.move_on_after(seconds) if seconds < math.inf else trio.CancelScope():
+            return "ok", encode_output(await _await_tool(tool, arguments, limiter))
+    except ToolError as exc:
+        return "error", str(exc)
+    except Exception as exc:
+        return "error", f"{type(exc).__name__}: {exc}"
+    except BaseExceptionGroup as group:
+        # A tool that fails while it is being cancelled is cancelled.
+        cancelled = group.subgroup(trio.Cancelled)
+        raise cancelled or group from None
+    if tool.abandon:
+        return "unknown", f"nobody waits any more after {seconds:g} s: the outcome is unknown"
+    return "error", f"the tool did not finish within {seconds:g} s"
+
+
+async def _await_tool(
+    tool: Tool[..., Any], arguments: dict[str, Any], limiter: trio.CapacityLimiter
+) -> Any:
+    if tool.is_async:
+        return await tool.function(**arguments)
+    return await trio.to_thread.run_sync(
+        partial(tool.function, **arguments), abandon_on_cancel=tool.abandon, limiter=limiter
+    )

@@ -1,0 +1,62 @@
+"""A model that says what the script says."""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import msgspec
+import trio
+
+from .._model import Emit, Model
+from .._parts import ModelFinish, ModelPart, ModelRequest, TextPart, ToolInputPart
+
+Line: TypeAlias = (
+    str | ModelPart | tuple[ModelPart, ...] | float | trio.Event | Exception | ModelFinish
+)
+"""One line of an answer: text or a part to emit, parts to emit at once, seconds to sleep, an event
+to wait for, an error to raise, or the end of the answer."""
+
+
+def call(id: str, name: str, **arguments: Any) -> ToolInputPart:  # noqa: A002
+    """Make the part that calls a tool with these arguments."""
+    return ToolInputPart(id, name, msgspec.json.encode(arguments).decode())
+
+
+class ScriptedModel(Model):
+    """Answers its first request with the first script, and so on.
+
+    An answer that names no `ModelFinish` ends with ``tool-calls`` if it called any, else ``stop``.
+
+    >>> ScriptedModel([call("1", "get_weather", city="Oslo")], ["It is ", "cold."])
+    """
+
+    def __init__(self, *answers: Iterable[Line]) -> None:
+        self._answers = [tuple(answer) for answer in answers]
+        self.requests: list[ModelRequest] = []
+        """What the model was asked."""
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        """Play the next answer."""
+        self.requests.append(request)
+        await trio.lowlevel.checkpoint()
+        if len(self.requests) > len(self._answers):
+            raise AssertionError(f"the script has only {len(self._answers)} answers")
+        called = False
+        for line in self._answers[len(self.requests) - 1]:
+            match line:
+                case str():
+                    await emit(TextPart(line))
+                case float() | int():
+                    await trio.sleep(line)
+                case trio.Event():
+                    await line.wait()
+                case Exception():
+                    raise line
+                case ModelFinish():
+                    return line
+                case tuple():
+                    called |= any(isinstance(part, ToolInputPart) for part in line)
+                    await emit(*line)
+                case _:
+                    called |= isinstance(line, ToolInputPart)
+                    await emit(line)
+        return ModelFinish("tool-calls" if called else "stop")
