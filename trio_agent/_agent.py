@@ -1,5 +1,6 @@
 """An agent, and the ways to run it in the program that you are in."""
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,8 @@ from ._runtime import RuntimeLimits, open_runtime
 from ._store import Retention
 from ._subscription import Subscription
 
-_ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=0))
+# Nothing is removed before its only reader has it, however slow: the log goes with the runtime.
+_ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))
 
 
 class TextChannel(trio.abc.ReceiveChannel[str]):

@@ -1,5 +1,6 @@
 """Events as JSON: one encoder, one tolerant decoder, and the schema of both."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -22,8 +23,12 @@ _tag_decoder = msgspec.json.Decoder(_Tag)
 
 
 def encode_event(event: AnyEvent) -> bytes:
-    """Encode an event as one line of JSON."""
-    return _encode(event)
+    """Encode an event as one line of JSON. What UTF-8 can't hold (lone surrogates) becomes `?`."""
+    try:
+        return _encode(event)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 def decode_event(data: bytes) -> AnyEvent | None:

@@ -1,7 +1,7 @@
 """The live end of a log in this process: where subscriptions wait and are woken."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -9,6 +9,9 @@ from ._log import Entry
 
 _WINDOW: Final = 1024
 """Entries that a feed keeps at hand; who is further behind reads from the store."""
+
+Frame: TypeAlias = Callable[[str, str, Sequence[Entry]], bytes]
+"""Encodes entries for one wire, given the run's id and its log's epoch."""
 
 
 class Feed:
@@ -26,13 +29,13 @@ class Feed:
         self.closed = closed
         """Whether the terminal entry is committed."""
         self.failure: Exception | None = None
-        """Why the feed broke off, if it did."""
+        """Why the feed broke off, if it did and has not grown since."""
         self.viewers = 0
         self.on_viewers: Callable[[], None] | None = None
         """Called whenever `viewers` changed."""
         self._window: list[Entry] = []
         self._waiting = trio.lowlevel.ParkingLot()
-        self._frames: dict[object, tuple[int, int, bytes]] = {}
+        self._frames: dict[Frame, tuple[int, int, bytes]] = {}
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add entries that the store has, and wake everybody."""
@@ -42,6 +45,7 @@ class Feed:
         last = entries[-1]
         self.tail = last.offset
         self.closed = last.terminal
+        self.failure = None
         self._waiting.unpark_all()
 
     def break_off(self, failure: Exception) -> None:
@@ -65,14 +69,13 @@ class Feed:
         if self.on_viewers is not None:
             self.on_viewers()
 
-    def frames(
-        self, entries: Sequence[Entry], frame: Callable[["Feed", Sequence[Entry]], bytes]
-    ) -> bytes:
-        """Return `frame(feed, entries)`, made once for all readers that are at the same place."""
+    def frames(self, entries: Sequence[Entry], frame: Frame) -> bytes:
+        """Return `frame(run_id, epoch, entries)`, made once for all readers at the same place."""
         first, last = entries[0].offset, entries[-1].offset
         made = self._frames.get(frame)
         if made is None or made[0] != first or made[1] != last:
-            made = self._frames[frame] = (first, last, frame(self, entries))
+            data = frame(self.run_id, self.epoch, entries)
+            made = self._frames[frame] = (first, last, data)
         return made[2]
 
     def wake(self) -> None:

@@ -52,19 +52,22 @@ class _Watch(Watch):
 
     async def receive(self) -> str:
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._changed:
-            if self._closed:
-                raise trio.ClosedResourceError
+        while not (self._changed or self._closed):
             await self._waiting.park()
+        if self._closed:
+            raise trio.ClosedResourceError
         run_id = next(iter(self._changed))
         del self._changed[run_id]
         await trio.lowlevel.cancel_shielded_checkpoint()
         return run_id
 
     async def aclose(self) -> None:
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
         self._closed = True
         self._waiting.unpark_all()
-        await trio.lowlevel.checkpoint()
 
 
 class MemoryStore(Store):
@@ -77,7 +80,7 @@ class MemoryStore(Store):
     def __init__(self, *, lease: float = 10.0) -> None:
         self._lease = lease
         self._runs: dict[str, _Run] = {}
-        self._by_key: dict[tuple[str | None, str], str] = {}
+        self._by_key: dict[tuple[str | None, str | None], str] = {}
         # Finished runs in the order in which they finished, which is the order of removal.
         self._finished: OrderedDict[str, _Run] = OrderedDict()
         self._finished_size = 0
@@ -86,13 +89,13 @@ class MemoryStore(Store):
 
     async def create(self, record: RunRecord) -> Created:
         await trio.lowlevel.checkpoint()
-        key = record.idempotency_key
-        if key is not None:
-            known = self._by_key.setdefault((record.owner, key), record.run_id)
-            if known != record.run_id:
-                return Created(known, None)
+        key = record.owner, record.idempotency_key
+        if (known := self._by_key.get(key)) is not None:
+            return Created(known, None)
         if record.run_id in self._runs:
             raise LimitExceeded(f"the id {record.run_id!r} is taken")
+        if record.idempotency_key is not None:
+            self._by_key[key] = record.run_id
         self._runs[record.run_id] = _Run(record, Log(fence=1), self._lease_end())
         return Created(record.run_id, Lease(record.run_id, 1))
 
@@ -195,13 +198,14 @@ class MemoryStore(Store):
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:
+        await trio.lowlevel.checkpoint()
         watch = _Watch()
         self._watches.add(watch)
-        await trio.lowlevel.checkpoint()
         try:
             yield watch
         finally:
             self._watches.discard(watch)
+            watch.close()
 
     async def delete(self, run_id: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -212,12 +216,12 @@ class MemoryStore(Store):
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
         removed: list[str] = []
-        oldest_kept = trio.current_time() - retention.seconds
+        now = trio.current_time()
         while self._finished:
             run_id, run = next(iter(self._finished.items()))
             assert run.finished_at is not None
             if (
-                run.finished_at > oldest_kept
+                run.finished_at + retention.seconds > now
                 and len(self._finished) <= retention.max_runs
                 and self._finished_size <= retention.max_bytes
             ):
@@ -254,8 +258,7 @@ class MemoryStore(Store):
         run = self._runs.pop(run_id)
         del self._finished[run_id]
         self._finished_size -= run.log.size
-        if run.record.idempotency_key is not None:
-            del self._by_key[run.record.owner, run.record.idempotency_key]
+        self._by_key.pop((run.record.owner, run.record.idempotency_key), None)
         self._removed[run_id] = None
         if len(self._removed) > _TOMBSTONES:
             self._removed.popitem(last=False)

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
+import trio
+
 from ._parts import ModelFinish, ModelPart, ModelRequest
 
 
@@ -40,3 +42,13 @@ class Model(ABC):
         of the context is the model to ask. By default that is the model itself.
         """
         return nullcontext(self)
+
+    async def check(self) -> None:
+        """See whether the model can be reached, without asking it anything. A checkpoint.
+
+        By default it can.
+
+        Raises:
+            ModelError: it can't be reached.
+        """
+        await trio.lowlevel.checkpoint()

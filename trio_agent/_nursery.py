@@ -25,8 +25,7 @@ async def open_plain_nursery() -> AsyncIterator[trio.Nursery]:
     except BaseException as exc:
         if failure is None:
             raise
-        raise BaseExceptionGroup(
-            "the body failed, and so did its closing", [failure, exc]
-        ) from None
+        both = [failure, exc]
+        raise BaseExceptionGroup("the body and its closing failed", both) from None  # noqa: ASYNC104
     if failure is not None:
         raise failure

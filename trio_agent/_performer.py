@@ -80,7 +80,7 @@ class Performer:
             self._fail("internal", f"internal error ({type(exc).__name__})")
         finally:
             self._finish("cancelled", self._why_cancelled())
-            await self._settle()
+            await self._settle()  # noqa: ASYNC102 - shielded and bounded inside
 
     async def _until_deadline(self) -> None:
         seconds = self._agent.limits.run_deadline

@@ -107,9 +107,11 @@ class Run:
 
         Raises:
             RunFailed: the run ended with `error`.
+            RuntimeError: called from inside this run, which would wait for itself.
             StoreUnavailable: the store did not take the terminal event.
             FenceLost: another worker took the run over.
         """
+        self._check_outside()
         await self._done.wait()
         terminal = self._closing()
         if isinstance(terminal, RunError):
@@ -134,8 +136,7 @@ class Run:
             StoreUnavailable: everything is gone, but the store did not take the terminal event.
             FenceLost: another worker took the run over.
         """
-        if current_run.get() is self:
-            raise RuntimeError("a run can't wait for its own end: use request_cancel() in a tool")
+        self._check_outside()
         self.request_cancel(reason)
         await self._done.wait()
         return Receipt(_outcome(self._closing()), self.feed.tail, tuple(self.abandoned))
@@ -157,6 +158,10 @@ class Run:
         self.feed.on_viewers = None
         self._done.set()
 
+    def _check_outside(self) -> None:
+        if current_run.get() is self:
+            raise RuntimeError("a run can't wait for its own end: use request_cancel() in a tool")
+
     def _closing(self) -> RunFinish | RunError:
         if self._failure is not None:
             raise type(self._failure)(*self._failure.args) from self._failure
@@ -167,6 +172,8 @@ class Run:
         if self.feed.viewers:
             self._watched = True
             self.viewer_scope.deadline = math.inf
+        elif self.feed.failure is not None:
+            pass  # They did not leave: they were told that the log can't be continued.
         elif isinstance(self._on_disconnect, CancelAfter):
             self.viewer_scope.deadline = trio.current_time() + self._on_disconnect.seconds
         elif self._on_disconnect == "cancel" and self._watched:

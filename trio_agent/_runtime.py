@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 import attrs
@@ -30,6 +30,8 @@ logger = logging.getLogger("trio_agent")
 
 _RENEWAL: Final = 3.0
 """Seconds between two renewals of leases."""
+
+_DRAINED: Final = "the runtime was drained"
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +92,10 @@ class Runtime:
         self._active = 0
         self._accepting = True
         self._closing = False
+        self._cancelling = False
+        self._drained = trio.Event()
+        # Who finds a run by its key must find it alive, not on its way from the store.
+        self._by_key = trio.Lock()
         self._idle = trio.lowlevel.ParkingLot()
         self._tool_limiter = trio.CapacityLimiter(limits.tool_threads)
 
@@ -147,14 +153,15 @@ class Runtime:
         # The place is taken before the wait, so that no two runs get the last one.
         self._active += 1
         try:
-            created = await self.store.create(record)
-            if created.lease is None:
-                self._leave()
-                return self.run(created.run_id)
+            async with self._by_key if idempotency_key is not None else nullcontext():
+                created = await self.store.create(record)
+                if created.lease is not None:
+                    return self._spawn(agent, said, record, created.lease, on_disconnect)
         except BaseException:
             self._leave()
             raise
-        return self._spawn(agent, said, record, created.lease, on_disconnect)
+        self._leave()
+        return self.run(created.run_id)
 
     def _spawn(
         self,
@@ -176,6 +183,8 @@ class Runtime:
         )
         live = self._live[run.id] = _Live(run, log)
         self._nursery.start_soon(self._keep, live, Performer(job, run, log), name=f"run {run.id}")
+        if self._cancelling:
+            run.request_cancel(_DRAINED)
         return run
 
     async def _keep(self, live: _Live, performer: Performer) -> None:
@@ -200,8 +209,11 @@ class Runtime:
             logger.warning("finished runs could not be removed: %s", exc)
             return
         for run_id in removed:
-            if (live := self._live.pop(run_id, None)) is not None:
-                live.buffer.cancel(reason="no longer kept")
+            self._forget(run_id)
+
+    def _forget(self, run_id: str) -> None:
+        if (live := self._live.pop(run_id, None)) is not None:
+            live.buffer.cancel(reason="no longer kept")
 
     def _leave(self) -> None:
         self._active -= 1
@@ -218,6 +230,24 @@ class Runtime:
             return self._live[run_id].run
         except KeyError:
             raise UnknownRun(run_id) from None
+
+    async def check_model(self, agent: AgentConfig) -> None:
+        """Open an agent's model and see whether it can be reached. A checkpoint.
+
+        Raises:
+            ModelError: it can't be opened or reached.
+        """
+        await (await self._models.get(agent.model)).check()
+
+    async def delete(self, run_id: str) -> None:
+        """Remove a finished run now. A checkpoint.
+
+        Raises:
+            LimitExceeded: the run is active.
+            UnknownRun: there is none with this id.
+        """
+        await self.store.delete(run_id)
+        self._forget(run_id)
 
     def close(self) -> None:
         """Start no more runs, and keep none that has finished. What is active goes on."""
@@ -236,9 +266,15 @@ class Runtime:
         self._accepting = False
         with trio.move_on_after(grace):
             await self._wait_idle()
+        self._cancelling = True
         for live in self._live.values():
-            live.run.request_cancel("the runtime was drained")
+            live.run.request_cancel(_DRAINED)
         await self._wait_idle()
+        self._drained.set()
+
+    async def wait_drained(self) -> None:
+        """Wait until somebody has drained the runtime. A checkpoint."""
+        await self._drained.wait()
 
     async def _wait_idle(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -259,7 +295,8 @@ class Runtime:
     def statistics(self) -> RuntimeStatistics:
         """Count runs and subscriptions."""
         viewers = sum(live.run.feed.viewers for live in self._live.values())
-        return RuntimeStatistics(self._active, len(self._live) - self._active, viewers)
+        retained = sum(live.run.done for live in self._live.values())
+        return RuntimeStatistics(self._active, retained, viewers)
 
 
 @asynccontextmanager

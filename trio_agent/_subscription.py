@@ -2,15 +2,15 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
 import attrs
 import trio
 
 from ._cursor import Cursor
-from ._errors import CursorExpired, CursorInvalid, StoreUnavailable
+from ._errors import CursorExpired, CursorInvalid, StoreUnavailable, UnknownRun
 from ._events import AnyEvent
-from ._feed import Feed
+from ._feed import Feed, Frame
 from ._log import Entry
 from ._store import Store
 
@@ -103,6 +103,10 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             page = await self._store.read(self._feed.run_id, self._offset, _PAGE)
         except StoreUnavailable as exc:
             raise trio.BrokenResourceError("the log can't be read") from exc
+        except UnknownRun as exc:
+            raise CursorExpired("the log was removed") from exc
+        if not page.entries:
+            raise trio.BrokenResourceError("the store has lost the end of the log")
         return page.entries
 
     async def receive_batch(self) -> list[AnyEvent]:
@@ -129,6 +133,16 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             if event is not None:
                 return event
 
+    async def receive_frames(self, frame: Frame) -> bytes:
+        """Return everything pending as the bytes of one wire, at least one event.
+
+        `frame` is called once for all subscriptions that are at the same place.
+
+        Raises:
+            As `receive_entries`.
+        """
+        return self._feed.frames(await self.receive_entries(), frame)
+
     async def aclose(self) -> None:
         """Close the subscription; a task that is receiving gets `trio.ClosedResourceError`."""
         self.close()
@@ -139,7 +153,14 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
         if not self._closed:
             self._closed = True
             self._feed.add_viewers(-1)
-            self._feed.wake()
+            if self._receiving:
+                self._feed.wake()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def statistics(self) -> SubscriptionStatistics:
         """Tell where this subscription stands."""

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import trio
 
 from ._errors import ToolError
 from ._events import ToolRequest
 from ._tool import Tool, encode_output
+
+_MAX_ERROR: Final = 10_000
+"""Characters of an error that the model is told."""
 
 Outcome: TypeAlias = tuple[Literal["ok", "error", "unknown"], Any]
 
@@ -37,16 +40,22 @@ async def call_tool(
         with trio.move_on_after(seconds) if seconds < math.inf else trio.CancelScope():
             return "ok", encode_output(await _await_tool(tool, arguments, limiter))
     except ToolError as exc:
-        return "error", str(exc)
+        return "error", _readable(str(exc))
     except Exception as exc:
-        return "error", f"{type(exc).__name__}: {exc}"
+        return "error", _readable(f"{type(exc).__name__}: {exc}")
     except BaseExceptionGroup as group:
         # A tool that fails while it is being cancelled is cancelled.
-        cancelled = group.subgroup(trio.Cancelled)
-        raise cancelled or group from None
+        _, rest = group.split(Exception)
+        assert rest is not None
+        raise rest from None
     if tool.abandon:
         return "unknown", f"nobody waits any more after {seconds:g} s: the outcome is unknown"
     return "error", f"the tool did not finish within {seconds:g} s"
+
+
+def _readable(text: str) -> str:
+    # File names, and so messages, may hold what UTF-8 can't.
+    return text[:_MAX_ERROR].encode("utf-8", "backslashreplace").decode()
 
 
 async def _await_tool(

@@ -56,7 +56,9 @@ class Writer:
             async for log in self._submitted:
                 with trio.move_on_after(_COMPANY):
                     await self._hurry.wait()
-                await self._commit([log, *self._also_submitted()])
+                logs = [log, *self._also_submitted()]
+                while logs:
+                    logs = await self._commit(logs)
 
     def _also_submitted(self) -> list["RunLog"]:
         # What a closed writer holds is still in the channel, and its hurry never ends.
@@ -69,10 +71,12 @@ class Writer:
             except (trio.WouldBlock, trio.EndOfChannel):
                 return also
 
-    async def _commit(self, logs: list["RunLog"]) -> None:
+    async def _commit(self, logs: list["RunLog"]) -> list["RunLog"]:
+        """Commit what is pending in these logs; return those that came while the store was away."""
+        behind: list[RunLog] = []
         taken = [(log, append) for log in logs if (append := log.take()) is not None]
         if not taken:
-            return
+            return behind
         batch = [append for _, append in taken]
         started = trio.current_time()
         delay, longest = _RETRY
@@ -81,13 +85,15 @@ class Writer:
             try:
                 outcomes = await self._store.append(batch)
             except StoreUnavailable as exc:
+                behind += self._also_submitted()
                 if trio.current_time() - started >= self._patience:
-                    for log, _ in taken:
+                    for log in [*(log for log, _ in taken), *behind]:
                         log.stalled(exc)
                 await trio.sleep(delay)
                 delay = min(2 * delay, longest)
         for (log, append), outcome in zip(taken, outcomes, strict=True):
             log.appended(append.entries, outcome)
+        return behind
 
 
 class RunLog:
@@ -140,7 +146,7 @@ class RunLog:
         if self._tail - len(entries) == self.feed.tail:
             try:
                 [outcome] = self._store.append_nowait([self._as_append(entries)])
-            except trio.WouldBlock:
+            except (trio.WouldBlock, StoreUnavailable):
                 pass
             else:
                 self._settled(entries, outcome)
@@ -163,16 +169,21 @@ class RunLog:
 
     def stalled(self, failure: StoreUnavailable) -> None:
         """Hear from the writer that the store has been away for too long."""
-        self._fail(failure)
+        if not isinstance(self._failure, FenceLost):
+            self._fail(failure)
 
     def lose(self, why: str = "another worker has the run") -> None:
         """Hear that this log is somebody else's now: nothing is appended any more."""
+        if self.feed.closed:
+            return
         self._pending.clear()
         self._fail(FenceLost(f"run {self.feed.run_id}: {why}"))
         if self.on_lost is not None:
             self.on_lost()
 
     def _settled(self, entries: Sequence[Entry], outcome: Appended) -> None:
+        if isinstance(self._failure, FenceLost):
+            return
         if outcome is Appended.COMMITTED:
             self._failure = None
             self.feed.extend(entries)

@@ -1,5 +1,19 @@
 """What you test agents, models and stores with."""
 
+from ._check_store import check_store
 from ._scripted_model import Line, ScriptedModel, call
+from ._store_proxies import FaultyStore, InterruptingStore, StoreProxy
+from ._sweep import Sweep, autojump_clock, cancel_sweep
 
-__all__ = ["Line", "ScriptedModel", "call"]
+__all__ = [
+    "FaultyStore",
+    "InterruptingStore",
+    "Line",
+    "ScriptedModel",
+    "StoreProxy",
+    "Sweep",
+    "autojump_clock",
+    "call",
+    "cancel_sweep",
+    "check_store",
+]

@@ -1,0 +1,55 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+LOCAL := $(VENV)/local
+INSTALLED := build/installed
+
+.PHONY: demo test check serve bench clean
+
+demo: $(LOCAL)  ## Watch a run on a real model being cut off and resumed.
+	@$(BIN)/trio-agent demo
+
+test: $(READY)  ## The whole test suite with branch coverage.
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(READY)  ## Format, lint, types of the built package, layers.
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127 \
+	  --startable-in-context-manager=serve_http,serve_scripted_openai,_keep_open .
+	@rm -rf build dist && mkdir build
+	$(BIN)/python -m build --wheel --outdir dist . >build/wheel.log || { cat build/wheel.log; exit 1; }
+	@$(BIN)/python -m venv --without-pip $(INSTALLED)
+	@$(BIN)/python -m pip --python $(INSTALLED)/bin/python install --quiet --no-deps dist/*.whl
+	@$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  >"$$($(INSTALLED)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/tools.pth"
+	cd build && ../$(BIN)/mypy --config-file ../pyproject.toml --python-executable installed/bin/python -p trio_agent
+	@# This option of pyright knows an environment by its place on the PATH only.
+	cd build && PATH="$$PWD/installed/bin:$$PATH" ../$(BIN)/pyright --verifytypes trio_agent --ignoreexternal
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+serve: $(LOCAL)  ## Serve the default agent on port 8000.
+	@$(BIN)/trio-agent serve
+
+bench: $(READY)  ## Measure against a bare proxy; takes some minutes.
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+$(LOCAL): $(READY)
+	@$(BIN)/python -m pip install --quiet --editable '.[local]'
+	@touch $@

@@ -1,0 +1,56 @@
+"""The baseline: what it costs to pass a stream on with httpx and Hypercorn and do nothing else.
+
+Each read of the upstream response becomes one ASGI send. No log, no resumption, no second
+viewer, no cancellation, no limits: an application that has any of these costs more.
+"""
+
+import sys
+from typing import Any
+
+import httpx
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+
+
+class Passthrough:
+    """Forwards each request to one URL, and the answer back as it comes."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message["body"]
+            more = message["more_body"]
+        headers = {"content-type": "application/json"}
+        async with self._client.stream(
+            "POST", self._url, content=body, headers=headers
+        ) as response:
+            head = [(b"content-type", response.headers["content-type"].encode())]
+            await send(
+                {"type": "http.response.start", "status": response.status_code, "headers": head}
+            )
+            async for chunk in response.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def main(base_url: str) -> None:
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    async with httpx.AsyncClient(timeout=None) as client, trio.open_nursery() as nursery:
+        app = Passthrough(client, base_url + "/chat/completions")
+        [address] = await nursery.start(serve, app, config)
+        print(address, flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1])

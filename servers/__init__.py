@@ -1,0 +1,10 @@
+"""Servers for agents: HTTP with server-sent events, and the `trio-agent` command."""
+
+from ._guard import (
+    Authorize as Authorize,
+    Guard as Guard,
+    Unauthorized as Unauthorized,
+    bearer_tokens as bearer_tokens,
+)
+from ._http import create_app as create_app, serve_http as serve_http
+from ._service import Service as Service

@@ -1,0 +1,46 @@
+"""The agent of ``trio-agent demo``: two tools over a small table that says that it is made up."""
+
+import os
+from typing import Annotated
+
+import msgspec
+
+from trio_agent import Agent, Limits, ToolError, tool
+
+from ._agents import find_model
+
+_WEATHER = {"oslo": (-3, "snow"), "lisbon": (19, "sun"), "nairobi": (24, "clouds")}
+
+
+@tool
+async def get_weather(city: Annotated[str, msgspec.Meta(description="Name of a city")]) -> str:
+    """Get the current weather of a city."""
+    try:
+        celsius, sky = _WEATHER[city.strip().lower()]
+    except KeyError:
+        known = ", ".join(name.title() for name in _WEATHER)
+        raise ToolError(f"no weather for {city!r}; there is one for: {known}") from None
+    return f"{city.title()}: {celsius} degrees Celsius, {sky} (made-up data)"
+
+
+@tool
+def convert_temperature(celsius: float) -> float:
+    """Convert a temperature from Celsius to Fahrenheit."""
+    return round(celsius * 9 / 5 + 32, 1)
+
+
+def make_agent() -> Agent:
+    """Make the agent on the model that the environment names."""
+    model = find_model(
+        name=os.environ.get("TRIO_AGENT_MODEL"), gguf=os.environ.get("TRIO_AGENT_GGUF")
+    )
+    return Agent(
+        name="demo",
+        instructions="You are a friendly travel assistant.",
+        model=model,
+        tools=[get_weather, convert_temperature],
+        limits=Limits(max_steps=4),
+    )
+
+
+agent = make_agent()

@@ -1,0 +1,162 @@
+"""A model behind an OpenAI-compatible endpoint."""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+import msgspec
+import trio
+
+from ._errors import ModelError
+from ._http import DEFAULT_CONNECT_DEADLINE, Response, Transport, TransportError, open_transport
+from ._model import Emit, Model
+from ._openai import ChatDecoder, encode_request
+from ._openai_errors import error_from_response
+from ._parts import ModelFinish, ModelRequest
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+_NO_STREAM = ("application/json", "text/html")
+_MAX_REST = 1 << 16
+_ERROR_SECONDS = 5.0
+_REUSE_SECONDS = 1.0
+
+_seconds = attrs.validators.gt(0.0)
+
+
+@attrs.frozen(eq=False)
+class OpenAIModel(Model):
+    """A model behind an endpoint that speaks OpenAI's Chat Completions.
+
+    Failures aren't retried here. Deadlines are in seconds; they don't run while the model waits
+    for `emit`.
+
+    Args:
+        name: the model's name at the provider.
+        base_url: by default `OPENAI_BASE_URL` of the environment, or else OpenAI.
+        api_key: by default `OPENAI_API_KEY` of the environment. Endpoints other than OpenAI's
+            may need none.
+        options: for every request, passed on as they are (`temperature`, ...). Those of a
+            request win.
+        client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
+            It is never closed here.
+        connect_deadline: to connect, and again to agree on TLS.
+        first_token_deadline: from the begin of a call to the first part of its answer.
+        between_tokens_deadline: from one part to the next, or to the end.
+    """
+
+    name: str = attrs.field(validator=attrs.validators.min_len(1))
+    base_url: str | None = attrs.field(default=None, kw_only=True)
+    api_key: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
+    client: Any = attrs.field(default=None, kw_only=True, repr=False)
+    connect_deadline: float = attrs.field(
+        default=DEFAULT_CONNECT_DEADLINE, kw_only=True, validator=_seconds
+    )
+    first_token_deadline: float = attrs.field(default=120.0, kw_only=True, validator=_seconds)
+    between_tokens_deadline: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
+
+    def open(self) -> AbstractAsyncContextManager[Model]:
+        """Open connections that are kept from one call to the next.
+
+        Raises:
+            ValueError: when entered, if the API key is missing or unusable, or the URL is none.
+        """
+        return _open(self)
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        """Answer one request over a connection of its own; see `Model.generate`.
+
+        Raises:
+            ModelError: `timeout-connect`, `timeout-first-token`, `timeout-between-tokens`,
+                `connect`, `cut-stream`, `auth`, `not-found`, `rate-limit`, `context-length`,
+                `bad-request`, `provider-error` or `bad-response`. Once a part was emitted,
+                none is retryable.
+            ValueError: an option is reserved, or the model can't be opened.
+        """
+        async with self.open() as model:
+            return await model.generate(request, emit)
+
+
+@asynccontextmanager
+async def _open(config: OpenAIModel) -> AsyncGenerator[Model]:
+    base_url = config.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    url = urlsplit(base_url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("base_url (or OPENAI_BASE_URL) must look like https://host/v1")
+    key = (config.api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
+    if not key and base_url.rstrip("/") == DEFAULT_BASE_URL:
+        raise ValueError(
+            "no API key: set OPENAI_API_KEY, or pass api_key=; for another endpoint than"
+            " OpenAI's set OPENAI_BASE_URL, or pass base_url="
+        )
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("api_key (or OPENAI_API_KEY) has characters that no HTTP header can carry")
+    async with open_transport(base_url, client=config.client) as transport:
+        yield _OpenedModel(config, transport, key)
+
+
+@attrs.frozen(eq=False)
+class _OpenedModel(Model):
+    """What `OpenAIModel.open` yields: the model with live connections."""
+
+    _config: OpenAIModel
+    _transport: Transport
+    _key: str = attrs.field(repr=False)
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        options = {**self._config.options, **request.options}
+        body = encode_request(attrs.evolve(request, options=options), self._config.name)
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        async with self._transport.stream(
+            "POST",
+            "/chat/completions",
+            headers=headers,
+            content=msgspec.json.encode(body),
+            connect_deadline=self._config.connect_deadline,
+        ) as response:
+            return await self._answer(response, emit)
+
+    async def _answer(self, response: Response, emit: Emit) -> ModelFinish:
+        decoder = ChatDecoder(secret=self._key)
+        try:
+            await self._receive_parts(response, decoder, emit)
+        except TransportError as error:
+            if not decoder.complete:
+                raise ModelError(
+                    error.code, error.message, retryable=not decoder.started
+                ) from error
+        else:
+            if decoder.complete:
+                await response.receive_rest(seconds=_REUSE_SECONDS, max_bytes=_MAX_REST)
+        return decoder.finish()
+
+    async def _receive_parts(self, response: Response, decoder: ChatDecoder, emit: Emit) -> None:
+        deadline = trio.current_time() + self._config.first_token_deadline
+        with _cut_at(deadline, "first-token"):
+            status, headers = await response.head()
+        if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
+            body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=_MAX_REST)
+            raise error_from_response(status, body, headers, now=time.time(), secret=self._key)
+        while not decoder.done:
+            with _cut_at(deadline, "between-tokens" if decoder.started else "first-token"):
+                data = await response.receive()
+            if not data:
+                break
+            if parts := decoder.feed(data):
+                await emit(*parts)
+                deadline = trio.current_time() + self._config.between_tokens_deadline
+
+
+@contextmanager
+def _cut_at(deadline: float, name: str) -> Generator[None]:
+    with trio.move_on_at(deadline) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise TransportError(f"timeout-{name}", f"the model's {name} deadline passed")

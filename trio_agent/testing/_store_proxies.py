@@ -1,0 +1,122 @@
+"""Stores in front of a store: to make it fail, slow, or cancelled at a place of your choice."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+from .._errors import StoreUnavailable
+from .._log import Append, Appended
+from .._store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+
+T = TypeVar("T")
+
+
+class StoreProxy(Store):
+    """Passes everything on to another store, through `perform`.
+
+    It hides `append_nowait`, so that a runtime takes the way that it takes for a store with I/O.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def perform(self, operation: str, act: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002
+        """Perform one operation, which is called like the store's method."""
+        return await act()
+
+    def open(self) -> AbstractAsyncContextManager[object]:
+        return self._store.open()
+
+    async def create(self, record: RunRecord) -> Created:
+        return await self.perform("create", lambda: self._store.create(record))
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        return await self.perform("append", lambda: self._store.append(batch))
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        return await self.perform("read", lambda: self._store.read(run_id, after, limit))
+
+    async def info(self, run_id: str) -> RunInfo:
+        return await self.perform("info", lambda: self._store.info(run_id))
+
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        return await self.perform("find", lambda: self._store.find(owner, before, limit))
+
+    async def claim(self, run_id: str) -> Lease | None:
+        return await self.perform("claim", lambda: self._store.claim(run_id))
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        return await self.perform("renew", lambda: self._store.renew(leases))
+
+    async def release(self, lease: Lease) -> None:
+        await self.perform("release", lambda: self._store.release(lease))
+
+    async def orphans(self, limit: int) -> Sequence[str]:
+        return await self.perform("orphans", lambda: self._store.orphans(limit))
+
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        await self.perform("request_cancel", lambda: self._store.request_cancel(run_id, reason))
+
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        await self.perform("set_viewers", lambda: self._store.set_viewers(run_id, worker, count))
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[Watch]:
+        async with self._store.watch() as watch:
+            yield watch
+
+    async def delete(self, run_id: str) -> None:
+        await self.perform("delete", lambda: self._store.delete(run_id))
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        return await self.perform("expire", lambda: self._store.expire(retention))
+
+
+class FaultyStore(StoreProxy):
+    """A store that you can make slow, or send away."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.away: set[str] = set()
+        """Operations that raise `StoreUnavailable` before they do anything."""
+        self.forgetful: set[str] = set()
+        """Operations that do it, and raise `StoreUnavailable` all the same."""
+        self.delay = 0.0
+        """Seconds that every operation takes."""
+        self.calls: Counter[str] = Counter()
+        """How often each operation was called."""
+
+    async def perform(self, operation: str, act: Callable[[], Awaitable[T]]) -> T:
+        """Perform the operation as it was ordered."""
+        self.calls[operation] += 1
+        if self.delay:
+            await trio.sleep(self.delay)
+        if operation in self.away:
+            await trio.lowlevel.checkpoint()
+            raise StoreUnavailable("the store is away")
+        outcome = await act()
+        if operation in self.forgetful:
+            raise StoreUnavailable("the store did not answer")
+        return outcome
+
+
+class InterruptingStore(StoreProxy):
+    """Calls `point` before and after every operation.
+
+    With `Sweep.point` and ``cancel_sweep(..., steps=False)`` a scenario is cancelled at each
+    operation: once before it is done, once when it is done already.
+    """
+
+    def __init__(self, store: Store, point: Callable[[], None]) -> None:
+        super().__init__(store)
+        self._point = point
+
+    async def perform(self, operation: str, act: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002
+        """Perform the operation between two points."""
+        self._point()
+        outcome = await act()
+        self._point()
+        return outcome

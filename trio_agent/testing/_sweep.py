@@ -1,0 +1,132 @@
+"""Cancel a scenario at every place where it can be cancelled, one after the other."""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self
+
+import trio
+import trio.testing
+
+_STUCK: Final = 3600.0
+"""Seconds on the round's clock after which a cancelled scenario is taken for stuck."""
+
+
+def autojump_clock() -> trio.abc.Clock:
+    """Make a clock on which a round takes no time: when all tasks wait, it jumps."""
+    return trio.testing.MockClock(autojump_threshold=0)
+
+
+class Sweep(trio.abc.Instrument):
+    """One round of `cancel_sweep`. ``with sweep:`` is the part that is cancelled.
+
+    What stands before and behind that block runs undisturbed: prepare before, check behind.
+    """
+
+    def __init__(self, point: int, *, steps: bool) -> None:
+        self.reached = 0
+        """Points that were passed in the block."""
+        self._point = point
+        self._steps = steps
+        self._scope = trio.CancelScope()
+        self._tasks: set[trio.lowlevel.Task] = set()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the block was cancelled in this round."""
+        return self._scope.cancel_called
+
+    def point(self) -> None:
+        """Pass one point, which cancels the block if it is this round's."""
+        if self.reached == self._point:
+            self._scope.cancel(reason=f"point {self._point} of a sweep")
+        self.reached += 1
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        trio.lowlevel.remove_instrument(self)
+        swallowed = self._scope.__exit__(exc_type, exc, traceback)
+        if exc is None or swallowed:
+            names = ", ".join(sorted(task.name for task in self._tasks))
+            if names:
+                raise AssertionError(f"tasks outlived the swept block: {names}")
+        return swallowed
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002
+        """Hear from Trio that a task is about to run to its next checkpoint."""
+        if self._steps:
+            self.point()
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        """Hear from Trio of a new task."""
+        self._tasks.add(task)
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        """Hear from Trio of a task's end."""
+        self._tasks.discard(task)
+
+
+def cancel_sweep(
+    scenario: Callable[[Sweep], Awaitable[object]],
+    *,
+    steps: bool = True,
+    clock: Callable[[], trio.abc.Clock | None] = autojump_clock,
+) -> int:
+    """Run a scenario again and again, cancelled at its first point, its second, and so on.
+
+    It is over when the scenario ends before it could be cancelled. A point is a step of any task
+    between two checkpoints, so the sweep meets every checkpoint. Write the scenario like this::
+
+        async def scenario(sweep: Sweep) -> None:
+            store = MemoryStore()
+            with sweep:                     # this block is cancelled
+                async with open_runtime(store=store) as runtime:
+                    ...
+            assert ...                      # what holds wherever it was cancelled
+
+        def test_it() -> None:
+            cancel_sweep(scenario)
+
+    Each round has a `trio.run` of its own, so this is a sync function: call it from a sync test.
+    No task that was spawned in the block may outlive it.
+
+    Args:
+        scenario: an async function of one `Sweep`, which it enters once.
+        steps: False if only calls of `Sweep.point` are points: with real I/O, where the number of
+            steps differs from round to round, let an `InterruptingStore` call it.
+        clock: makes the clock of each round; by default one that jumps when all tasks wait. A
+            jump doesn't wait for threads: with sync tools pass, say,
+            ``lambda: trio.testing.MockClock(autojump_threshold=0.01)``; for real I/O
+            ``lambda: None``.
+
+    Returns:
+        The number of points.
+
+    Raises:
+        BaseException: whatever a round raised, with a note that tells its point. A round that is
+            stuck for an hour on its clock raises `trio.TooSlowError`.
+    """
+
+    async def play(sweep: Sweep) -> None:
+        with trio.fail_after(_STUCK):
+            await scenario(sweep)
+
+    point = 0
+    while True:
+        sweep = Sweep(point, steps=steps)
+        try:
+            trio.run(play, sweep, clock=clock())
+        except BaseException as exc:
+            exc.add_note(f"the scenario was cancelled at point {point}")
+            raise
+        if not sweep.interrupted:
+            return sweep.reached
+        point += 1
