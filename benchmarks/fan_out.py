@@ -47,7 +47,7 @@ async def _count(events: Subscription, counts: list[int]) -> None:
 
 async def measure(subscribers: int) -> float:
     """Return deliveries per second."""
-    bursts = max(50, 40_000 // subscribers)
+    bursts = min(2000, 40_000 // subscribers)
     model = Burster(bursts, trio.Event())
     async with open_runtime() as runtime:
         run = await runtime.start(Agent(name="burster", model=model), "go")

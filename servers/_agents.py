@@ -32,12 +32,12 @@ def find_model(
     Raises:
         UsageError: there is none; the message says how to get one.
     """
-    if gguf is not None:
+    if gguf:
         if not Path(gguf).is_file():
             raise UsageError(f"there is no file {gguf!r} (--gguf)")
         return LocalModel(gguf, progress=show_progress())
-    if name is not None or "OPENAI_BASE_URL" in environment or "OPENAI_API_KEY" in environment:
-        return OpenAIModel(name or environment.get("OPENAI_MODEL", DEFAULT_MODEL))
+    if name or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):
+        return OpenAIModel(name or environment.get("OPENAI_MODEL") or DEFAULT_MODEL)
     if find_spec("xllamacpp") is None:
         raise UsageError(_NO_MODEL)
     return LocalModel(progress=show_progress())

@@ -49,7 +49,7 @@ class BodyLimit:
         await self._app(scope, receive_whole, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        body = b""
+        body = bytearray()
         with trio.move_on_after(_SECONDS):
             while True:
                 message = await receive()
@@ -61,7 +61,7 @@ class BodyLimit:
                         413, "too-large", f"a body has at most {self._max_bytes} bytes here"
                     )
                 if not message["more_body"]:
-                    return body
+                    return bytes(body)
         raise Problem(408, "too-slow", f"the body did not arrive within {_SECONDS:g} s")
 
 

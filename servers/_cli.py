@@ -6,21 +6,23 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
 import trio
 
 from trio_agent import Agent, CancelAfter, OnDisconnect, RuntimeLimits
-from trio_agent.abc import Retention
+from trio_agent.abc import Model, Retention
+from trio_agent.client import Client, open_client
 from trio_agent.local import LocalModelUnavailable
 
 from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
-from ._demo import demo
+from ._chat import chat
+from ._demo import AGENT as DEMO_AGENT, demo
 from ._guard import LOOPBACK_HOSTS, Guard, bearer_tokens
 from ._serve import ServeOptions, serve
+from ._server_process import open_server
 from ._usage import UsageError
 
 _PREFIX: Final = "TRIO_AGENT_"
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands.add_parser("serve", help="serve agents over HTTP"))
+    _add_chat(commands.add_parser("chat", help="talk to an agent in the terminal"))
     _add_demo(commands.add_parser("demo", help="see a run being cut off and resumed"))
     return parser
 
@@ -120,6 +123,16 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_demo)
 
 
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    _add(
+        parser,
+        "--url",
+        help=f"of a running server (default: one is started); its token in {_PREFIX}TOKEN",
+    )
+    _add_model_options(parser)
+    parser.set_defaults(command=_chat)
+
+
 def _add(parser: argparse.ArgumentParser, option: str, **settings: Any) -> None:
     default = _environment(option, settings.pop("default", None))
     parser.add_argument(option, default=default, **settings)
@@ -127,7 +140,7 @@ def _add(parser: argparse.ArgumentParser, option: str, **settings: Any) -> None:
 
 def _environment(option: str, default: Any) -> Any:
     # argparse converts a text default as if it had been given.
-    return os.environ.get(_PREFIX + option.strip("-").replace("-", "_").upper(), default)
+    return os.environ.get(_PREFIX + option.strip("-").replace("-", "_").upper()) or default
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -189,7 +202,34 @@ def _is_loopback(host: str) -> bool:
 
 def _demo(options: argparse.Namespace) -> int:
     model = find_model(name=options.model, gguf=options.gguf)
-    return trio.run(partial(demo, model, options))
+    return trio.run(_with_own_server, demo, model, DEMO_AGENT, options)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    if options.url is None:
+        model = find_model(name=options.model, gguf=options.gguf)
+        return trio.run(_with_own_server, chat, model, None, options)
+    return trio.run(_with_server, chat, options.url, os.environ.get(_PREFIX + "TOKEN"))
+
+
+async def _with_own_server(
+    command: Callable[[Client], Awaitable[int]],
+    model: Model,
+    agent: str | None,
+    options: argparse.Namespace,
+) -> int:
+    settings = {_PREFIX + "MODEL": options.model, _PREFIX + "GGUF": options.gguf}
+    async with open_server(model, agent=agent, settings=settings) as client:
+        return await command(client)
+
+
+async def _with_server(
+    command: Callable[[Client], Awaitable[int]], url: str, token: str | None
+) -> int:
+    async with open_client(url, token=token) as client:
+        if (problem := await client.not_ready()) is not None:
+            raise UsageError(f"{url} can't be used: {problem}")
+        return await command(client)
 
 
 def _converter(what: str) -> Callable[[Callable[[str], T]], Callable[[str], T]]:

@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit
 
 import attrs
 from starlette.requests import HTTPConnection
@@ -76,7 +75,7 @@ class Guard:
         """
         self._check_host(request)
         self._check_origin(request)
-        if request.url.path in _OPEN_PATHS:
+        if request["path"] in _OPEN_PATHS:
             return None
         try:
             return await self.authorize(request)
@@ -94,11 +93,11 @@ class Guard:
     def _check_origin(self, request: HTTPConnection) -> None:
         origin = request.headers.get("origin")
         if origin is not None:
-            own = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+            own = origin.lower().partition("://")[2] == request.headers.get("host", "").lower()
             if own or origin.lower() in self.origins:
                 return
         elif request.headers.get("sec-fetch-site", "none") in ("none", "same-origin") or (
-            request.url.path == "/" and request.headers.get("sec-fetch-mode") == "navigate"
+            request["path"] == "/" and request.headers.get("sec-fetch-mode") == "navigate"
         ):
             return
         message = "requests from this origin are not allowed; allow it with --allow-origin"

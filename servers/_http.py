@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trio_agent import Agent, Cursor, OnDisconnect, Runtime
+from trio_agent._subscription import resolve_cursor
 from trio_agent.wire import event_schema
 
 from ._body import BodyLimit
@@ -22,7 +23,7 @@ from ._hypercorn import serve_asgi
 from ._json import json_response
 from ._problem import EXCEPTION_HANDLERS, Problem, problem_response
 from ._service import Service, Start
-from ._sse import EventStream
+from ._sse import HEADERS, EventStream
 
 MAX_BODY: Final = 1 << 20
 _PAGE: Final = 50
@@ -75,7 +76,7 @@ class _Routes:
             raise Problem(415, "not-json", "send the body as application/json")
         try:
             start = _decode_start(await request.body())
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise Problem(400, "bad-request", str(exc)) from None
         run = await self._service.start(
             request["principal"], start, key=request.headers.get("idempotency-key")
@@ -89,7 +90,7 @@ class _Routes:
         return json_response(view, status=201, headers={"location": location})
 
     async def list_runs(self, request: Request) -> Response:
-        limit = _number(request, "limit", default=_PAGE, most=_MAX_PAGE)
+        limit = _number(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)
         before = request.query_params.get("before")
         runs = await self._service.views(request["principal"], before, limit)
         more = runs[-1].id if len(runs) == limit else None
@@ -109,12 +110,14 @@ class _Routes:
 
     async def _follow(self, request: Request, run_id: str, after: str) -> Any:
         run = await self._service.run(request["principal"], run_id)
-        subscription = run.subscribe(after=0 if after == "0" else after)
-        if run.feed.closed and subscription.cursor == run.cursor:
+        offset = resolve_cursor(run.feed, 0 if after == "0" else after)
+        if run.feed.closed and offset == run.feed.tail:
             # EventSource reconnects after every end; only this status tells it to stop.
-            subscription.close()
             return Response(status_code=204)
-        return EventStream(subscription, heartbeat=self._heartbeat)
+        if request.method == "HEAD":
+            # Who only asks is no viewer.
+            return Response(headers=HEADERS)
+        return EventStream(run.subscribe(after=offset), heartbeat=self._heartbeat)
 
     async def cancel(self, request: Request) -> Response:
         owner, run_id = request["principal"], request.path_params["run_id"]
@@ -192,12 +195,12 @@ def _purpose(request: Request) -> str:
     return request.headers.get("sec-purpose", "") + request.headers.get("purpose", "")
 
 
-def _number(request: Request, name: str, *, default: int, most: int) -> int:
+def _number(request: Request, name: str, *, default: int, least: int = 0, most: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= most):
-        raise Problem(400, "bad-request", f"{name} is a number from 0 to {most}")
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise Problem(400, "bad-request", f"{name} is a number from {least} to {most}")
     return int(text)
 
 

@@ -1,7 +1,7 @@
 """Hypercorn's HTTP/1.1 on sockets of ours, so that no client can hold up the others or the end.
 
 Hypercorn's own `serve` shields every send without a deadline and upgrades to HTTP/2, which
-buffers without bound behind a slow reader. Here a send has a deadline, and HTTP/1.1 is all.
+buffers without bound behind a slow reader. Here a client has to read, and HTTP/1.1 is all.
 """
 
 import logging
@@ -28,27 +28,39 @@ logger = logging.getLogger("trio_agent.servers")
 _LINGER: Final = 5.0
 """Seconds that open responses may take at the end before they are cut."""
 
+_SLICE: Final = 1 << 16
+"""Bytes that a client has to read within the write deadline."""
+
 
 class _HTTP11(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         """Upgrade to nothing."""
 
+    async def _create_stream(self, request: h11.Request) -> None:
+        # Without its Upgrade header, a request for a WebSocket is one like any other (RFC 9110,
+        # section 7.8), which the guard sees.
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        if len(headers) < len(request.headers):
+            request = h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
+
 
 class _Connection(TCPServer):
     """One client.
 
-    `write_deadline` is in seconds: who takes longer to read what one send wrote is cut off.
+    `write_deadline` is in seconds: who reads nothing for longer, with bytes waiting, is cut off.
     """
 
     write_deadline: float
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._sending = trio.CancelScope(shield=True)
-
-    def hurry(self, deadline: float) -> None:
-        """Let what is being sent now take until `deadline` at most."""
-        self._sending.deadline = min(self._sending.deadline, deadline)
+        self._reading = trio.CancelScope()
 
     async def run(self) -> None:
         """Serve the client until the connection ends."""
@@ -70,7 +82,8 @@ class _Connection(TCPServer):
                     self.protocol_send,
                 )
                 await self.idle_task.restart(task_group, self._idle_timeout)
-                await self._read_data()
+                with self._reading:
+                    await self._read_data()
         await trio.aclose_forcefully(self.stream)
 
     async def protocol_send(self, event: Event) -> None:
@@ -78,15 +91,32 @@ class _Connection(TCPServer):
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
-        async with self.send_lock:
-            with trio.CancelScope(shield=True) as self._sending:
-                self._sending.deadline = trio.current_time() + self.write_deadline
-                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self.stream.send_all(event.data)
-                    return
-        # Cut off or gone: half a message may be written, so that nothing can follow it.
-        await trio.aclose_forcefully(self.stream)
-        await self.protocol.handle(Closed())
+        try:
+            self.send_lock.acquire_nowait()  # without the checkpoint: sending is one
+        except trio.WouldBlock:
+            await self.send_lock.acquire()
+        sent = False
+        try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                sent = await self._send(memoryview(event.data))
+        finally:
+            self.send_lock.release()
+            if not sent:
+                # Half a message may be written, so that nothing can follow it.
+                self.stream.socket.close()
+        if not sent:
+            # The reader may be waiting for the response's end, to read what the client pipelined.
+            self._reading.cancel(reason="the client is cut off or gone")
+            await self.protocol.handle(Closed())
+
+    async def _send(self, data: memoryview) -> bool:
+        """Write all, or return False if the client reads nothing for too long."""
+        for start in range(0, len(data), _SLICE):
+            with trio.move_on_after(self.write_deadline) as scope:
+                await self.stream.send_all(data[start : start + _SLICE])
+            if scope.cancelled_caught:
+                return False
+        return True
 
 
 async def serve_asgi(
@@ -97,7 +127,7 @@ async def serve_asgi(
     write_deadline: float = 10.0,
     max_connections: int = 10_000,
 ) -> None:
-    """Serve an ASGI app until `until()` returns, then finish what is open, within seconds.
+    """Serve an ASGI app until `until()` returns, then finish what is open, within 5 seconds.
 
     If cancelled, connections are cut at once.
 
@@ -112,42 +142,31 @@ async def serve_asgi(
     config.include_server_header = False
     config.keep_alive_timeout = 15
     context = WorkerContext(None)
-    connections: set[_Connection] = set()
+    connections = 0
 
     async def serve_connection(stream: trio.SocketStream) -> None:
-        if len(connections) >= max_connections:
+        nonlocal connections
+        if connections >= max_connections:
             await trio.aclose_forcefully(stream)
             return
         connection = _Connection(
             cast(AppWrapper, ASGIWrapper(cast(Any, app))), config, context, {}, stream
         )
         connection.write_deadline = write_deadline
-        connections.add(connection)
+        connections += 1
         try:
             await connection.run()
         except Exception:
             logger.exception("a connection failed by a bug")
         finally:
-            connections.discard(connection)
+            connections -= 1
 
     async with trio.open_nursery() as handlers:
-        try:
-            async with trio.open_nursery() as accepting:
-                accepting.start_soon(
-                    partial(
-                        trio.serve_listeners,
-                        serve_connection,
-                        listeners,
-                        handler_nursery=handlers,
-                    )
-                )
-                await until()
-                accepting.cancel_scope.cancel()
-            await context.terminated.set()
-            handlers.cancel_scope.deadline = trio.current_time() + _LINGER
-        except trio.Cancelled:
-            for connection in connections:
-                connection.hurry(trio.current_time())
-            raise
-        for connection in connections:
-            connection.hurry(handlers.cancel_scope.deadline)
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(trio.serve_listeners, serve_connection, listeners, handler_nursery=handlers)
+            )
+            await until()
+            accepting.cancel_scope.cancel()
+        await context.terminated.set()
+        handlers.cancel_scope.deadline = trio.current_time() + _LINGER

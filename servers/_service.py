@@ -1,7 +1,7 @@
 """What the servers offer, whatever the wire: runs of known agents, each to its owner."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -23,7 +23,9 @@ from trio_agent.abc import RunInfo
 
 from ._problem import Problem
 
-_MAX_KEY = 255
+_MAX_KEY: Final = 255
+_MAX_METADATA: Final = 16 << 10
+"""Bytes of JSON: metadata is kept and listed as long as its run."""
 
 
 class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -89,6 +91,8 @@ class Service:
             raise Problem(404, "unknown-agent", f"there is no agent {name!r}; there are: {known}")
         if key is not None and not 0 < len(key) <= _MAX_KEY:
             raise Problem(400, "bad-request", f"an idempotency key has 1 to {_MAX_KEY} characters")
+        if len(msgspec.json.encode(start.metadata)) > _MAX_METADATA:
+            raise Problem(400, "bad-request", f"metadata has at most {_MAX_METADATA} bytes of JSON")
         try:
             return await self.runtime.start(
                 agent,
@@ -150,6 +154,12 @@ class Service:
             raise Problem(409, "run-active", "the run is active: cancel it first")
         await self.runtime.delete(run_id)
 
+    def _viewers(self, run_id: str) -> int:
+        try:
+            return self.runtime.run(run_id).statistics().viewers
+        except UnknownRun:  # The runtime is closing, which removes runs before their logs.
+            return 0
+
     def _view(self, info: RunInfo) -> RunView:
         record = info.record
         status, error = "active", None
@@ -164,7 +174,7 @@ class Service:
             status=status,
             created_at=record.created_at,
             cursor=str(Cursor(record.run_id, record.epoch, info.tail)),
-            viewers=info.viewers,
+            viewers=self._viewers(record.run_id),
             events=f"/runs/{record.run_id}/events",
             metadata=dict(record.metadata),
             error=error,

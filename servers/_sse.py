@@ -6,15 +6,15 @@ from typing import Final
 import trio
 from starlette.types import Receive, Scope, Send
 
-from trio_agent import Subscription
+from trio_agent import CursorExpired, Subscription
 from trio_agent.abc import Entry
 from trio_agent.wire import format_comment, format_sse
 
-HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
+HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
 
 _HEARTBEAT: Final = format_comment()
 
@@ -46,10 +46,11 @@ class EventStream:
     ) -> None:
         self._subscription = subscription
         self._status = status
-        self._headers = [*HEADERS]
+        self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
         if location is not None:
             self._headers.append((b"location", location.encode()))
         self._heartbeat = heartbeat
+        self._quiet_since = trio.current_time()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
@@ -60,27 +61,39 @@ class EventStream:
                 "headers": self._headers,
             }
             await send(start)
-            if scope["method"] == "HEAD":
-                await send({"type": "http.response.body"})
-                return
+            complete = False
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_on_disconnect, receive, nursery.cancel_scope)
-                await self._send_events(subscription, send)
+                nursery.start_soon(self._send_heartbeats, send)
+                complete = await self._send_events(subscription, send)
                 nursery.cancel_scope.cancel()
+            if complete:
+                # Not beside the reader: Hypercorn tells it of a disconnect before this send has
+                # closed or recycled the connection, which must not be cancelled.
+                await send({"type": "http.response.body", "body": b""})
 
-    async def _send_events(self, subscription: Subscription, send: Send) -> None:
-        body = {"type": "http.response.body", "more_body": True}
-        await send({**body, "body": format_sse(retry=1000)})
+    async def _send_events(self, subscription: Subscription, send: Send) -> bool:
+        """Send all but the end, and tell whether there is one."""
+        data = format_sse(retry=1000)
         while True:
-            with trio.move_on_after(self._heartbeat) as waiting:
-                try:
-                    data = await subscription.receive_frames(sse_frames)
-                except trio.EndOfChannel:
-                    break
-                except trio.BrokenResourceError:
-                    return
-            await send({**body, "body": _HEARTBEAT if waiting.cancelled_caught else data})
-        await send({"type": "http.response.body", "body": b""})
+            self._quiet_since = trio.current_time()
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            try:
+                data = await subscription.receive_frames(sse_frames)
+            except trio.EndOfChannel:
+                return True
+            except trio.BrokenResourceError:
+                return False
+
+    async def _send_heartbeats(self, send: Send) -> None:
+        # A task of its own: a deadline around each wait for events would cost more than the wait.
+        while True:
+            due = self._quiet_since + self._heartbeat
+            if trio.current_time() < due:
+                await trio.sleep_until(due)
+            else:
+                self._quiet_since = trio.current_time()
+                await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})
 
 
 async def _cancel_on_disconnect(receive: Receive, scope: trio.CancelScope) -> None:

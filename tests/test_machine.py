@@ -48,7 +48,7 @@ def asked(**limits: Any) -> Machine:
 
 def acting(*ids: str, **limits: Any) -> Machine:
     made = asked(**limits)
-    made.said([ToolInputPart(id, "t", '{"n":1}') for id in ids], 3)
+    made.said([ToolInputPart(call_id, "t", '{"n":1}') for call_id in ids], 3)
     made.answered(ModelFinish("tool-calls", Usage(1, 2, 3)), 4)
     return made
 
@@ -104,7 +104,7 @@ def test_the_table(state: State, what: Input) -> None:
     elif (state, what) == (State.DONE, Input.SAID):
         assert made.said([TextPart("late")], 9) == []
     else:
-        with pytest.raises((KeyError, ValueError)):
+        with pytest.raises((KeyError, AssertionError)):
             apply(made, what)
 
 
@@ -225,8 +225,8 @@ def test_ids_are_unique_in_a_run() -> None:
 
 def test_an_id_finds_a_free_number() -> None:
     made = acting("x", "x-2", "x-3")
-    for id in ("x", "x-2", "x-3"):
-        made.returned(id, "ok", 1, 5)
+    for call_id in ("x", "x-2", "x-3"):
+        made.returned(call_id, "ok", 1, 5)
     made.asked(6)
     made.said([ToolInputPart("x", "t", "")], 7)
     [call] = made.answered(ModelFinish("tool-calls"), 8)

@@ -362,6 +362,42 @@ async def test_connecting_has_a_deadline() -> None:
     assert (info.value.code, info.value.retryable) == ("timeout-connect", True)
 
 
+async def test_check_asks_for_the_models() -> None:
+    async with open_scripted_openai([]) as server:
+        model = OpenAIModel("m", base_url=server.base_url, api_key="sk-1")
+        await model.check()
+        await OpenAIModel("m", base_url=server.base_url + "/elsewhere").check()
+    assert [request.path for request in server.requests] == ["/v1/models", "/v1/elsewhere/models"]
+    assert server.requests[0].headers["authorization"] == "Bearer sk-1"
+    with pytest.raises(ModelError, match="connect: "):
+        await model.check()
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "auth"), (502, "provider-error")])
+async def test_check_tells_what_the_endpoint_says(status: int, code: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, text="bad sk-1", request=request)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    model = OpenAIModel("m", base_url="http://x", api_key="sk-1", client=client)
+    with pytest.raises(ModelError, match=rf"{code}: .*bad \*\*\*"):
+        await model.check()
+
+
+async def test_check_has_a_deadline() -> None:
+    async def say_nothing(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, say_nothing, 0, host="127.0.0.1")
+        (listener,) = await nursery.start(serve)
+        port = listener.socket.getsockname()[1]
+        model = OpenAIModel("m", base_url=f"http://127.0.0.1:{port}", connect_deadline=0.05)
+        with pytest.raises(ModelError, match="timeout-connect"):
+            await model.check()
+        nursery.cancel_scope.cancel()
+
+
 async def test_options_can_not_override_the_request() -> None:
     async with opened(options={"stream": False}) as (server, model):
         with pytest.raises(ValueError, match="'stream'"):

@@ -54,6 +54,12 @@ from ._messages import (
     UserMessage as UserMessage,
 )
 from ._openai_model import OpenAIModel as OpenAIModel
+from ._resumable import (
+    Checkpoint as Checkpoint,
+    ChunkChannel as ChunkChannel,
+    ResumableStreamManager as ResumableStreamManager,
+    StreamChunk as StreamChunk,
+)
 from ._run import (
     Receipt as Receipt,
     Run as Run,
@@ -66,6 +72,7 @@ from ._runtime import (
     RuntimeStatistics as RuntimeStatistics,
     open_runtime as open_runtime,
 )
+from ._sse import format_sse as format_sse
 from ._store import Retention as Retention
 from ._subscription import (
     Subscription as Subscription,

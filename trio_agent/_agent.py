@@ -25,6 +25,7 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
 
     def __init__(self, events: Subscription) -> None:
         self._events = events
+        self._end: RunError | RunFinish | None = None
 
     async def receive(self) -> str:
         """Return the next piece of text. A checkpoint; if cancelled, nothing was taken.
@@ -35,12 +36,21 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
             RunIncomplete: the run finished with another reason than `stop`.
         """
         while True:
-            match await self._events.receive():
+            try:
+                event = await self._events.receive()
+            except trio.EndOfChannel:
+                if self._end is None:
+                    raise
+                # Who receives once more must not take the end of the channel for success.
+                event = self._end
+            match event:
                 case TextDelta(delta=delta):
                     return delta
                 case RunError(error=error):
+                    self._end = event
                     raise RunFailed(error.code, error.message)
                 case RunFinish(run=run) if run.finish_reason != "stop":
+                    self._end = event
                     raise RunIncomplete(run.finish_reason)
 
     async def aclose(self) -> None:

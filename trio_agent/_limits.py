@@ -19,6 +19,10 @@ class Limits:
     """For the whole run, which then ends with `timeout`."""
     step_deadline: float = attrs.field(default=math.inf, validator=gt(0))
     """For one model call and its tools. The run ends with `timeout`."""
+    model_retries: int = attrs.field(default=3, validator=ge(0))
+    """Times that a failed model call is repeated, only while the model has said nothing."""
+    retry_window: float = attrs.field(default=15.0, validator=ge(0))
+    """Seconds from the first call within which the last repetition begins."""
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
     """For one tool call, unless the tool has its own. The model is told and goes on."""
 

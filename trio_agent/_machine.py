@@ -14,7 +14,7 @@ come in as `at` (Unix milliseconds), so that a run can be replayed to the letter
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -39,9 +39,12 @@ from ._events import (
     ToolResult,
     Usage,
 )
-from ._messages import AnyMessage, AssistantMessage, ToolMessage
+from ._messages import AnyMessage
 from ._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
-from ._tool import is_deep, output_text
+from ._tool import is_deep
+from ._transcript import Transcript
+
+_E = TypeVar("_E", bound=AnyEvent)
 
 
 class State(enum.Enum):
@@ -128,7 +131,7 @@ class _OpenCall:
         try:
             # Models write nothing for a tool without parameters.
             value: Any = msgspec.json.decode(text) if text.strip() else {}
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             value = text
         if is_deep(value):
             value = text
@@ -154,7 +157,6 @@ class Machine:
         max_tokens: int | None = None,
     ) -> None:
         self.state = State.START
-        self.messages: tuple[AnyMessage, ...] = tuple(messages)
         self.step = 0
         self.usage = Usage()
         self.terminal: RunFinish | RunError | None = None
@@ -162,16 +164,19 @@ class Machine:
         self._agent = agent
         self._max_steps = max_steps
         self._max_tokens = max_tokens
+        self._transcript = Transcript(messages)
         self._text: list[str] = []
-        self._answer: list[str] = []
         self._spent = 0
         self._deltas = 0
         self._open: dict[str, _OpenCall] = {}
         self._call_ids: set[str] = set()
-        self._calls: tuple[ToolRequest, ...] = ()
-        self._outcomes: dict[str, ToolOutcome] = {}
         self._abandoned: set[str] = set()
         self._step_usage = Usage()
+
+    @property
+    def messages(self) -> tuple[AnyMessage, ...]:
+        """The transcript, up to the last step that has ended."""
+        return self._transcript.messages
 
     @property
     def action(self) -> Action:
@@ -180,9 +185,7 @@ class Machine:
             case State.ASK:
                 return AskModel(self.messages)
             case State.ACT:
-                return RunTools(
-                    tuple(call for call in self._calls if call.id not in self._outcomes)
-                )
+                return RunTools(self._transcript.calls)
             case _:
                 return None
 
@@ -232,8 +235,7 @@ class Machine:
                 if not delta:
                     return None
                 self._text.append(delta)
-                self._answer.append(delta)
-                return TextDelta(at=at, delta=delta)
+                return self._told(TextDelta(at=at, delta=delta))
             case ReasoningPart(delta):
                 return ReasoningDelta(at=at, delta=delta) if delta else None
             case ToolInputPart(id, name, delta):
@@ -267,13 +269,12 @@ class Machine:
             self._open.clear()
             return [self._step_finish(at), *self.finish("length", at)]
         if not self._open:
-            self._say()
             self._move(Input.ANSWERED)
             return [self._step_finish(at), self._finished("stop", None, at)]
-        self._calls = tuple(call.as_request() for call in self._open.values())
+        calls = [call.as_request() for call in self._open.values()]
         self._open.clear()
         self._move(Input.ANSWERED_WITH_CALLS)
-        events: list[AnyEvent] = [ToolCall(at=at, tool=call) for call in self._calls]
+        events: list[AnyEvent] = [self._told(ToolCall(at=at, tool=call)) for call in calls]
         return events + self._check_budget(at)
 
     def abandoned(self, call_id: str) -> None:
@@ -285,10 +286,9 @@ class Machine:
     ) -> list[AnyEvent]:
         """A tool returned."""
         result = self._answer_call(call_id, status, output, at)
-        if len(self._outcomes) < len(self._calls):
+        if self._transcript.calls:
             self._move(Input.RETURNED)
             return [result]
-        self._say()
         self._move(Input.RETURNED_LAST)
         events: list[AnyEvent] = [result, self._step_finish(at)]
         if self.step == self._max_steps:
@@ -305,21 +305,18 @@ class Machine:
     def fail(self, code: str, message: str, at: int) -> list[AnyEvent]:
         """End the run with an error. Open calls are answered first."""
         events = self._close(at)
-        self.terminal = RunError(at=at, error=ErrorDetail(code, message))
+        self.terminal = self._told(RunError(at=at, error=ErrorDetail(code, message)))
         return [*events, self.terminal]
 
     def _close(self, at: int) -> list[AnyEvent]:
         events: list[AnyEvent] = []
-        if self.state is State.ACT:
-            for call in self._calls:
-                if call.id in self._abandoned and call.id not in self._outcomes:
-                    output = "nobody waited for the end of this call: its outcome is unknown"
-                    events.append(self._answer_call(call.id, "unknown", output, at))
-                elif call.id not in self._outcomes:
-                    output = "cancelled before it finished"
-                    events.append(self._answer_call(call.id, "cancelled", output, at))
-        if self.state in (State.ANSWER, State.ACT):
-            self._say()
+        for call in self._transcript.calls:
+            if call.id in self._abandoned:
+                output = "nobody waited for the end of this call: its outcome is unknown"
+                events.append(self._answer_call(call.id, "unknown", output, at))
+            else:
+                output = "cancelled before it finished"
+                events.append(self._answer_call(call.id, "cancelled", output, at))
         self._move(Input.CLOSED)
         return events
 
@@ -330,24 +327,15 @@ class Machine:
         output: Any,
         at: int,
     ) -> ToolResult:
-        [call] = [call for call in self._calls if call.id == call_id]
-        assert call_id not in self._outcomes, "a call has one result"
+        calls = {call.id: call for call in self._transcript.calls}
+        assert call_id in calls, "a call has one result"
+        call = calls[call_id]
         outcome = ToolOutcome(call.id, call.name, call.input, output, status)
-        self._outcomes[call_id] = outcome
-        return ToolResult(at=at, tool=outcome)
+        return self._told(ToolResult(at=at, tool=outcome))
 
-    def _say(self) -> None:
-        """Put this step into the transcript."""
-        text = "".join(self._answer)
-        if text or self._calls:
-            self.messages += (AssistantMessage(text, self._calls),)
-        for call in self._calls:
-            outcome = self._outcomes[call.id]
-            content = output_text(outcome.output)
-            self.messages += (ToolMessage(call.id, content, outcome.status),)
-        self._answer.clear()
-        self._calls = ()
-        self._outcomes = {}
+    def _told(self, event: _E) -> _E:
+        self._transcript.add(event)
+        return event
 
     def _check_budget(self, at: int) -> list[AnyEvent]:
         if self._max_tokens is None or self._spent + self._deltas < self._max_tokens:
@@ -356,12 +344,12 @@ class Machine:
         return self.finish("budget", at, reason=reason)
 
     def _step_finish(self, at: int) -> StepFinish:
-        return StepFinish(at=at, step_number=self.step, usage=self._step_usage)
+        return self._told(StepFinish(at=at, step_number=self.step, usage=self._step_usage))
 
     def _finished(self, finish_reason: FinishReason, reason: str | None, at: int) -> RunFinish:
         text = "".join(self._text)
         summary = RunSummary(self._run_id, text, self.step, finish_reason, self.usage, reason)
-        self.terminal = RunFinish(at=at, run=summary)
+        self.terminal = self._told(RunFinish(at=at, run=summary))
         return self.terminal
 
     def _move(self, event: Input) -> None:

@@ -11,6 +11,7 @@ import trio
 from ._errors import CursorExpired, LimitExceeded, UnknownRun
 from ._log import Append, Appended, Entry, Log
 from ._store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from ._watch import NewsWatch
 
 _TOMBSTONES: Final = 10_000
 
@@ -22,52 +23,12 @@ class _Run:
     leased_until: float
     finished_at: float | None = None
     cancel_reason: str | None = None
-    viewers: dict[str, int] = attrs.field(factory=dict)
+    # How many, and until when that holds, by worker.
+    viewers: dict[str, tuple[int, float]] = attrs.field(factory=dict)
 
     @property
     def last(self) -> Entry | None:
         return self.log.entries[-1] if self.log.closed else None
-
-
-class _Watch(Watch):
-    def __init__(self) -> None:
-        self._watched: set[str] = set()
-        # A dict as an ordered set: whoever changed first is looked at first.
-        self._changed: dict[str, None] = {}
-        self._waiting = trio.lowlevel.ParkingLot()
-        self._closed = False
-
-    def add(self, run_id: str) -> None:
-        self._watched.add(run_id)
-        self.changed(run_id)
-
-    def discard(self, run_id: str) -> None:
-        self._watched.discard(run_id)
-        self._changed.pop(run_id, None)
-
-    def changed(self, run_id: str) -> None:
-        if run_id in self._watched:
-            self._changed[run_id] = None
-            self._waiting.unpark()
-
-    async def receive(self) -> str:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while not (self._changed or self._closed):
-            await self._waiting.park()
-        if self._closed:
-            raise trio.ClosedResourceError
-        run_id = next(iter(self._changed))
-        del self._changed[run_id]
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return run_id
-
-    async def aclose(self) -> None:
-        self.close()
-        await trio.lowlevel.checkpoint()
-
-    def close(self) -> None:
-        self._closed = True
-        self._waiting.unpark_all()
 
 
 class MemoryStore(Store):
@@ -85,7 +46,7 @@ class MemoryStore(Store):
         self._finished: OrderedDict[str, _Run] = OrderedDict()
         self._finished_size = 0
         self._removed: OrderedDict[str, None] = OrderedDict()
-        self._watches: set[_Watch] = set()
+        self._watches: set[NewsWatch] = set()
 
     async def create(self, record: RunRecord) -> Created:
         await trio.lowlevel.checkpoint()
@@ -116,7 +77,7 @@ class MemoryStore(Store):
             self._finished[append.run_id] = run
             self._finished_size += run.log.size
         if outcome is Appended.COMMITTED:
-            self._changed(append.run_id)
+            self._changed(append.run_id, log=True)
         return outcome
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
@@ -141,7 +102,8 @@ class MemoryStore(Store):
             if len(found) == limit:
                 break
             if owner is None or run.record.owner == owner:
-                found.append(self._info(run))
+                info = self._info(run)
+                found.append(attrs.evolve(info, record=attrs.evolve(run.record, private=b"")))
         return found
 
     async def claim(self, run_id: str) -> Lease | None:
@@ -172,6 +134,19 @@ class MemoryStore(Store):
             run.leased_until = trio.current_time()
             self._changed(lease.run_id)
 
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        await trio.lowlevel.checkpoint()
+        run = self._runs.get(lease.run_id)
+        if run is None:
+            return Appended.UNKNOWN
+        if run.log.fence != lease.fence:
+            return Appended.FENCED
+        if run.log.closed:
+            return Appended.CLOSED
+        run.record = attrs.evolve(run.record, epoch=epoch)
+        self._changed(lease.run_id)
+        return Appended.COMMITTED
+
     async def orphans(self, limit: int) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
         now = trio.current_time()
@@ -191,7 +166,7 @@ class MemoryStore(Store):
     async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
         await trio.lowlevel.checkpoint()
         run = self._get(run_id)
-        run.viewers[worker] = count
+        run.viewers[worker] = (count, self._lease_end())
         if not count:
             del run.viewers[worker]
         self._changed(run_id)
@@ -199,7 +174,7 @@ class MemoryStore(Store):
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:
         await trio.lowlevel.checkpoint()
-        watch = _Watch()
+        watch = NewsWatch()
         self._watches.add(watch)
         try:
             yield watch
@@ -243,15 +218,16 @@ class MemoryStore(Store):
         return run if run is not None and run.log.fence == lease.fence else None
 
     def _info(self, run: _Run) -> RunInfo:
+        now = trio.current_time()
         return RunInfo(
             record=run.record,
             tail=run.log.tail,
             size=run.log.size,
             last=run.last,
             fence=run.log.fence,
-            leased=not run.log.closed and run.leased_until > trio.current_time(),
+            leased=not run.log.closed and run.leased_until > now,
             cancel_reason=run.cancel_reason,
-            viewers=sum(run.viewers.values()),
+            viewers=sum(count for count, until in run.viewers.values() if until > now),
         )
 
     def _remove(self, run_id: str) -> None:
@@ -264,9 +240,9 @@ class MemoryStore(Store):
             self._removed.popitem(last=False)
         self._changed(run_id)
 
-    def _changed(self, run_id: str) -> None:
+    def _changed(self, run_id: str, *, log: bool = False) -> None:
         for watch in self._watches:
-            watch.changed(run_id)
+            watch.tell(run_id, log=log)
 
     def _lease_end(self) -> float:
         return trio.current_time() + self._lease

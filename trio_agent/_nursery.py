@@ -25,7 +25,15 @@ async def open_plain_nursery() -> AsyncIterator[trio.Nursery]:
     except BaseException as exc:
         if failure is None:
             raise
-        both = [failure, exc]
-        raise BaseExceptionGroup("the body and its closing failed", both) from None  # noqa: ASYNC104
+        # A cancellation is told again at the next checkpoint; the body's failure would be lost.
+        if not _is_cancelled(exc):  # noqa: ASYNC103
+            both = [failure, exc]
+            raise BaseExceptionGroup("the body and its closing failed", both) from None
     if failure is not None:
         raise failure
+
+
+def _is_cancelled(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(trio.Cancelled)[1] is None
+    return isinstance(exc, trio.Cancelled)

@@ -1,9 +1,10 @@
 """A model behind an OpenAI-compatible endpoint."""
 
+import math
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,6 +82,18 @@ class OpenAIModel(Model):
         async with self.open() as model:
             return await model.generate(request, emit)
 
+    async def check(self) -> None:
+        """See whether the endpoint answers `GET /models`, and does not refuse the API key.
+
+        A checkpoint. Any other answer will do: not every provider lists its models.
+
+        Raises:
+            ModelError: `timeout-connect`, `connect`, `cut-stream`, `auth` or `provider-error`.
+            ValueError: the model can't be opened.
+        """
+        async with self.open() as model:
+            await model.check()
+
 
 @asynccontextmanager
 async def _open(config: OpenAIModel) -> AsyncGenerator[Model]:
@@ -112,16 +125,33 @@ class _OpenedModel(Model):
         options = {**self._config.options, **request.options}
         body = encode_request(attrs.evolve(request, options=options), self._config.name)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
         async with self._transport.stream(
             "POST",
             "/chat/completions",
-            headers=headers,
+            headers=headers | self._authorization(),
             content=msgspec.json.encode(body),
             connect_deadline=self._config.connect_deadline,
         ) as response:
             return await self._answer(response, emit)
+
+    async def check(self) -> None:
+        seconds = self._config.connect_deadline
+        try:
+            async with self._transport.stream(
+                "GET", "/models", headers=self._authorization(), connect_deadline=seconds
+            ) as response:
+                with trio.move_on_after(seconds) as waiting:
+                    status, headers = await response.head()
+                if waiting.cancelled_caught:
+                    raise _deadline_passed("connect")
+                body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=_MAX_REST)
+        except TransportError as error:
+            raise ModelError(error.code, error.message, retryable=True) from error
+        if status in (401, 403) or status >= 500:
+            raise error_from_response(status, body, headers, now=time.time(), secret=self._key)
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     async def _answer(self, response: Response, emit: Emit) -> ModelFinish:
         decoder = ChatDecoder(secret=self._key)
@@ -138,25 +168,20 @@ class _OpenedModel(Model):
         return decoder.finish()
 
     async def _receive_parts(self, response: Response, decoder: ChatDecoder, emit: Emit) -> None:
-        deadline = trio.current_time() + self._config.first_token_deadline
-        with _cut_at(deadline, "first-token"):
+        with trio.move_on_after(self._config.first_token_deadline) as waiting:
             status, headers = await response.head()
-        if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
-            body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=_MAX_REST)
-            raise error_from_response(status, body, headers, now=time.time(), secret=self._key)
-        while not decoder.done:
-            with _cut_at(deadline, "between-tokens" if decoder.started else "first-token"):
-                data = await response.receive()
-            if not data:
-                break
-            if parts := decoder.feed(data):
-                await emit(*parts)
-                deadline = trio.current_time() + self._config.between_tokens_deadline
+            if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
+                waiting.deadline = math.inf
+                body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=_MAX_REST)
+                raise error_from_response(status, body, headers, now=time.time(), secret=self._key)
+            while not decoder.done and (data := await response.receive()):
+                if parts := decoder.feed(data):
+                    waiting.deadline = math.inf
+                    await emit(*parts)
+                    waiting.deadline = trio.current_time() + self._config.between_tokens_deadline
+        if waiting.cancelled_caught:
+            raise _deadline_passed("between-tokens" if decoder.started else "first-token")
 
 
-@contextmanager
-def _cut_at(deadline: float, name: str) -> Generator[None]:
-    with trio.move_on_at(deadline) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise TransportError(f"timeout-{name}", f"the model's {name} deadline passed")
+def _deadline_passed(name: str) -> TransportError:
+    return TransportError(f"timeout-{name}", f"the model's {name} deadline passed")

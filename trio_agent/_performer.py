@@ -15,6 +15,7 @@ from ._machine import AskModel, Machine, RunTools
 from ._messages import AnyMessage
 from ._model import Model
 from ._parts import ModelPart, ModelRequest
+from ._retry import generate_with_retries
 from ._run import Run, current_run
 from ._tool_call import call_tool
 from ._writer import RunLog
@@ -123,7 +124,13 @@ class Performer:
                     answer.cancel(reason="the machine is done")
                 await self._log.room()
 
-            finish = await self._model.generate(request, emit)
+            finish = await generate_with_retries(
+                self._model,
+                request,
+                emit,
+                retries=agent.limits.model_retries,
+                window=agent.limits.retry_window,
+            )
             if not machine.done:
                 self._publish(machine.answered(finish, _now()))
 

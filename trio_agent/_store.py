@@ -94,14 +94,19 @@ class Retention:
 
 
 class Watch(trio.abc.ReceiveChannel[str]):
-    """Yields the id of a watched run when its log, its lease or its cancel request changed.
+    """Yields the id of a watched run when there is news of it.
 
-    A change says only "look again"; changes that nobody has received yet are merged.
+    News are a new claim, a cancel request, other viewers, its removal and, if wanted, a longer
+    log. An id says only "look again"; news that nobody has received yet are merged. After a lost
+    connection all watched ids are yielded.
     """
 
     @abstractmethod
-    def add(self, run_id: str) -> None:
-        """Watch this run, too. Its id is yielded once at the start."""
+    def add(self, run_id: str, *, log: bool = True) -> None:
+        """Watch this run, too. Its id is yielded once at the start.
+
+        Without `log` its growing is no news: what the holder of a run wants.
+        """
 
     @abstractmethod
     def discard(self, run_id: str) -> None:
@@ -153,7 +158,10 @@ class Store(ABC):
 
     @abstractmethod
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        """List runs, newest first, of one owner (None: of all), behind the run `before`."""
+        """List runs, newest first, of one owner (None: of all), behind the run `before`.
+
+        Their records come without what is private.
+        """
 
     @abstractmethod
     async def claim(self, run_id: str) -> Lease | None:
@@ -172,6 +180,13 @@ class Store(ABC):
         """Let go of a run, so that another worker can claim it at once."""
 
     @abstractmethod
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        """Give the log a new epoch, because its end was lost; cursors of the old are expired.
+
+        `COMMITTED`, or why the lease does not allow it (`FENCED`, `CLOSED`, `UNKNOWN`).
+        """
+
+    @abstractmethod
     async def orphans(self, limit: int) -> Sequence[str]:
         """List active runs that nobody holds."""
 
@@ -181,7 +196,10 @@ class Store(ABC):
 
     @abstractmethod
     async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
-        """Tell how many subscriptions follow the run in the process called `worker`."""
+        """Tell how many subscriptions follow the run in the process called `worker`.
+
+        Holds for as long as a lease does, then it must be told again.
+        """
 
     @abstractmethod
     def watch(self) -> AbstractAsyncContextManager[Watch]:

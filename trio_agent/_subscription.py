@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import attrs
 import trio
@@ -12,9 +12,16 @@ from ._errors import CursorExpired, CursorInvalid, StoreUnavailable, UnknownRun
 from ._events import AnyEvent
 from ._feed import Feed, Frame
 from ._log import Entry
-from ._store import Store
+from ._store import Page
 
 _PAGE: Final = 1024
+
+
+class Reader(Protocol):
+    """Where entries are read that are no longer at hand: a store."""
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        """Read at most `limit` entries behind the offset `after`."""
 
 
 @attrs.frozen
@@ -37,7 +44,7 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
     receiving raises `trio.BrokenResourceError`; never take an end you didn't see for success.
     """
 
-    def __init__(self, feed: Feed, store: Store, after: int) -> None:
+    def __init__(self, feed: Feed, store: Reader, after: int) -> None:
         self._feed = feed
         self._store = store
         self._offset = after

@@ -96,6 +96,18 @@ async def _claims_are_fenced(store: Store) -> None:
     hold(len(await store.orphans(2)) == 2, "orphans are at most `limit`")
 
 
+async def _an_epoch_is_renewed_by_the_holder(store: Store) -> None:
+    lease = await create(store, "e")
+    hold(await store.renew_epoch(lease, "new") is Appended.COMMITTED, "the holder can")
+    hold((await store.info("e")).record.epoch == "new", "a new epoch is what it is")
+    stranger = attrs.evolve(lease, fence=lease.fence + 1)
+    hold(await store.renew_epoch(stranger, "x") is Appended.FENCED, "a stranger can't")
+    await commit(store, entries_at(lease, 1, run_finish("e")))
+    hold(await store.renew_epoch(lease, "x") is Appended.CLOSED, "a closed log keeps its epoch")
+    unknown = attrs.evolve(lease, run_id="nobody")
+    hold(await store.renew_epoch(unknown, "x") is Appended.UNKNOWN, "there must be a log")
+
+
 async def _leases_end(store: Store, lease: float) -> None:
     old = await create(store, "a")
     await trio.sleep(0.7 * lease)
@@ -146,6 +158,11 @@ async def _a_watch_tells_of_changes(store: Store) -> None:
         seen = await _seen(watch, "a", "b")
         hold(len(seen) < 20, "changes that nobody received are merged")
         hold("c" not in seen, "runs that aren't watched are not told of")
+        watch.add("c", log=False)
+        await _seen(watch, "c")
+        await commit(store, entries_at(c, 2, text_delta()))
+        await store.request_cancel("c", "why")
+        await _seen(watch, "c")
         watch.discard("a")
         watch.discard("nobody")
         await commit(store, entries_at(a, 21, text_delta()))
@@ -277,6 +294,7 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
 
 _CHECKS = (
     _claims_are_fenced,
+    _an_epoch_is_renewed_by_the_holder,
     _the_first_cancel_request_stays,
     _viewers_are_summed,
     _a_watch_tells_of_changes,

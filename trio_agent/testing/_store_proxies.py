@@ -54,6 +54,9 @@ class StoreProxy(Store):
     async def release(self, lease: Lease) -> None:
         await self.perform("release", lambda: self._store.release(lease))
 
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        return await self.perform("renew_epoch", lambda: self._store.renew_epoch(lease, epoch))
+
     async def orphans(self, limit: int) -> Sequence[str]:
         return await self.perform("orphans", lambda: self._store.orphans(limit))
 

@@ -28,6 +28,7 @@ class Sweep(trio.abc.Instrument):
         self._point = point
         self._steps = steps
         self._scope = trio.CancelScope()
+        self._inside = False
         self._tasks: set[trio.lowlevel.Task] = set()
 
     @property
@@ -37,13 +38,14 @@ class Sweep(trio.abc.Instrument):
 
     def point(self) -> None:
         """Pass one point, which cancels the block if it is this round's."""
-        if self.reached == self._point:
-            self._scope.cancel(reason=f"point {self._point} of a sweep")
-        self.reached += 1
+        if self._inside:
+            if self.reached == self._point:
+                self._scope.cancel(reason=f"point {self._point} of a sweep")
+            self.reached += 1
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
-        trio.lowlevel.add_instrument(self)
+        self._inside = True
         return self
 
     def __exit__(
@@ -52,17 +54,23 @@ class Sweep(trio.abc.Instrument):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        trio.lowlevel.remove_instrument(self)
-        swallowed = self._scope.__exit__(exc_type, exc, traceback)
-        if exc is None or swallowed:
-            names = ", ".join(sorted(task.name for task in self._tasks))
-            if names:
-                raise AssertionError(f"tasks outlived the swept block: {names}")
-        return swallowed
+        self._inside = False
+        return self._scope.__exit__(exc_type, exc, traceback)
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002
+    async def play(self, scenario: Callable[["Sweep"], Awaitable[object]]) -> None:
+        """Run the scenario in a `trio.run` of its own."""
+        trio.lowlevel.add_instrument(self)
+        main = trio.lowlevel.current_task()
+        # Steps of Trio's own tasks are no points: they come when they like.
+        self._tasks.add(main)
+        with trio.fail_after(_STUCK):
+            await scenario(self)
+        if names := sorted(task.name for task in self._tasks - {main}):
+            raise AssertionError(f"tasks outlived the scenario: {', '.join(names)}")
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Hear from Trio that a task is about to run to its next checkpoint."""
-        if self._steps:
+        if self._steps and task in self._tasks:
             self.point()
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
@@ -96,7 +104,7 @@ def cancel_sweep(
             cancel_sweep(scenario)
 
     Each round has a `trio.run` of its own, so this is a sync function: call it from a sync test.
-    No task that was spawned in the block may outlive it.
+    No task, not even a system task, may outlive the scenario.
 
     Args:
         scenario: an async function of one `Sweep`, which it enters once.
@@ -114,16 +122,11 @@ def cancel_sweep(
         BaseException: whatever a round raised, with a note that tells its point. A round that is
             stuck for an hour on its clock raises `trio.TooSlowError`.
     """
-
-    async def play(sweep: Sweep) -> None:
-        with trio.fail_after(_STUCK):
-            await scenario(sweep)
-
     point = 0
     while True:
         sweep = Sweep(point, steps=steps)
         try:
-            trio.run(play, sweep, clock=clock())
+            trio.run(sweep.play, scenario, clock=clock())
         except BaseException as exc:
             exc.add_note(f"the scenario was cancelled at point {point}")
             raise

@@ -1,0 +1,79 @@
+"""A server of our own, in a process of its own."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from subprocess import PIPE
+from typing import Final
+
+import trio
+
+from trio_agent._nursery import open_plain_nursery
+from trio_agent.abc import Model
+from trio_agent.client import Client, open_client
+from trio_agent.local import LocalModel, fetch_weights, show_progress
+
+from ._usage import UsageError
+
+_READY: Final = 120.0
+"""Seconds that the model may take to be ready."""
+
+
+@asynccontextmanager
+async def open_server(
+    model: Model, *, agent: str | None = None, settings: Mapping[str, str | None]
+) -> AsyncIterator[Client]:
+    """Start a server on a free port, wait until it is ready, and yield a client of it.
+
+    Args:
+        model: what `settings` name; the weights of the embedded one are downloaded first.
+        agent: as for ``--agent``; by default the default agent.
+        settings: environment variables; those that are None are left as they are.
+
+    Raises:
+        UsageError: the server did not start, or its model can't be reached.
+    """
+    if isinstance(model, LocalModel) and model.path is None:
+        await fetch_weights(progress=show_progress())
+    environment = {**os.environ, **{name: value for name, value in settings.items() if value}}
+    command = [sys.executable, "-m", "trio_agent.servers", "serve", "--port", "0"]
+    if agent is not None:
+        command += ["--agent", agent]
+    async with open_plain_nursery() as nursery:
+        # In a session of its own, so that Ctrl-C in the terminal is ours to handle.
+        start = partial(
+            trio.run_process,
+            command,
+            stdout=PIPE,
+            env=environment,
+            check=False,
+            start_new_session=True,
+        )
+        process: trio.Process = await nursery.start(start)
+        try:
+            async with open_client(await _ready_url(process)) as client:
+                await _until_ready(client)
+                yield client
+        finally:
+            process.terminate()  # the server drains and leaves by itself
+
+
+async def _ready_url(process: trio.Process) -> str:
+    assert process.stdout is not None
+    line = b""
+    while not line.endswith(b"\n") and (data := await process.stdout.receive_some()):
+        line += data
+    if not line:
+        raise UsageError("the server did not start; see above")
+    return line.split()[1].decode()
+
+
+async def _until_ready(client: Client) -> None:
+    problem: str | None = "it did not answer"
+    with trio.move_on_after(_READY):
+        while (problem := await client.not_ready()) is not None:
+            await trio.sleep(0.2)
+    if problem is not None:
+        raise UsageError(f"the server is not ready: {problem}")

@@ -1,0 +1,701 @@
+"""DESIGN section 6, the table of routes, over real sockets."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import pytest
+import trio
+import trio.testing
+from server_kit import (
+    StepModel,
+    endless,
+    framed,
+    get_weather,
+    logged,
+    open_server,
+    talking_model,
+    weather_model,
+)
+from trio_agent.servers import Service, create_app
+
+from trio_agent import (
+    Agent,
+    CancelAfter,
+    ModelError,
+    RuntimeLimits,
+    StoreUnavailable,
+    open_runtime,
+)
+from trio_agent.abc import Model, Retention
+from trio_agent.wire import event_schema
+
+SSE = {"Accept": "text/event-stream"}
+EVENT_STREAM = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+
+
+class TestStart:
+    async def test_json_answer(self) -> None:
+        async with open_server(talking_model("hi")) as server:
+            answer = await server.request(
+                "POST", "/runs", body={"prompt": "x", "metadata": {"a": [1]}}
+            )
+            assert answer.status == 201
+            view = answer.json
+            assert answer.headers["location"] == f"/runs/{view['id']}"
+            assert view["events"] == f"/runs/{view['id']}/events"
+            assert view["agent"] == "agent"
+            assert view["metadata"] == {"a": [1]}
+            assert view["cursor"].startswith(view["id"] + ".")
+            assert len(bytes.fromhex(view["id"])) == 16  # 128 random bits
+            assert (await server.request("GET", answer.headers["location"])).status == 200
+
+    async def test_stream_answer(self) -> None:
+        async with open_server(talking_model("hi")) as server:
+            answer = await server.request("POST", "/runs", SSE, {"prompt": "x"})
+            assert answer.status == 201
+            assert answer.complete
+            run_id = answer.headers["location"].removeprefix("/runs/")
+            assert EVENT_STREAM.items() <= answer.headers.items()
+            run = server.runtime.run(run_id)
+            assert answer.body == b"retry: 1000\n\n" + framed(await logged(run, server))
+
+    async def test_prompt_reaches_the_model_behind_the_messages(self) -> None:
+        model = talking_model("hi")
+        async with open_server(model) as server:
+            messages = [
+                {"role": "user", "content": "a"},
+                {
+                    "role": "assistant",
+                    "content": "",
+                    "toolCalls": [{"id": "1", "name": "t", "input": {}}],
+                },
+                {"role": "tool", "toolCallId": "1", "content": "r"},
+            ]
+            body = {"messages": messages, "prompt": "b"}
+            await server.request("POST", "/runs", SSE, body)
+            contents = [getattr(message, "content", None) for message in model.requests[0].messages]
+            assert contents == ["a", "", "r", "b"]
+
+    async def test_choice_of_agent(self) -> None:
+        one, two = (Agent(name=name, model=talking_model(name)) for name in ("one", "two"))
+        async with open_server(one, two) as server:
+            assert (await server.request("POST", "/runs", body={"prompt": "x"})).json[
+                "agent"
+            ] == "one"
+            body = {"prompt": "x", "agent": "two"}
+            assert (await server.request("POST", "/runs", body=body)).json["agent"] == "two"
+            answer = await server.request("POST", "/runs", body={"prompt": "x", "agent": "three"})
+            assert (answer.status, answer.code) == (404, "unknown-agent")
+            assert "one, two" in answer.json["error"]["message"]
+
+    @pytest.mark.parametrize(
+        ("wanted", "policy"),
+        [
+            ("continue", "continue"),
+            ("cancel", "cancel"),
+            (0, CancelAfter(0.0)),
+            (2.5, CancelAfter(2.5)),
+            (None, CancelAfter(7)),
+        ],
+    )
+    async def test_policies(self, wanted: object, policy: object) -> None:
+        async with open_server(StepModel(), on_disconnect=CancelAfter(7)) as server:
+            body = {"prompt": "x", "onDisconnect": wanted}
+            answer = await server.request("POST", "/runs", body=body)
+            assert server.runtime.run(answer.json["id"])._on_disconnect == policy
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"null",
+            b"[]",
+            b"{}",
+            b'{"prompt": 1}',
+            b'{"prompt": "x", "unknown": 1}',
+            b'{"prompt": "x", "onDisconnect": "later"}',
+            b'{"prompt": "x", "onDisconnect": -1}',
+            b'{"prompt": "x", "onDisconnect": true}',
+            b'{"prompt": "x", "metadata": []}',
+            b'{"prompt": "\xff"}',
+            b'{"prompt": "\\ud800"}',
+            b'{"prompt": "x", "metadata": {"x": 1e999}}',
+            b'{"prompt": "x", "metadata": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
+            b'{"messages": []}',
+            b'{"messages": [{"role": "robot", "content": "x"}]}',
+            b'{"messages": [{"role": "tool", "toolCallId": "1", "content": "x"}]}',
+            b'{"prompt": "x", "metadata": {"x": "' + b"y" * 16384 + b'"}}',
+        ],
+        ids=lambda body: repr(body[:40]),
+    )
+    async def test_bad_bodies(self, body: bytes) -> None:
+        async with open_server(StepModel()) as server:
+            answer = await server.request(
+                "POST", "/runs", {"Content-Type": "application/json"}, body
+            )
+            assert (answer.status, answer.code) == (400, "bad-request")
+            assert server.runtime.statistics().active == 0
+
+    @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+    async def test_only_json(self, kind: str | None) -> None:
+        async with open_server(StepModel()) as server:
+            headers = {} if kind is None else {"Content-Type": kind}
+            answer = await server.request("POST", "/runs", headers, b'{"prompt": "x"}')
+            assert (answer.status, answer.code) == (415, "not-json")
+
+    async def test_json_with_parameters(self) -> None:
+        async with open_server(StepModel()) as server:
+            headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+            answer = await server.request("POST", "/runs", headers, b'{"prompt": "x"}')
+            assert answer.status == 201
+
+    async def test_idempotency_key(self) -> None:
+        async with open_server(StepModel()) as server:
+            first, again, other = [
+                await server.request("POST", "/runs", {"Idempotency-Key": key}, {"prompt": "x"})
+                for key in ("k", "k", "l")
+            ]
+            assert first.status == again.status == 201
+            assert first.json["id"] == again.json["id"] != other.json["id"]
+            assert server.runtime.statistics().active == 2
+            for key in ("", "k" * 256):
+                headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+                async with await server.connect() as client:
+                    await client.stream.send_all(
+                        b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 13\r\n"
+                        + "".join(f"{k}: {v}\r\n" for k, v in headers.items()).encode()
+                        + b'\r\n{"prompt":""}'
+                    )
+                    client._expect("POST")
+                    answer = await client.receive_body(await client.receive_head())
+                    assert (answer.status, answer.code) == (400, "bad-request")
+
+    async def test_two_at_once_with_one_key_are_one_run(self) -> None:
+        async with open_server(StepModel()) as server, server.http() as http:
+            ids = set()
+
+            async def start() -> None:
+                headers = {"Idempotency-Key": "k"}
+                answer = await http.post("/runs", json={"prompt": "x"}, headers=headers)
+                ids.add(answer.json()["id"])
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(start)
+            assert len(ids) == 1
+
+    async def test_full_server(self) -> None:
+        model = StepModel()
+        async with open_server(model, limits=RuntimeLimits(max_streams=1)) as server:
+            first = await server.request("POST", "/runs", body={"prompt": "x"})
+            for answer in (
+                await server.request("POST", "/runs", body={"prompt": "x"}),
+                await server.request("GET", "/stream?prompt=x"),
+            ):
+                assert (answer.status, answer.code) == (503, "limit-exceeded")
+                assert int(answer.headers["retry-after"]) > 0
+            await server.request("POST", f"/runs/{first.json['id']}/cancel")
+            assert (await server.request("POST", "/runs", body={"prompt": "x"})).status == 201
+
+    async def test_draining_server(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server, trio.open_nursery() as nursery:
+            assert (await server.request("GET", "/health/ready")).status == 200
+            await server.start()
+            nursery.start_soon(server.runtime.drain, 1000)
+            await trio.testing.wait_all_tasks_blocked()
+            answer = await server.request("POST", "/runs", body={"prompt": "x"})
+            assert (answer.status, answer.code) == (503, "limit-exceeded")
+            answer = await server.request("GET", "/health/ready")
+            assert (answer.status, answer.code) == (503, "draining")
+            assert (await server.request("GET", "/health/live")).status == 200
+            model.finish()
+
+    async def test_store_that_is_away(self) -> None:
+        async with open_server(StepModel()) as server:
+
+            async def create(record: object) -> None:
+                raise StoreUnavailable("it is away")
+
+            server.runtime.store.create = create  # type: ignore[assignment, method-assign]
+            answer = await server.request("POST", "/runs", body={"prompt": "x"})
+            assert (answer.status, answer.code) == (503, "store-unavailable")
+            assert "retry-after" in answer.headers
+
+
+class TestRuns:
+    async def test_list_is_paged_newest_first(self) -> None:
+        async with open_server(endless("x")) as server:
+            ids = [(await server.start()).id for _ in range(5)]
+            ids.reverse()
+            whole = (await server.request("GET", "/runs")).json
+            assert [run["id"] for run in whole["runs"]] == ids
+            assert whole["next"] is None
+            page = (await server.request("GET", "/runs?limit=2")).json
+            assert [run["id"] for run in page["runs"]] == ids[:2]
+            rest = (await server.request("GET", f"/runs?limit=4&before={page['next']}")).json
+            assert [run["id"] for run in rest["runs"]] == ids[2:]
+            assert rest["next"] is None
+
+    @pytest.mark.parametrize("limit", ["0", "501", "-1", "x", "", "1" * 20, "²"])
+    async def test_bad_limits(self, limit: str) -> None:
+        async with open_server(StepModel()) as server, server.http() as http:
+            answer = await http.get("/runs", params={"limit": limit})
+            assert answer.status_code == 400
+            assert answer.json()["error"]["message"] == "limit is a number from 1 to 500"
+
+    async def test_page_behind_an_unknown_run(self) -> None:
+        async with open_server(StepModel()) as server:
+            answer = await server.request("GET", "/runs?before=nope")
+            assert (answer.status, answer.code) == (404, "unknown-run")
+
+    async def test_status_while_it_runs_and_after(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server:
+            run = await server.start(metadata={"m": 1})
+            with run.subscribe():
+                await trio.testing.wait_all_tasks_blocked()
+                view = (await server.request("GET", f"/runs/{run.id}")).json
+            assert view["status"] == "active"
+            assert view["viewers"] == 1
+            assert view["cursor"] == str(run.cursor)
+            assert "error" not in view
+            model.finish("length")
+            await run.wait()
+            view = (await server.request("GET", f"/runs/{run.id}")).json
+            assert view["status"] == "length"
+            assert view["viewers"] == 0
+            assert view["cursor"] == str(run.cursor)
+
+    async def test_status_of_a_failed_run(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server:
+            run = await server.start()
+            model.fail(ModelError("auth", "no"))
+            await run._done.wait()
+            view = (await server.request("GET", f"/runs/{run.id}")).json
+            assert view["status"] == "error"
+            assert view["error"] == {"code": "auth", "message": "no"}
+
+    async def test_delete(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server:
+            run = await server.start()
+            answer = await server.request("DELETE", f"/runs/{run.id}")
+            assert (answer.status, answer.code) == (409, "run-active")
+            model.finish()
+            await run.wait()
+            assert (await server.request("DELETE", f"/runs/{run.id}")).status == 204
+            for method, path in [
+                ("DELETE", f"/runs/{run.id}"),
+                ("GET", f"/runs/{run.id}"),
+                ("GET", f"/runs/{run.id}/events"),
+                ("POST", f"/runs/{run.id}/cancel"),
+            ]:
+                answer = await server.request(method, path)
+                assert (answer.status, answer.code) == (410, "cursor-expired")
+
+    async def test_agents_and_schema(self) -> None:
+        agent = Agent(name="w", model=StepModel(), tools=[get_weather], instructions="secret")
+        async with open_server(agent, Agent(name="x", model=StepModel())) as server:
+            assert (await server.request("GET", "/agents")).json == {
+                "agents": [{"name": "w", "tools": ["get_weather"]}, {"name": "x", "tools": []}]
+            }
+            assert (await server.request("GET", "/schema")).json == json.loads(
+                msgspec.json.encode(event_schema())
+            )
+
+    async def test_unknown_run(self) -> None:
+        async with open_server(StepModel()) as server:
+            for method, path in [
+                ("GET", "/runs/nope"),
+                ("DELETE", "/runs/nope"),
+                ("GET", "/runs/nope/events"),
+                ("GET", "/runs/%00%ff/events"),
+                ("POST", "/runs/nope/cancel"),
+                ("GET", "/stream/nope/resume?position=0"),
+                ("GET", "/stream/nope/resume?position=x"),
+            ]:
+                answer = await server.request(method, path)
+                assert (answer.status, answer.code) == (404, "unknown-run"), path
+
+    async def test_not_found_and_method_not_allowed(self) -> None:
+        async with open_server(StepModel()) as server:
+            answer = await server.request("GET", "/nope")
+            assert (answer.status, answer.code) == (404, "not-found")
+            for method, path, allowed in [
+                ("PUT", "/runs", {"GET", "HEAD", "POST"}),
+                ("PATCH", "/runs/x", {"GET", "HEAD", "DELETE"}),
+                ("GET", "/runs/x/cancel", {"POST"}),
+                ("POST", "/stream?prompt=x", {"GET", "HEAD"}),
+            ]:
+                answer = await server.request(method, path, body={})
+                assert (answer.status, answer.code) == (405, "method-not-allowed")
+                assert set(answer.headers["allow"].split(", ")) == allowed
+
+    async def test_head(self) -> None:
+        async with open_server(StepModel()) as server:
+            run = await server.start(on_disconnect="cancel")
+            for path in ["/runs", f"/runs/{run.id}", f"/runs/{run.id}/events", "/agents"]:
+                async with await server.connect() as client:
+                    await client.send("HEAD", path)
+                    answer = await client.receive_body(await client.receive_head())
+                    assert (answer.status, answer.body, answer.complete) == (200, b"", True)
+            # Who only asks is no viewer, so that his leaving cancels nothing.
+            await trio.testing.wait_all_tasks_blocked()
+            assert run.status == "active"
+            assert run.cancel_reason is None
+
+
+class TestEvents:
+    async def test_whole_stream(self) -> None:
+        agent = Agent(model=weather_model(), tools=[get_weather])
+        async with open_server(agent) as server:
+            run = await server.start()
+            first = await server.request("GET", f"/runs/{run.id}/events")
+            again = await server.request("GET", f"/runs/{run.id}/events?after=0")
+            assert first.status == 200
+            assert first.complete
+            assert EVENT_STREAM.items() <= first.headers.items()
+            assert first.body == again.body
+            events = await logged(run, server)
+            assert first.body == b"retry: 1000\n\n" + framed(events)
+            assert b"event:" not in first.body
+            # What is in the data is what the log has, to the byte.
+            assert [data for _, data in events] == re.findall(rb"data: (.*)\n\n", first.body)
+            types = [event["type"] for _, event in first.events]
+            assert types[0] == "run-start"
+            assert types[-1] == "run-finish"
+            assert types.count("tool-result") == 1
+
+    async def test_first_event_before_the_model_is_called(self) -> None:
+        opened = trio.Event()
+
+        class Slow(StepModel):
+            @asynccontextmanager
+            async def open(self) -> AsyncIterator[Model]:  # type: ignore[override]
+                await opened.wait()
+                yield self
+
+        model = Slow()
+        async with open_server(model) as server, await server.connect() as client:
+            await client.send("GET", "/stream?prompt=x")
+            answer = await client.receive_body(await client.receive_head(), until=b"run-start")
+            assert answer.body.startswith(b"retry: 1000\n\nid: ")
+            assert answer.events[0][1]["type"] == "run-start"
+            assert answer.events[0][0].endswith(".1")
+            assert model.asked == 0
+            opened.set()
+            model.finish()
+            await client.receive_body(answer)
+            assert model.asked == 1
+
+    async def test_live_and_replay_have_the_same_ids(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server, await server.connect() as live:
+            run = await server.start()
+            answer = await live.watch(f"/runs/{run.id}/events")
+            for word in ["a", "b", "c"]:
+                model.say(word)
+                await live.receive_body(answer, until=f'"delta":"{word}"'.encode())
+            model.finish()
+            await live.receive_body(answer)
+            assert answer.complete
+            replay = await server.request("GET", f"/runs/{run.id}/events")
+            assert replay.body == answer.body
+
+    async def test_everything_pending_is_one_chunk(self) -> None:
+        async with open_server(endless(*"abcdefgh")) as server:
+            run = await server.start()
+            await run.wait()
+            events = framed(await logged(run, server))
+            async with await server.connect() as client:
+                await client.stream.send_all(client.encode("GET", f"/runs/{run.id}/events"))
+                raw = b""
+                while not raw.endswith(b"0\r\n\r\n"):
+                    raw += await client.stream.receive_some()
+            assert b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(events), events) in raw
+
+    async def test_resume_from_everywhere(self) -> None:
+        agent = Agent(model=weather_model(), tools=[get_weather])
+        async with open_server(agent) as server:
+            run = await server.start()
+            await run.wait()
+            events = await logged(run, server)
+            for seen, (cursor, _) in enumerate(events[:-1], 1):
+                rest = b"retry: 1000\n\n" + framed(events[seen:])
+                path = f"/runs/{run.id}/events"
+                answers = [
+                    await server.request("GET", path, {"Last-Event-ID": cursor}),
+                    await server.request("GET", f"{path}?after={cursor}"),
+                    # Last-Event-ID wins: it is the browser's, `after` is the page's of long ago.
+                    await server.request("GET", f"{path}?after=0", {"Last-Event-ID": cursor}),
+                    await server.request("GET", f"{path}?after=junk", {"Last-Event-ID": cursor}),
+                    await server.request("GET", f"/stream/{run.id}/resume?position={seen}"),
+                    await server.request(
+                        "GET", f"/stream/{run.id}/resume?position=0", {"Last-Event-ID": cursor}
+                    ),
+                    await server.request("GET", "/stream?prompt=x", {"Last-Event-ID": cursor}),
+                ]
+                assert {answer.status for answer in answers} == {200}
+                assert {answer.body for answer in answers} == {rest}
+            assert server.runtime.statistics().retained == 1
+
+    async def test_at_the_end_of_a_finished_run(self) -> None:
+        async with open_server(talking_model("x")) as server:
+            run = await server.start()
+            await run.wait()
+            cursor, tail = str(run.cursor), run.feed.tail
+            for path, headers in [
+                (f"/runs/{run.id}/events", {"Last-Event-ID": cursor}),
+                (f"/runs/{run.id}/events?after={cursor}", {}),
+                (f"/stream/{run.id}/resume?position={tail}", {}),
+                ("/stream?prompt=x", {"Last-Event-ID": cursor}),
+            ]:
+                answer = await server.request("GET", path, headers)
+                assert (answer.status, answer.body) == (204, b"")
+
+    async def test_at_the_end_of_an_active_run(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server, await server.connect() as client:
+            run = await server.start()
+            await trio.testing.wait_all_tasks_blocked()
+            cursor = str(run.cursor)
+            answer = await client.watch(f"/runs/{run.id}/events?after={cursor}")
+            model.finish()
+            await client.receive_body(answer)
+            assert [event["type"] for _, event in answer.events] == ["step-finish", "run-finish"]
+
+    async def test_bad_cursors(self) -> None:
+        async with open_server(endless("x")) as server:
+            run, other = await server.start(), await server.start()
+            await run.wait()
+            await other.wait()
+            tail, epoch = run.feed.tail, run.feed.epoch
+            for cursor, status in [
+                ("junk", 400),
+                ("1", 400),
+                ("-1", 400),
+                (f"{run.id}.{epoch}", 400),
+                (f"{run.id}.{epoch}.-1", 400),
+                (f"{run.id}.{epoch}.01", 400),
+                (f"{run.id}.{epoch}.1.1", 400),
+                (f"{run.id}.{epoch}.{'9' * 500}", 400),
+                (str(other.cursor), 400),
+                (f"{run.id}.{epoch}.{tail + 1}", 410),
+                (f"{run.id}.other.1", 410),
+            ]:
+                code = {400: "cursor-invalid", 410: "cursor-expired"}[status]
+                path = f"/runs/{run.id}/events"
+                for answer in (
+                    await server.request("GET", path, {"Last-Event-ID": cursor}),
+                    await server.request("GET", f"{path}?after={cursor}"),
+                    await server.request(
+                        "GET", f"/stream/{run.id}/resume", {"Last-Event-ID": cursor}
+                    ),
+                ):
+                    assert (answer.status, answer.code) == (status, code), cursor
+            answer = await server.request("GET", f"/runs/{run.id}/events?after=")
+            assert (answer.status, answer.code) == (400, "cursor-invalid")
+            for position, status in [(tail + 1, 410), (-1, 400), ("x", 400), (2**60, 400)]:
+                answer = await server.request("GET", f"/stream/{run.id}/resume?position={position}")
+                assert answer.status == status
+
+    async def test_log_that_is_no_longer_kept(self) -> None:
+        limits = RuntimeLimits(retention=Retention(max_runs=1))
+        async with open_server(endless("x"), limits=limits) as server:
+            first, second = await server.start(), await server.start()
+            await first.wait()
+            await second.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            for path, headers in [
+                (f"/runs/{first.id}/events", {}),
+                ("/stream?prompt=x", {"Last-Event-ID": str(first.cursor)}),
+            ]:
+                answer = await server.request("GET", path, headers)
+                assert (answer.status, answer.code) == (410, "cursor-expired")
+
+
+class TestSeedRoutes:
+    async def test_stream_starts_a_run(self) -> None:
+        model = talking_model("hi")
+        async with open_server(model) as server:
+            answer = await server.request("GET", "/stream?prompt=Hello%20%C3%A9")
+            assert answer.status == 200
+            assert answer.complete
+            assert answer.events[0][1]["type"] == "run-start"
+            assert model.requests[0].messages[0].content == "Hello é"
+
+    async def test_agent_and_policy(self) -> None:
+        models = [StepModel(), StepModel()]
+        agents = [Agent(name=name, model=model) for name, model in zip("ab", models, strict=True)]
+        async with open_server(*agents, on_disconnect="cancel") as server:
+            async with await server.connect() as client:
+                await client.watch("/stream?prompt=x&agent=b")
+                (view,) = (await server.request("GET", "/runs")).json["runs"]
+                assert view["agent"] == "b"
+                run = server.runtime.run(view["id"])
+            assert (await run.wait()).finish_reason == "cancelled"
+
+    async def test_key(self) -> None:
+        async with open_server(endless("x")) as server:
+            first, again, other = [
+                await server.request("GET", f"/stream?prompt=x&key={key}") for key in "kkl"
+            ]
+            assert first.body == again.body != other.body
+            assert (await server.request("GET", "/stream?prompt=x&key=")).status == 400
+
+    async def test_reconnect_never_starts_a_second_run(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server:
+            async with await server.connect() as client:
+                answer = await client.watch("/stream?prompt=x")
+                await client.receive_body(answer, until=b"step-start")
+            cursor = answer.events[-1][0]
+            for bad, status in [("junk", 400), ("x.y.1", 404), (cursor + "9", 410)]:
+                answer = await server.request("GET", "/stream?prompt=x", {"Last-Event-ID": bad})
+                assert answer.status == status
+            async with await server.connect() as client:
+                await client.send("GET", "/stream?prompt=x", {"Last-Event-ID": cursor})
+                answer = await client.receive_head()
+                model.finish()
+                await client.receive_body(answer)
+                assert [event["type"] for _, event in answer.events] == [
+                    "step-finish",
+                    "run-finish",
+                ]
+            assert model.asked == 1
+
+    @pytest.mark.parametrize(
+        ("method", "headers"),
+        [
+            ("HEAD", {}),
+            ("GET", {"Sec-Purpose": "prefetch;prerender"}),
+            ("GET", {"Purpose": "prefetch"}),
+        ],
+    )
+    async def test_never_started(self, method: str, headers: dict[str, str]) -> None:
+        async with open_server(StepModel()) as server:
+            answer = await server.request(method, "/stream?prompt=x", headers)
+            assert answer.status == 403
+            assert server.runtime.statistics().active == 0
+
+    async def test_without_a_prompt(self) -> None:
+        async with open_server(StepModel()) as server:
+            answer = await server.request("GET", "/stream")
+            assert (answer.status, answer.code) == (400, "bad-request")
+
+    async def test_head_resumes_nothing(self) -> None:
+        async with open_server(StepModel()) as server:
+            run = await server.start(on_disconnect="cancel")
+            await trio.testing.wait_all_tasks_blocked()
+            headers = {"Last-Event-ID": str(run.cursor)}
+            assert (await server.request("HEAD", "/stream?prompt=x", headers)).status == 200
+            assert run.cancel_reason is None
+
+
+class TestCancel:
+    async def test_receipt(self) -> None:
+        async with open_server(StepModel()) as server:
+            run = await server.start()
+            await trio.testing.wait_all_tasks_blocked()
+            answer = await server.request("POST", f"/runs/{run.id}/cancel")
+            assert answer.status == 200
+            receipt = {"id": run.id, "outcome": "cancelled", "lastOffset": run.feed.tail}
+            assert answer.json == {**receipt, "abandoned": []}
+            assert run.done
+            again = await server.request("POST", f"/runs/{run.id}/cancel", body={})
+            assert (again.status, again.json) == (200, answer.json)
+
+    async def test_finished_run(self) -> None:
+        async with open_server(talking_model("x")) as server:
+            run = await server.start()
+            await run.wait()
+            answer = await server.request("POST", f"/runs/{run.id}/cancel")
+            assert (answer.status, answer.json["outcome"]) == (200, "stop")
+
+    async def test_viewers_get_the_terminal_event(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            run = await server.start()
+            answer = await client.watch(f"/runs/{run.id}/events")
+            await server.request("POST", f"/runs/{run.id}/cancel")
+            await client.receive_body(answer)
+            assert answer.complete
+            finish = answer.events[-1][1]["run"]
+            assert finish["finishReason"] == "cancelled"
+            assert finish["reason"] == "requested by a client"
+
+    async def test_202_after_30_seconds(self, autojump_clock: trio.testing.MockClock) -> None:
+        class Stubborn(StepModel):
+            async def generate(self, request: object, emit: object) -> object:  # type: ignore[override]
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await trio.sleep(40)
+
+        async with open_runtime() as runtime:
+            service = Service(runtime, [Agent(model=Stubborn())])
+            transport = httpx.ASGITransport(create_app(service))  # type: ignore[arg-type]
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost", timeout=None
+            ) as http:
+                run_id = (await http.post("/runs", json={"prompt": "x"})).json()["id"]
+                await trio.sleep(1)
+                start = trio.current_time()
+                answer = await http.post(f"/runs/{run_id}/cancel")
+                assert answer.status_code == 202
+                assert trio.current_time() - start == 30
+                assert answer.json()["status"] == "active"
+                answer = await http.post(f"/runs/{run_id}/cancel")
+                assert (answer.status_code, answer.json()["outcome"]) == (200, "cancelled")
+                assert trio.current_time() - start == 40
+
+    async def test_run_that_was_lost(self) -> None:
+        async with open_server(StepModel()) as server:
+            run = await server.start()
+
+            async def cancel(reason: str) -> None:
+                raise StoreUnavailable("it is away")
+
+            run.cancel = cancel  # type: ignore[assignment, method-assign]
+            answer = await server.request("POST", f"/runs/{run.id}/cancel")
+            assert (answer.status, answer.code) == (503, "store-unavailable")
+
+
+class TestHealth:
+    async def test_ready(self) -> None:
+        problem: str | None = "the model is away"
+        async with open_server(StepModel(), not_ready=lambda: problem) as server:
+            answer = await server.request("GET", "/health/ready")
+            assert (answer.status, answer.code) == (503, "not-ready")
+            assert answer.json["error"]["message"] == problem
+            assert (await server.request("GET", "/health/live")).json == {"status": "ok"}
+            problem = None
+            answer = await server.request("GET", "/health/ready")
+            assert (answer.status, answer.json) == (200, {"status": "ok"})
+            assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_bug_in_a_handler_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_server(StepModel()) as server:
+
+        async def find(*args: object) -> None:
+            raise ZeroDivisionError("with a secret")
+
+        server.runtime.store.find = find  # type: ignore[assignment, method-assign]
+        async with await server.connect() as client:
+            answer = await client.request("GET", "/runs")
+            assert (answer.status, answer.code) == (500, "internal")
+            assert b"secret" not in answer.body
+            # The server and even the connection live on.
+            assert (await client.request("GET", "/agents")).status == 200
