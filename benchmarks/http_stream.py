@@ -11,10 +11,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import urlsplit
 
 import attrs
 import h11
@@ -31,8 +30,7 @@ BOUNDS = {50: 1.25, 0: 0.5}
 @attrs.frozen
 class Candidate:
     name: str
-    host: str
-    port: int
+    url: str
     pid: int
     request: Callable[[str], tuple[str, bytes]]
     """The target and the body for a prompt."""
@@ -52,12 +50,13 @@ class Candidate:
 
     async def _read_stream(self, prompt: str, answers: list[bytes]) -> None:
         target, body = self.request(prompt)
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
         head = (
-            f"POST {target} HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n"
+            f"POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
             "Accept: text/event-stream\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        async with await trio.open_tcp_stream(self.host, self.port) as stream:
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
             await stream.send_all(head.encode() + body)
             answers.append(_body(b"".join([data async for data in stream])))
 
@@ -90,46 +89,36 @@ def _chat_request(prompt: str) -> tuple[str, bytes]:
 
 
 @asynccontextmanager
-async def open_server(*args: str) -> AsyncIterator[tuple[trio.Process, str]]:
-    """Run a module that prints its address first, for as long as the context lasts."""
+async def open_server(*args: str) -> AsyncIterator[tuple[int, str]]:
+    """Run a module that prints its address first; yield its process id and that address."""
     async with trio.open_nursery() as nursery:
         command = [sys.executable, "-m", *args]
-        process = await nursery.start(
+        process: trio.Process = await nursery.start(
             partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
         )
+        assert process.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
-            line += await process.stdout.receive_some()
-        yield process, line.decode().strip()
+            line += await process.stdout.receive_some() or sys.exit(f"{args[0]} did not start")
+        yield process.pid, line.decode().strip()
         nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def open_candidates() -> AsyncIterator[tuple[Candidate, Candidate]]:
     """Start the upstream and both servers: ours, then the baseline."""
-
-    def candidate(
-        server: tuple[trio.Process, str],
-        request: Callable[[str], tuple[str, bytes]],
-        marker: bytes,
-    ) -> Candidate:
-        process, address = server
-        url = urlsplit(address)
-        name = process.args[2].rpartition(".")[2]
-        return Candidate(name, url.hostname or "", url.port or 0, process.pid, request, marker)
-
     async with (
         open_server("benchmarks.upstream") as (_, base_url),
-        open_server("benchmarks.agent_server", base_url) as ours,
-        open_server("benchmarks.passthrough", base_url) as baseline,
+        open_server("benchmarks.agent_server", base_url) as (our_pid, our_url),
+        open_server("benchmarks.passthrough", base_url) as (pid, url),
     ):
         yield (
-            candidate(ours, _run_request, b'"type":"text-delta"'),
-            candidate(baseline, _chat_request, b'"content": "word'),
+            Candidate("trio-agent", our_url, our_pid, _run_request, b'"type":"text-delta"'),
+            Candidate("passthrough", url, pid, _chat_request, b'"content": "word'),
         )
 
 
-async def main(rates: list[int], rounds: int) -> bool:
+async def main(rates: Iterable[int] = BOUNDS, rounds: int = ROUNDS) -> bool:
     """Print a table; return whether all is within the bounds."""
     within = True
     async with open_candidates() as candidates:
@@ -158,5 +147,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--check", action="store_true", help="exit 1 if beyond a bound")
     options = parser.parse_args()
-    ok = trio.run(main, options.rate or list(BOUNDS), options.rounds)
+    ok = trio.run(main, options.rate or BOUNDS, options.rounds)
     sys.exit(options.check and not ok)

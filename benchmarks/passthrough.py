@@ -46,6 +46,7 @@ class Passthrough:
 async def main(base_url: str) -> None:
     config = Config()
     config.bind = ["127.0.0.1:0"]
+    config.errorlog = None  # where it would announce itself
     async with httpx.AsyncClient(timeout=None) as client, trio.open_nursery() as nursery:
         app = Passthrough(client, base_url + "/chat/completions")
         [address] = await nursery.start(serve, app, config)

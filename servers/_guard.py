@@ -1,6 +1,7 @@
 """Who may talk to a server: hosts, origins, principals."""
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -15,6 +16,7 @@ Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
+_PORT: Final = re.compile(r":[0-9]*\Z")
 _OPEN_PATHS: Final = ("/", "/health/live", "/health/ready")
 
 
@@ -84,9 +86,7 @@ class Guard:
             raise Problem(401, "unauthorized", str(exc), headers) from None
 
     def _check_host(self, request: HTTPConnection) -> None:
-        host = request.headers.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name not in self.hosts:
+        if _PORT.sub("", request.headers.get("host", "").lower()) not in self.hosts:
             message = "this server does not go by that Host; allow it with --allow-host"
             raise Problem(400, "bad-host", message)
 

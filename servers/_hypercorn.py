@@ -5,6 +5,7 @@ buffers without bound behind a slow reader. Here a client has to read, and HTTP/
 """
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,7 @@ import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
@@ -27,6 +28,9 @@ logger = logging.getLogger("trio_agent.servers")
 
 _LINGER: Final = 5.0
 """Seconds that open responses may take at the end before they are cut."""
+
+_IDLE: Final = 15.0
+"""Seconds that a connection may take to send the head of its next request."""
 
 _SLICE: Final = 1 << 16
 """Bytes that a client has to read within the write deadline."""
@@ -61,6 +65,7 @@ class _Connection(TCPServer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._reading = trio.CancelScope()
+        self._gone = False
 
     async def run(self) -> None:
         """Serve the client until the connection ends."""
@@ -84,39 +89,58 @@ class _Connection(TCPServer):
                 await self.idle_task.restart(task_group, self._idle_timeout)
                 with self._reading:
                     await self._read_data()
+                self._gone = True
+                await self.idle_task.stop()
         await trio.aclose_forcefully(self.stream)
 
     async def protocol_send(self, event: Event) -> None:
         """Write bytes, or pass anything else on."""
+        if isinstance(event, Updated) and self._gone:
+            return  # Nobody waits for a request of a client that is gone.
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
-        try:
-            self.send_lock.acquire_nowait()  # without the checkpoint: sending is one
-        except trio.WouldBlock:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        data = memoryview(event.data)
+        if self.send_lock.locked():
             await self.send_lock.acquire()
-        sent = False
+        elif data := data[self._write_nowait(data) :]:
+            self.send_lock.acquire_nowait()  # no checkpoint: half a message may be written
+        else:
+            return
         try:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                sent = await self._send(memoryview(event.data))
+            sent = await self._write(data)
         finally:
             self.send_lock.release()
-            if not sent:
+        if not sent:
+            try:
+                await self.protocol.handle(Closed())
+            finally:
+                # It may be waiting for the response's end, to read what the client pipelined.
+                self._reading.cancel(reason="the client is cut off or gone")
+
+    def _write_nowait(self, data: memoryview) -> int:
+        # Nearly always the socket takes everything at once. Trio's way there, through a deadline
+        # and two checkpoints, would cost about as much again as the write itself.
+        try:
+            return os.write(self.stream.socket.fileno(), data)
+        except OSError:
+            return 0  # full, or broken: `send_all` tells which
+
+    async def _write(self, data: memoryview) -> bool:
+        """Write all, or cut the client off and return False. If cancelled, it is cut off, too."""
+        sent = 0
+        try:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+                while sent < len(data):
+                    with trio.fail_after(self.write_deadline):
+                        await self.stream.send_all(data[sent : sent + _SLICE])
+                    sent += _SLICE
+        finally:
+            if sent < len(data):
                 # Half a message may be written, so that nothing can follow it.
                 self.stream.socket.close()
-        if not sent:
-            # The reader may be waiting for the response's end, to read what the client pipelined.
-            self._reading.cancel(reason="the client is cut off or gone")
-            await self.protocol.handle(Closed())
-
-    async def _send(self, data: memoryview) -> bool:
-        """Write all, or return False if the client reads nothing for too long."""
-        for start in range(0, len(data), _SLICE):
-            with trio.move_on_after(self.write_deadline) as scope:
-                await self.stream.send_all(data[start : start + _SLICE])
-            if scope.cancelled_caught:
-                return False
-        return True
+        return sent >= len(data)
 
 
 async def serve_asgi(
@@ -140,7 +164,7 @@ async def serve_asgi(
     """
     config = Config()
     config.include_server_header = False
-    config.keep_alive_timeout = 15
+    config.keep_alive_timeout = _IDLE
     context = WorkerContext(None)
     connections = 0
 

@@ -125,7 +125,7 @@ class Service:
     async def run(self, owner: str | None, run_id: str) -> Run:
         """Find a run that belongs to this owner."""
         await self.info(owner, run_id)
-        return self.runtime.run(run_id)
+        return await self.runtime.find(run_id)
 
     async def subscribe(
         self, owner: str | None, run_id: str, after: Cursor | str | int
@@ -154,12 +154,6 @@ class Service:
             raise Problem(409, "run-active", "the run is active: cancel it first")
         await self.runtime.delete(run_id)
 
-    def _viewers(self, run_id: str) -> int:
-        try:
-            return self.runtime.run(run_id).statistics().viewers
-        except UnknownRun:  # The runtime is closing, which removes runs before their logs.
-            return 0
-
     def _view(self, info: RunInfo) -> RunView:
         record = info.record
         status, error = "active", None
@@ -174,7 +168,7 @@ class Service:
             status=status,
             created_at=record.created_at,
             cursor=str(Cursor(record.run_id, record.epoch, info.tail)),
-            viewers=self._viewers(record.run_id),
+            viewers=info.viewers,
             events=f"/runs/{record.run_id}/events",
             metadata=dict(record.metadata),
             error=error,

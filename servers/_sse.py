@@ -82,7 +82,7 @@ class EventStream:
                 data = await subscription.receive_frames(sse_frames)
             except trio.EndOfChannel:
                 return True
-            except trio.BrokenResourceError:
+            except (trio.BrokenResourceError, CursorExpired):
                 return False
 
     async def _send_heartbeats(self, send: Send) -> None:

@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import h11
@@ -132,12 +132,13 @@ async def open_server(
     heartbeat: float = 15.0,
     write_deadline: float = 10.0,
     max_connections: int = 10_000,
+    seconds: float = SOON,
     wrap: Callable[[Any], Any] = lambda app: app,
     **service: Any,
 ) -> AsyncIterator[Server]:
     """Open a runtime and serve it, with all knobs at hand. Leaving cancels everything."""
     made = [agent if isinstance(agent, Agent) else Agent(model=agent) for agent in agents]
-    with trio.fail_after(SOON):
+    with trio.fail_after(seconds):
         async with (
             open_plain_nursery() as nursery,
             open_runtime(store=store, limits=limits) as runtime,
@@ -202,7 +203,7 @@ class Client:
         self.host = host
         self._http = h11.Connection(h11.CLIENT)
 
-    async def __aenter__(self) -> "Client":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -311,9 +312,21 @@ class Client:
 
 async def settled(server: Server, *, tasks: int) -> None:
     """Wait until no connection and no viewer is left and as many tasks live as before."""
-    while trio.lowlevel.current_statistics().tasks_living > tasks:
-        await trio.testing.wait_all_tasks_blocked()
+    with trio.move_on_after(SOON / 2):
+        while trio.lowlevel.current_statistics().tasks_living > tasks:
+            await trio.testing.wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == tasks, _living_tasks()
     assert server.runtime.statistics().viewers == 0
+
+
+def _living_tasks() -> list[str]:
+    root = trio.lowlevel.current_root_task()
+    names, tasks = [], [root] if root is not None else []
+    while tasks:
+        task = tasks.pop()
+        names.append(task.name)
+        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return names
 
 
 async def logged(run: Run, server: Server) -> list[tuple[str, bytes]]:

@@ -12,8 +12,8 @@ from trio_agent._errors import ToolError
 from trio_agent._events import AnyEvent, RunStart, ToolCall, ToolResult
 from trio_agent._memory import MemoryStore
 from trio_agent._model import Model
+from trio_agent._open_runtime import open_runtime
 from trio_agent._run import Run
-from trio_agent._runtime import open_runtime
 from trio_agent._store import Store
 from trio_agent._subscription import Subscription
 from trio_agent._tool import tool
@@ -126,7 +126,7 @@ def test_a_run_in_a_runtime(far: bool) -> None:
             check(log)
             assert seen == log[: len(seen)]
         for run in runs:
-            assert run.done
+            assert run.status != "active"
             with run.subscribe() as late:
                 assert [event async for event in late] == log
             assert (await run.cancel()).last_offset == len(log)

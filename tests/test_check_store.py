@@ -164,7 +164,7 @@ BROKEN: dict[type[MemoryStore], str] = {
     ForgetsAtOnce: "there is no run",
     ExpiresNewest: "too old is removed",
     HalfAppends: "append that was cancelled is whole",
-    EternalLeases: "isn't renewed ends",
+    EternalLeases: "aren't told again are gone",
 }
 
 

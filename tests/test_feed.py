@@ -77,12 +77,31 @@ async def test_everybody_is_woken(how: str) -> None:
 
 def test_viewers() -> None:
     feed = Feed("r", "e")
-    counts: list[int] = []
+    told: list[tuple[int, bool]] = []
     feed.add_viewers(+1)
-    feed.on_viewers = lambda: counts.append(feed.viewers)
+    feed.on_use.append(lambda feed: told.append((feed.viewers, feed.in_use)))
     feed.add_viewers(+1)
     feed.add_viewers(-2)
-    assert counts == [2, 0]
+    assert told == [(2, True), (0, False)]
+
+
+def test_who_holds_it_is_no_viewer() -> None:
+    feed = Feed("r", "e")
+    told: list[tuple[int, bool]] = []
+    feed.on_use.append(lambda feed: told.append((feed.viewers, feed.in_use)))
+    with feed.hold():
+        feed.add_viewers(+1)
+        feed.add_viewers(-1)
+    assert told == [(0, True), (1, True), (0, True), (0, False)]
+
+
+def test_ended() -> None:
+    feed = Feed("r", "e")
+    assert not feed.ended
+    feed.break_off(StoreUnavailable("away"))
+    assert feed.ended
+    feed.extend([Entry.of(1, FINISH)])
+    assert feed.ended
 
 
 def test_frames_are_made_once_for_one_place() -> None:

@@ -1,5 +1,5 @@
 import re
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, strategies as st
@@ -169,7 +169,7 @@ def test_tools_and_a_second_step() -> None:
         ToolMessage("1", "no", "error"),
         ToolMessage("2", '{"t":[1]}'),
     )
-    assert made.action == AskModel(transcript)
+    assert made.action == AskModel(transcript)  # type: ignore[comparison-overlap]
     assert made.asked(8) == [StepStart(at=8, step_number=2)]
     made.said([TextPart("Done.")], 9)
     made.answered(ModelFinish("stop", Usage(2, 2, 4)), 10)
@@ -385,7 +385,9 @@ finishes = st.builds(
     st.sampled_from(["stop", "length", "tool-calls", "content-filter"]),
     st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
 )
-statuses = st.sampled_from(["ok", "error", "unknown"])
+statuses: st.SearchStrategy[Literal["ok", "error", "unknown"]] = st.sampled_from(
+    ["ok", "error", "unknown"]
+)
 
 
 def check(made: Machine, events: list[AnyEvent]) -> None:

@@ -73,3 +73,15 @@ async def test_an_interrupt_is_grouped_as_in_every_nursery() -> None:
     with pytest.RaisesGroup(KeyboardInterrupt):
         async with open_plain_nursery():
             raise KeyboardInterrupt
+
+
+async def test_the_bodys_failure_is_plain_even_while_it_is_cancelled() -> None:
+    with trio.CancelScope() as scope:
+        with pytest.raises(KeyError, match="x"):  # noqa: PT012
+            async with open_plain_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+                raise KeyError("x")
+        await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught

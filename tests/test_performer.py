@@ -18,13 +18,14 @@ from trio_agent._errors import (
     StoreUnavailable,
 )
 from trio_agent._events import AnyEvent, RunError, RunFinish, RunStart, ToolCall, ToolResult, Usage
-from trio_agent._limits import Limits
+from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._memory import MemoryStore
 from trio_agent._messages import ToolMessage, unpaired_calls
 from trio_agent._model import Emit, Model
+from trio_agent._open_runtime import open_runtime
 from trio_agent._parts import ModelFinish, ModelRequest, TextPart, ToolInputPart
 from trio_agent._run import Receipt, Run, current_run
-from trio_agent._runtime import Runtime, RuntimeLimits, open_runtime
+from trio_agent._runtime import Runtime
 from trio_agent._tool import tool
 from trio_agent.testing import FaultyStore, ScriptedModel, call
 
@@ -86,8 +87,8 @@ async def test_two_steps() -> None:
     assert (result.steps, result.finish_reason, result.usage) == (2, "stop", Usage(3, 5, 8))
     assert unpaired_calls(result.messages) is None
     assert receipt == Receipt("stop", 11)
-    assert run.status == "stop"
-    assert run.done
+    assert run.status == "stop"  # type: ignore[comparison-overlap]
+    assert run.status != "active"
     first, second = model.requests
     assert first.instructions == "secret"
     assert first.options == {"t": 0}
@@ -258,7 +259,7 @@ async def test_the_first_reason_wins() -> None:
         run.request_cancel("second")
         await run.cancel("third")
         assert (await run.wait()).reason == "first"
-        assert run.cancel_reason == "first"
+        assert runtime.run(run.id).cancel_reason == "first"
 
 
 async def test_cancelled_before_it_could_begin() -> None:
@@ -398,7 +399,7 @@ async def test_cancelling_the_waiter_does_not_undo_the_request() -> None:
             nursery.start_soon(run.wait)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        assert not run.done
+        assert not runtime.run(run.id).done
         go_on.set()
         assert (await run.wait()).reason == "user"
 
@@ -482,7 +483,7 @@ async def test_a_store_that_is_away_for_too_long(autojump_clock: trio.testing.Mo
             await run.cancel()
         with pytest.raises(StoreUnavailable):
             await run.wait()
-        assert run.done
+        assert runtime.run(run.id).done
         with run.subscribe() as events:
             await events.receive_batch()
             # No terminal event is invented, and none was promised.
@@ -518,18 +519,23 @@ async def test_a_run_survives_a_store_that_comes_back(
 
 
 async def test_a_run_that_somebody_else_took(autojump_clock: trio.testing.MockClock) -> None:
-    memory = MemoryStore(lease=1)
+    """Its performer stops; whoever has it closes its log, here or elsewhere."""
+    memory = MemoryStore(lease=2)
     async with open_runtime(store=memory) as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a", trio.Event()])), "hi")
-        await trio.sleep(2)
+        await trio.sleep(2.5)
         assert await memory.claim(run.id) is not None
-        await trio.sleep(2)
-        assert run.done
         with pytest.raises(FenceLost):
             await run.wait()
         with pytest.raises(FenceLost):
             await run.cancel()
-        assert (await memory.info(run.id)).active
+        await trio.sleep(10)
+        found = await runtime.find(run.id)
+        with found.subscribe() as events:
+            last = [event async for event in events][-1]
+        assert isinstance(last, RunError)
+        assert last.error.code == "worker-lost"
+        assert found.status == "error"
 
 
 async def test_a_fence_lost_at_an_append(autojump_clock: trio.testing.MockClock) -> None:
@@ -561,3 +567,35 @@ async def test_a_bug_in_a_run_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.ERROR), pytest.raises(RunFailed, match="internal"):
         await Agent(model=ScriptedModel()).run("hi")
     assert "the script has only 0 answers" in caplog.text
+
+
+async def test_a_fence_lost_before_a_tool_starts(autojump_clock: trio.testing.MockClock) -> None:
+    ran = False
+
+    @tool
+    async def never() -> None:
+        """Never."""
+        nonlocal ran
+        ran = True
+
+    memory = MemoryStore(lease=0.5)
+    async with open_runtime(store=FaultyStore(memory)) as runtime:
+        agent = Agent(model=ScriptedModel(["a", 1.0, call("1", "never")]), tools=[never])
+        run = await runtime.start(agent, "hi")
+        await trio.sleep(0.8)
+        assert await memory.claim(run.id) is not None
+        with pytest.raises(FenceLost):
+            await run.wait()
+        assert not ran
+
+
+async def test_a_model_that_fails_after_the_end_changes_nothing() -> None:
+    class Sore(Model):
+        async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+            try:
+                await emit(TextPart("x"))
+            finally:
+                raise ModelError("late", "it was cut off")
+
+    result = await Agent(model=Sore(), limits=Limits(max_tokens=1)).run("hi")
+    assert (result.finish_reason, result.text) == ("budget", "x")

@@ -64,7 +64,7 @@ class TestStart:
             assert answer.complete
             run_id = answer.headers["location"].removeprefix("/runs/")
             assert EVENT_STREAM.items() <= answer.headers.items()
-            run = server.runtime.run(run_id)
+            run = await server.runtime.find(run_id)
             assert answer.body == b"retry: 1000\n\n" + framed(await logged(run, server))
 
     async def test_prompt_reaches_the_model_behind_the_messages(self) -> None:
@@ -110,7 +110,7 @@ class TestStart:
         async with open_server(StepModel(), on_disconnect=CancelAfter(7)) as server:
             body = {"prompt": "x", "onDisconnect": wanted}
             answer = await server.request("POST", "/runs", body=body)
-            assert server.runtime.run(answer.json["id"])._on_disconnect == policy
+            assert (await server.runtime.find(answer.json["id"]))._on_disconnect == policy
 
     @pytest.mark.parametrize(
         "body",
@@ -543,7 +543,7 @@ class TestSeedRoutes:
                 await client.watch("/stream?prompt=x&agent=b")
                 (view,) = (await server.request("GET", "/runs")).json["runs"]
                 assert view["agent"] == "b"
-                run = server.runtime.run(view["id"])
+                run = await server.runtime.find(view["id"])
             assert (await run.wait()).finish_reason == "cancelled"
 
     async def test_key(self) -> None:

@@ -12,17 +12,21 @@ from trio_agent._errors import CursorExpired, CursorInvalid, StoreUnavailable
 from trio_agent._events import AnyEvent, RunFinish, TextDelta
 from trio_agent._feed import Feed
 from trio_agent._limits import CancelAfter, OnDisconnect
+from trio_agent._live_run import LiveRun
 from trio_agent._memory import MemoryStore
-from trio_agent._run import Run, RunStatistics
-from trio_agent._runtime import Runtime, open_runtime
+from trio_agent._open_runtime import open_runtime
+from trio_agent._run import RunStatistics
+from trio_agent._runtime import Runtime
 from trio_agent.testing import ScriptedModel
 
 
-async def start(runtime: Runtime, on_disconnect: OnDisconnect, *, seconds: float = 100.0) -> Run:
+async def start(
+    runtime: Runtime, on_disconnect: OnDisconnect, *, seconds: float = 100.0
+) -> LiveRun:
     agent = Agent(model=ScriptedModel(["a", seconds, "b"]))
     run = await runtime.start(agent, "hi", on_disconnect=on_disconnect)
     await trio.testing.wait_all_tasks_blocked()
-    return run
+    return runtime.run(run.id)
 
 
 async def test_continue(autojump_clock: trio.testing.MockClock) -> None:
@@ -105,7 +109,7 @@ async def test_a_failed_writer_is_not_a_viewer_who_left(
     policy: Literal["cancel"] | CancelAfter, autojump_clock: trio.testing.MockClock
 ) -> None:
     feed = Feed("r", "e")
-    run = Run("a", feed, MemoryStore(), on_disconnect=policy)
+    run = LiveRun("a", feed, MemoryStore(), on_disconnect=policy)
     with run.subscribe() as events:
         feed.break_off(StoreUnavailable("away"))
         with pytest.raises(trio.BrokenResourceError):
@@ -116,7 +120,9 @@ async def test_a_failed_writer_is_not_a_viewer_who_left(
 
 async def test_leaving_a_finished_run_changes_nothing() -> None:
     async with open_runtime() as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi", on_disconnect="cancel")
+        agent = Agent(model=ScriptedModel(["a"]))
+        started = await runtime.start(agent, "hi", on_disconnect="cancel")
+        run = runtime.run(started.id)
         with run.subscribe() as events:
             async for _ in events:
                 pass

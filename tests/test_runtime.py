@@ -16,11 +16,12 @@ from trio_agent._errors import (
     UnknownRun,
 )
 from trio_agent._events import ToolRequest
-from trio_agent._limits import CancelAfter
+from trio_agent._limits import CancelAfter, RuntimeLimits
 from trio_agent._memory import MemoryStore
-from trio_agent._messages import AssistantMessage, ToolMessage, UserMessage
+from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
+from trio_agent._open_runtime import open_runtime
 from trio_agent._run import Run
-from trio_agent._runtime import Runtime, RuntimeLimits, RuntimeStatistics, open_runtime
+from trio_agent._runtime import Runtime, RuntimeStatistics
 from trio_agent._store import Created, Retention, RunRecord
 from trio_agent._tool import tool
 from trio_agent.testing import FaultyStore, ScriptedModel, call
@@ -67,7 +68,7 @@ async def test_runs_live_on_when_their_starter_is_gone() -> None:
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         [run] = runs
-        assert not run.done
+        assert run.status == "active"
         await run.cancel()
 
 
@@ -129,7 +130,7 @@ async def test_nothing_to_say() -> None:
 
 async def test_a_transcript_goes_on() -> None:
     model = ScriptedModel(["b"])
-    earlier = [
+    earlier: list[AnyMessage] = [
         UserMessage("a"),
         AssistantMessage("", (ToolRequest("1", "t", {}),)),
         ToolMessage("1", "x"),
@@ -250,8 +251,10 @@ async def test_a_key_of_a_run_that_is_not_here() -> None:
         RunRecord(run_id="r", epoch="e", agent="a", created_at=0, idempotency_key="k")
     )
     async with open_runtime(store=store) as runtime:
+        run = await runtime.start(quick(), "hi", idempotency_key="k")
+        assert (run.id, run.status) == ("r", "active")
         with pytest.raises(UnknownRun):
-            await runtime.start(quick(), "hi", idempotency_key="k")
+            runtime.run("r")
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
 
 
@@ -304,6 +307,18 @@ async def test_a_retention_that_keeps_nothing() -> None:
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
 
 
+async def test_retention_is_the_stores_whoever_ran_it() -> None:
+    store = MemoryStore()
+    async with open_runtime(store=store) as runtime:
+        earlier = await finished(runtime)
+    limits = RuntimeLimits(retention=Retention(max_runs=1))
+    async with open_runtime(store=store, limits=limits) as runtime:
+        run = await finished(runtime)
+        assert runtime.run(run.id) is run
+        with pytest.raises(CursorExpired):
+            await store.info(earlier.id)
+
+
 async def test_deleting() -> None:
     async with open_runtime() as runtime:
         active, run = await runtime.start(endless(), "hi"), await finished(runtime)
@@ -346,13 +361,11 @@ async def test_leases_are_renewed(
         await run.cancel()
 
 
-@pytest.mark.parametrize("idle", [True, False])
-async def test_drain(idle: bool, autojump_clock: trio.testing.MockClock) -> None:
+async def test_drain(autojump_clock: trio.testing.MockClock) -> None:
     async with open_runtime() as runtime:
         done = await finished(runtime)
-        if not idle:
-            short = await runtime.start(Agent(model=ScriptedModel([3.0, "a"])), "hi")
-            long = await runtime.start(endless(), "hi")
+        short = await runtime.start(Agent(model=ScriptedModel([3.0, "a"])), "hi")
+        long = await runtime.start(endless(), "hi")
         begin = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(runtime.drain, 10)
@@ -361,13 +374,13 @@ async def test_drain(idle: bool, autojump_clock: trio.testing.MockClock) -> None
             assert not runtime.accepting
             with pytest.raises(LimitExceeded, match="draining"):
                 await runtime.start(quick(), "hi")
-        assert trio.current_time() - begin == (0 if idle else 10)
-        if not idle:
-            assert (await short.wait()).finish_reason == "stop"
-            result = await long.wait()
-            assert (result.finish_reason, result.reason) == ("cancelled", "the runtime was drained")
+        assert trio.current_time() - begin == 10
+        assert (await short.wait()).finish_reason == "stop"
+        result = await long.wait()
+        assert (result.finish_reason, result.reason) == ("cancelled", "the runtime was drained")
         assert runtime.run(done.id) is done
         await runtime.drain(10)
+        assert trio.current_time() - begin == 10
 
 
 async def test_a_run_that_was_being_created_is_drained_too(
@@ -411,7 +424,7 @@ async def test_one_crash_leaves_the_others_alone() -> None:
         other = await runtime.start(endless(), "hi")
         run = await runtime.start(Agent(model=ScriptedModel([ModelError("x", "y")])), "hi")
         assert (await run.cancel()).outcome in ("error", "cancelled")
-        assert not other.done
+        assert other.status == "active"
         await other.cancel()
 
 

@@ -13,11 +13,11 @@ from trio_agent._agent import Agent
 from trio_agent._codec import encode_event
 from trio_agent._errors import LimitExceeded, ModelError, RunFailed, RunIncomplete, UnknownRun
 from trio_agent._events import AnyEvent, RunFinish, TextDelta, ToolCall, ToolInputDelta, Usage
-from trio_agent._limits import Limits
+from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._memory import MemoryStore
 from trio_agent._messages import ToolMessage
+from trio_agent._open_runtime import open_runtime
 from trio_agent._parts import ModelFinish, ToolInputPart
-from trio_agent._runtime import RuntimeLimits, open_runtime
 from trio_agent._store import Retention
 from trio_agent._tool import tool
 from trio_agent.testing import FaultyStore, ScriptedModel, call

@@ -203,9 +203,12 @@ async def test_closing(log: Log) -> None:
     neighbour = log.subscribe()
     assert log.feed.viewers == 2
 
+    told = trio.Event()
+
     async def receive() -> None:
         with pytest.raises(trio.ClosedResourceError):
             await events.receive()
+        told.set()
 
     async def wait(subscription: Subscription) -> None:
         assert await subscription.receive() == delta(1)
@@ -216,6 +219,7 @@ async def test_closing(log: Log) -> None:
         await trio.testing.wait_all_tasks_blocked()
         await events.aclose()
         await trio.testing.wait_all_tasks_blocked()
+        assert told.is_set()
         log.deltas(1, 1)
     with pytest.raises(trio.ClosedResourceError):
         await events.receive()

@@ -178,31 +178,32 @@ async def test_a_commit_whose_answer_was_lost_is_repeated(
 
 async def test_patience(store: RecordingStore, autojump_clock: trio.testing.MockClock) -> None:
     """Run and readers are told; the writer goes on; the log heals."""
-    async with open_bench(store, patience=3) as bench:
-        log, behind = await bench.log("r"), await bench.log("behind")
-        store.away.add("append")
-        begin = trio.current_time()
-        log.append([CALL])
-        await trio.sleep(1)
-        behind.append([delta()])
-        for each in (log, behind):
-            with Subscription(each.feed, store, 0) as events:
-                with pytest.raises(trio.BrokenResourceError):
-                    await events.receive()
-                with pytest.raises(StoreUnavailable):
-                    await each.flush()
-                with pytest.raises(StoreUnavailable):
-                    await each.room()
-                assert 3 <= trio.current_time() - begin < 3.2
-        log.append([FINISH])
-        store.away.clear()
-        await trio.sleep(3)
-        for each, tail in ((log, 2), (behind, 1)):
-            await each.flush()
-            await each.room()
-            assert each.feed.tail == tail
-            assert each.feed.failure is None
-        assert log.feed.closed
+    with trio.fail_after(100):
+        async with open_bench(store, patience=3) as bench:
+            log, behind = await bench.log("r"), await bench.log("behind")
+            store.away.add("append")
+            begin = trio.current_time()
+            log.append([CALL])
+            await trio.sleep(1)
+            behind.append([delta()])
+            for each in (log, behind):
+                with Subscription(each.feed, store, 0) as events:
+                    with pytest.raises(trio.BrokenResourceError):
+                        await events.receive()
+                    with pytest.raises(StoreUnavailable):
+                        await each.flush()
+                    with pytest.raises(StoreUnavailable):
+                        await each.room()
+                    assert 3 <= trio.current_time() - begin < 3.2
+            log.append([FINISH])
+            store.away.clear()
+            await trio.sleep(3)
+            for each, tail in ((log, 2), (behind, 1)):
+                await each.flush()
+                await each.room()
+                assert each.feed.tail == tail
+                assert each.feed.failure is None
+            assert log.feed.closed
 
 
 async def test_a_store_that_can_not_append_now_is_tried_again(
@@ -252,24 +253,25 @@ async def test_lost_while_a_commit_is_on_its_way(
     store: RecordingStore, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Whatever comes of it, the log stays lost: nobody waits for what was thrown away."""
-    async with open_bench(store, patience=1) as bench:
-        committed, stalled = await bench.log("c"), await bench.log("s")
-        store.delay = 1
-        committed.append([CALL])
-        await trio.sleep(0.5)
-        committed.append([delta()])
-        committed.lose()
-        await trio.sleep(1)
-        with pytest.raises(FenceLost, match="another worker"):
-            await committed.flush()
-        store.away.add("append")
-        stalled.append([CALL])
-        await trio.sleep(0.5)
-        stalled.lose()
-        await trio.sleep(10)
-        store.away.clear()
-        with pytest.raises(FenceLost):
-            await stalled.room()
+    with trio.fail_after(100):
+        async with open_bench(store, patience=1) as bench:
+            committed, stalled = await bench.log("c"), await bench.log("s")
+            store.delay = 1
+            committed.append([CALL])
+            await trio.sleep(0.5)
+            committed.append([delta()])
+            committed.lose()
+            await trio.sleep(1)
+            with pytest.raises(FenceLost, match="another worker"):
+                await committed.flush()
+            store.away.add("append")
+            stalled.append([CALL])
+            await trio.sleep(0.5)
+            stalled.lose()
+            await trio.sleep(10)
+            store.away.clear()
+            with pytest.raises(FenceLost):
+                await stalled.room()
 
 
 async def test_a_log_that_is_closed_can_not_be_lost() -> None:

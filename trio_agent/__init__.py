@@ -42,8 +42,14 @@ from ._events import (
     ToolStatus as ToolStatus,
     Usage as Usage,
 )
-from ._limits import CancelAfter as CancelAfter, Limits as Limits, OnDisconnect as OnDisconnect
+from ._limits import (
+    CancelAfter as CancelAfter,
+    Limits as Limits,
+    OnDisconnect as OnDisconnect,
+    RuntimeLimits as RuntimeLimits,
+)
 from ._machine import Result as Result
+from ._map import Mapped as Mapped
 from ._memory import MemoryStore as MemoryStore, MemoryStoreStatistics as MemoryStoreStatistics
 from ._messages import (
     AnyMessage as AnyMessage,
@@ -53,6 +59,7 @@ from ._messages import (
     ToolMessage as ToolMessage,
     UserMessage as UserMessage,
 )
+from ._open_runtime import open_runtime as open_runtime
 from ._openai_model import OpenAIModel as OpenAIModel
 from ._resumable import (
     Checkpoint as Checkpoint,
@@ -68,10 +75,9 @@ from ._run import (
 )
 from ._runtime import (
     Runtime as Runtime,
-    RuntimeLimits as RuntimeLimits,
     RuntimeStatistics as RuntimeStatistics,
-    open_runtime as open_runtime,
 )
+from ._sqlite import SQLiteStore as SQLiteStore, SQLiteStoreStatistics as SQLiteStoreStatistics
 from ._sse import format_sse as format_sse
 from ._store import Retention as Retention
 from ._subscription import (

@@ -10,9 +10,10 @@ import trio
 from ._config import AgentConfig
 from ._errors import RunFailed, RunIncomplete
 from ._events import RunError, RunFinish, TextDelta
+from ._limits import RuntimeLimits
 from ._machine import Result
 from ._messages import AnyMessage
-from ._runtime import RuntimeLimits, open_runtime
+from ._open_runtime import open_runtime
 from ._store import Retention
 from ._subscription import Subscription
 

@@ -1,6 +1,7 @@
 """The live end of a log in this process: where subscriptions wait and are woken."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 import trio
@@ -31,8 +32,10 @@ class Feed:
         self.failure: Exception | None = None
         """Why the feed broke off, if it did and has not grown since."""
         self.viewers = 0
-        self.on_viewers: Callable[[], None] | None = None
-        """Called whenever `viewers` changed."""
+        """Open subscriptions."""
+        self.on_use: list[Callable[[Feed], None]] = []
+        """Called whenever `in_use` or `viewers` may have changed."""
+        self._holders = 0
         self._window: list[Entry] = []
         self._waiting = trio.lowlevel.ParkingLot()
         self._frames: dict[Frame, tuple[int, int, bytes]] = {}
@@ -63,11 +66,35 @@ class Feed:
         """Wait until the feed grows or breaks off. A checkpoint."""
         await self._waiting.park()
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.closed or self.failure is not None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody needs it to grow."""
+        return self.viewers > 0 or self._holders > 0
+
     def add_viewers(self, change: int) -> None:
         """Count subscriptions that come and go."""
         self.viewers += change
-        if self.on_viewers is not None:
-            self.on_viewers()
+        self._tell_use()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Need it to grow, without being a viewer."""
+        self._holders += 1
+        self._tell_use()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self._tell_use()
+
+    def _tell_use(self) -> None:
+        for tell in self.on_use:
+            tell(self)
 
     def frames(self, entries: Sequence[Entry], frame: Frame) -> bytes:
         """Return `frame(run_id, epoch, entries)`, made once for all readers at the same place."""

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 import attrs
 from attrs.validators import ge, gt, optional
 
+from ._store import Retention
+
 
 @attrs.frozen(kw_only=True)
 class Limits:
@@ -25,6 +27,24 @@ class Limits:
     """Seconds from the first call within which the last repetition begins."""
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
     """For one tool call, unless the tool has its own. The model is told and goes on."""
+
+
+@attrs.frozen(kw_only=True)
+class RuntimeLimits:
+    """The bounds of a runtime."""
+
+    max_streams: int = attrs.field(default=1000, validator=ge(1))
+    """Active runs; one more is refused with `LimitExceeded`."""
+    max_log_bytes: int = attrs.field(default=64 << 20, validator=ge(1024))
+    """Bytes of one run's log; a run that needs more ends with `error` `log-limit`."""
+    retention: Retention = Retention()
+    """Which finished runs are kept."""
+    closing_bound: float = attrs.field(default=5.0, validator=gt(0))
+    """Seconds that closing events may take when everything is being cancelled."""
+    store_patience: float = attrs.field(default=5.0, validator=ge(0))
+    """Seconds that a store may be away before runs and subscribers are told."""
+    tool_threads: int = attrs.field(default=40, validator=ge(1))
+    """Sync tools that run at once."""
 
 
 @attrs.frozen

@@ -44,6 +44,9 @@ from ._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPa
 from ._tool import is_deep
 from ._transcript import Transcript
 
+_MAX_CALLS: Final = 128
+"""Tool calls in one answer; each becomes a task."""
+
 _E = TypeVar("_E", bound=AnyEvent)
 
 
@@ -227,6 +230,9 @@ class Machine:
                 events.append(event)
                 self._deltas += 1
                 events += self._check_budget(at)
+            if len(self._open) > _MAX_CALLS and not self.done:
+                message = f"the model asked for more than {_MAX_CALLS} tools at once"
+                events += self.fail("too-many-calls", message, at)
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
@@ -234,16 +240,18 @@ class Machine:
             case TextPart(delta):
                 if not delta:
                     return None
+                delta = _encodable(delta)
                 self._text.append(delta)
                 return self._told(TextDelta(at=at, delta=delta))
             case ReasoningPart(delta):
-                return ReasoningDelta(at=at, delta=delta) if delta else None
+                return ReasoningDelta(at=at, delta=_encodable(delta)) if delta else None
             case ToolInputPart(id, name, delta):
                 call = self._open.get(id)
                 if call is None:
                     call = self._open[id] = _OpenCall(self._unique(id), name)
                 if not delta:
                     return None
+                delta = _encodable(delta)
                 call.fragments.append(delta)
                 return ToolInputDelta(at=at, tool=ToolName(call.id, call.name), delta=delta)
 
@@ -268,6 +276,8 @@ class Machine:
             # The last call may have been cut short, so that none of them is run.
             self._open.clear()
             return [self._step_finish(at), *self.finish("length", at)]
+        if not self._open and finish.reason == "tool-calls":
+            return self.fail("bad-response", "the model named no tool that it wants to call", at)
         if not self._open:
             self._move(Input.ANSWERED)
             return [self._step_finish(at), self._finished("stop", None, at)]
@@ -354,3 +364,8 @@ class Machine:
 
     def _move(self, event: Input) -> None:
         self.state = TRANSITIONS[self.state, event]
+
+
+def _encodable(text: str) -> str:
+    # Half a surrogate pair has no place in JSON, nor in the next request to a provider.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

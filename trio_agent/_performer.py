@@ -2,7 +2,9 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import attrs
 import msgspec
@@ -11,12 +13,13 @@ import trio
 from ._config import AgentConfig
 from ._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
 from ._events import AnyEvent, FinishReason, ToolRequest
+from ._live_run import LiveRun
 from ._machine import AskModel, Machine, RunTools
 from ._messages import AnyMessage
 from ._model import Model
 from ._parts import ModelPart, ModelRequest
 from ._retry import generate_with_retries
-from ._run import Run, current_run
+from ._run import current_run
 from ._tool_call import call_tool
 from ._writer import RunLog
 
@@ -29,7 +32,7 @@ class Job:
 
     agent: AgentConfig
     messages: tuple[AnyMessage, ...]
-    open_model: Callable[[Model], Awaitable[Model]]
+    use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
     tool_limiter: trio.CapacityLimiter
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""
@@ -38,7 +41,7 @@ class Job:
 class Performer:
     """Drives one machine from its start to its terminal event."""
 
-    def __init__(self, job: Job, run: Run, log: RunLog) -> None:
+    def __init__(self, job: Job, run: LiveRun, log: RunLog) -> None:
         self._job = job
         self._agent = job.agent
         self._tools = job.agent.tools_by_name
@@ -51,7 +54,6 @@ class Performer:
             max_steps=job.agent.limits.max_steps,
             max_tokens=job.agent.limits.max_tokens,
         )
-        self._model: Model | None = None
         self._full = False
         log.on_lost = run.cancel_scope.cancel
 
@@ -95,25 +97,24 @@ class Performer:
         self._publish(machine.started(_now()))
         await self._log.flush()
         seconds = self._agent.limits.step_deadline
-        while not machine.done:
-            with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
-                await self._step()
-            if scope.cancelled_caught:
-                self._finish("timeout", f"a step did not finish within {seconds:g} s")
+        async with self._job.use_model(self._agent.model) as model:
+            while not machine.done:
+                with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+                    await self._step(model)
+                if scope.cancelled_caught:
+                    self._finish("timeout", f"a step did not finish within {seconds:g} s")
 
-    async def _step(self) -> None:
-        match self._machine.action:
-            case AskModel(messages):
-                await self._ask(messages)
+    async def _step(self, model: Model) -> None:
+        action = self._machine.action
+        assert isinstance(action, AskModel)
+        await self._ask(model, action.messages)
         match self._machine.action:
             case RunTools(calls):
                 await self._act(calls)
 
-    async def _ask(self, messages: tuple[AnyMessage, ...]) -> None:
+    async def _ask(self, model: Model, messages: tuple[AnyMessage, ...]) -> None:
         machine, agent = self._machine, self._agent
         self._publish(machine.asked(_now()))
-        if self._model is None:
-            self._model = await self._job.open_model(agent.model)
         request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
         with trio.CancelScope() as answer:
 
@@ -125,7 +126,7 @@ class Performer:
                 await self._log.room()
 
             finish = await generate_with_retries(
-                self._model,
+                model,
                 request,
                 emit,
                 retries=agent.limits.model_retries,
@@ -145,20 +146,13 @@ class Performer:
         await self._log.flush()
 
     async def _call(self, call: ToolRequest) -> None:
-        try:
-            status, output = await call_tool(
-                self._tools,
-                call,
-                deadline=self._agent.limits.tool_deadline,
-                limiter=self._job.tool_limiter,
-            )
-        except BaseException:
-            tool = self._tools.get(call.name)
-            if tool is not None and tool.abandon:
-                self._abandon(call)
-            raise
-        if status == "unknown":
-            self._abandon(call)
+        status, output = await call_tool(
+            self._tools,
+            call,
+            deadline=self._agent.limits.tool_deadline,
+            limiter=self._job.tool_limiter,
+            on_abandoned=partial(self._abandon, call),
+        )
         if len(msgspec.json.encode(output)) > self._log.free:
             self._full = True
             status, output = "error", "the output does not fit into the run's log"

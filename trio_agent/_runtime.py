@@ -1,29 +1,32 @@
 """The runtime owns the nursery in which runs live, the store, and the limits."""
 
-import hashlib
 import logging
 import secrets
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 import attrs
-import msgspec
 import trio
-from attrs.validators import ge, gt
 
+from ._closing import close_log
 from ._config import AgentConfig
 from ._errors import LimitExceeded, StoreUnavailable, UnknownRun
 from ._feed import Feed
-from ._limits import OnDisconnect
-from ._memory import MemoryStore
+from ._follower import Follower
+from ._limits import OnDisconnect, RuntimeLimits
+from ._live_run import LiveRun
+from ._log import Appended
+from ._map import Input, Mapped, map_runs
 from ._messages import AnyMessage, UserMessage, unpaired_calls
 from ._model_pool import ModelPool
-from ._nursery import open_plain_nursery
 from ._performer import Job, Performer
+from ._presence import Presence
+from ._reaper import reap
+from ._record import make_record
 from ._run import Run
-from ._store import Lease, Retention, RunRecord, Store
+from ._store import Lease, RunInfo, RunRecord, Store, Watch
+from ._stored_run import StoredRun
 from ._writer import RunLog, Writer
 
 logger = logging.getLogger("trio_agent")
@@ -32,24 +35,6 @@ _RENEWAL: Final = 3.0
 """Seconds between two renewals of leases."""
 
 _DRAINED: Final = "the runtime was drained"
-
-
-@attrs.frozen(kw_only=True)
-class RuntimeLimits:
-    """The bounds of a runtime."""
-
-    max_streams: int = attrs.field(default=1000, validator=ge(1))
-    """Active runs; one more is refused with `LimitExceeded`."""
-    max_log_bytes: int = attrs.field(default=64 << 20, validator=ge(1024))
-    """Bytes of one run's log; a run that needs more ends with `error` `log-limit`."""
-    retention: Retention = Retention()
-    """Which finished runs are kept."""
-    closing_bound: float = attrs.field(default=5.0, validator=gt(0))
-    """Seconds that closing events may take when everything is being cancelled."""
-    store_patience: float = attrs.field(default=5.0, validator=ge(0))
-    """Seconds that a store may be away before runs and subscribers are told."""
-    tool_threads: int = attrs.field(default=40, validator=ge(1))
-    """Sync tools that run at once."""
 
 
 @attrs.frozen
@@ -66,7 +51,7 @@ class RuntimeStatistics:
 
 @attrs.define(eq=False)
 class _Live:
-    run: Run
+    run: LiveRun
     log: RunLog
     # Cancelling it ends the run and closes its buffer; retention is a deadline on it.
     buffer: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -80,12 +65,15 @@ class Runtime:
         store: Store,
         limits: RuntimeLimits,
         writer: Writer,
+        watch: Watch,
         models: ModelPool,
         nursery: trio.Nursery,
     ) -> None:
         self.store = store
         self.limits = limits
         self._writer = writer
+        self._follower = Follower(store, watch, self._heard)
+        self._presence = Presence(store, secrets.token_hex(8))
         self._models = models
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
@@ -140,15 +128,13 @@ class Runtime:
             raise LimitExceeded("the runtime is draining: it starts no more runs")
         if self._active >= self.limits.max_streams:
             raise LimitExceeded(f"{self._active} runs are active, which is the limit")
-        record = RunRecord(
-            run_id=secrets.token_hex(16),
-            epoch=secrets.token_hex(4),
-            agent=agent.name,
-            created_at=time.time_ns() // 1_000_000,
+        record = make_record(
+            agent,
+            said,
+            on_disconnect,
             owner=owner,
-            metadata=dict(metadata or {}),
+            metadata=metadata or {},
             idempotency_key=idempotency_key,
-            private=_private_record(agent, said, on_disconnect),
         )
         # The place is taken before the wait, so that no two runs get the last one.
         self._active += 1
@@ -161,7 +147,7 @@ class Runtime:
             self._leave()
             raise
         self._leave()
-        return self.run(created.run_id)
+        return await self.find(created.run_id)
 
     def _spawn(
         self,
@@ -172,16 +158,18 @@ class Runtime:
         on_disconnect: OnDisconnect,
     ) -> Run:
         feed = Feed(record.run_id, record.epoch)
-        run = Run(agent.name, feed, self.store, on_disconnect=on_disconnect)
+        run = LiveRun(agent.name, feed, self.store, on_disconnect=on_disconnect)
+        feed.on_use.append(self._presence.viewers_changed)
         log = RunLog(feed, self.store, lease, self._writer, max_bytes=self.limits.max_log_bytes)
         job = Job(
             agent=agent,
             messages=messages,
-            open_model=self._models.get,
+            use_model=self._models.use,
             tool_limiter=self._tool_limiter,
             closing_bound=self.limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)
+        self._follower.add_own(run.id)
         self._nursery.start_soon(self._keep, live, Performer(job, run, log), name=f"run {run.id}")
         if self._cancelling:
             run.request_cancel(_DRAINED)
@@ -193,14 +181,37 @@ class Runtime:
                 try:
                     await performer.perform()
                 finally:
+                    self._follower.discard_own(live.run.id)
                     self._leave()
+                if live.log.cut_short:
+                    await self._close_cut_log(live.log.lease)
                 await self._expire()
-                if not self._closing:
+                if not (self._closing or live.run.lost):
                     live.buffer.deadline = trio.current_time() + self.limits.retention.seconds
                     await trio.sleep_forever()
             await self._expire()
         finally:
             self._live.pop(live.run.id, None)
+
+    async def _close_cut_log(self, lease: Lease) -> None:
+        # The store came back without what it had acknowledged. Whoever saw that can't go on.
+        try:
+            if await self.store.renew_epoch(lease, secrets.token_hex(4)) is Appended.COMMITTED:
+                message = "the store lost the end of this run's log"
+                await close_log(self.store, lease, "log-lost", message)
+        except StoreUnavailable as exc:
+            logger.warning("a log that was cut short could not be closed: %s", exc)
+
+    def _heard(self, info: RunInfo) -> None:
+        live = self._live.get(info.record.run_id)
+        if live is None:
+            return
+        if info.fence != live.log.lease.fence:
+            live.log.lose()
+        elif info.cancel_reason is not None:
+            live.run.request_cancel(info.cancel_reason)
+        else:
+            live.run.watched_elsewhere(info.viewers - self._presence.told(live.run.id))
 
     async def _expire(self) -> None:
         try:
@@ -220,16 +231,59 @@ class Runtime:
         if not self._active:
             self._idle.unpark_all()
 
-    def run(self, run_id: str) -> Run:
-        """Find a run that lives here, or that finished not long ago.
+    def map(
+        self,
+        agent: AgentConfig,
+        inputs: Iterable[Input],
+        *,
+        concurrency: int = 8,
+        deadline: float | None = None,
+    ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Mapped]]:
+        """Run an agent over many inputs and yield a channel of what came of each, as it comes.
+
+        ``async with runtime.map(agent, prompts) as results: async for mapped in results``. Inputs
+        are taken as places become free; a slow receiver holds up the next ones. Leaving the
+        block cancels what is running.
+
+        Args:
+            agent: what to run.
+            inputs: prompts or transcripts.
+            concurrency: runs at one time.
+            deadline: seconds for each run, which then finishes with `timeout`; by default the
+                agent's own.
 
         Raises:
-            UnknownRun: there is none with this id.
+            ValueError: when entered, if there is no concurrency.
+        """
+        return map_runs(self.start, agent, inputs, concurrency=concurrency, deadline=deadline)
+
+    def run(self, run_id: str) -> LiveRun:
+        """Return a run that lives here, or that finished here not long ago.
+
+        Raises:
+            UnknownRun: there is none with this id; `find` looks into the store.
         """
         try:
             return self._live[run_id].run
         except KeyError:
             raise UnknownRun(run_id) from None
+
+    async def find(self, run_id: str) -> Run:
+        """Find a run, wherever it lives or lived, by its id. A checkpoint.
+
+        Raises:
+            UnknownRun: the store has none with this id.
+            CursorExpired: not any more.
+            StoreUnavailable: the store can't tell.
+        """
+        if (live := self._live.get(run_id)) is not None and not live.run.lost:
+            await trio.lowlevel.checkpoint()
+            return live.run
+        info = await self.store.info(run_id)
+        feed = self._follower.feed(info)
+        if self._presence.viewers_changed not in feed.on_use:
+            feed.on_use.append(self._presence.viewers_changed)
+        return StoredRun(info, feed, self.store, self._presence.request_cancel)
 
     async def check_model(self, agent: AgentConfig) -> None:
         """Open an agent's model and see whether it can be reached. A checkpoint.
@@ -237,7 +291,8 @@ class Runtime:
         Raises:
             ModelError: it can't be opened or reached.
         """
-        await (await self._models.get(agent.model)).check()
+        async with self._models.use(agent.model) as model:
+            await model.check()
 
     async def delete(self, run_id: str) -> None:
         """Remove a finished run now. A checkpoint.
@@ -281,10 +336,18 @@ class Runtime:
         while self._active:
             await self._idle.park()
 
-    async def renew_leases(self) -> None:
-        """Keep what runs here for as long as it runs. Never returns."""
+    async def keep(self) -> None:
+        """Do what a runtime does beside its runs. Never returns."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._renew_leases)
+            nursery.start_soon(self._follower.run)
+            nursery.start_soon(self._presence.run)
+            nursery.start_soon(reap, self.store, self._live.__contains__, _RENEWAL)
+
+    async def _renew_leases(self) -> None:
         while True:
             await trio.sleep(_RENEWAL)
+            self._presence.refresh()
             logs = {live.log.lease: live.log for live in self._live.values() if not live.run.done}
             try:
                 for lease in await self.store.renew(list(logs)):
@@ -297,60 +360,3 @@ class Runtime:
         viewers = sum(live.run.feed.viewers for live in self._live.values())
         retained = sum(live.run.done for live in self._live.values())
         return RuntimeStatistics(self._active, retained, viewers)
-
-
-@asynccontextmanager
-async def open_runtime(
-    *, store: Store | None = None, limits: RuntimeLimits | None = None
-) -> AsyncIterator[Runtime]:
-    """Open a runtime. Leaving the block waits for the runs in it, as a nursery does.
-
-    If the block raises or is cancelled, its runs are cancelled: each still writes its terminal
-    event, within `closing_bound` seconds.
-
-    Args:
-        store: where logs are kept; in memory by default.
-        limits: bounds on runs, logs and time.
-
-    Raises:
-        StoreUnavailable: the store can't be opened.
-    """
-    store = MemoryStore() if store is None else store
-    limits = RuntimeLimits() if limits is None else limits
-    writer = Writer(store, patience=limits.store_patience)
-    # From the outside in: who is needed for longest is cancelled last. When everything is
-    # cancelled at once, the closing events still find a living writer.
-    async with store.open(), open_plain_nursery() as services:
-        writing = trio.CancelScope(shield=True)
-        services.start_soon(_write, writer, writing)
-        try:
-            async with open_plain_nursery() as keepers:
-                async with open_plain_nursery() as runs:
-                    runtime = Runtime(store, limits, writer, ModelPool(keepers), runs)
-                    keepers.start_soon(runtime.renew_leases)
-                    yield runtime
-                    runtime.close()
-                keepers.cancel_scope.cancel(reason="all runs are gone")
-        finally:
-            writer.close()
-            writing.deadline = trio.current_time() + limits.closing_bound
-
-
-async def _write(writer: Writer, scope: trio.CancelScope) -> None:
-    with scope:
-        await writer.run()
-    if scope.cancelled_caught:
-        logger.error("the store did not take the last events in time: they are lost")
-
-
-def _private_record(
-    agent: AgentConfig, messages: tuple[AnyMessage, ...], on_disconnect: OnDisconnect
-) -> bytes:
-    return msgspec.json.encode(
-        {
-            "messages": messages,
-            "fingerprint": hashlib.sha256(agent.fingerprint()).hexdigest(),
-            "options": agent.options,
-            "onDisconnect": getattr(on_disconnect, "seconds", on_disconnect),
-        }
-    )

@@ -131,13 +131,20 @@ class Store(ABC):
 
     @abstractmethod
     async def create(self, record: RunRecord) -> Created:
-        """Create an empty log and claim it, or find the run that has this idempotency key."""
+        """Create an empty log and claim it, or find the run that has this idempotency key.
+
+        A key is free again when its run was removed.
+
+        Raises:
+            LimitExceeded: the id is taken.
+        """
 
     @abstractmethod
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         """Commit all in one go; each is checked for itself, in one atomic act with its write.
 
-        Fence, tail and not-terminal must hold. Repeating what is committed is a success.
+        Fence, tail and not-terminal must hold. Repeating what is committed is a success. Several
+        for one run are done in their order.
         """
 
     def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:  # noqa: ARG002

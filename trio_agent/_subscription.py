@@ -134,11 +134,15 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             As `receive_entries`.
         """
         while True:
-            entries = await self.receive_entries()
-            self._unread.extend(entries)
-            event = self._unread.popleft().event
-            if event is not None:
-                return event
+            if self._unread and not (self._receiving or self._closed):
+                await trio.lowlevel.checkpoint_if_cancelled()
+                entry = self._unread.popleft()
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            else:
+                self._unread.extend(await self.receive_entries())
+                entry = self._unread.popleft()
+            if entry.event is not None:
+                return entry.event
 
     async def receive_frames(self, frame: Frame) -> bytes:
         """Return everything pending as the bytes of one wire, at least one event.

@@ -1,8 +1,7 @@
 """One call of one tool: validated, bounded by a deadline, and always with an outcome."""
 
 import math
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import trio
@@ -23,22 +22,31 @@ async def call_tool(
     *,
     deadline: float,
     limiter: trio.CapacityLimiter,
+    on_abandoned: Callable[[], None],
 ) -> Outcome:
     """Run the tool that a call names and return its status and output.
 
     Whatever the tool raises is an outcome, too: the model is told and may correct itself. A sync
-    tool runs in a thread of `limiter`; unless it is abandoned, its end is waited for even when
-    the deadline has passed or the call was cancelled.
+    tool runs in a thread of `limiter`; unless it may be abandoned, its end is waited for even
+    when the deadline has passed or the call was cancelled. If its thread is let go,
+    `on_abandoned` is called.
     """
     tool = tools.get(call.name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
         return "error", f"there is no tool {call.name!r}; the tools are: {known}"
     seconds = deadline if tool.deadline is None else tool.deadline
+    abandoned = False
+
+    def abandon() -> None:
+        nonlocal abandoned
+        abandoned = True
+        on_abandoned()
+
     try:
         arguments = tool.parse(call.input)
         with trio.move_on_after(seconds) if seconds < math.inf else trio.CancelScope():
-            return "ok", encode_output(await _await_tool(tool, arguments, limiter))
+            return "ok", encode_output(await _await_tool(tool, arguments, limiter, abandon))
     except ToolError as exc:
         return "error", _readable(str(exc))
     except Exception as exc:
@@ -48,7 +56,7 @@ async def call_tool(
         _, rest = group.split(Exception)
         assert rest is not None
         raise rest from None
-    if tool.abandon:
+    if abandoned:
         return "unknown", f"nobody waits any more after {seconds:g} s: the outcome is unknown"
     return "error", f"the tool did not finish within {seconds:g} s"
 
@@ -59,10 +67,24 @@ def _readable(text: str) -> str:
 
 
 async def _await_tool(
-    tool: Tool[..., Any], arguments: dict[str, Any], limiter: trio.CapacityLimiter
+    tool: Tool[..., Any],
+    arguments: dict[str, Any],
+    limiter: trio.CapacityLimiter,
+    on_abandoned: Callable[[], None],
 ) -> Any:
     if tool.is_async:
         return await tool.function(**arguments)
-    return await trio.to_thread.run_sync(
-        partial(tool.function, **arguments), abandon_on_cancel=tool.abandon, limiter=limiter
-    )
+    started = False
+
+    def run() -> Any:
+        nonlocal started
+        started = True
+        return tool.function(**arguments)
+
+    try:
+        return await trio.to_thread.run_sync(run, abandon_on_cancel=tool.abandon, limiter=limiter)
+    except trio.Cancelled:
+        # While it waited for a free thread, it did not start.
+        if started and tool.abandon:
+            on_abandoned()
+        raise

@@ -109,6 +109,8 @@ class RunLog:
         self.lease = lease
         self.queued = False
         """Whether the writer was told of pending entries and has not taken them yet."""
+        self.cut_short = False
+        """Whether the store lost entries that it had acknowledged."""
         self.on_lost: Callable[[], None] | None = None
         """Called when the log was lost to another worker."""
         self._store = store
@@ -188,6 +190,7 @@ class RunLog:
             self._failure = None
             self.feed.extend(entries)
         else:
+            self.cut_short = outcome is Appended.GAP
             self.lose(f"the log is {outcome.value}")
 
     def _fail(self, failure: StoreUnavailable | FenceLost) -> None:

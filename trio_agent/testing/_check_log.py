@@ -252,7 +252,8 @@ async def _read_pages(store: Store) -> None:
 async def _find_lists(store: Store) -> None:
     for n in range(6):
         owner = "me" if n % 2 else "you"
-        await create(store, f"r{n}", owner=owner, created_at=1_700_000_000_000 + n)
+        at = 1_700_000_000_000 + n
+        await create(store, f"r{n}", owner=owner, created_at=at, private=b"[%d]" % n)
 
     async def ids(owner: str | None, before: str | None, limit: int) -> list[str]:
         return [info.record.run_id for info in await store.find(owner, before, limit)]
@@ -264,7 +265,10 @@ async def _find_lists(store: Store) -> None:
     hold(await ids(None, "r4", 2) == ["r3", "r2"], "pages follow each other")
     hold(await ids("nobody", None, 2) == [], "nothing is found for a stranger")
     [newest] = await store.find(None, None, 1)
-    hold(newest == await store.info("r5"), "what is found is what `info` tells")
+    info = await store.info("r5")
+    hold(info.record.private == b"[5]", "`info` tells what is private")
+    without = attrs.evolve(info, record=attrs.evolve(info.record, private=b""))
+    hold(newest == without, "what is found is what `info` tells, but for what is private")
     async with raises(UnknownRun, "`before` is a run"):
         await store.find(None, "nobody", 1)
 

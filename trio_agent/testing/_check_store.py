@@ -110,10 +110,15 @@ async def _an_epoch_is_renewed_by_the_holder(store: Store) -> None:
 
 async def _leases_end(store: Store, lease: float) -> None:
     old = await create(store, "a")
+    await store.set_viewers("a", "w1", 2)
+    await store.set_viewers("a", "w2", 1)
     await trio.sleep(0.7 * lease)
+    await store.set_viewers("a", "w2", 1)
+    hold((await store.info("a")).viewers == 3, "viewers hold for as long as a lease does")
     await store.renew([old])
     await trio.sleep(0.7 * lease)
     hold((await store.info("a")).leased, "renewing prolongs a lease")
+    hold((await store.info("a")).viewers == 1, "viewers that aren't told again are gone")
     await trio.sleep(0.7 * lease)
     hold(not (await store.info("a")).leased, "a lease that isn't renewed ends")
     hold(list(await store.orphans(10)) == ["a"], "a run whose lease has ended is an orphan")

@@ -1,0 +1,72 @@
+from typing import Any
+
+import pytest
+
+from trio_agent._agent import Agent
+from trio_agent._config import AgentConfig
+from trio_agent._limits import CancelAfter, Limits
+from trio_agent._openai_model import OpenAIModel
+from trio_agent._tool import tool
+from trio_agent.testing import ScriptedModel
+
+
+def look(city: str) -> str:
+    """Look."""
+    return city
+
+
+def test_a_name_is_a_model_of_openais_kind() -> None:
+    model = AgentConfig(model="gpt-4o-mini").model
+    assert isinstance(model, OpenAIModel)
+    assert model.name == "gpt-4o-mini"
+    with pytest.raises(TypeError, match="a Model or the name of one"):
+        AgentConfig(model=None)  # type: ignore[arg-type]
+
+
+def test_functions_are_tools() -> None:
+    agent = Agent(model=ScriptedModel(), tools=[look, tool(look, name="see")])
+    assert list(agent.tools_by_name) == ["look", "see"]
+    assert [spec.name for spec in agent.tool_specs] == ["look", "see"]
+    with pytest.raises(ValueError, match="two tools are called 'look'"):
+        Agent(model=ScriptedModel(), tools=[look, look])
+
+
+def test_an_agent_is_immutable_and_has_a_name_for_everything() -> None:
+    agent = Agent(model=ScriptedModel())
+    with pytest.raises(AttributeError):
+        agent.name = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Agent(ScriptedModel())  # type: ignore[call-arg]
+
+
+def test_the_fingerprint_is_of_what_the_model_is_told() -> None:
+    same = [Agent(model=ScriptedModel(), tools=[look], instructions="x") for _ in range(2)]
+    assert same[0].fingerprint() == same[1].fingerprint()
+    for other in (
+        Agent(model=ScriptedModel(), tools=[look], instructions="y"),
+        Agent(model=ScriptedModel(), instructions="x"),
+        Agent(model=ScriptedModel(), name="z", tools=[look], instructions="x"),
+    ):
+        assert other.fingerprint() != same[0].fingerprint()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_steps": 0},
+        {"max_tokens": 0},
+        {"run_deadline": 0},
+        {"step_deadline": -1},
+        {"tool_deadline": 0},
+        {"model_retries": -1},
+        {"retry_window": -1},
+    ],
+)
+def test_limits_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Limits(**wrong)
+
+
+def test_cancel_after_is_not_negative() -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        CancelAfter(-1)

@@ -1,0 +1,103 @@
+"""A client is cut after every byte of an event stream, and resumes: nothing is lost or repeated."""
+
+import trio
+from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
+
+from trio_agent import Agent
+from trio_agent.abc import Model, ModelFinish
+from trio_agent.testing import ScriptedModel
+from trio_agent.wire import SSEDecoder
+
+RESUMED_BY = 4
+"""Tasks that cut at the same time."""
+
+
+async def receive_exactly(client: Client, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += await client.stream.receive_some(count - len(data))
+    return data
+
+
+def read_events(raw: bytes) -> list[tuple[str, bytes]]:
+    """What a client has of a response that was cut there."""
+    _, _, body = raw.partition(b"\r\n\r\n")
+    decoder, events = SSEDecoder(), []
+    while body:
+        size, line, rest = body.partition(b"\r\n")
+        if not line or not (length := int(size, 16)):
+            break
+        events += decoder.feed(rest[:length])
+        body = rest[length + 2 :]
+    return [(event.id, event.data.encode()) for event in events]
+
+
+async def receive_whole(client: Client, path: str, last: str | None) -> list[tuple[str, bytes]]:
+    answer = await client.request("GET", path, {} if last is None else {"Last-Event-ID": last})
+    if last is not None and answer.status == 204:
+        return []
+    assert answer.status == 200
+    assert answer.complete
+    return [(event.id, event.data.encode()) for event in SSEDecoder().feed(answer.body)]
+
+
+async def sweep(server: Server, path: str, expected: list[tuple[str, bytes]]) -> int:
+    """Cut the replay of a finished run after every byte."""
+    request = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode()
+    async with await server.connect() as client:
+        await client.stream.send_all(request)
+        raw = b""
+        while not raw.endswith(b"\r\n0\r\n\r\n"):
+            raw += await client.stream.receive_some()
+    assert read_events(raw) == expected
+    places = iter(range(len(raw) + 1))
+
+    async def cut() -> None:
+        async with await server.connect() as resuming:
+            for place in places:
+                async with await server.connect() as client:
+                    await client.stream.send_all(request)
+                    seen = read_events(await receive_exactly(client, place))
+                rest = await receive_whole(resuming, path, seen[-1][0] if seen else None)
+                assert seen + rest == expected, place
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(RESUMED_BY):
+            nursery.start_soon(cut)
+    return len(raw)
+
+
+async def test_replay_is_cut_after_every_byte() -> None:
+    agent = Agent(model=weather_model(), tools=[get_weather])
+    async with open_server(agent, seconds=6 * SOON) as server:
+        run = await server.start()
+        await run.wait()
+        expected = await logged(run, server)
+        assert len(expected) >= 12
+        assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
+
+
+class Again(Model):
+    """Tells the same story to everybody."""
+
+    async def generate(self, request: object, emit: object) -> ModelFinish:  # type: ignore[override]
+        story = weather_model() if len(request.messages) == 1 else None  # type: ignore[attr-defined]
+        story = story or ScriptedModel(["It ", "is ", "cold."])
+        return await story.generate(request, emit)  # type: ignore[arg-type]
+
+
+async def test_live_stream_is_cut_and_the_run_goes_on() -> None:
+    agent = Agent(model=Again(), tools=[get_weather])
+    async with open_server(agent) as server, await server.connect() as resuming:
+        whole = await server.request("GET", "/stream?prompt=x")
+        places = range(1, len(whole.body), 19)
+        for place in places:
+            # The same key finds the run again if not even the first event was seen.
+            path = f"/stream?prompt=x&key={place}"
+            async with await server.connect() as client:
+                await client.send("GET", path)
+                seen = read_events(await receive_exactly(client, place))
+            rest = await receive_whole(resuming, path, seen[-1][0] if seen else None)
+            run = await server.runtime.find((seen + rest)[0][0].partition(".")[0])
+            assert seen + rest == await logged(run, server), place
+        assert server.runtime.statistics().retained == 1 + len(places)

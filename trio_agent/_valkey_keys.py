@@ -1,0 +1,119 @@
+"""How a store's keys are called in Valkey.
+
+A run belongs to one of 16 partitions, by its id. All keys of a run and of its partition share the
+hash tag ``{pN}``: in a cluster they are in one slot, so that one script can touch them. A key of
+idempotency belongs to the partition of its own hash, which may be another.
+"""
+
+import hashlib
+import re
+import zlib
+from typing import Final
+
+import attrs
+
+PARTITIONS: Final = 16
+
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+@attrs.frozen
+class Partition:
+    """The keys that the runs of a partition share."""
+
+    tag: str
+
+    @property
+    def index(self) -> str:
+        """A sorted set of all runs by their time of creation."""
+        return f"{self.tag}:index"
+
+    @property
+    def leases(self) -> str:
+        """A sorted set of the active runs by the end of their leases."""
+        return f"{self.tag}:leases"
+
+    @property
+    def finished(self) -> str:
+        """A sorted set of the finished runs by their time of finishing."""
+        return f"{self.tag}:finished"
+
+    @property
+    def sizes(self) -> str:
+        """A hash of the finished runs' sizes in bytes; the empty field has their sum."""
+        return f"{self.tag}:sizes"
+
+    @property
+    def news(self) -> str:
+        """The control stream."""
+        return f"{self.tag}:news"
+
+    def owner(self, owner: str | None) -> list[str]:
+        """A sorted set like `index` of one owner's runs; nothing if there is no owner."""
+        return [] if owner is None else [f"{self.tag}:owner:{_digest(owner)}"]
+
+
+@attrs.frozen
+class RunKeys:
+    """The keys of one run."""
+
+    run_id: str
+    partition: Partition
+
+    def _key(self, kind: str) -> str:
+        return f"{self.partition.tag}:{kind}:{self.run_id}"
+
+    @property
+    def run(self) -> str:
+        """A hash of what is known of the run."""
+        return self._key("run")
+
+    @property
+    def draft(self) -> str:
+        """The same while the run is being created; it ends by itself."""
+        return self._key("draft")
+
+    @property
+    def log(self) -> str:
+        """A stream of entries, whose ids are their offsets."""
+        return self._key("log")
+
+    @property
+    def viewers(self) -> str:
+        """A hash of the viewers by worker."""
+        return self._key("viewers")
+
+    @property
+    def gone(self) -> str:
+        """What is left of a removed run for a while."""
+        return self._key("gone")
+
+
+class Keys:
+    """All keys with one prefix.
+
+    Raises:
+        ValueError: the prefix is empty, too long, or has special characters.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        if not _PREFIX.fullmatch(prefix):
+            raise ValueError("a prefix is up to 64 letters, digits, and _ . : -")
+        self.partitions = [Partition(f"{prefix}:{{p{n}}}") for n in range(PARTITIONS)]
+
+    def _partition(self, text: str) -> Partition:
+        return self.partitions[zlib.crc32(text.encode()) % PARTITIONS]
+
+    def of_run(self, run_id: str) -> RunKeys:
+        """Name the keys of a run."""
+        return RunKeys(run_id, self._partition(run_id))
+
+    def idempotency(self, owner: str | None, key: str) -> str:
+        """Name the key that says which run has this idempotency key."""
+        # The length keeps ("a", "bc") and ("ab", "c") apart, and None from every owner.
+        digest = _digest("-" + key if owner is None else f"{len(owner)}:{owner}{key}")
+        return f"{self._partition(digest).tag}:key:{digest}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,310 @@
+"""What a store does in Valkey, each script one atomic act in one slot.
+
+All of them can be repeated when it isn't known whether they were done: a repetition finds it done
+and says the same. Times are milliseconds of the server's clock.
+
+A run's hash has the fields `record` (JSON), `private`, `epoch`, `member` (its place in the
+indexes), `key` (of its idempotency, or empty), `creation` and `claim` (tokens of the calls that did
+it), `fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, and `followed` (until when somebody wants
+to hear of its log).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+NEWS: Final = 1000
+"""News that a partition keeps at least."""
+
+_PRELUDE: Final = f"""
+local function now()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function absent(gone)
+    return redis.call('EXISTS', gone) == 1 and 'expired' or 'unknown'
+end
+local function tell(news, kind, id)
+    redis.call('XADD', news, 'MAXLEN', '~', {NEWS}, '*', kind, id)
+end
+"""
+
+
+class Script:
+    """A script, known to the server by its digest."""
+
+    def __init__(self, text: str) -> None:
+        self.text = _PRELUDE + text
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+@attrs.frozen
+class Call:
+    """A script with what it is called with. All keys are in one slot."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[str | bytes] = ()
+
+    def command(self, *, by_digest: bool) -> list[str | bytes]:
+        """Return the command, which is short only if the server knows the script."""
+        first = ("EVALSHA", self.script.digest) if by_digest else ("EVAL", self.script.text)
+        return [*first, str(len(self.keys)), *self.keys, *self.arguments]
+
+
+DRAFT: Final = Script("""
+local draft, run = unpack(KEYS)
+local token, ttl = unpack(ARGV)
+local creation = redis.call('HGET', run, 'creation')
+if creation then return creation == token and 'drafted' or 'taken' end
+redis.call('DEL', draft)
+redis.call('HSET', draft, 'creation', token, unpack(ARGV, 3))
+redis.call('PEXPIRE', draft, ttl)
+return 'drafted'
+""")
+"""Prepare a run that nobody sees. ARGV: token, ttl, then its hash."""
+
+REVEAL: Final = Script("""
+local draft, run, index, leases, gone, owner = unpack(KEYS)
+local id, lease = unpack(ARGV)
+if redis.call('EXISTS', run) == 1 then return 1 end
+if redis.call('EXISTS', draft) == 0 then return 0 end
+redis.call('RENAME', draft, run)
+redis.call('PERSIST', run)
+local member = redis.call('HGET', run, 'member')
+redis.call('ZADD', index, 0, member)
+if owner then redis.call('ZADD', owner, 0, member) end
+redis.call('ZADD', leases, now() + lease, id)
+redis.call('DEL', gone)
+return 1
+""")
+"""Make a draft the run, leased. Returns whether the run exists."""
+
+HOLDER: Final = Script("return redis.call('GET', KEYS[1])")
+"""Return the proposal that has an idempotency key: its token and run."""
+
+PROPOSE: Final = Script("""
+local stale, proposal, ttl = unpack(ARGV)
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= stale then return holder end
+redis.call('SET', KEYS[1], proposal, 'PX', ttl)
+return proposal
+""")
+"""Take an idempotency key if nobody has it, or one whose run does not exist. Returns who has it."""
+
+KEEP: Final = Script("""
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PERSIST', KEYS[1]) end
+""")
+"""Keep a proposal for as long as its run."""
+
+FORGET: Final = Script("""
+local id, token_length, ttl = unpack(ARGV)
+local holder = redis.call('GET', KEYS[1])
+if holder and string.sub(holder, token_length + 2) == id then
+    redis.call('PEXPIRE', KEYS[1], ttl)
+end
+""")
+"""Let a run's proposal end by itself, for the run is about to be removed."""
+
+APPEND: Final = Script("""
+local run, log, leases, finished, sizes, news = unpack(KEYS)
+local id, fence, first, terminal, size = unpack(ARGV, 1, 5)
+local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
+if not known[1] then return 'unknown' end
+if known[1] ~= fence then return 'fenced' end
+local tail, last = tonumber(known[2]), first + #ARGV - 6
+if last <= tail then return 'committed' end
+if known[3] == '1' then return 'closed' end
+if tonumber(first) ~= tail + 1 then return 'gap' end
+for n = 6, #ARGV do
+    redis.call('XADD', log, (first + n - 6) .. '-0', 'e', ARGV[n])
+end
+redis.call('HSET', run, 'tail', last, 'closed', terminal)
+size = redis.call('HINCRBY', run, 'size', size)
+if terminal == '1' then
+    redis.call('ZREM', leases, id)
+    redis.call('ZADD', finished, now(), id)
+    redis.call('HSET', sizes, id, size)
+    redis.call('HINCRBY', sizes, '', size)
+end
+if known[4] and tonumber(known[4]) > now() then tell(news, 'log', id) end
+return 'committed'
+""")
+"""Check fence, tail and not-terminal, and append. ARGV 6 and following are the entries."""
+
+READ: Final = Script("""
+local run, log, gone = unpack(KEYS)
+local after, limit = unpack(ARGV)
+local known = redis.call('HMGET', run, 'tail', 'closed')
+if not known[1] then return absent(gone) end
+local entries = redis.call('XRANGE', log, (after + 1) .. '-0', '+', 'COUNT', limit)
+for n, entry in ipairs(entries) do entries[n] = entry[2][2] end
+return {known[1], known[2], entries}
+""")
+"""Return tail, closed, and the data of entries."""
+
+INFO: Final = Script("""
+local run, log, leases, viewers, gone = unpack(KEYS)
+local id, private = unpack(ARGV)
+local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'closed', 'fence',
+    'cancel')
+if not known[1] then return absent(gone) end
+local last = false
+if known[5] == '1' then last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][2][2] end
+local time, count = now(), 0
+for _, told in ipairs(redis.call('HVALS', viewers)) do
+    local each, ends = string.match(told, '(%d+):(%d+)')
+    if tonumber(ends) > time then count = count + each end
+end
+local leased = tonumber(redis.call('ZSCORE', leases, id) or 0) > time
+return {known, last, leased and 1 or 0, count,
+    private == '1' and redis.call('HGET', run, 'private') or ''}
+""")
+"""Return what is known of a run; what is private only if it is asked for."""
+
+LIST: Final = Script("""
+return redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])
+""")
+"""Return members of an index, newest first."""
+
+CLAIM: Final = Script("""
+local run, leases, gone, news = unpack(KEYS)
+local id, token, lease = unpack(ARGV)
+local known = redis.call('HMGET', run, 'fence', 'closed', 'claim')
+if not known[1] then return absent(gone) end
+local fence = tonumber(known[1])
+if known[3] == token then return fence end
+if known[2] == '1' then return false end
+if tonumber(redis.call('ZSCORE', leases, id) or 0) > now() then return false end
+redis.call('HSET', run, 'fence', fence + 1, 'claim', token)
+redis.call('ZADD', leases, now() + lease, id)
+tell(news, 'run', id)
+return fence + 1
+""")
+"""Return the new fence, or nothing if the run is held or finished."""
+
+RENEW: Final = Script("""
+local run, leases = unpack(KEYS)
+local id, fence, lease = unpack(ARGV)
+local known = redis.call('HMGET', run, 'fence', 'closed')
+if known[1] ~= fence then return 0 end
+if known[2] ~= '1' then redis.call('ZADD', leases, now() + lease, id) end
+return 1
+""")
+"""Return whether the run is still held by this fence."""
+
+RELEASE: Final = Script("""
+local run, leases, news = unpack(KEYS)
+local id, fence = unpack(ARGV)
+local known = redis.call('HMGET', run, 'fence', 'closed')
+if known[1] == fence and known[2] ~= '1' then
+    redis.call('ZADD', leases, now(), id)
+    tell(news, 'run', id)
+end
+""")
+
+RENEW_EPOCH: Final = Script("""
+local run, news = unpack(KEYS)
+local id, fence, epoch = unpack(ARGV)
+local known = redis.call('HMGET', run, 'fence', 'closed')
+if not known[1] then return 'unknown' end
+if known[1] ~= fence then return 'fenced' end
+if known[2] == '1' then return 'closed' end
+redis.call('HSET', run, 'epoch', epoch)
+tell(news, 'run', id)
+return 'committed'
+""")
+
+ORPHANS: Final = Script("""
+return redis.call('ZRANGE', KEYS[1], '-inf', now(), 'BYSCORE', 'LIMIT', 0, ARGV[1])
+""")
+
+REQUEST_CANCEL: Final = Script("""
+local run, gone, news = unpack(KEYS)
+local id, reason = unpack(ARGV)
+local closed = redis.call('HGET', run, 'closed')
+if not closed then return absent(gone) end
+if closed == '0' and redis.call('HSETNX', run, 'cancel', reason) == 1 then
+    tell(news, 'run', id)
+end
+return 'done'
+""")
+
+SET_VIEWERS: Final = Script("""
+local run, viewers, gone, news = unpack(KEYS)
+local id, worker, count, ttl = unpack(ARGV)
+if redis.call('EXISTS', run) == 0 then return absent(gone) end
+local time = now()
+local told = redis.call('HGETALL', viewers)
+local known = '0'
+for n = 1, #told, 2 do
+    local each, ends = string.match(told[n + 1], '(%d+):(%d+)')
+    if tonumber(ends) <= time then
+        redis.call('HDEL', viewers, told[n])
+    elseif told[n] == worker then
+        known = each
+    end
+end
+if count == '0' then
+    redis.call('HDEL', viewers, worker)
+else
+    redis.call('HSET', viewers, worker, count .. ':' .. (time + ttl))
+    redis.call('PEXPIRE', viewers, ttl)
+end
+if known ~= count then tell(news, 'run', id) end
+return 'done'
+""")
+
+FOLLOW: Final = Script("""
+local ends = redis.call('HGET', KEYS[1], 'followed')
+if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
+redis.call('HSET', KEYS[1], 'followed', now() + ARGV[1])
+return ends and tonumber(ends) > now() and 1 or 0
+""")
+"""Let the growing of a run's log be news for some time. Returns whether it was already."""
+
+REMOVABLE: Final = Script("""
+local known = redis.call('HMGET', KEYS[1], 'record', 'key', 'closed')
+if not known[1] then return absent(KEYS[2]) end
+return known
+""")
+
+REMOVE: Final = Script("""
+local run, log, viewers, gone, index, finished, sizes, news, owner = unpack(KEYS)
+local id, token, ttl = unpack(ARGV)
+local known = redis.call('HMGET', run, 'closed', 'member', 'size')
+if not known[1] then
+    if redis.call('GET', gone) == token then return 'removed' end
+    return absent(gone)
+end
+if known[1] ~= '1' then return 'active' end
+redis.call('UNLINK', run, log, viewers)
+redis.call('ZREM', index, known[2])
+if owner then redis.call('ZREM', owner, known[2]) end
+redis.call('ZREM', finished, id)
+redis.call('HDEL', sizes, id)
+redis.call('HINCRBY', sizes, '', '-' .. known[3])
+redis.call('SET', gone, token, 'PX', ttl)
+tell(news, 'run', id)
+return 'removed'
+""")
+
+SURVEY: Final = Script("""
+local finished, sizes = unpack(KEYS)
+local time = now()
+local oldest = redis.call('ZRANGE', finished, 0, ARGV[1] - 1, 'WITHSCORES')
+local runs = {}
+for n = 1, #oldest, 2 do
+    runs[#runs + 1] = {oldest[n], time - oldest[n + 1], redis.call('HGET', sizes, oldest[n])}
+end
+return {redis.call('ZCARD', finished), redis.call('HGET', sizes, '') or '0', runs}
+""")
+"""Return how many finished runs there are, their bytes, and of the oldest: id, age, size."""
+
+NEWEST_NEWS: Final = Script("""
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+return newest[1] and newest[1][1] or '0-0'
+""")
+"""Return the id of the newest entry of a control stream."""
