@@ -12,6 +12,7 @@ import trio
 
 from trio_agent import Agent, ModelError, OnDisconnect, Runtime, RuntimeLimits, open_runtime
 from trio_agent._nursery import open_plain_nursery
+from trio_agent.abc import Store
 
 from ._guard import Guard
 from ._http import serve_http
@@ -29,6 +30,7 @@ class ServeOptions:
     """What the command line says."""
 
     agents: Sequence[Agent]
+    store: Store
     host: str
     port: int
     guard: Guard
@@ -69,7 +71,10 @@ async def serve(options: ServeOptions) -> None:
     """
     readiness = _Readiness()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_runtime(limits=options.limits) as runtime, open_plain_nursery() as helpers:
+        async with (
+            open_runtime(store=options.store, limits=options.limits) as runtime,
+            open_plain_nursery() as helpers,
+        ):
             async with open_plain_nursery() as servers:
                 start_http = partial(
                     serve_http,

@@ -17,6 +17,9 @@ from trio_agent.local import LocalModel, fetch_weights, show_progress
 
 from ._usage import UsageError
 
+_NOT_INHERITED: Final = tuple(f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "STORE", "TOKENS"))
+"""Settings of servers for others; ours is on loopback, for us."""
+
 _READY: Final = 120.0
 """Seconds that the model may take to be ready."""
 
@@ -37,7 +40,8 @@ async def open_server(
     """
     if isinstance(model, LocalModel) and model.path is None:
         await fetch_weights(progress=show_progress())
-    environment = {**os.environ, **{name: value for name, value in settings.items() if value}}
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    environment = {**inherited, **{name: value for name, value in settings.items() if value}}
     command = [sys.executable, "-m", "trio_agent.servers", "serve", "--port", "0"]
     if agent is not None:
         command += ["--agent", agent]

@@ -105,7 +105,11 @@ class Server:
         sock = trio.socket.socket()
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        await sock.connect((self.host, self.port))
+        try:
+            await sock.connect((self.host, self.port))
+        except OSError:
+            sock.close()
+            raise
         return Client(trio.SocketStream(sock), f"{self.host}:{self.port}")
 
     async def request(self, *args: Any, **kwargs: Any) -> "Answer":

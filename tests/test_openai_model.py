@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
 from trio_agent._events import Usage
 from trio_agent._messages import UserMessage
@@ -127,17 +128,17 @@ async def test_the_request_and_the_connection_is_used_again() -> None:
     assert second.body["temperature"] == 1
 
 
-async def test_what_came_in_one_read_is_emitted_in_one_call() -> None:
-    calls = []
-
-    async def emit(*parts: ModelPart) -> None:
-        calls.append(len(parts))
-        await trio.lowlevel.checkpoint()
-
-    async with opened([scripted.tokens(64), scripted.finish()]) as (_, model):
-        await model.generate(ASK, emit)
-    assert sum(calls) == 64
-    assert len(calls) < 64
+async def test_what_came_in_one_read_is_one_batch_for_a_subscriber() -> None:
+    script = [scripted.tokens(640), scripted.finish()]
+    async with open_scripted_openai([script]) as server:
+        agent = Agent(model=OpenAIModel("m", base_url=server.base_url))
+        batches: list[int] = []
+        async with agent.stream_events("hi") as events:
+            with suppress(trio.EndOfChannel):
+                while True:
+                    batches.append(len(await events.receive_batch()))
+    assert sum(batches) == 640 + 4
+    assert len(batches) < 64
 
 
 async def test_without_open_it_has_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

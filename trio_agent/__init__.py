@@ -85,3 +85,4 @@ from ._subscription import (
     SubscriptionStatistics as SubscriptionStatistics,
 )
 from ._tool import Tool as Tool, tool as tool
+from ._valkey import ValkeyStore as ValkeyStore

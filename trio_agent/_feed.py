@@ -51,6 +51,13 @@ class Feed:
         self.failure = None
         self._waiting.unpark_all()
 
+    def skip(self, tail: int, *, closed: bool) -> None:
+        """Learn how long the log is; readers take from the store what is not at hand."""
+        self._window.clear()
+        self.tail = tail
+        self.closed = closed
+        self._waiting.unpark_all()
+
     def break_off(self, failure: Exception) -> None:
         """End the feed without a terminal entry: its readers get `trio.BrokenResourceError`."""
         if not self.closed and self.failure is None:

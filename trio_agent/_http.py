@@ -8,7 +8,7 @@ reads it, never by dropping an async iterator.
 
 import functools
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,23 +119,14 @@ class Response:
                 pass
         return rest[:max_bytes]
 
-    async def run(self, client: Any, request: Mapping[str, Any]) -> None:
-        """Send the request and receive the response: a task of its own does this."""
-        try:
-            source = await client.send(_build_request(client, request), stream=True)
-            self._head = source.status_code, source.headers
-            self._news.unpark_all()
-            if source.is_stream_consumed:  # the transport of somebody's test had it at hand
-                await self._put(source.content)
-            else:
-                async for chunk in source.aiter_raw():  # closes the response at its end
-                    await self._put(chunk)
-        except Exception as exc:
-            code = _code(exc)
-            if code is None:
-                raise
-            self._error = TransportError(code, str(exc) or type(exc).__name__)
-            self._error.__cause__ = exc
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Hear the head."""
+        self._head = status, headers
+        self._news.unpark_all()
+
+    def end(self, error: TransportError | None) -> None:
+        """Hear that no more will come, and why if it is not the end."""
+        self._error = error
         self._ended = True
         self._news.unpark_all()
 
@@ -144,7 +135,7 @@ class Response:
         self._left = True
         self._room.unpark_all()
 
-    async def _put(self, chunk: bytes) -> None:
+    async def put(self, chunk: bytes) -> None:
         """Hand over a chunk, and wait only while the reader is far behind.
 
         Chunks that came in one read of the socket are put without a checkpoint between them,
@@ -153,11 +144,8 @@ class Response:
         self._chunks.append(chunk)
         self._size += len(chunk)
         self._news.unpark_all()
-        if self._size >= _MAX_UNREAD and not self._left:
-            # `Cancelled` must rise in httpx's innermost read, so it is kept from this wait,
-            # which ends when the reader reads or leaves.
-            with trio.CancelScope(shield=True):
-                await self._room.park()
+        while self._size >= _MAX_UNREAD and not self._left:
+            await self._room.park()
 
 
 @attrs.frozen(eq=False)
@@ -167,6 +155,40 @@ class Transport:
     _client: Any = attrs.field(repr=False)
     _base_url: str
     _limiter: trio.CapacityLimiter
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        on_head: Callable[[int, Mapping[str, str]], None],
+        on_data: Callable[[bytes], Awaitable[None]],
+        headers: Mapping[str, str],
+        content: bytes = b"",
+        connect_deadline: float = DEFAULT_CONNECT_DEADLINE,
+    ) -> None:
+        """Send a request and pass its response on as it comes, until its end. A checkpoint.
+
+        All in this task, so that what came is dealt with at once. What the callbacks raise is
+        raised here. Cancelling it, or an error, closes the connection; after the end it is kept
+        for the next request.
+
+        Raises:
+            TransportError: there was no connection, or it broke.
+        """
+        request = {
+            "method": method,
+            "url": self._base_url + path,
+            "headers": {"Accept-Encoding": "identity", **headers},
+            "content": content,
+            "timeout": (connect_deadline, None, None, None),
+        }
+        borrower = object()  # not the task: it may have several responses open
+        await self._limiter.acquire_on_behalf_of(borrower)
+        try:
+            await _exchange(self._client, request, on_head, on_data)
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
 
     @asynccontextmanager
     async def stream(
@@ -180,30 +202,68 @@ class Transport:
     ) -> AsyncGenerator[Response]:
         """Send a request and receive its response in the background while the context lasts.
 
-        Entering waits for a free slot, and for nothing else. Leaving the context, by whatever
-        way, before the response has ended closes its connection; after the end the connection
-        is kept for the next request. Exceptions of the body come out as they are, in no group.
+        Leaving the context, by whatever way, before the response has ended closes its
+        connection; after the end the connection is kept for the next request. Exceptions of the
+        body come out as they are, in no group.
         """
-        request = {
-            "method": method,
-            "url": self._base_url + path,
-            "headers": {"Accept-Encoding": "identity", **headers},
-            "content": content,
-            "timeout": (connect_deadline, None, None, None),
-        }
         response = Response()
-        # Not the task is the borrower: it may have several responses open.
-        await self._limiter.acquire_on_behalf_of(response)
-        try:
-            async with open_plain_nursery() as nursery:
-                nursery.start_soon(response.run, self._client, request)
+
+        async def receive() -> None:
+            error: TransportError | None = None
+            try:
+                await self.exchange(
+                    method,
+                    path,
+                    on_head=response.begin,
+                    on_data=response.put,
+                    headers=headers,
+                    content=content,
+                    connect_deadline=connect_deadline,
+                )
+            except TransportError as exc:
+                error = exc
+            response.end(error)
+
+        async with open_plain_nursery() as nursery:
+            nursery.start_soon(receive)
+            try:
+                yield response
+            finally:
+                response.leave()
+            nursery.cancel_scope.cancel("the response was left")
+
+
+async def _exchange(
+    client: Any,
+    request: Mapping[str, Any],
+    on_head: Callable[[int, Mapping[str, str]], None],
+    on_data: Callable[[bytes], Awaitable[None]],
+) -> None:
+    failure: BaseException | None = None
+    try:
+        with trio.CancelScope() as reading:
+            source = await client.send(_build_request(client, request), stream=True)
+            on_head(source.status_code, source.headers)
+            if source.is_stream_consumed:  # the transport of somebody's test had it at hand
+                await on_data(source.content)
+                return
+            async for chunk in source.aiter_raw():  # closes the response at its end
+                if failure is not None:
+                    continue
                 try:
-                    yield response
-                finally:
-                    response.leave()
-                nursery.cancel_scope.cancel("the response was left")
-        finally:
-            self._limiter.release_on_behalf_of(response)
+                    await on_data(chunk)
+                except BaseException as exc:  # noqa: ASYNC103
+                    # What ends the reading has to rise in httpx's innermost read: an iterator
+                    # that is dropped in the middle would be left to the garbage collector.
+                    failure = exc
+                    reading.cancel(reason="the response is not wanted any more")
+    except Exception as exc:
+        code = _code(exc)
+        if code is None or failure is not None:
+            raise
+        raise TransportError(code, str(exc) or type(exc).__name__) from exc
+    if failure is not None:
+        raise failure
 
 
 @asynccontextmanager

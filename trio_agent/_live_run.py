@@ -28,7 +28,10 @@ class LiveRun(Run):
         self.abandoned: list[str] = []
         self._on_disconnect = on_disconnect
         self._watched = False
-        self._viewers_elsewhere = 0
+        self.lost = False
+        """Whether another worker has taken it over."""
+        self.viewers_elsewhere = 0
+        """Subscriptions that follow it in other processes."""
         self._done = trio.Event()
         self._terminal: RunFinish | RunError | None = None
         self._result: Result | None = None
@@ -41,11 +44,6 @@ class LiveRun(Run):
     def done(self) -> bool:
         """Whether everything of the run is gone."""
         return self._done.is_set()
-
-    @property
-    def lost(self) -> bool:
-        """Whether another worker has taken it over."""
-        return isinstance(self._failure, FenceLost)
 
     @property
     def status(self) -> Literal["active"] | RunOutcome:
@@ -87,16 +85,21 @@ class LiveRun(Run):
         assert self._terminal is not None
         return self._terminal
 
+    def lose(self) -> None:
+        """Hear that another worker has taken it over."""
+        self.lost = True
+        self.cancel_scope.cancel(reason="another worker has the run")
+
     def watched_elsewhere(self, viewers: int) -> None:
         """Hear how many subscriptions follow it in other processes."""
-        if viewers != self._viewers_elsewhere:
-            self._viewers_elsewhere = viewers
+        if viewers != self.viewers_elsewhere:
+            self.viewers_elsewhere = viewers
             self._viewers_changed()
 
     def _viewers_changed(self) -> None:
         if self.done:
             return
-        if self.feed.viewers or self._viewers_elsewhere:
+        if self.feed.viewers or self.viewers_elsewhere:
             self._watched = True
             self.viewer_scope.deadline = math.inf
         elif self.feed.failure is not None:

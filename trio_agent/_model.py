@@ -16,8 +16,9 @@ class Emit(Protocol):
         """Publish these parts.
 
         Pass everything that came in one read in one call: it becomes one wake-up of every
-        subscriber. A checkpoint; waits only while the store is far behind. If cancelled, all
-        parts of this call have been published all the same.
+        subscriber. It waits only while the store is far behind, and is not always a checkpoint:
+        let others run between your calls. If cancelled, all parts of this call have been
+        published all the same.
         """
 
 

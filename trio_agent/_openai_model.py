@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from ._errors import ModelError
-from ._http import DEFAULT_CONNECT_DEADLINE, Response, Transport, TransportError, open_transport
+from ._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
 from ._model import Emit, Model
 from ._openai import ChatDecoder, encode_request
 from ._openai_errors import error_from_response
@@ -125,14 +125,32 @@ class _OpenedModel(Model):
         options = {**self._config.options, **request.options}
         body = encode_request(attrs.evolve(request, options=options), self._config.name)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        async with self._transport.stream(
-            "POST",
-            "/chat/completions",
-            headers=headers | self._authorization(),
-            content=msgspec.json.encode(body),
-            connect_deadline=self._config.connect_deadline,
-        ) as response:
-            return await self._answer(response, emit)
+        answer = _Answer(self._config, ChatDecoder(secret=self._key), emit)
+        error: TransportError | None = None
+        with answer.scope:
+            try:
+                await self._transport.exchange(
+                    "POST",
+                    "/chat/completions",
+                    on_head=answer.begin,
+                    on_data=answer.receive,
+                    headers=headers | self._authorization(),
+                    content=msgspec.json.encode(body),
+                    connect_deadline=self._config.connect_deadline,
+                )
+            except TransportError as exc:
+                error = exc
+        if answer.refused is not None:
+            status, refusal = answer.refused
+            raise error_from_response(
+                status, answer.body, refusal, now=time.time(), secret=self._key
+            )
+        if answer.scope.cancelled_caught and not answer.decoder.done:
+            error = _deadline_passed("between-tokens" if answer.decoder.started else "first-token")
+        if error is not None and not answer.decoder.complete:
+            retryable = not answer.decoder.started
+            raise ModelError(error.code, error.message, retryable=retryable) from error
+        return answer.decoder.finish()
 
     async def check(self) -> None:
         seconds = self._config.connect_deadline
@@ -153,34 +171,42 @@ class _OpenedModel(Model):
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
-    async def _answer(self, response: Response, emit: Emit) -> ModelFinish:
-        decoder = ChatDecoder(secret=self._key)
-        try:
-            await self._receive_parts(response, decoder, emit)
-        except TransportError as error:
-            if not decoder.complete:
-                raise ModelError(
-                    error.code, error.message, retryable=not decoder.started
-                ) from error
-        else:
-            if decoder.complete:
-                await response.receive_rest(seconds=_REUSE_SECONDS, max_bytes=_MAX_REST)
-        return decoder.finish()
 
-    async def _receive_parts(self, response: Response, decoder: ChatDecoder, emit: Emit) -> None:
-        with trio.move_on_after(self._config.first_token_deadline) as waiting:
-            status, headers = await response.head()
-            if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
-                waiting.deadline = math.inf
-                body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=_MAX_REST)
-                raise error_from_response(status, body, headers, now=time.time(), secret=self._key)
-            while not decoder.done and (data := await response.receive()):
-                if parts := decoder.feed(data):
-                    waiting.deadline = math.inf
-                    await emit(*parts)
-                    waiting.deadline = trio.current_time() + self._config.between_tokens_deadline
-        if waiting.cancelled_caught:
-            raise _deadline_passed("between-tokens" if decoder.started else "first-token")
+class _Answer:
+    """One answer as it comes, and its deadlines."""
+
+    def __init__(self, config: OpenAIModel, decoder: ChatDecoder, emit: Emit) -> None:
+        self.decoder = decoder
+        self.scope = trio.CancelScope(deadline=trio.current_time() + config.first_token_deadline)
+        """Cancelled by its deadline, which moves on with every token."""
+        self.refused: tuple[int, Mapping[str, str]] | None = None
+        """Status and headers, if this is no stream."""
+        self.body = b""
+        self._between_tokens = config.between_tokens_deadline
+        self._emit = emit
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
+            self.refused = status, headers
+            self._end_within(_ERROR_SECONDS)
+
+    async def receive(self, data: bytes) -> None:
+        if self.refused is not None:
+            self.body += data
+            if len(self.body) > _MAX_REST:
+                self.scope.cancel(reason="the provider says too much about an error")
+        elif not self.decoder.done:
+            if parts := self.decoder.feed(data):
+                # The deadlines don't run while the run waits for its store.
+                self.scope.deadline = math.inf
+                await self._emit(*parts)
+                self._end_within(self._between_tokens)
+            if self.decoder.done:
+                # A connection is used again only if its response was read to the end.
+                self._end_within(_REUSE_SECONDS if self.decoder.complete else 0)
+
+    def _end_within(self, seconds: float) -> None:
+        self.scope.deadline = trio.current_time() + seconds
 
 
 def _deadline_passed(name: str) -> TransportError:

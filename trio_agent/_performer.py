@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import Final
 
 import attrs
 import msgspec
@@ -24,6 +25,9 @@ from ._tool_call import call_tool
 from ._writer import RunLog
 
 logger = logging.getLogger("trio_agent")
+
+_EMITS: Final = 32
+"""Calls of `emit` after which it is a checkpoint, whatever the model does between them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +59,8 @@ class Performer:
             max_tokens=job.agent.limits.max_tokens,
         )
         self._full = False
-        log.on_lost = run.cancel_scope.cancel
+        self._emitted = 0
+        log.on_lost = run.lose
 
     async def perform(self) -> None:
         """Run to the end. Whatever happens, the log gets its terminal event, or is lost.
@@ -123,6 +128,7 @@ class Performer:
                 self._publish(events, bounded=not machine.done)
                 if machine.done:
                     answer.cancel(reason="the machine is done")
+                await self._let_others_run()
                 await self._log.room()
 
             finish = await generate_with_retries(
@@ -134,6 +140,15 @@ class Performer:
             )
             if not machine.done:
                 self._publish(machine.answered(finish, _now()))
+
+    async def _let_others_run(self) -> None:
+        # A checkpoint for each token would cost more than the token. Most models wait for their
+        # next one anyway; those that don't are made to.
+        self._emitted += 1
+        if self._emitted % _EMITS == 0:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _act(self, calls: Sequence[ToolRequest]) -> None:
         # No tool starts before the world can know of its call, no model call before the results.

@@ -39,7 +39,7 @@ class Presence:
             self._waiting.unpark()
 
     def told(self, run_id: str) -> int:
-        """Return how many viewers here the store knows of."""
+        """Return how many viewers here the store knows of, at least."""
         return self._present[run_id][1] if run_id in self._present else 0
 
     def request_cancel(self, run_id: str, reason: str) -> None:
@@ -77,13 +77,17 @@ class Presence:
         while self._changed:
             run_id, feed = next(iter(self._changed.items()))
             count = feed.viewers
-            if count:
-                self._present[run_id] = (feed, count)
-            else:
-                self._present.pop(run_id, None)
+            self._remember(feed, min(count, self.told(run_id)))
             try:
                 await self._store.set_viewers(run_id, self._worker, count)
+                self._remember(feed, count)
             except (UnknownRun, CursorExpired):
-                self._present.pop(run_id, None)
+                self._remember(feed, 0)
             if feed.viewers == count:
                 del self._changed[run_id]
+
+    def _remember(self, feed: Feed, count: int) -> None:
+        if count:
+            self._present[feed.run_id] = (feed, count)
+        else:
+            self._present.pop(feed.run_id, None)

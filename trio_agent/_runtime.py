@@ -25,7 +25,7 @@ from ._presence import Presence
 from ._reaper import reap
 from ._record import make_record
 from ._run import Run
-from ._store import Lease, RunInfo, RunRecord, Store, Watch
+from ._store import Lease, RunRecord, Store, Watch
 from ._stored_run import StoredRun
 from ._writer import RunLog, Writer
 
@@ -72,7 +72,7 @@ class Runtime:
         self.store = store
         self.limits = limits
         self._writer = writer
-        self._follower = Follower(store, watch, self._heard)
+        self._follower = Follower(store, watch, self._look)
         self._presence = Presence(store, secrets.token_hex(8))
         self._models = models
         self._nursery = nursery
@@ -202,16 +202,21 @@ class Runtime:
         except StoreUnavailable as exc:
             logger.warning("a log that was cut short could not be closed: %s", exc)
 
-    def _heard(self, info: RunInfo) -> None:
-        live = self._live.get(info.record.run_id)
+    async def _look(self, run_id: str) -> None:
+        """See what the store knows of one of our runs."""
+        told = self._presence.told(run_id)
+        info = await self.store.info(run_id)
+        live = self._live.get(run_id)
         if live is None:
             return
+        # What we tell meanwhile may be counted or not: then rather count too many than too few.
+        told = min(told, self._presence.told(run_id))
         if info.fence != live.log.lease.fence:
             live.log.lose()
         elif info.cancel_reason is not None:
             live.run.request_cancel(info.cancel_reason)
         else:
-            live.run.watched_elsewhere(info.viewers - self._presence.told(live.run.id))
+            live.run.watched_elsewhere(max(0, info.viewers - told))
 
     async def _expire(self) -> None:
         try:
@@ -248,13 +253,14 @@ class Runtime:
         Args:
             agent: what to run.
             inputs: prompts or transcripts.
-            concurrency: runs at one time.
+            concurrency: runs at one time; never more than `max_streams`.
             deadline: seconds for each run, which then finishes with `timeout`; by default the
                 agent's own.
 
         Raises:
             ValueError: when entered, if there is no concurrency.
         """
+        concurrency = min(concurrency, self.limits.max_streams)
         return map_runs(self.start, agent, inputs, concurrency=concurrency, deadline=deadline)
 
     def run(self, run_id: str) -> LiveRun:
@@ -281,7 +287,7 @@ class Runtime:
             return live.run
         info = await self.store.info(run_id)
         feed = self._follower.feed(info)
-        if self._presence.viewers_changed not in feed.on_use:
+        if info.active and self._presence.viewers_changed not in feed.on_use:
             feed.on_use.append(self._presence.viewers_changed)
         return StoredRun(info, feed, self.store, self._presence.request_cancel)
 
@@ -348,7 +354,12 @@ class Runtime:
         while True:
             await trio.sleep(_RENEWAL)
             self._presence.refresh()
-            logs = {live.log.lease: live.log for live in self._live.values() if not live.run.done}
+            active = [live for live in self._live.values() if not live.run.done]
+            for live in active:
+                if live.run.viewers_elsewhere:
+                    # Viewers whose process dies are forgotten by the store without news.
+                    self._follower.add_own(live.run.id)
+            logs = {live.log.lease: live.log for live in active}
             try:
                 for lease in await self.store.renew(list(logs)):
                     logs[lease].lose()

@@ -124,8 +124,8 @@ class SQLiteStore(Store):
             self._changed(run_id)
 
     async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
-        await self._writer.write(acts.set_viewers, run_id, worker, count, _PRESENCE)
-        self._changed(run_id)
+        if await self._writer.write(acts.set_viewers, run_id, worker, count, _PRESENCE):
+            self._changed(run_id)
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:

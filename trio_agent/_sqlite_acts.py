@@ -265,10 +265,14 @@ def request_cancel(db: sqlite3.Connection, run_id: str, reason: str) -> bool:
 
 def set_viewers(
     db: sqlite3.Connection, run_id: str, worker: str, count: int, seconds: float
-) -> None:
-    """See `Store.set_viewers`; it holds for so many seconds."""
+) -> bool:
+    """See `Store.set_viewers`; it holds for so many seconds. Returns whether it is news."""
     now = time.time()
     run = _get(db, run_id)
+    before = db.execute(
+        "SELECT count FROM viewers WHERE run = ? AND worker = ? AND until > ?",
+        (run.number, worker, now),
+    ).fetchone() or (0,)
     db.execute(
         "DELETE FROM viewers WHERE run = ? AND (worker = ? OR until <= ?)",
         (run.number, worker, now),
@@ -277,7 +281,10 @@ def set_viewers(
         db.execute(
             "INSERT INTO viewers VALUES (?, ?, ?, ?)", (run.number, worker, count, now + seconds)
         )
+    if before == (count,):
+        return False
     db.execute("UPDATE runs SET news = news + 1 WHERE run = ?", (run.number,))
+    return True
 
 
 def look(

@@ -45,10 +45,9 @@ class PolledWatch(NewsWatch):
                 known = marks
 
     def _compare(self, known: Mapping[str, Mark | None], marks: Mapping[str, Mark | None]) -> None:
-        # A run that was added since the last change may have changed since it was looked at.
         for run_id, mark in marks.items():
-            before = known.get(run_id)
-            if mark is None or before is None or mark[0] != before[0]:
-                self.tell(run_id)
-            elif mark != before:
-                self.tell(run_id, log=True)
+            # A run that was added since the last change may have changed since it was looked at.
+            if run_id not in known or mark != known[run_id]:
+                before = known.get(run_id)
+                longer = before is not None and mark is not None and before[0] == mark[0]
+                self.tell(run_id, log=longer)

@@ -41,6 +41,7 @@ class StoredRun(Run):
 
     @property
     def status(self) -> Literal["active"] | RunOutcome:
+        self._look_at_feed()
         return "active" if self._terminal is None else outcome_of(self._terminal)
 
     async def wait(self) -> Result:
@@ -75,10 +76,16 @@ class StoredRun(Run):
                 await self.feed.changed()
         if self.feed.failure is not None:
             raise self.feed.failure
+        self._look_at_feed()
         if self._terminal is None:
             page = await self._store.read(self.id, self.feed.tail - 1, 1)
             self._terminal = _terminal(page.entries[0].event)
         return self._terminal
+
+    def _look_at_feed(self) -> None:
+        if self._terminal is None and self.feed.closed:
+            for entry in self.feed.recent(self.feed.tail - 1):
+                self._terminal = _terminal(entry.event)
 
 
 def _terminal(event: object) -> RunFinish | RunError:

@@ -19,58 +19,30 @@ caller with the key reveals. Before a run is removed, its proposal is given an e
 either names a run that exists or is replaced.
 """
 
-import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from itertools import chain, islice
 
-import attrs
-import msgspec
-import trio
-
-from ._errors import CursorExpired, LimitExceeded, UnknownRun
-from ._log import Append, Appended, Entry
+from ._errors import LimitExceeded
+from ._log import Append, Appended
 from ._nursery import open_plain_nursery
 from ._store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
-from ._valkey_client import ValkeyClient, ValkeyConnector, require_glide
-from ._valkey_keys import Keys, RunKeys
-from ._valkey_scripts import (
-    APPEND,
-    CLAIM,
-    DRAFT,
-    FORGET,
-    HOLDER,
-    INFO,
-    KEEP,
-    LIST,
-    ORPHANS,
-    PROPOSE,
-    READ,
-    RELEASE,
-    REMOVABLE,
-    REMOVE,
-    RENEW,
-    RENEW_EPOCH,
-    REQUEST_CANCEL,
-    REVEAL,
-    SET_VIEWERS,
-    SURVEY,
-    Call,
+from ._valkey_calls import (
+    Calls,
+    as_info,
+    as_page,
+    choose,
+    member_of,
+    new_token,
+    present,
+    run_of_member,
+    run_of_proposal,
 )
+from ._valkey_client import ValkeyClient, ValkeyConnector, require_glide
+from ._valkey_keys import Keys
+from ._valkey_scripts import HOLDER, Call
 from ._valkey_url import parse_valkey_url
 from ._valkey_watch import NewsDesk
-
-_DRAFT: Final = "60000"
-"""Milliseconds that a draft lives."""
-
-_PROPOSAL: Final = "300000"
-"""Milliseconds that a proposal lives that nobody keeps: longer than its draft."""
-
-_TOMBSTONE: Final = "3600000"
-"""Milliseconds that a removed run is known."""
-
-_SURVEYED: Final = 100
-"""Finished runs of each partition that are looked at in one go."""
 
 
 class ValkeyStore(Store):
@@ -108,6 +80,7 @@ class ValkeyStore(Store):
             raise ValueError("lease, patience and request_timeout are more than 0 seconds")
         self._connector = ValkeyConnector(parse_valkey_url(url), request_timeout)
         self._keys = Keys(prefix)
+        self._calls = Calls(self._keys, lease=lease)
         self._lease = lease
         self._patience = patience
         self._opened: tuple[ValkeyClient, NewsDesk] | None = None
@@ -121,7 +94,7 @@ class ValkeyStore(Store):
             raise RuntimeError("this store is open already")
         async with self._connector.open() as connection, open_plain_nursery() as nursery:
             client = ValkeyClient(connection, self._connector.address, patience=self._patience)
-            await client.call(Call(HOLDER, [self._keys.idempotency(None, "")]))
+            await client.call_all(self._calls.orphans(1))
             desk = NewsDesk(
                 client,
                 self._connector,
@@ -156,39 +129,138 @@ class ValkeyStore(Store):
             raise RuntimeError("open the store first: async with store.open()")
         return self._opened
 
-    @property
-    def _milliseconds(self) -> str:
-        return str(round(self._lease * 1000))
-
     async def create(self, record: RunRecord) -> Created:
-        if record.idempotency_key is None:
-            await self._draft_and(record, self._reveal(record.run_id, record.owner))
-            return Created(record.run_id, Lease(record.run_id, 1))
-        key = self._keys.idempotency(record.owner, record.idempotency_key)
-        holder = await self._client.call(Call(HOLDER, [key]))
+        client = self._client
+        if record.idempotency_key is not None:
+            return await self._create_once(record, record.idempotency_key)
+        calls = self._calls
+        drafted, _ = await client.call_all(
+            [calls.draft(record, new_token()), calls.reveal(record.run_id, record.owner)]
+        )
+        _check_drafted(record, drafted)
+        return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def _create_once(self, record: RunRecord, idempotency_key: str) -> Created:
+        client, calls = self._client, self._calls
+        key = self._keys.idempotency(record.owner, idempotency_key)
+        holder: bytes | None = await client.call(Call(HOLDER, [key]))
         while True:
             if holder is not None:
-                run_id = _proposed(holder)
-                if await self._client.call(self._reveal(run_id, record.owner)):
+                run_id = run_of_proposal(holder)
+                if await client.call(calls.reveal(run_id, record.owner)):
                     return Created(run_id, None)
-            proposal = await self._draft_and(record)
-            stale = b"" if holder is None else holder
-            holder = await self._client.call(Call(PROPOSE, [key], [stale, proposal, _PROPOSAL]))
+            token = new_token()
+            _check_drafted(record, await client.call(calls.draft(record, token, key)))
+            proposal = f"{token}:{record.run_id}".encode()
+            holder = await client.call(calls.propose(key, holder, proposal))
             if holder == proposal:
-                reveal = self._reveal(record.run_id, record.owner)
-                revealed, _ = await self._client.call_all([reveal, Call(KEEP, [key], [proposal])])
+                revealed, _ = await client.call_all(
+                    [calls.reveal(record.run_id, record.owner), calls.keep(key, proposal)]
+                )
                 if revealed:
                     return Created(record.run_id, Lease(record.run_id, 1))
 
-    async def _draft_and(self, record: RunRecord, *calls: Call) -> bytes:
-        """Draft a run, then do the calls in its slot; return how it is proposed for its key."""
-        keys = self._keys.of_run(record.run_id)
-        token = secrets.token_hex(_TOKEN)
-        public = attrs.asdict(attrs.evolve(record, private=b""))
-        hash_ = {
-            "record": msgspec.json.encode({**public, "private": None}),
-            "private": record.private,
-            "epoch": record.epoch,
-            "member": _member(record),
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        replies = await self._client.call_all([self._calls.append(append) for append in batch])
+        return [Appended(reply.decode()) for reply in replies]
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        return as_page(
+            run_id, after, await self._client.call(self._calls.read(run_id, after, limit))
+        )
+
+    async def info(self, run_id: str) -> RunInfo:
+        return as_info(run_id, await self._client.call(self._calls.info(run_id, private=True)))
+
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        client, calls = self._client, self._calls
+        bound = b"+"
+        if before is not None:
+            info = as_info(before, await client.call(calls.info(before, private=False)))
+            bound = b"(" + member_of(info.record)
+        found: list[RunInfo] = []
+        while wanted := limit - len(found):
+            pages = await client.call_all(calls.list(owner, bound, wanted))
+            members = sorted(chain.from_iterable(pages), reverse=True)[:wanted]
+            if not members:
+                break
+            bound = b"(" + members[-1]
+            run_ids = [run_of_member(member) for member in members]
+            replies = await client.call_all([calls.info(each, private=False) for each in run_ids])
+            found += [
+                as_info(run_id, reply)
+                for run_id, reply in zip(run_ids, replies, strict=True)
+                if not isinstance(reply, bytes)  # Then it was removed in this moment.
+            ]
+        return found
+
+    async def claim(self, run_id: str) -> Lease | None:
+        fence = present(run_id, await self._client.call(self._calls.claim(run_id)))
+        return None if fence is None else Lease(run_id, fence)
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        held = await self._client.call_all([self._calls.renew(lease) for lease in leases])
+        return [lease for lease, holds in zip(leases, held, strict=True) if not holds]
+
+    async def release(self, lease: Lease) -> None:
+        await self._client.call(self._calls.release(lease))
+
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        reply = await self._client.call(self._calls.renew_epoch(lease, epoch))
+        return Appended(reply.decode())
+
+    async def orphans(self, limit: int) -> Sequence[str]:
+        found = chain.from_iterable(await self._client.call_all(self._calls.orphans(limit)))
+        return [run_id.decode() for run_id in islice(found, limit)]
+
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        present(run_id, await self._client.call(self._calls.request_cancel(run_id, reason)))
+
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        present(run_id, await self._client.call(self._calls.set_viewers(run_id, worker, count)))
+
+    def watch(self) -> AbstractAsyncContextManager[Watch]:
+        return self._open_parts()[1].watch()
+
+    async def delete(self, run_id: str) -> None:
+        [reply] = await self._remove([run_id])
+        if present(run_id, reply) == b"active":
+            raise LimitExceeded("the run is active: cancel it first")
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        removed: list[str] = []
+        more = True
+        while more:
+            surveys = await self._client.call_all(self._calls.survey())
+            chosen, more = choose(surveys, retention)
+            replies = await self._remove(chosen)
+            removed += [
+                run_id
+                for run_id, reply in zip(chosen, replies, strict=True)
+                if reply == b"removed"  # By us.
+            ]
+        return removed
+
+    async def _remove(self, run_ids: Sequence[str]) -> Sequence[bytes]:
+        """Remove finished runs; return what became of each."""
+        client, calls = self._client, self._calls
+        replies = await client.call_all([calls.removable(run_id) for run_id in run_ids])
+        found = {
+            run_id: reply
+            for run_id, reply in zip(run_ids, replies, strict=True)
+            if not isinstance(reply, bytes)
         }
-        ...
+        await client.call_all(
+            [calls.forget(run_id, key.decode()) for run_id, (_, key) in found.items() if key]
+        )
+        removed = await client.call_all(
+            [calls.remove(run_id, record) for run_id, (record, _) in found.items()]
+        )
+        outcomes: dict[str, bytes] = dict(zip(run_ids, replies, strict=True))
+        outcomes.update(zip(found, removed, strict=True))
+        return [*outcomes.values()]
+
+
+def _check_drafted(record: RunRecord, drafted: bytes) -> None:
+    if drafted == b"taken":
+        raise LimitExceeded(f"the id {record.run_id!r} is taken")

@@ -149,6 +149,9 @@ class ValkeyClient:
         Raises:
             StoreUnavailable: not all replied.
         """
+        if not calls:
+            await trio.lowlevel.checkpoint()
+            return []
         why = "no answer"
         by_digest = True
         delay, longest = _RETRY

@@ -48,9 +48,9 @@ class Partition:
         """The control stream."""
         return f"{self.tag}:news"
 
-    def owner(self, owner: str | None) -> list[str]:
-        """A sorted set like `index` of one owner's runs; nothing if there is no owner."""
-        return [] if owner is None else [f"{self.tag}:owner:{_digest(owner)}"]
+    def owner(self, owner: str) -> str:
+        """A sorted set like `index`, of one owner's runs."""
+        return f"{self.tag}:owner:{_digest(owner)}"
 
 
 @attrs.frozen

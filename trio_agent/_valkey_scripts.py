@@ -67,7 +67,7 @@ return 'drafted'
 """Prepare a run that nobody sees. ARGV: token, ttl, then its hash."""
 
 REVEAL: Final = Script("""
-local draft, run, index, leases, gone, owner = unpack(KEYS)
+local draft, run, gone, index, leases, owner = unpack(KEYS)
 local id, lease = unpack(ARGV)
 if redis.call('EXISTS', run) == 1 then return 1 end
 if redis.call('EXISTS', draft) == 0 then return 0 end
@@ -148,11 +148,12 @@ return {known[1], known[2], entries}
 INFO: Final = Script("""
 local run, log, leases, viewers, gone = unpack(KEYS)
 local id, private = unpack(ARGV)
-local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'closed', 'fence',
-    'cancel')
+local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'fence', 'cancel')
 if not known[1] then return absent(gone) end
 local last = false
-if known[5] == '1' then last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][2][2] end
+if redis.call('HGET', run, 'closed') == '1' then
+    last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][2][2]
+end
 local time, count = now(), 0
 for _, told in ipairs(redis.call('HVALS', viewers)) do
     local each, ends = string.match(told, '(%d+):(%d+)')
@@ -268,7 +269,8 @@ return ends and tonumber(ends) > now() and 1 or 0
 REMOVABLE: Final = Script("""
 local known = redis.call('HMGET', KEYS[1], 'record', 'key', 'closed')
 if not known[1] then return absent(KEYS[2]) end
-return known
+if known[3] ~= '1' then return 'active' end
+return {known[1], known[2]}
 """)
 
 REMOVE: Final = Script("""

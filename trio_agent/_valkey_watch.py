@@ -68,7 +68,9 @@ class NewsDesk:
             for tail in self._tails:
                 await tail.ready.wait()
         if waiting.cancelled_caught:
-            raise StoreUnavailable(f"{self._connector.address}: no news within {self._patience:g} s")
+            raise StoreUnavailable(
+                f"{self._connector.address}: no news within {self._patience:g} s"
+            )
         watch = _FollowingWatch(self)
         self._watches.add(watch)
         try:
@@ -175,12 +177,17 @@ class _Tail:
         options = glide.StreamReadOptions(block_ms=round(_BLOCK * 1000), count=NEWS)
         while True:
             news = await connection.xread({**positions}, options) or {}
-            told: dict[tuple[bytes, bytes], None] = {}
+            told: set[tuple[bytes, bytes]] = set()
             for stream, entries in news.items():
-                positions[stream.decode()] = max(entries, key=_entry_id)
-                told.update((tuple(pairs[0]), None) for pairs in entries.values())
+                positions[stream.decode()] = max(entries, key=_place)
+                told.update((kind, run_id) for [[kind, run_id]] in entries.values())
                 if len(entries) == NEWS:
-                    # More is kept nowhere: this tail may have been too slow.
+                    # Older ones may have been dropped: this tail was slow.
                     self._desk.tell_all()
             for kind, run_id in told:
                 self._desk.tell(run_id.decode(), log=kind == b"log")
+
+
+def _place(entry_id: bytes) -> tuple[int, int]:
+    time, _, number = entry_id.partition(b"-")
+    return int(time), int(number)

@@ -202,13 +202,12 @@ class RunLog:
         return Append(self.lease.run_id, self.lease.fence, entries)
 
     async def room(self) -> None:
-        """Wait while too much is uncommitted. A checkpoint.
+        """Wait while too much is uncommitted. A checkpoint only then.
 
         Raises:
             StoreUnavailable: the store has been away for too long.
             FenceLost: another worker has the run.
         """
-        await trio.lowlevel.checkpoint()
         while self._uncommitted > _BACKLOG:
             self._raise_failure()
             await self._waiting.park()

@@ -1,0 +1,71 @@
+"""From the texts of a command line to values."""
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from trio_agent import CancelAfter, OnDisconnect
+
+_UNITS: Final = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+T = TypeVar("T")
+
+
+def _converter(what: str) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    def wrap(convert: Callable[[str], T]) -> Callable[[str], T]:
+        def converter(text: str) -> T:
+            try:
+                return convert(text)
+            except (ValueError, ArgumentTypeError):
+                raise ArgumentTypeError(f"{text!r} is not {what}") from None
+
+        return converter
+
+    return wrap
+
+
+@_converter("a port, 0 to 65535")
+def port(text: str) -> int:
+    """Convert a port."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError
+    return number
+
+
+@_converter("a number of seconds")
+def seconds(text: str) -> float:
+    """Convert a time."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
+
+
+@_converter("a whole number from 1")
+def count(text: str) -> int:
+    """Convert a number of things."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+@_converter("a size such as 64MiB, 1024 bytes at least")
+def size(text: str) -> int:
+    """Convert a number of bytes."""
+    digits = text.rstrip("KMGIBkmgib")
+    number = int(digits) * _UNITS.get(text[len(digits) :].upper(), 0)
+    if number < 1024:
+        raise ValueError
+    return number
+
+
+@_converter("continue, cancel or a number of seconds")
+def policy(text: str) -> OnDisconnect:
+    """Convert what becomes of a run without viewers."""
+    match text:
+        case "continue" | "cancel":
+            return text
+    return CancelAfter(seconds(text))

@@ -1,0 +1,100 @@
+"""Stores as the command line names them, and the commands that read one."""
+
+import sys
+from datetime import UTC, datetime
+
+from trio_agent import (
+    AnyEvent,
+    CursorExpired,
+    MemoryStore,
+    RunError,
+    RunFinish,
+    SQLiteStore,
+    StoreUnavailable,
+    UnknownRun,
+    ValkeyStore,
+)
+from trio_agent.abc import RunInfo, Store
+
+from ._render import Renderer
+from ._usage import UsageError
+
+_PAGE = 500
+_URLS = ("valkey://", "valkeys://", "redis://", "rediss://")
+
+
+def make_store(name: str, *, follow: bool = False) -> Store:
+    """Make the store that a name such as ``sqlite:runs.db`` means.
+
+    Args:
+        name: ``memory``, ``sqlite:PATH`` or the URL of a Valkey or Redis server.
+        follow: whether it is only to be read, beside the server that has it.
+
+    Raises:
+        UsageError: it means none.
+    """
+    if name == "memory":
+        if follow:
+            raise UsageError("a server's memory can't be read from outside: ask it for GET /runs")
+        return MemoryStore()
+    kind, _, path = name.partition(":")
+    if kind == "sqlite" and path:
+        return SQLiteStore(path, follow=follow)
+    if name.startswith(_URLS):
+        try:
+            return ValkeyStore(name)
+        except (ValueError, StoreUnavailable) as exc:
+            raise UsageError(f"--store: {exc}") from exc
+    raise UsageError("--store takes memory, sqlite:PATH or valkey://HOST:PORT")
+
+
+async def list_runs(store: Store) -> int:
+    """Print the runs of a store, newest first."""
+    before: str | None = None
+    async with store.open():
+        while infos := await store.find(None, before, _PAGE):
+            for info in infos:
+                print(_summary(info))
+            before = infos[-1].record.run_id
+    return 0
+
+
+async def show_run(store: Store, run_id: str, *, as_json: bool) -> int:
+    """Print a run, and follow it to its end; status 1 if it did not finish with `stop`."""
+    renderer = Renderer(sys.stdout)
+    event: AnyEvent | None = None
+    after = 0
+    try:
+        async with store.open(), store.watch() as watch:
+            watch.add(run_id)
+            while event is None or not event.terminal:
+                await watch.receive()
+                while entries := (await store.read(run_id, after, _PAGE)).entries:
+                    for entry in entries:
+                        event = entry.event
+                        if as_json:
+                            print(entry.data.decode(), flush=True)
+                        elif event is not None:
+                            renderer.show(event)
+                    after = entries[-1].offset
+    except (UnknownRun, CursorExpired) as exc:
+        raise UsageError(str(exc)) from exc
+    return 0 if isinstance(event, RunFinish) and event.run.finish_reason == "stop" else 1
+
+
+def _summary(info: RunInfo) -> str:
+    record = info.record
+    match info.last and info.last.event:
+        case RunFinish(run=run):
+            status = run.finish_reason
+        case RunError(error=error):
+            status = f"error {error.code}"
+        case _:
+            status = "active" if info.leased else "without a worker"
+    return "\t".join(
+        [record.run_id, record.agent, status, f"{info.tail} events", _when(record.created_at)]
+    )
+
+
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at // 1000, UTC).isoformat()

