@@ -1,12 +1,12 @@
 """Errors as answers: a status, a code for programs, a sentence for people."""
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
 import attrs
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from trio_agent import (
     CursorExpired,
@@ -18,6 +18,8 @@ from trio_agent import (
 )
 
 from ._json import json_response
+
+logger = logging.getLogger("trio_agent.servers")
 
 
 @attrs.frozen
@@ -44,16 +46,11 @@ _CODES: Final[Mapping[type[Exception], tuple[int, str, Mapping[str, str]]]] = {
     FenceLost: (503, "run-moved", _LATER),
 }
 
-_HTTP_CODES: Final = {404: "not-found", 405: "method-not-allowed"}
-
 
 def problem_of(exc: Exception) -> Problem:
-    """Say what an exception of ours, or of the router, means to a client."""
+    """Say what an exception means to a client."""
     if isinstance(exc, Problem):
         return exc
-    if isinstance(exc, HTTPException):
-        code = _HTTP_CODES.get(exc.status_code, "http-error")
-        return Problem(exc.status_code, code, exc.detail, exc.headers or {})
     for cls, (status, code, headers) in _CODES.items():
         if isinstance(exc, cls):
             return Problem(status, code, str(exc), headers)
@@ -66,11 +63,9 @@ def problem_response(problem: Problem) -> Response:
     return json_response(body, status=problem.status, headers=problem.headers)
 
 
-async def handle_exception(request: Request, exc: Exception) -> Response:
-    """Answer an exception of a handler."""
-    return problem_response(problem_of(exc))
-
-
-EXCEPTION_HANDLERS: Final = dict.fromkeys(
-    (HTTPException, Problem, *_CODES, Exception), handle_exception
-)
+def answer_to(exc: Exception, scope: Scope) -> Response:
+    """Make the answer to a request that failed; a bug of ours is logged."""
+    problem = problem_of(exc)
+    if problem.status == 500:
+        logger.error("%s %s failed by a bug", scope["method"], scope["path"], exc_info=exc)
+    return problem_response(problem)

@@ -81,7 +81,7 @@ def endless(*answer: ModelPart | str) -> Model:
 def weather_model() -> ScriptedModel:
     """A run with text, a tool call and a result."""
     return ScriptedModel(
-        ["I ", "look.", call("c1", "get_weather", city="Oslo")], ["It ", "is ", "cold, é\n\u2028."]
+        ["Look.", call("c1", "get_weather", city="Oslo")], ["Cold, ", "é\n\u2028."]
     )
 
 
@@ -152,7 +152,8 @@ async def open_server(
             host, port = listener.socket.getsockname()
             scope, done = trio.CancelScope(), trio.Event()
 
-            async def serve() -> None:
+            async def serve(task_status: trio.TaskStatus[None]) -> None:
+                task_status.started()
                 with scope:
                     await serve_asgi(
                         wrap(create_app(the_service, guard, heartbeat=heartbeat)),
@@ -163,7 +164,7 @@ async def open_server(
                     )
                 done.set()
 
-            nursery.start_soon(serve)
+            await nursery.start(serve)
             try:
                 yield Server(runtime, the_service, host, port, scope.cancel, done)
             finally:

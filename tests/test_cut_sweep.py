@@ -73,7 +73,7 @@ async def test_replay_is_cut_after_every_byte() -> None:
         run = await server.start()
         await run.wait()
         expected = await logged(run, server)
-        assert len(expected) >= 12
+        assert len(expected) >= 12, expected
         assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
 
 

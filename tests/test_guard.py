@@ -148,13 +148,14 @@ class TestPrincipals:
             info = await server.runtime.store.info(answer.json["id"])
             assert info.record.owner == "ali"
 
-    async def test_hook_with_a_bug(self, capfd: pytest.CaptureFixture[str]) -> None:
+    async def test_hook_with_a_bug(self, caplog: pytest.LogCaptureFixture) -> None:
         async def authorize(request: HTTPConnection) -> str | None:
             raise KeyError("x")
 
         async with open_server(StepModel(), guard=Guard(authorize=authorize)) as server:
             answer = await server.request("GET", "/runs")
             assert (answer.status, answer.code) == (500, "internal")
+        assert caplog.messages == ["GET /runs failed by a bug"]
 
 
 class TestHosts:

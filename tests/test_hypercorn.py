@@ -42,10 +42,11 @@ async def open_app(app: Any, **settings: Any) -> AsyncIterator[Callable[[], Awai
             (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
             host, port = listener.socket.getsockname()
 
-            async def serve() -> None:
+            async def serve(task_status: trio.TaskStatus[None]) -> None:
+                task_status.started()
                 await serve_asgi(app, [listener], **{"until": trio.sleep_forever, **settings})
 
-            nursery.start_soon(serve)
+            await nursery.start(serve)
 
             async def connect() -> Client:
                 return Client(await trio.open_tcp_stream(host, port), f"{host}:{port}")

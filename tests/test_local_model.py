@@ -94,14 +94,23 @@ async def opened(model: Model) -> AsyncGenerator[Model]:
         yield live
 
 
-async def ask(model: Model, request: ModelRequest) -> tuple[ModelFinish, list[ModelPart]]:
-    parts: list[ModelPart] = []
+class Parts(list[ModelPart]):
+    """An `emit` that keeps the parts."""
 
-    async def emit(*new: ModelPart) -> None:
+    async def __call__(self, *parts: ModelPart) -> None:
+        self.nowait(*parts)
+        await self.room()
+
+    def nowait(self, *parts: ModelPart) -> None:
+        self.extend(parts)
+
+    async def room(self) -> None:
         await trio.lowlevel.checkpoint()
-        parts.extend(new)
 
-    return await model.generate(request, emit), parts
+
+async def ask(model: Model, request: ModelRequest) -> tuple[ModelFinish, Parts]:
+    parts = Parts()
+    return await model.generate(request, parts), parts
 
 
 async def test_answers_with_the_defaults_of_the_embedded_model(script: Script) -> None:

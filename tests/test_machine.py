@@ -194,7 +194,7 @@ def test_tools_and_a_second_step() -> None:
         ("1e999", "1e999"),
         ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
         ("[" * 100_000, "[" * 100_000),
-        ('{"a":"\ud800"}', '{"a":"\ud800"}'),
+        ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
     ],
 )
 def test_arguments_that_are_no_json_keep_their_text(text: str, value: object) -> None:
@@ -204,6 +204,63 @@ def test_arguments_that_are_no_json_keep_their_text(text: str, value: object) ->
     assert isinstance(call, ToolCall)
     assert call.tool.input == value
     assert decode_event(encode_event(call)) is not None
+
+
+def test_half_a_surrogate_pair_is_replaced_wherever_text_goes() -> None:
+    made = asked()
+    parts = [
+        TextPart("a\ud83d"),
+        ReasoningPart("b\udc00"),
+        TextPart("é\U0001f600"),
+        ToolInputPart("1", "t", '{"c":"\ud800"}'),
+    ]
+    events = made.said(parts, 3)
+    assert [getattr(event, "delta", "") for event in events] == [
+        "a?",
+        "b?",
+        "é\U0001f600",
+        '{"c":"?"}',
+    ]
+    [call] = made.answered(ModelFinish("tool-calls"), 4)
+    assert isinstance(call, ToolCall)
+    assert call.tool.input == {"c": "?"}
+    made.returned("1", "ok", None, 5)
+    last = made.messages[-2]
+    assert isinstance(last, AssistantMessage)
+    assert last.content == "a?é\U0001f600"
+
+
+def test_so_many_calls_in_one_answer() -> None:
+    made = asked()
+    made.said([ToolInputPart(str(n), "t", "") for n in range(128)], 3)
+    assert not made.done
+    assert len(made.answered(ModelFinish("tool-calls"), 4)) == 128
+
+
+def test_too_many_calls_in_one_answer() -> None:
+    made = asked()
+    more = [ToolInputPart(str(n), "t", "x") for n in range(200)]
+    events = made.said([*more, TextPart("dropped")], 3)
+    assert len(events) == 129 + 1
+    assert isinstance(events[-1], RunError)
+    assert events[-1].error.code == "too-many-calls"
+    assert (made.done, made.action) == (True, None)
+
+
+def test_too_many_calls_when_the_budget_is_spent_too() -> None:
+    made = asked(max_tokens=129)
+    events = made.said([ToolInputPart(str(n), "t", "x") for n in range(200)], 3)
+    assert [event.terminal for event in events] == [False] * 129 + [True]
+    assert isinstance(events[-1], RunFinish)
+    assert events[-1].run.finish_reason == "budget"
+
+
+def test_calls_that_were_not_named() -> None:
+    made = asked()
+    made.said([TextPart("a")], 3)
+    [error] = made.answered(ModelFinish("tool-calls"), 4)
+    assert isinstance(error, RunError)
+    assert error.error.code == "bad-response"
 
 
 def test_ids_are_unique_in_a_run() -> None:

@@ -40,17 +40,19 @@ class Openable(Opened):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(break_down)
                 yield Opened()
+                nursery.cancel_scope.cancel()
         finally:
             self.closed += 1
 
 
 async def test_a_model_that_needs_no_opening() -> None:
     model = Opened()
-    async with trio.open_nursery() as nursery:
-        pool = ModelPool(nursery)
+    async with trio.open_nursery() as keepers:
+        pool = ModelPool(keepers)
         with trio.testing.assert_checkpoints():
-            assert await pool.get(model) is model
-        nursery.cancel_scope.cancel()
+            async with pool.use(model) as open_model:
+                assert open_model is model
+        keepers.cancel_scope.cancel()
 
 
 async def test_opened_once_for_all_and_closed_at_the_end() -> None:
@@ -59,12 +61,13 @@ async def test_opened_once_for_all_and_closed_at_the_end() -> None:
     async with trio.open_nursery() as keepers:
         pool = ModelPool(keepers)
 
-        async def get() -> None:
-            got.append(await pool.get(model))
+        async def use() -> None:
+            async with pool.use(model) as open_model:
+                got.append(open_model)
 
         async with trio.open_nursery() as nursery:
             for _ in range(3):
-                nursery.start_soon(get)
+                nursery.start_soon(use)
             await trio.testing.wait_all_tasks_blocked()
             assert got == []
             model.go_on.set()
@@ -74,16 +77,64 @@ async def test_opened_once_for_all_and_closed_at_the_end() -> None:
     assert model.closed == 1
 
 
+async def test_closed_when_nobody_has_used_it_for_a_while(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    model = Openable()
+    model.go_on.set()
+    async with trio.open_nursery() as keepers:
+        pool = ModelPool(keepers)
+        async with pool.use(model) as first:
+            await trio.sleep(1000)
+        await trio.sleep(50)
+        async with pool.use(model) as again:
+            assert again is first
+        async with pool.use(model), pool.use(model):
+            await trio.sleep(1000)
+        await trio.sleep(59)
+        assert (model.opened, model.closed) == (1, 0)
+        await trio.sleep(2)
+        assert (model.opened, model.closed) == (1, 1)
+        async with pool.use(model) as second:
+            assert second is not first
+        assert (model.opened, model.closed) == (2, 1)
+        keepers.cancel_scope.cancel()
+
+
+async def test_used_again_while_it_is_being_closed(mock_clock: trio.testing.MockClock) -> None:
+    """Whose deadline has passed is not used any more, even if it is not closed yet."""
+    model = Openable()
+    model.go_on.set()
+    async with trio.open_nursery() as keepers:
+        pool = ModelPool(keepers)
+        async with pool.use(model) as first:
+            pass
+        mock_clock.jump(60)
+        async with pool.use(model) as second:
+            assert second is not first
+            await trio.testing.wait_all_tasks_blocked()
+            assert (model.opened, model.closed) == (2, 1)
+            async with pool.use(model) as third:
+                assert third is second
+        keepers.cancel_scope.cancel()
+
+
 async def test_who_is_cancelled_while_opening_leaves_it_to_the_next() -> None:
     model = Openable()
     async with trio.open_nursery() as keepers:
         pool = ModelPool(keepers)
+
+        async def use() -> None:
+            async with pool.use(model):
+                pytest.fail("it is not open")
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pool.get, model)
+            nursery.start_soon(use)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         model.go_on.set()
-        assert isinstance(await pool.get(model), Opened)
+        async with pool.use(model) as open_model:
+            assert isinstance(open_model, Opened)
         assert model.opened == 2
         keepers.cancel_scope.cancel()
 
@@ -98,10 +149,12 @@ async def test_a_model_that_can_not_be_opened(failure: Exception) -> None:
     async with trio.open_nursery() as keepers:
         pool = ModelPool(keepers)
         with pytest.raises(ModelError, match=f"model-unavailable: {failure}") as caught:
-            await pool.get(model)
+            async with pool.use(model):
+                pytest.fail("it is not open")
         assert caught.value.__cause__ is failure
         model.failure = None
-        assert isinstance(await pool.get(model), Opened)
+        async with pool.use(model) as open_model:
+            assert isinstance(open_model, Opened)
         keepers.cancel_scope.cancel()
 
 
@@ -111,7 +164,8 @@ async def test_a_bug_in_opening_is_no_model_error() -> None:
     model.failure = KeyError("bug")
     async with trio.open_nursery() as keepers:
         with pytest.raises(KeyError):
-            await ModelPool(keepers).get(model)
+            async with ModelPool(keepers).use(model):
+                pytest.fail("it is not open")
 
 
 async def test_a_model_that_breaks_down_is_opened_anew(caplog: pytest.LogCaptureFixture) -> None:
@@ -119,12 +173,16 @@ async def test_a_model_that_breaks_down_is_opened_anew(caplog: pytest.LogCapture
     model.go_on.set()
     async with trio.open_nursery() as keepers:
         pool = ModelPool(keepers)
-        first = await pool.get(model)
-        with caplog.at_level(logging.ERROR):
-            model.broken.set()
-            await trio.testing.wait_all_tasks_blocked()
-        assert "broke down" in caplog.text
-        model.broken = trio.Event()
-        assert await pool.get(model) is not first
+        async with pool.use(model) as first:
+            with caplog.at_level(logging.ERROR):
+                model.broken.set()
+                await trio.testing.wait_all_tasks_blocked()
+            assert "broke down" in caplog.text
+            model.broken = trio.Event()
+            # One run holds the broken one still, the next gets a new one.
+            async with pool.use(model) as second:
+                assert second is not first
+        async with pool.use(model) as third:
+            assert third is second
         assert model.opened == 2
         keepers.cancel_scope.cancel()

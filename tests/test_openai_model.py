@@ -44,9 +44,15 @@ class Emitted(list[ModelPart]):
         self.event = trio.Event()
 
     async def __call__(self, *parts: ModelPart) -> None:
+        self.nowait(*parts)
+        await self.room()
+
+    def nowait(self, *parts: ModelPart) -> None:
         assert parts
         self.extend(parts)
         self.event.set()
+
+    async def room(self) -> None:
         await trio.lowlevel.checkpoint()
 
 
@@ -227,13 +233,27 @@ async def cancel_after(ticks: int, scope: trio.CancelScope) -> None:
 
 
 async def test_an_error_of_emit_comes_out_as_it_is() -> None:
-    async def emit(*parts: ModelPart) -> None:
-        await trio.lowlevel.checkpoint()
-        raise KeyError
+    class Refuses(Emitted):
+        def nowait(self, *parts: ModelPart) -> None:
+            raise KeyError
 
     async with opened([scripted.text("a"), scripted.hang()]) as (server, model):
         with pytest.raises(KeyError):
-            await model.generate(ASK, emit)
+            await model.generate(ASK, Refuses())
+        await server.requests[0].disconnected.wait()
+
+
+async def test_an_error_of_room_comes_out_as_it_is() -> None:
+    class Full(Emitted):
+        async def room(self) -> None:
+            await trio.lowlevel.checkpoint()
+            if self:
+                raise KeyError
+
+    script = [scripted.text("a"), scripted.sleep(0.01), scripted.text("b"), scripted.hang()]
+    async with opened(script) as (server, model):
+        with pytest.raises(KeyError):
+            await model.generate(ASK, Full())
         await server.requests[0].disconnected.wait()
 
 
@@ -327,17 +347,18 @@ async def test_the_next_token_has_a_deadline() -> None:
     assert error.code == "timeout-between-tokens"
 
 
-async def test_time_in_emit_does_not_count() -> None:
-    async def emit(*parts: ModelPart) -> None:
-        # Real time must pass: real sockets and a clock that jumps don't go together.
-        await trio.sleep(0.2)
+async def test_time_without_room_does_not_count() -> None:
+    class Slow(Emitted):
+        async def room(self) -> None:
+            # Real time must pass: real sockets and a clock that jumps don't go together.
+            await trio.sleep(0.2)
 
     async with opened(
         [scripted.text("a"), scripted.finish()],
         first_token_deadline=0.1,
         between_tokens_deadline=0.1,
     ) as (_, model):
-        assert (await model.generate(ASK, emit)).reason == "stop"
+        assert (await model.generate(ASK, Slow())).reason == "stop"
 
 
 async def test_nobody_listens() -> None:

@@ -20,6 +20,7 @@ from server_kit import (
     talking_model,
     weather_model,
 )
+from starlette.types import Message
 from trio_agent.servers import Service, create_app
 
 from trio_agent import (
@@ -699,3 +700,23 @@ async def test_bug_in_a_handler_is_a_500(caplog: pytest.LogCaptureFixture) -> No
             assert b"secret" not in answer.body
             # The server and even the connection live on.
             assert (await client.request("GET", "/agents")).status == 200
+    assert caplog.messages == ["GET /runs failed by a bug"]
+
+
+async def test_lifespan_of_other_asgi_servers() -> None:
+    received = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return received.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with open_runtime() as runtime:
+        app = create_app(Service(runtime, [Agent(model=StepModel())]))
+        await app({"type": "lifespan", "state": {}}, receive, send)
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]

@@ -1,6 +1,7 @@
 import math
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,15 +14,30 @@ from trio_agent._tool import tool
 from trio_agent._tool_call import Outcome, call_tool
 
 
+def nothing_is_abandoned() -> None:
+    pytest.fail("a thread was let go")
+
+
 async def call(function: Any, *, deadline: float = math.inf, **arguments: Any) -> Outcome:
     made = tool(function)
     return await call_made(made, deadline=deadline, **arguments)
 
 
-async def call_made(made: Any, *, deadline: float = math.inf, **arguments: Any) -> Outcome:
-    request = ToolRequest("1", made.name, arguments)
-    limiter = trio.CapacityLimiter(1)
-    return await call_tool({made.name: made}, request, deadline=deadline, limiter=limiter)
+async def call_made(
+    made: Any,
+    *,
+    deadline: float = math.inf,
+    on_abandoned: Callable[[], None] = nothing_is_abandoned,
+    limiter: trio.CapacityLimiter | None = None,
+    **arguments: Any,
+) -> Outcome:
+    return await call_tool(
+        {made.name: made},
+        ToolRequest("1", made.name, arguments),
+        deadline=deadline,
+        limiter=limiter or trio.CapacityLimiter(1),
+        on_abandoned=on_abandoned,
+    )
 
 
 async def test_async_and_sync() -> None:
@@ -37,17 +53,21 @@ async def test_async_and_sync() -> None:
 
 
 async def test_an_unknown_tool_is_told_what_there_is() -> None:
-    request = ToolRequest("1", "nope", {})
-    limiter = trio.CapacityLimiter(1)
-    assert await call_tool({}, request, deadline=1, limiter=limiter) == (
-        "error",
-        "there is no tool 'nope'; the tools are: none",
-    )
+    async def call_nope(tools: Mapping[str, Any]) -> Outcome:
+        return await call_tool(
+            tools,
+            ToolRequest("1", "nope", {}),
+            deadline=1,
+            limiter=trio.CapacityLimiter(1),
+            on_abandoned=nothing_is_abandoned,
+        )
+
+    assert await call_nope({}) == ("error", "there is no tool 'nope'; the tools are: none")
 
     def add() -> None: ...
 
     made = tool(add)
-    _, output = await call_tool({"b": made, "a": made}, request, deadline=1, limiter=limiter)
+    _, output = await call_nope({"b": made, "a": made})
     assert output == "there is no tool 'nope'; the tools are: a, b"
 
 
@@ -174,14 +194,54 @@ async def test_an_abandoned_tool_is_let_go_at_its_deadline() -> None:
         go_on.wait()
         gone.set()
 
+    abandoned: list[str] = []
     try:
-        status, output = await call_made(tool(slow, abandon=True, deadline=0.01))
-        assert status == "unknown"
+        made = tool(slow, abandon=True, deadline=0.01)
+        status, output = await call_made(made, on_abandoned=lambda: abandoned.append("1"))
+        assert (status, abandoned) == ("unknown", ["1"])
         assert output == "nobody waits any more after 0.01 s: the outcome is unknown"
         assert not gone.is_set()
     finally:
         go_on.set()
     await trio.to_thread.run_sync(gone.wait)
+
+
+async def test_an_abandoned_tool_is_let_go_when_it_is_cancelled() -> None:
+    started, go_on, gone = trio.Event(), threading.Event(), threading.Event()
+    abandoned: list[str] = []
+
+    def slow() -> None:
+        trio.from_thread.run_sync(started.set)
+        go_on.wait()
+        gone.set()
+
+    async def run() -> None:
+        made = tool(slow, abandon=True)
+        await call_made(made, on_abandoned=lambda: abandoned.append("1"))
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await started.wait()
+            nursery.cancel_scope.cancel()
+        assert (abandoned, gone.is_set()) == (["1"], False)
+    finally:
+        go_on.set()
+    await trio.to_thread.run_sync(gone.wait)
+
+
+async def test_a_tool_that_waits_for_a_thread_is_not_abandoned(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It never started: its outcome is known, at its deadline and when it is cancelled."""
+    limiter = trio.CapacityLimiter(1)
+    await limiter.acquire_on_behalf_of("somebody")
+    made = tool(nothing_is_abandoned, name="late", abandon=True, deadline=3)
+    outcome = await call_made(made, limiter=limiter)
+    assert outcome == ("error", "the tool did not finish within 3 s")
+    with trio.move_on_after(1) as scope:
+        await call_made(made, limiter=limiter)
+    assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize("also", [ValueError, KeyboardInterrupt])

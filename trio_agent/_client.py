@@ -1,15 +1,17 @@
 """A client of a trio-agent server, whose subscriptions survive lost connections."""
 
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import quote
 
 import attrs
 import msgspec
 import trio
 
-from ._codec import decode_event
+from ._codec import EventInvalid, decode_event
 from ._cursor import Cursor
 from ._errors import (
     CursorExpired,
@@ -24,8 +26,8 @@ from ._http import Response, Transport, TransportError, open_transport
 from ._limits import CancelAfter, OnDisconnect
 from ._messages import AnyMessage
 from ._nursery import open_plain_nursery
-from ._run import Receipt
-from ._sse import ServerSentEvent, SSEDecoder
+from ._run import Receipt, RunOutcome
+from ._sse import ServerSentEvent, SSEDecoder, SSEError
 
 _MAX_ANSWER: Final = 16 << 20
 _ANSWER_SECONDS: Final = 60.0
@@ -35,16 +37,17 @@ _LONGEST_DELAY: Final = 10.0
 _ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
     "cursor-invalid": CursorInvalid,
     "cursor-expired": CursorExpired,
-    "unknown-run": UnknownRun,
     "limit-exceeded": LimitExceeded,
     "store-unavailable": StoreUnavailable,
 }
 
+_T = TypeVar("_T")
+
 
 class ServerError(TrioAgentError):
-    """The server refused a request.
+    """The server refused a request, or its answer can't be understood (`bad-response`).
 
-    `status` is that of HTTP; `code` and `message` are the server's.
+    `status` is that of HTTP; otherwise `code` and `message` are the server's.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -82,7 +85,7 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
 
     def __init__(self, after: str) -> None:
         self._send, self._receive = trio.open_memory_channel[list[RemoteEvent]](0)
-        self._unread: list[RemoteEvent] = []
+        self._unread: deque[RemoteEvent] = deque()
         self._received = after
         self._failure: Exception | None = None
         self.reconnects = 0
@@ -99,11 +102,9 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
         Raises:
             As `receive`.
         """
-        if self._unread:
-            await trio.lowlevel.checkpoint()
-            batch, self._unread = self._unread[::-1], []
-        else:
-            batch = await self._receive_batch()
+        await self._wait_unread()
+        batch = list(self._unread)
+        self._unread.clear()
         self._received = batch[-1].cursor
         return batch
 
@@ -113,20 +114,22 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
         Raises:
             trio.EndOfChannel: the terminal event was received before.
             trio.BrokenResourceError: the server could not be reached for too long.
+            trio.ClosedResourceError: this channel is closed.
             CursorExpired: the log is gone, so that nothing can be continued.
-            UnknownRun, ServerError: the server says so.
+            LimitExceeded, StoreUnavailable: the server has been saying so for too long.
+            CursorInvalid, UnknownRun, ServerError: the server says so.
         """
-        if self._unread:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._unread = (await self._receive_batch())[::-1]
-        event = self._unread.pop()
+        await self._wait_unread()
+        event = self._unread.popleft()
         self._received = event.cursor
         return event
 
-    async def _receive_batch(self) -> list[RemoteEvent]:
+    async def _wait_unread(self) -> None:
+        if self._unread:
+            await trio.lowlevel.checkpoint()
         try:
-            return await self._receive.receive()
+            while not self._unread:
+                self._unread.extend(await self._receive.receive())
         except trio.EndOfChannel:
             if isinstance(self._failure, TransportError):
                 raise trio.BrokenResourceError(str(self._failure)) from self._failure
@@ -136,6 +139,7 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
 
     async def aclose(self) -> None:
         """Receive no more. A checkpoint."""
+        self._unread.clear()
         await self._receive.aclose()
 
     async def follow(
@@ -144,15 +148,16 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
         """Receive and hand over until the end, reconnecting: a task of its own does this."""
         with self._send:
             try:
-                await self._follow(transport, f"/runs/{run_id}/events", headers, patience)
+                await self._follow(transport, run_id, headers, patience)
             except TrioAgentError as exc:
                 self._failure = exc
             except trio.BrokenResourceError:
                 pass  # nobody receives any more
 
     async def _follow(
-        self, transport: Transport, path: str, headers: Mapping[str, str], patience: float
+        self, transport: Transport, run_id: str, headers: Mapping[str, str], patience: float
     ) -> None:
+        path = f"{_path_of(run_id)}/events"
         backoff = _Backoff(patience)
         cursor = self._received
         headers = {**headers, "accept": "text/event-stream"}
@@ -161,13 +166,16 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
                 headers["last-event-id"] = cursor
             try:
                 async with transport.stream("GET", path, headers=headers) as response:
-                    status, _ = await response.head()
+                    status, fields = await response.head()
                     if status == 204:
                         return
                     if status != 200:
-                        await _raise_error(status, response)
+                        await _raise_error(status, response, run_id)
+                    if not fields.get("content-type", "").startswith("text/event-stream"):
+                        raise ServerError(status, "bad-response", "this is no event stream")
                     decoder = SSEDecoder()
                     while data := await response.receive():
+                        backoff.connected()
                         if batch := [_event_of(sse) for sse in decoder.feed(data)]:
                             await self._send.send(batch)
                             cursor = batch[-1].cursor
@@ -177,6 +185,8 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
                 failure: TrioAgentError = TransportError("cut-stream", "the stream broke off")
             except (TransportError, LimitExceeded, StoreUnavailable) as exc:
                 failure = exc
+            except (SSEError, EventInvalid) as exc:
+                raise ServerError(200, "bad-response", str(exc)) from None
             self.reconnects += 1
             await backoff.wait(failure)
 
@@ -186,15 +196,27 @@ class _Backoff:
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
-        self.reset()
+        self._delay = 0.0
+        self._give_up_at: float | None = None
+
+    def connected(self) -> None:
+        """Hear that the server is there."""
+        self._give_up_at = None
 
     def reset(self) -> None:
-        """Hear that the server is there."""
+        """Hear that it goes on."""
         self._delay = 0.0
-        self._lost_at = trio.current_time()
 
     async def wait(self, failure: TrioAgentError) -> None:
-        if trio.current_time() + self._delay - self._lost_at > self._patience:
+        """Wait until it is time to try again.
+
+        Raises:
+            TrioAgentError: that failure, because the server has been away for too long.
+        """
+        now = trio.current_time()
+        if self._give_up_at is None:
+            self._give_up_at = now + self._patience
+        if now + self._delay > self._give_up_at:
             raise failure
         await trio.sleep(self._delay * random.uniform(0.5, 1))  # noqa: S311
         self._delay = min(2 * self._delay, _LONGEST_DELAY) or _FIRST_DELAY
@@ -237,8 +259,7 @@ class Client:
         }
         body = {name: value for name, value in wishes.items() if value is not None}
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
-        answer = await self._request("POST", "/runs", body, headers)
-        return str(answer["id"])
+        return (await self._request("POST", "/runs", _Started, body=body, headers=headers)).id
 
     @asynccontextmanager
     async def subscribe(
@@ -265,10 +286,11 @@ class Client:
             UnknownRun, ServerError, TransportError: the server has no such run, refused, or
                 could not be reached.
         """
-        answer = await self._request("POST", f"/runs/{run_id}/cancel", None, {})
-        if "outcome" not in answer:
+        path = f"{_path_of(run_id)}/cancel"
+        answer = await self._request("POST", path, _Cancelled, run_id=run_id)
+        if answer.outcome is None:
             return None
-        return Receipt(answer["outcome"], answer["lastOffset"], tuple(answer["abandoned"]))
+        return Receipt(answer.outcome, answer.last_offset, answer.abandoned)
 
     async def info(self, run_id: str) -> dict[str, Any]:
         """Return what the server tells of a run, as JSON. A checkpoint.
@@ -276,29 +298,40 @@ class Client:
         Raises:
             As `cancel`.
         """
-        return await self._request("GET", f"/runs/{run_id}", None, {})
+        return await self._request("GET", _path_of(run_id), dict[str, Any], run_id=run_id)
 
     async def not_ready(self) -> str | None:
         """Return why the server can't start runs now, None if it can. A checkpoint."""
         try:
-            await self._request("GET", "/health/ready", None, {})
+            await self._request("GET", "/health/ready", object)
         except TrioAgentError as exc:
             return str(exc)
         return None
 
     async def _request(
-        self, method: str, path: str, body: object, headers: Mapping[str, str]
-    ) -> dict[str, Any]:
+        self,
+        method: str,
+        path: str,
+        answer: type[_T],
+        *,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        run_id: str = "",
+    ) -> _T:
         content = b"" if body is None else msgspec.json.encode(body)
+        headers = {**self._headers, **(headers or {})}
         if content:
-            headers = {"content-type": "application/json", **headers}
+            headers["content-type"] = "application/json"
         async with self._transport.stream(
-            method, path, headers={**self._headers, **headers}, content=content
+            method, path, headers=headers, content=content
         ) as response:
             status, _ = await response.head()
             if status >= 300:
-                await _raise_error(status, response)
-            return _decode_answer(await _rest(response))
+                await _raise_error(status, response, run_id)
+            try:
+                return msgspec.json.decode(await _rest(response), type=answer)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+                raise ServerError(status, "bad-response", str(exc)) from None
 
 
 @asynccontextmanager
@@ -326,11 +359,18 @@ async def _rest(response: Response) -> bytes:
     return await response.receive_rest(seconds=_ANSWER_SECONDS, max_bytes=_MAX_ANSWER)
 
 
-def _decode_answer(body: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise TransportError("bad-response", f"the server's answer is no JSON: {exc}") from None
+def _path_of(run_id: str) -> str:
+    return f"/runs/{quote(run_id, safe='')}"
+
+
+class _Started(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Cancelled(msgspec.Struct, frozen=True, rename="camel"):
+    outcome: RunOutcome | None = None
+    last_offset: int = 0
+    abandoned: tuple[str, ...] = ()
 
 
 class _ErrorBody(msgspec.Struct, frozen=True):
@@ -342,7 +382,7 @@ class _ErrorAnswer(msgspec.Struct, frozen=True):
     error: _ErrorBody = _ErrorBody()
 
 
-async def _raise_error(status: int, response: Response) -> NoReturn:
+async def _raise_error(status: int, response: Response, run_id: str) -> NoReturn:
     """Raise what an answer means."""
     try:
         error = msgspec.json.decode(await _rest(response), type=_ErrorAnswer).error
@@ -350,6 +390,8 @@ async def _raise_error(status: int, response: Response) -> NoReturn:
         error = _ErrorBody()
     if status >= 500:
         raise _ERRORS.get(error.code, StoreUnavailable)(error.message)
+    if error.code == "unknown-run":
+        raise UnknownRun(run_id)
     if error.code in _ERRORS:
         raise _ERRORS[error.code](error.message)
     raise ServerError(status, error.code, error.message)

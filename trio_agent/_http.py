@@ -9,7 +9,7 @@ reads it, never by dropping an async iterator.
 import functools
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ import attrs
 import httpx
 import trio
 
+from ._before_waiting import BeforeWaiting
 from ._errors import TrioAgentError
 from ._nursery import open_plain_nursery
 
@@ -135,15 +136,14 @@ class Response:
         self._left = True
         self._room.unpark_all()
 
-    async def put(self, chunk: bytes) -> None:
-        """Hand over a chunk, and wait only while the reader is far behind.
-
-        Chunks that came in one read of the socket are put without a checkpoint between them,
-        so that the reader gets them all at once.
-        """
-        self._chunks.append(chunk)
-        self._size += len(chunk)
+    def put(self, data: bytes) -> None:
+        """Hand over what came in one read."""
+        self._chunks.append(data)
+        self._size += len(data)
         self._news.unpark_all()
+
+    async def room(self) -> None:
+        """Wait while the reader is far behind."""
         while self._size >= _MAX_UNREAD and not self._left:
             await self._room.park()
 
@@ -162,16 +162,18 @@ class Transport:
         path: str,
         *,
         on_head: Callable[[int, Mapping[str, str]], None],
-        on_data: Callable[[bytes], Awaitable[None]],
+        on_data: Callable[[bytes], None],
+        room: Callable[[], Awaitable[None]],
         headers: Mapping[str, str],
         content: bytes = b"",
         connect_deadline: float = DEFAULT_CONNECT_DEADLINE,
     ) -> None:
         """Send a request and pass its response on as it comes, until its end. A checkpoint.
 
-        All in this task, so that what came is dealt with at once. What the callbacks raise is
-        raised here. Cancelling it, or an error, closes the connection; after the end it is kept
-        for the next request.
+        All in this task, so that what came is dealt with at once: `on_data` gets what came in one
+        read, `room` is awaited before what came in the next. What they raise is raised here.
+        Cancelling it, or an error, closes the connection; after the end it is kept for the next
+        request.
 
         Raises:
             TransportError: there was no connection, or it broke.
@@ -186,7 +188,7 @@ class Transport:
         borrower = object()  # not the task: it may have several responses open
         await self._limiter.acquire_on_behalf_of(borrower)
         try:
-            await _exchange(self._client, request, on_head, on_data)
+            await _exchange(self._client, request, on_head, on_data, room)
         finally:
             self._limiter.release_on_behalf_of(borrower)
 
@@ -216,6 +218,7 @@ class Transport:
                     path,
                     on_head=response.begin,
                     on_data=response.put,
+                    room=response.room,
                     headers=headers,
                     content=content,
                     connect_deadline=connect_deadline,
@@ -237,26 +240,42 @@ async def _exchange(
     client: Any,
     request: Mapping[str, Any],
     on_head: Callable[[int, Mapping[str, str]], None],
-    on_data: Callable[[bytes], Awaitable[None]],
+    on_data: Callable[[bytes], None],
+    room: Callable[[], Awaitable[None]],
 ) -> None:
+    # What ends the reading has to rise in httpx's innermost read: an iterator that is dropped
+    # in the middle would be left to the garbage collector. So a failure cancels, and waits.
     failure: BaseException | None = None
+    chunks: list[bytes] = []
+
+    def deliver() -> None:
+        nonlocal failure
+        if chunks and failure is None:
+            try:
+                on_data(b"".join(chunks))
+            except Exception as exc:
+                failure = exc
+                reading.cancel(reason="the response is not wanted any more")
+        chunks.clear()
+
     try:
         with trio.CancelScope() as reading:
             source = await client.send(_build_request(client, request), stream=True)
             on_head(source.status_code, source.headers)
             if source.is_stream_consumed:  # the transport of somebody's test had it at hand
-                await on_data(source.content)
+                on_data(source.content)
                 return
-            async for chunk in source.aiter_raw():  # closes the response at its end
-                if failure is not None:
-                    continue
-                try:
-                    await on_data(chunk)
-                except BaseException as exc:  # noqa: ASYNC103
-                    # What ends the reading has to rise in httpx's innermost read: an iterator
-                    # that is dropped in the middle would be left to the garbage collector.
-                    failure = exc
-                    reading.cancel(reason="the response is not wanted any more")
+            pieces = aiter(source.aiter_raw())  # closes the response at its end
+            with suppress(StopAsyncIteration):
+                while True:
+                    chunks.append(await BeforeWaiting(anext(pieces), deliver))
+                    if len(chunks) == 1 and failure is None:
+                        try:
+                            await room()
+                        except BaseException as exc:  # noqa: ASYNC103
+                            failure = exc
+                            reading.cancel(reason="the response is not wanted any more")
+            deliver()
     except Exception as exc:
         code = _code(exc)
         if code is None or failure is not None:

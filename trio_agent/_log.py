@@ -48,6 +48,11 @@ class Append:
     entries: Sequence[Entry]
 
     @property
+    def size(self) -> int:
+        """Bytes of JSON."""
+        return sum([len(entry.data) for entry in self.entries])
+
+    @property
     def first_offset(self) -> int:
         """Where the entries go."""
         return self.entries[0].offset
@@ -105,7 +110,7 @@ class Log:
         if append.first_offset != self.tail + 1:
             return Appended.GAP
         self.entries.extend(append.entries)
-        self.size += sum(len(entry.data) for entry in append.entries)
+        self.size += append.size
         self.closed = append.terminal
         return Appended.COMMITTED
 

@@ -134,7 +134,7 @@ class _OpenCall:
         try:
             # Models write nothing for a tool without parameters.
             value: Any = msgspec.json.decode(text) if text.strip() else {}
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError):
             value = text
         if is_deep(value):
             value = text
@@ -220,11 +220,11 @@ class Machine:
 
     def said(self, parts: Sequence[ModelPart], at: int) -> list[AnyEvent]:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
+        if self.done:
+            return []
+        self._move(Input.SAID)
         events: list[AnyEvent] = []
         for part in parts:
-            if self.done:
-                break
-            self._move(Input.SAID)
             event = self._event_of(part, at)
             if event is not None:
                 events.append(event)
@@ -233,6 +233,8 @@ class Machine:
             if len(self._open) > _MAX_CALLS and not self.done:
                 message = f"the model asked for more than {_MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
+            if self.done:
+                break
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:

@@ -13,13 +13,18 @@ class Emit(Protocol):
     """Takes the parts of an answer, in order."""
 
     async def __call__(self, *parts: ModelPart) -> None:
-        """Publish these parts.
+        """Publish these parts, and wait while the run's store is far behind.
 
         Pass everything that came in one read in one call: it becomes one wake-up of every
-        subscriber. It waits only while the store is far behind, and is not always a checkpoint:
-        let others run between your calls. If cancelled, all parts of this call have been
-        published all the same.
+        subscriber. Not always a checkpoint: let others run between your calls. If cancelled, all
+        parts of this call have been published all the same.
         """
+
+    def nowait(self, *parts: ModelPart) -> None:
+        """Publish these parts. Who does so has to wait for `room` before the next ones."""
+
+    async def room(self) -> None:
+        """Wait while the run's store is far behind. Not always a checkpoint."""
 
 
 class Model(ABC):

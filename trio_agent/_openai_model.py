@@ -12,6 +12,7 @@ import attrs
 import msgspec
 import trio
 
+from ._before_waiting import BeforeWaiting
 from ._errors import ModelError
 from ._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
 from ._model import Emit, Model
@@ -47,7 +48,7 @@ class OpenAIModel(Model):
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
         first_token_deadline: from the begin of a call to the first part of its answer.
-        between_tokens_deadline: from one part to the next, or to the end.
+        between_tokens_deadline: from one part to the next, or to the end; at most a tenth more.
     """
 
     name: str = attrs.field(validator=attrs.validators.min_len(1))
@@ -134,6 +135,7 @@ class _OpenedModel(Model):
                     "/chat/completions",
                     on_head=answer.begin,
                     on_data=answer.receive,
+                    room=answer.room,
                     headers=headers | self._authorization(),
                     content=msgspec.json.encode(body),
                     connect_deadline=self._config.connect_deadline,
@@ -190,20 +192,34 @@ class _Answer:
             self.refused = status, headers
             self._end_within(_ERROR_SECONDS)
 
-    async def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         if self.refused is not None:
             self.body += data
             if len(self.body) > _MAX_REST:
                 self.scope.cancel(reason="the provider says too much about an error")
         elif not self.decoder.done:
             if parts := self.decoder.feed(data):
-                # The deadlines don't run while the run waits for its store.
-                self.scope.deadline = math.inf
-                await self._emit(*parts)
-                self._end_within(self._between_tokens)
+                self._emit.nowait(*parts)
+                self._expect_token()
             if self.decoder.done:
                 # A connection is used again only if its response was read to the end.
                 self._end_within(_REUSE_SECONDS if self.decoder.complete else 0)
+
+    async def room(self) -> None:
+        """Wait while the run waits for its store; the deadlines don't run meanwhile."""
+        deadline, began = self.scope.deadline, trio.current_time()
+        await BeforeWaiting(self._emit.room(), self._pause)
+        if self.scope.deadline == math.inf:
+            self.scope.deadline = deadline + trio.current_time() - began
+
+    def _pause(self) -> None:
+        self.scope.deadline = math.inf
+
+    def _expect_token(self) -> None:
+        # Moving a deadline costs as much as a token, so it is moved by tenths of itself.
+        due = trio.current_time() + self._between_tokens
+        if not 0 <= self.scope.deadline - due <= self._between_tokens / 10:
+            self.scope.deadline = due + self._between_tokens / 10
 
     def _end_within(self, seconds: float) -> None:
         self.scope.deadline = trio.current_time() + seconds

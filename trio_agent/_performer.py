@@ -27,7 +27,8 @@ from ._writer import RunLog
 logger = logging.getLogger("trio_agent")
 
 _EMITS: Final = 32
-"""Calls of `emit` after which it is a checkpoint, whatever the model does between them."""
+"""Every so many calls `emit` is a checkpoint. For each token it would cost more than the token;
+most models wait for their next one anyway, and those that don't are made to."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +60,6 @@ class Performer:
             max_tokens=job.agent.limits.max_tokens,
         )
         self._full = False
-        self._emitted = 0
         log.on_lost = run.lose
 
     async def perform(self) -> None:
@@ -122,33 +122,15 @@ class Performer:
         self._publish(machine.asked(_now()))
         request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
         with trio.CancelScope() as answer:
-
-            async def emit(*parts: ModelPart) -> None:
-                events = machine.said(parts, _now())
-                self._publish(events, bounded=not machine.done)
-                if machine.done:
-                    answer.cancel(reason="the machine is done")
-                await self._let_others_run()
-                await self._log.room()
-
+            emit = _Emit(machine, self._log, answer)
             finish = await generate_with_retries(
-                model,
-                request,
-                emit,
+                partial(model.generate, request, emit),
+                emit.is_silent,
                 retries=agent.limits.model_retries,
                 window=agent.limits.retry_window,
             )
             if not machine.done:
                 self._publish(machine.answered(finish, _now()))
-
-    async def _let_others_run(self) -> None:
-        # A checkpoint for each token would cost more than the token. Most models wait for their
-        # next one anyway; those that don't are made to.
-        self._emitted += 1
-        if self._emitted % _EMITS == 0:
-            await trio.lowlevel.checkpoint()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _act(self, calls: Sequence[ToolRequest]) -> None:
         # No tool starts before the world can know of its call, no model call before the results.
@@ -208,6 +190,36 @@ class Performer:
         terminal = self._machine.terminal
         assert terminal is not None
         self._run.settle(terminal, self._machine.result, failure)
+
+
+class _Emit:
+    """What the model of a run emits to. Once the machine is done, the answer is cancelled."""
+
+    def __init__(self, machine: Machine, log: RunLog, answer: trio.CancelScope) -> None:
+        self._machine = machine
+        self._log = log
+        self._answer = answer
+        self._calls = 0
+
+    def is_silent(self) -> bool:
+        return not self._calls
+
+    async def __call__(self, *parts: ModelPart) -> None:
+        self.nowait(*parts)
+        await self.room()
+
+    def nowait(self, *parts: ModelPart) -> None:
+        self._calls += 1
+        events = self._machine.said(parts, _now())
+        if events:
+            self._log.append(events, bounded=not self._machine.done)
+        if self._machine.done:
+            self._answer.cancel(reason="the machine is done")
+
+    async def room(self) -> None:
+        if self._calls % _EMITS == 0:
+            await trio.lowlevel.checkpoint()
+        await self._log.room()
 
 
 def _now() -> int:

@@ -2,14 +2,14 @@
 
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Final
 
 import trio
 
 from ._errors import ModelError
-from ._model import Emit, Model
-from ._parts import ModelFinish, ModelPart, ModelRequest
+from ._parts import ModelFinish
 
 logger = logging.getLogger("trio_agent")
 
@@ -18,34 +18,30 @@ _LONGEST_DELAY: Final = 8.0
 
 
 async def generate_with_retries(
-    model: Model, request: ModelRequest, emit: Emit, *, retries: int, window: float
+    generate: Callable[[], Awaitable[ModelFinish]],
+    is_silent: Callable[[], bool],
+    *,
+    retries: int,
+    window: float,
 ) -> ModelFinish:
     """Let the model answer; ask again if it fails in a way that may pass.
 
-    Once a part was emitted nothing is repeated: what was said can't be taken back. Delays double
-    from half a second, with jitter; a provider's `retry_after` is respected.
-
-    There are at most `retries` repetitions, and the last begins within `window` seconds.
+    Nothing is repeated unless `is_silent`: what was said can't be taken back. Delays double from
+    half a second, with jitter; a provider's `retry_after` is respected. There are at most
+    `retries` repetitions, and the last begins within `window` seconds.
 
     Raises:
         ModelError: the last failure.
     """
-    spoke = False
-
-    async def watch(*parts: ModelPart) -> None:
-        nonlocal spoke
-        spoke = True
-        await emit(*parts)
-
     last_begin = trio.current_time() + window
     for attempt in count():
         try:
-            return await model.generate(request, watch)
+            return await generate()
         except ModelError as exc:
             delay = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1)  # noqa: S311
             delay = max(delay, exc.retry_after or 0)
             too_late = trio.current_time() + delay > last_begin
-            if spoke or not exc.retryable or attempt >= retries or too_late:
+            if not (exc.retryable and is_silent()) or attempt >= retries or too_late:
                 raise
             logger.info("asking the model again in %.1f s: %s", delay, exc.code)
         await trio.sleep(delay)

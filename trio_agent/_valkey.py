@@ -52,6 +52,9 @@ class ValkeyStore(Store):
     (``maxmemory-policy noeviction``, the default). A cluster's clocks should agree. While a
     connection is lost, operations wait for it, and are repeated if need be.
 
+    An open store has one connection (to each node), and while it is watched one more, in a
+    cluster 16.
+
     Args:
         url: ``valkey://[[user]:password@]host[:port][/db]``; ``valkeys://`` with TLS, also as
             ``redis://`` and ``rediss://``. Options: ``?cluster=true`` (the host is any of its

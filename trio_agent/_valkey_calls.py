@@ -105,17 +105,16 @@ class Calls:
         """Append to a log."""
         keys = self._keys.of_run(append.run_id)
         shared = keys.partition
-        entries = [entry.data for entry in append.entries]
+        closing = [shared.leases, shared.finished, shared.sizes] if append.terminal else []
         return Call(
             APPEND,
-            [keys.run, keys.log, shared.leases, shared.finished, shared.sizes, shared.news],
+            [keys.run, keys.log, shared.news, *closing],
             [
                 append.run_id,
                 str(append.fence),
                 str(append.first_offset),
                 str(int(append.terminal)),
-                str(sum(map(len, entries))),
-                *entries,
+                *(entry.data for entry in append.entries),
             ],
         )
 

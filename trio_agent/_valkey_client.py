@@ -29,13 +29,12 @@ _IN_FLIGHT: Final = 100_000
 _REFUSALS: Final = {
     "WRONGPASS": "wrong user or password",
     "NOAUTH": "it wants a password",
-    "NOPERM": "its access rules forbid this",
+    "PermissionDenied": "its access rules forbid this",
     "OOM": "it is full",
     "MISCONF": "it can't write to its disk",
     "- Moved": "it is a cluster: add ?cluster=true to the URL",
     "No topology views found- ResponseError": "it is no cluster: leave out ?cluster=true",
-    "unknown command": "it is older than Valkey 7 or Redis 6.2",
-    "out of range": "there is no such database",
+    "unknown command": "it is older than Valkey 7.2 or Redis 6.2",
 }
 """What waiting doesn't help against, by a piece of glide's message."""
 
@@ -83,7 +82,7 @@ class ValkeyConnector:
         try:
             yield client
         finally:
-            await client.close()  # Not a checkpoint.
+            await client.close()  # noqa: ASYNC102  (it never waits)
 
     async def _create(self) -> "Glide":
         import glide
@@ -194,6 +193,8 @@ class ValkeyClient:
         for sign, why in _REFUSALS.items():
             if sign in failure:
                 raise StoreUnavailable(f"{self._address} refuses: {why}")
+        if "connect failed" in failure:
+            return "no connection (are host, port, TLS and database right?)"
         # Nothing else of the message: it might repeat what was sent.
         code = _CODE.search(failure)
         return f"only {code[1]}" if code else "no answer"

@@ -109,17 +109,19 @@ end
 """Let a run's proposal end by itself, for the run is about to be removed."""
 
 APPEND: Final = Script("""
-local run, log, leases, finished, sizes, news = unpack(KEYS)
-local id, fence, first, terminal, size = unpack(ARGV, 1, 5)
+local run, log, news, leases, finished, sizes = unpack(KEYS)
+local id, fence, first, terminal = unpack(ARGV, 1, 4)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
 if not known[1] then return 'unknown' end
 if known[1] ~= fence then return 'fenced' end
-local tail, last = tonumber(known[2]), first + #ARGV - 6
+local tail, last = tonumber(known[2]), first + #ARGV - 5
 if last <= tail then return 'committed' end
 if known[3] == '1' then return 'closed' end
 if tonumber(first) ~= tail + 1 then return 'gap' end
-for n = 6, #ARGV do
-    redis.call('XADD', log, (first + n - 6) .. '-0', 'e', ARGV[n])
+local size = 0
+for n = 5, #ARGV do
+    redis.call('XADD', log, (first + n - 5) .. '-0', 'e', ARGV[n])
+    size = size + #ARGV[n]
 end
 redis.call('HSET', run, 'tail', last, 'closed', terminal)
 size = redis.call('HINCRBY', run, 'size', size)
@@ -132,7 +134,9 @@ end
 if known[4] and tonumber(known[4]) > now() then tell(news, 'log', id) end
 return 'committed'
 """)
-"""Check fence, tail and not-terminal, and append. ARGV 6 and following are the entries."""
+"""Check fence, tail and not-terminal, and append ARGV 5 and following.
+
+The last three keys are for a terminal entry only, so that the others cost less."""
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)

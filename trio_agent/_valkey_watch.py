@@ -104,26 +104,29 @@ class NewsDesk:
 
     async def keep_following(self) -> None:
         """Follow the logs that are watched. Never returns."""
+        milliseconds = str(round(self._lease * 1000))
         renewal = trio.current_time()
         while True:
             with trio.move_on_at(renewal):
                 await self._wake.wait()
             self._wake = trio.Event()
-            run_ids, self._unfollowed = self._unfollowed, set()
+            run_ids = set(self._unfollowed)
             if trio.current_time() >= renewal:
-                run_ids = set().union(*(watch.followed for watch in self._watches))
+                run_ids.update(*(watch.followed for watch in self._watches))
                 renewal = trio.current_time() + self._lease / 3
-            milliseconds = str(round(self._lease * 1000))
             calls = [
                 Call(FOLLOW, [self._keys.of_run(run_id).run], [milliseconds]) for run_id in run_ids
             ]
             try:
                 without_gap = await self._client.call_all(calls)
             except StoreUnavailable:
+                # Whether they were followed meanwhile can't be known.
+                self._unfollowed |= run_ids
                 renewal = trio.current_time() + _PAUSE
                 continue
             for run_id, followed in zip(run_ids, without_gap, strict=True):
-                if not followed:
+                if run_id in self._unfollowed or not followed:
+                    self._unfollowed.discard(run_id)
                     self.tell(run_id, log=True)
 
 

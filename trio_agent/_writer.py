@@ -140,14 +140,15 @@ class RunLog:
         if isinstance(self._failure, FenceLost):
             return
         entries = [Entry.of(self._tail + n, event) for n, event in enumerate(events, 1)]
-        size = sum(len(entry.data) for entry in entries)
+        append = self._as_append(entries)
+        size = append.size
         if bounded and size > self.free:
             raise LimitExceeded(f"the run's log has reached its bound of {self._max_bytes} bytes")
         self._size += size
         self._tail += len(entries)
         if self._tail - len(entries) == self.feed.tail:
             try:
-                [outcome] = self._store.append_nowait([self._as_append(entries)])
+                [outcome] = self._store.append_nowait([append])
             except (trio.WouldBlock, StoreUnavailable):
                 pass
             else:

@@ -146,3 +146,10 @@ class _WatchedEmit:
     async def __call__(self, *parts: ModelPart) -> None:
         self.used = True
         await self._emit(*parts)
+
+    def nowait(self, *parts: ModelPart) -> None:
+        self.used = True
+        self._emit.nowait(*parts)
+
+    async def room(self) -> None:
+        await self._emit.room()
