@@ -105,6 +105,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         add_option(parser, option, type=convert, default=default, metavar=metavar, help=text)
     _add_agent_options(parser)
     _add_store_option(parser, "memory")
+    text = "after which a run of a dead process is closed in Valkey (default: 10)"
+    add_option(
+        parser, "--lease", type=converters.lease, default="10", metavar="SECONDS", help=text
+    )
     for option, what in (("--allow-host", "Host"), ("--allow-origin", "Origin")):
         text = f"accept this {what}, too; can be repeated"
         add_repeatable(parser, option, metavar="NAME", help=text)

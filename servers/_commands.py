@@ -31,7 +31,7 @@ def run_serve(options: argparse.Namespace) -> int:
     guard = _guard(options, os.environ)
     serve_options = ServeOptions(
         agents=_agents(options),
-        store=make_store(options.store),
+        store=make_store(options.store, lease=options.lease),
         host=options.host,
         port=options.port,
         guard=guard,

@@ -43,6 +43,15 @@ def seconds(text: str) -> float:
     return number
 
 
+@_converter("a number of seconds, 1 at least")
+def lease(text: str) -> float:
+    """Convert the time that a claim holds."""
+    number = seconds(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 @_converter("a whole number from 1")
 def count(text: str) -> int:
     """Convert a number of things."""

@@ -77,8 +77,9 @@ async def serve_http(
 ) -> None:
     """Serve agents over HTTP: ``addresses = await nursery.start(serve_http, runtime, agents)``.
 
-    Returns, all responses finished, when the runtime was drained. If cancelled, connections are
-    cut at once; runs live on in the runtime.
+    Returns, all responses finished, when the runtime was drained; with a shared store as soon as
+    that begins, for others can serve its runs. If cancelled, connections are cut at once; runs
+    live on in the runtime.
 
     Args:
         runtime: where runs live.
@@ -99,7 +100,8 @@ async def serve_http(
     app = create_app(service, guard)
     listeners = await trio.open_tcp_listeners(port, host=host)
     task_status.started([_address(listener) for listener in listeners])
-    await serve_asgi(app, listeners, until=runtime.wait_drained, write_deadline=write_deadline)
+    until = runtime.wait_draining if runtime.store.shared else runtime.wait_drained
+    await serve_asgi(app, listeners, until=until, write_deadline=write_deadline)
 
 
 def _address(listener: trio.SocketListener) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from trio_agent import Cursor
+from trio_agent import Cursor, Subscription
 from trio_agent._subscription import resolve_cursor
 from trio_agent.wire import event_schema
 
@@ -32,6 +32,9 @@ class Routes:
     def __init__(self, service: Service, heartbeat: float) -> None:
         self._service = service
         self._heartbeat = heartbeat
+        runtime = service.runtime
+        # Others can serve what is in a shared store, so that nobody has to wait for our end.
+        self._leaving = runtime.wait_draining if runtime.store.shared else None
 
     def routes(self) -> list[Route]:
         """Return all of them."""
@@ -60,9 +63,7 @@ class Routes:
         )
         location = f"/runs/{run.id}"
         if "text/event-stream" in request.headers.get("accept", ""):
-            return EventStream(
-                run.subscribe(), status=201, location=location, heartbeat=self._heartbeat
-            )
+            return self._stream(run.subscribe(), status=201, location=location)
         view = await self._service.view(request["principal"], run.id)
         return json_response(view, status=201, headers={"location": location})
 
@@ -94,7 +95,18 @@ class Routes:
         if request.method == "HEAD":
             # Who only asks is no viewer.
             return Response(headers=HEADERS)
-        return EventStream(run.subscribe(after=offset), heartbeat=self._heartbeat)
+        return self._stream(run.subscribe(after=offset))
+
+    def _stream(
+        self, subscription: Subscription, *, status: int = 200, location: str | None = None
+    ) -> EventStream:
+        return EventStream(
+            subscription,
+            status=status,
+            location=location,
+            heartbeat=self._heartbeat,
+            leaving=self._leaving,
+        )
 
     async def cancel(self, request: Request) -> Response:
         owner, run_id = request["principal"], request.path_params["run_id"]
@@ -130,7 +142,7 @@ class Routes:
         start = Start(prompt=prompt, agent=request.query_params.get("agent"))
         key = request.query_params.get("key")
         run = await self._service.start(request["principal"], start, key=key)
-        return EventStream(run.subscribe(), heartbeat=self._heartbeat)
+        return self._stream(run.subscribe())
 
     async def resume(self, request: Request) -> ASGIApp:
         """The seed's route: the events behind the offset `position`."""

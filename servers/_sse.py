@@ -1,6 +1,7 @@
 """A log as a stream of server-sent events."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -18,6 +19,12 @@ HEADERS: Final = {
 
 _HEARTBEAT: Final = format_comment()
 
+_RETRY: Final = 1000
+"""Milliseconds until a client that was cut off comes back."""
+
+_RETRY_ELSEWHERE: Final = (100, 2000)
+"""The same for all that are sent away at once, at least and at most."""
+
 
 def sse_frames(run_id: str, epoch: str, entries: Sequence[Entry]) -> bytes:
     """Encode entries as server-sent events, each with its cursor as the id."""
@@ -34,6 +41,13 @@ class EventStream:
     Everything pending goes out in one send. When the client goes away, the subscription ends;
     what becomes of the run is the run's policy. A log that can't be continued aborts the
     response, so that no client takes the end for success.
+
+    Args:
+        subscription: what is sent; closed at the end.
+        status: of the response.
+        location: the header.
+        heartbeat: seconds of silence after which a comment is sent.
+        leaving: returns when clients are to go on at another server: then the response ends.
     """
 
     def __init__(
@@ -43,6 +57,7 @@ class EventStream:
         status: int = 200,
         location: str | None = None,
         heartbeat: float = 15.0,
+        leaving: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._subscription = subscription
         self._status = status
@@ -50,6 +65,7 @@ class EventStream:
         if location is not None:
             self._headers.append((b"location", location.encode()))
         self._heartbeat = heartbeat
+        self._leaving = leaving
         self._quiet_since = trio.current_time()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,6 +81,8 @@ class EventStream:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_on_disconnect, receive, nursery.cancel_scope)
                 nursery.start_soon(self._send_heartbeats, send)
+                if self._leaving is not None:
+                    nursery.start_soon(_close_when, self._leaving, subscription)
                 complete = await self._send_events(subscription, send)
                 nursery.cancel_scope.cancel()
             if complete:
@@ -74,13 +92,17 @@ class EventStream:
 
     async def _send_events(self, subscription: Subscription, send: Send) -> bool:
         """Send all but the end, and tell whether there is one."""
-        data = format_sse(retry=1000)
+        data = format_sse(retry=_RETRY)
         while True:
             self._quiet_since = trio.current_time()
             await send({"type": "http.response.body", "body": data, "more_body": True})
             try:
                 data = await subscription.receive_frames(sse_frames)
             except trio.EndOfChannel:
+                return True
+            except trio.ClosedResourceError:
+                data = format_sse(retry=random.randint(*_RETRY_ELSEWHERE))  # noqa: S311
+                await send({"type": "http.response.body", "body": data, "more_body": True})
                 return True
             except (trio.BrokenResourceError, CursorExpired):
                 return False
@@ -100,3 +122,11 @@ async def _cancel_on_disconnect(receive: Receive, scope: trio.CancelScope) -> No
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel(reason="the client went away")
+
+
+async def _close_when(
+    leaving: Callable[[], Awaitable[object]], subscription: Subscription
+) -> None:
+    # Not cancelled: what is being sent is sent whole.
+    await leaving()
+    subscription.close()

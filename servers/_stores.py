@@ -23,12 +23,13 @@ _PAGE = 500
 _URLS = ("valkey://", "valkeys://", "redis://", "rediss://")
 
 
-def make_store(name: str, *, follow: bool = False) -> Store:
+def make_store(name: str, *, follow: bool = False, lease: float = 10.0) -> Store:
     """Make the store that a name such as ``sqlite:runs.db`` means.
 
     Args:
         name: ``memory``, ``sqlite:PATH`` or the URL of a Valkey or Redis server.
         follow: whether it is only to be read, beside the server that has it.
+        lease: seconds that a run's worker may be silent, where that is how its death is seen.
 
     Raises:
         UsageError: it means none.
@@ -42,7 +43,7 @@ def make_store(name: str, *, follow: bool = False) -> Store:
         return SQLiteStore(path, follow=follow)
     if name.startswith(_URLS):
         try:
-            return ValkeyStore(name)
+            return ValkeyStore(name, lease=lease)
         except (ValueError, StoreUnavailable) as exc:
             raise UsageError(f"--store: {exc}") from exc
     raise UsageError("--store takes memory, sqlite:PATH or valkey://HOST:PORT")

@@ -51,13 +51,14 @@ class TestOverSockets:
 
     async def test_too_large_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_body, "_DRAIN_BYTES", MIB)
-        async with open_server(StepModel()) as server, await server.connect() as client:
+        async with open_server(StepModel()) as server:
             tasks = await live_tasks()
-            await start_chunked(client)
-            chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-            with pytest.raises(trio.BrokenResourceError):
-                await client.stream.send_all(chunk * 1000)
-            await settled(server, tasks=tasks)
+            async with await server.connect() as client:
+                await start_chunked(client)
+                chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+                with pytest.raises(trio.BrokenResourceError):
+                    await client.stream.send_all(chunk * 1000)
+                await settled(server, tasks=tasks)
 
     async def test_too_large_and_too_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_body, "_DRAIN_SECONDS", 0.01)
@@ -70,13 +71,14 @@ class TestOverSockets:
     async def test_too_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_body, "_SECONDS", 0.01)
         monkeypatch.setattr(_body, "_DRAIN_SECONDS", 0.01)
-        async with open_server(StepModel()) as server, await server.connect() as client:
+        async with open_server(StepModel()) as server:
             tasks = await live_tasks()
-            await start_chunked(client, b"5\r\n")
-            answer = await client.receive_body(await client.receive_head())
-            assert (answer.status, answer.code) == (408, "too-slow")
-            await client.receive_all()
-            await settled(server, tasks=tasks)
+            async with await server.connect() as client:
+                await start_chunked(client, b"5\r\n")
+                answer = await client.receive_body(await client.receive_head())
+                assert (answer.status, answer.code) == (408, "too-slow")
+                await client.receive_all()
+                await settled(server, tasks=tasks)
 
     async def test_many_small_chunks(self) -> None:
         body = padded(20_000)
@@ -101,11 +103,12 @@ class TestOverSockets:
 
     @pytest.mark.parametrize(("method", "path"), [("GET", "/agents"), ("DELETE", "/runs/nope")])
     async def test_body_that_nobody_wants(self, method: str, path: str) -> None:
-        async with open_server(StepModel()) as server, await server.connect() as client:
+        async with open_server(StepModel()) as server:
             tasks = await live_tasks()
-            for _ in range(3):
-                await client.request(method, path, {}, b"x" * 500_000)
-            assert await live_tasks() == tasks
+            async with await server.connect() as client:
+                for _ in range(3):
+                    await client.request(method, path, {}, b"x" * 500_000)
+            await settled(server, tasks=tasks)
 
     async def test_body_behind_a_stream(self) -> None:
         model = StepModel()
@@ -127,11 +130,12 @@ class TestOverSockets:
             assert server.runtime.statistics().active == 0
 
     async def test_malformed_chunks(self) -> None:
-        async with open_server(StepModel()) as server, await server.connect() as client:
+        async with open_server(StepModel()) as server:
             tasks = await live_tasks()
-            await start_chunked(client, b"zz\r\n")
-            assert (await client.receive_all()).startswith(b"HTTP/1.1 400 ")
-            await settled(server, tasks=tasks)
+            async with await server.connect() as client:
+                await start_chunked(client, b"zz\r\n")
+                assert (await client.receive_all()).startswith(b"HTTP/1.1 400 ")
+                await settled(server, tasks=tasks)
 
 
 class TestAlone:

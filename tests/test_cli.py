@@ -1,21 +1,15 @@
 """The command `trio-agent`, as a real process where processes matter."""
 
 import argparse
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from subprocess import PIPE
-from typing import Any
 
-import attrs
 import pytest
 import trio
-from server_kit import SOON, Client
+from process_kit import Process, open_process
 from trio_agent.servers import _cli, _commands, _converters
 
 from trio_agent import CancelAfter
@@ -39,63 +33,7 @@ class inner:
     four = Agent(name="four", model="m")
 print_out = None
 """
-PATIENCE = 4 * SOON
-"""Seconds for processes, which start slowly on a busy machine."""
-
 STREAM = "/stream?prompt=x"
-
-
-def environment(**more: str) -> dict[str, str]:
-    ours = ("TRIO_AGENT_", "OPENAI_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**clean, **more}
-
-
-@attrs.define
-class Process:
-    process: trio.Process
-    stdout: bytearray = attrs.field(factory=bytearray)
-    stderr: bytearray = attrs.field(factory=bytearray)
-    news: trio.Event = attrs.field(factory=trio.Event)
-
-    async def collect(self, stream: Any, into: bytearray) -> None:
-        async for data in stream:
-            into += data
-            self.news.set()
-            self.news = trio.Event()
-
-    async def until(self, what: bytes, output: bytearray) -> None:
-        while what not in output:
-            await self.news.wait()
-
-    async def connect(self) -> Client:
-        await self.until(b"\n", self.stdout)
-        host, port = self.stdout.split()[1].decode().removeprefix("http://").split(":")
-        return Client(await trio.open_tcp_stream(host, int(port)), f"{host}:{port}")
-
-
-@asynccontextmanager
-async def open_process(*arguments: str, cwd: Path, **env: str) -> AsyncIterator[Process]:
-    """Run the command; leaving kills what is still there."""
-    with trio.fail_after(PATIENCE):
-        async with trio.open_nursery() as nursery:
-            process = await nursery.start(
-                partial(
-                    trio.run_process,
-                    [sys.executable, "-m", "trio_agent.servers", *arguments],
-                    cwd=cwd,
-                    env=environment(**env),
-                    stdin=b"",
-                    stdout=PIPE,
-                    stderr=PIPE,
-                    check=False,
-                )
-            )
-            handle = Process(process)
-            nursery.start_soon(handle.collect, process.stdout, handle.stdout)
-            nursery.start_soon(handle.collect, process.stderr, handle.stderr)
-            yield handle
-            nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -25,7 +27,12 @@ async def ask(*answers: list[Line], retries: int = 3, window: float = 15) -> tup
     model = ScriptedModel(*answers)
     begin = trio.current_time()
     try:
-        finish = await generate_with_retries(model, REQUEST, emit, retries=retries, window=window)
+        finish = await generate_with_retries(
+            partial(model.generate, REQUEST, emit),  # type: ignore[arg-type]
+            lambda: not said,
+            retries=retries,
+            window=window,
+        )
         assert finish == ModelFinish("stop")
     except ModelError as exc:
         said.append(exc.code)

@@ -111,7 +111,7 @@ class TestStart:
         async with open_server(StepModel(), on_disconnect=CancelAfter(7)) as server:
             body = {"prompt": "x", "onDisconnect": wanted}
             answer = await server.request("POST", "/runs", body=body)
-            assert (await server.runtime.find(answer.json["id"]))._on_disconnect == policy
+            assert (await server.runtime.find(answer.json["id"])).on_disconnect == policy
 
     @pytest.mark.parametrize(
         "body",

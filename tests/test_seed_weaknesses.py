@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from trio_agent import _resumable
 from trio_agent._agent import Agent
 from trio_agent._codec import encode_event
 from trio_agent._errors import LimitExceeded, ModelError, RunFailed, RunIncomplete, UnknownRun
@@ -18,6 +19,7 @@ from trio_agent._memory import MemoryStore
 from trio_agent._messages import ToolMessage
 from trio_agent._open_runtime import open_runtime
 from trio_agent._parts import ModelFinish, ToolInputPart
+from trio_agent._resumable import ResumableStreamManager
 from trio_agent._store import Retention
 from trio_agent._tool import tool
 from trio_agent.testing import FaultyStore, ScriptedModel, call
@@ -240,3 +242,76 @@ async def test_a_reconnect_starts_a_new_paid_run() -> None:
             run = await runtime.start(Agent(model=model), "hi", idempotency_key="page")
             await run.wait()
     assert len(model.requests) == 1
+
+
+# The manager of the seed, for people who bring their own producer
+
+
+async def test_the_stream_manager_evicts_active_streams() -> None:
+    manager = ResumableStreamManager(max_streams=2)
+    streams = [manager.create_stream() for _ in range(2)]
+    with pytest.raises(LimitExceeded):
+        manager.create_stream()
+    assert [manager.checkpoint(stream).complete for stream in streams] == [False, False]
+
+
+async def test_the_stream_manager_expires_a_live_stream_during_a_slow_tool(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    manager = ResumableStreamManager(max_age=300)
+    stream = manager.create_stream()
+    manager.save_chunk(stream, "tool-call", "slow")
+    await trio.sleep(3600)
+    manager.create_stream()
+    assert manager.save_chunk(stream, "tool-result", "done").position == 2
+
+
+async def test_the_stream_manager_answers_an_unknown_id_with_an_empty_success() -> None:
+    with pytest.raises(UnknownRun):
+        ResumableStreamManager().chunks_since("nope", 0)
+
+
+async def test_the_stream_manager_can_not_follow_live() -> None:
+    manager = ResumableStreamManager()
+    stream = manager.create_stream()
+    manager.save_chunk(stream, "text", "a")
+    async with manager.subscribe(stream) as chunks:
+        assert (await chunks.receive()).content == "a"
+        manager.save_chunk(stream, "text", "b")
+        assert (await chunks.receive()).content == "b"
+        manager.complete(stream)
+        with pytest.raises(trio.EndOfChannel):
+            await chunks.receive()
+
+
+async def test_the_stream_manager_seeks_in_o_n(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+    decode = _resumable._decode
+
+    def counting(data: bytes) -> object:
+        decoded.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(_resumable, "_decode", counting)
+    manager = ResumableStreamManager()
+    stream = manager.create_stream()
+    for n in range(100_000):
+        manager.save_chunk(stream, "text", n)
+    assert [chunk.content for chunk in manager.chunks_since(stream, 99_997)] == [
+        *range(99_997, 10**5)
+    ]
+    assert len(decoded) == 3
+    manager.complete(stream)
+    async with manager.subscribe(stream, after=99_998) as chunks:
+        assert [chunk.content async for chunk in chunks] == [99_998, 99_999]
+    assert len(decoded) == 5
+
+
+async def test_the_stream_manager_reuses_a_position_after_completion() -> None:
+    manager = ResumableStreamManager()
+    stream = manager.create_stream()
+    manager.save_chunk(stream, "text", "a")
+    manager.complete(stream)
+    with pytest.raises(trio.ClosedResourceError):
+        manager.save_chunk(stream, "text", "b")
+    assert manager.checkpoint(stream).position == 1

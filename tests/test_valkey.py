@@ -439,7 +439,7 @@ async def test_a_run_is_followed_for_as_long_as_it_is_watched(own_server: Valkey
         [run] = own_server.command("KEYS", "*:run:a")
         first = own_server.command("HGET", run, "followed")
         with trio.fail_after(5):
-            while own_server.command("HGET", run, "followed") == first:
+            while own_server.command("HGET", run, "followed") == first:  # noqa: ASYNC110  (it is in another process)
                 await trio.lowlevel.checkpoint()
             # Had it lapsed, it would be told when it is renewed.
             own_server.command("HSET", run, "followed", 1)

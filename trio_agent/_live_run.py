@@ -26,7 +26,8 @@ class LiveRun(Run):
         """Cancelled by its deadline when nobody has watched for long enough."""
         self.cancel_reason: str | None = None
         self.abandoned: list[str] = []
-        self._on_disconnect = on_disconnect
+        self.on_disconnect = on_disconnect
+        """What becomes of it when nobody watches."""
         self._watched = False
         self.lost = False
         """Whether another worker has taken it over."""
@@ -104,7 +105,7 @@ class LiveRun(Run):
             self.viewer_scope.deadline = math.inf
         elif self.feed.failure is not None:
             pass  # They did not leave: they were told that the log can't be continued.
-        elif isinstance(self._on_disconnect, CancelAfter):
-            self.viewer_scope.deadline = trio.current_time() + self._on_disconnect.seconds
-        elif self._on_disconnect == "cancel" and self._watched:
+        elif isinstance(self.on_disconnect, CancelAfter):
+            self.viewer_scope.deadline = trio.current_time() + self.on_disconnect.seconds
+        elif self.on_disconnect == "cancel" and self._watched:
             self.request_cancel("nobody watches")

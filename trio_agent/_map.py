@@ -1,7 +1,7 @@
 """One agent over many inputs, so many at a time."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import attrs
@@ -71,7 +71,8 @@ async def _work(
     numbered: Iterator[tuple[int, Input]],
     send: trio.MemorySendChannel[Mapped],
 ) -> None:
-    with send:
+    # Nobody may want the rest: then this is over.
+    with send, suppress(trio.BrokenResourceError):
         for index, value in numbered:
             await send.send(await _run_one(start, agent, index, value))
 

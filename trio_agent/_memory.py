@@ -48,6 +48,10 @@ class MemoryStore(Store):
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._watches: set[NewsWatch] = set()
 
+    @property
+    def lease(self) -> float:
+        return self._lease
+
     async def create(self, record: RunRecord) -> Created:
         await trio.lowlevel.checkpoint()
         key = record.owner, record.idempotency_key

@@ -62,7 +62,10 @@ class ModelPool:
                     await self._nursery.start(self._keep_open, model, entry)
                 except (TrioAgentError, ValueError, OSError) as exc:
                     raise ModelError("model-unavailable", str(exc)) from exc
-            assert entry.model is not None
+            if entry.model is None:
+                # It was cancelled together with us, or it broke down at once.
+                await trio.lowlevel.checkpoint_if_cancelled()
+                raise ModelError("model-unavailable", "it broke down as soon as it was open")
             return entry.model
 
     async def _keep_open(

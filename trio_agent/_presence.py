@@ -30,13 +30,23 @@ class Presence:
         self._changed: dict[str, Feed] = {}
         self._present: dict[str, tuple[Feed, int]] = {}
         self._cancels: dict[str, str] = {}
+        self._leaving = False
         self._waiting = trio.lowlevel.ParkingLot()
 
     def viewers_changed(self, feed: Feed) -> None:
         """Tell soon how many watch this run here."""
-        if feed.viewers != self.told(feed.run_id):
+        if feed.viewers != self.told(feed.run_id) and not self._leaving:
             self._changed[feed.run_id] = feed
             self._waiting.unpark()
+
+    def leave(self) -> None:
+        """Tell no more who watches here, because they are sent elsewhere.
+
+        What was told lapses by itself; until then, nobody seems to have left.
+        """
+        self._leaving = True
+        self._changed.clear()
+        self._present.clear()
 
     def told(self, run_id: str) -> int:
         """Return how many viewers here the store knows of, at least."""
@@ -49,6 +59,8 @@ class Presence:
 
     def refresh(self) -> None:
         """Tell of everybody again, before the store forgets them."""
+        if self._leaving:
+            return
         self._changed |= {run_id: feed for run_id, (feed, _) in self._present.items()}
         self._waiting.unpark()
 
@@ -84,7 +96,7 @@ class Presence:
             except (UnknownRun, CursorExpired):
                 self._remember(feed, 0)
             if feed.viewers == count:
-                del self._changed[run_id]
+                self._changed.pop(run_id, None)
 
     def _remember(self, feed: Feed, count: int) -> None:
         if count:

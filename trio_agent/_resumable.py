@@ -71,6 +71,7 @@ class ChunkChannel(trio.abc.ReceiveChannel[StreamChunk]):
         Raises:
             trio.EndOfChannel: the stream is complete.
             trio.BrokenResourceError: the stream was deleted.
+            CursorExpired: it was removed before you had come to its end.
             trio.ClosedResourceError: this channel is closed.
         """
         if self._unread:
@@ -129,7 +130,7 @@ class ResumableStreamManager:
 
         Raises:
             LimitExceeded: the stream would have more than `max_bytes`.
-            TypeError: the content is no JSON.
+            TypeError, ValueError: the content is no JSON.
             trio.ClosedResourceError: the stream is complete.
             UnknownRun, CursorExpired: there is no such stream, or no more.
         """
@@ -174,7 +175,7 @@ class ResumableStreamManager:
             UnknownRun: there is no such stream.
         """
         stream = self._stream(stream_id)
-        after = resolve_cursor(stream.feed, position)
+        after = _resolve(stream, position)
         return _chunks(stream.log.after(after, stream.log.tail))
 
     def subscribe(self, stream_id: str, *, after: int | str = 0) -> ChunkChannel:
@@ -183,8 +184,8 @@ class ResumableStreamManager:
         Raises:
             As `chunks_since`.
         """
-        feed = self._stream(stream_id).feed
-        return ChunkChannel(Subscription(feed, self, resolve_cursor(feed, after)))
+        stream = self._stream(stream_id)
+        return ChunkChannel(Subscription(stream.feed, self, _resolve(stream, after)))
 
     def delete(self, stream_id: str) -> None:
         """Remove a stream; its subscribers get `trio.BrokenResourceError`.
@@ -241,6 +242,13 @@ class ResumableStreamManager:
         self._removed[stream_id] = None
         if len(self._removed) > _TOMBSTONES:
             del self._removed[next(iter(self._removed))]
+
+
+def _resolve(stream: _Stream, position: int | str) -> int:
+    offset = resolve_cursor(stream.feed, position)
+    if offset > stream.log.tail - stream.log.closed:
+        raise CursorExpired("this position is beyond the end of the stream")
+    return offset
 
 
 def _chunks(entries: Sequence[Entry]) -> list[StreamChunk]:

@@ -31,8 +31,8 @@ from ._writer import RunLog, Writer
 
 logger = logging.getLogger("trio_agent")
 
-_RENEWAL: Final = 3.0
-"""Seconds between two renewals of leases."""
+_RENEWAL: Final = 0.3
+"""Time between two renewals of leases, in terms of what they hold."""
 
 _DRAINED: Final = "the runtime was drained"
 
@@ -81,6 +81,8 @@ class Runtime:
         self._accepting = True
         self._closing = False
         self._cancelling = False
+        self._renewal = _RENEWAL * store.lease
+        self._draining = trio.Event()
         self._drained = trio.Event()
         # Who finds a run by its key must find it alive, not on its way from the store.
         self._by_key = trio.Lock()
@@ -171,6 +173,8 @@ class Runtime:
         live = self._live[run.id] = _Live(run, log)
         self._follower.add_own(run.id)
         self._nursery.start_soon(self._keep, live, Performer(job, run, log), name=f"run {run.id}")
+        if not self._accepting and self.store.shared:
+            run.on_disconnect = "continue"
         if self._cancelling:
             run.request_cancel(_DRAINED)
         return run
@@ -325,6 +329,12 @@ class Runtime:
         checkpoint; if cancelled, runs are still refused.
         """
         self._accepting = False
+        if self.store.shared:
+            # Those who watch here are sent to other servers, which is no leaving.
+            self._presence.leave()
+            for live in self._live.values():
+                live.run.on_disconnect = "continue"
+        self._draining.set()
         with trio.move_on_after(grace):
             await self._wait_idle()
         self._cancelling = True
@@ -332,6 +342,10 @@ class Runtime:
             live.run.request_cancel(_DRAINED)
         await self._wait_idle()
         self._drained.set()
+
+    async def wait_draining(self) -> None:
+        """Wait until somebody begins to drain the runtime. A checkpoint."""
+        await self._draining.wait()
 
     async def wait_drained(self) -> None:
         """Wait until somebody has drained the runtime. A checkpoint."""
@@ -348,11 +362,11 @@ class Runtime:
             nursery.start_soon(self._renew_leases)
             nursery.start_soon(self._follower.run)
             nursery.start_soon(self._presence.run)
-            nursery.start_soon(reap, self.store, self._live.__contains__, _RENEWAL)
+            nursery.start_soon(reap, self.store, self._live.__contains__, self._renewal)
 
     async def _renew_leases(self) -> None:
         while True:
-            await trio.sleep(_RENEWAL)
+            await trio.sleep(self._renewal)
             self._presence.refresh()
             active = [live for live in self._live.values() if not live.run.done]
             for live in active:

@@ -125,6 +125,16 @@ class Store(ABC):
         CursorExpired: instead, for a while after a run was removed.
     """
 
+    @property
+    def lease(self) -> float:
+        """Seconds that a claim holds; runtimes renew theirs three times as often. By default 10."""
+        return 10.0
+
+    @property
+    def shared(self) -> bool:
+        """Whether several servers can have it open at a time. By default not."""
+        return False
+
     def open(self) -> AbstractAsyncContextManager[object]:
         """Open connections and files for as long as the context lasts. By default: nothing."""
         return nullcontext()

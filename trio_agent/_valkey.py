@@ -91,6 +91,14 @@ class ValkeyStore(Store):
     def __repr__(self) -> str:
         return f"<ValkeyStore {self._connector.address}>"
 
+    @property
+    def lease(self) -> float:
+        return self._lease
+
+    @property
+    def shared(self) -> bool:
+        return True
+
     @asynccontextmanager
     async def _open(self) -> AsyncIterator["ValkeyStore"]:
         if self._opened is not None:

@@ -32,11 +32,13 @@ _REFUSALS: Final = {
     "PermissionDenied": "its access rules forbid this",
     "OOM": "it is full",
     "MISCONF": "it can't write to its disk",
-    "- Moved": "it is a cluster: add ?cluster=true to the URL",
     "No topology views found- ResponseError": "it is no cluster: leave out ?cluster=true",
     "unknown command": "it is older than Valkey 7.2 or Redis 6.2",
 }
 """What waiting doesn't help against, by a piece of glide's message."""
+
+_ALONE: Final = {"- Moved": "it is a cluster: add ?cluster=true to the URL"}
+"""The same where no cluster is expected, in which slots may move."""
 
 _CODE: Final = re.compile(r"signalled by the server: - (\w{1,40})")
 
@@ -190,7 +192,8 @@ class ValkeyClient:
         return replies, [str(reply) for reply in replies if isinstance(reply, glide.GlideError)]
 
     def _explain(self, failure: str) -> str:
-        for sign, why in _REFUSALS.items():
+        refusals = _REFUSALS if self._address.cluster else _REFUSALS | _ALONE
+        for sign, why in refusals.items():
             if sign in failure:
                 raise StoreUnavailable(f"{self._address} refuses: {why}")
         if "connect failed" in failure:

@@ -27,6 +27,14 @@ class StoreProxy(Store):
         """Perform one operation, which is called like the store's method."""
         return await act()
 
+    @property
+    def lease(self) -> float:
+        return self._store.lease
+
+    @property
+    def shared(self) -> bool:
+        return self._store.shared
+
     def open(self) -> AbstractAsyncContextManager[object]:
         return self._store.open()
 

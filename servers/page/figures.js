@@ -1,0 +1,71 @@
+// The figures of a run, from the times at which the server says that its events happened.
+
+export const seconds = (ms) =>
+  ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+
+const SPOKEN = new Set(["text-delta", "reasoning-delta", "tool-input-delta"]);
+
+export class Figures {
+  #started;
+  #first;
+  #stepFirst;
+  #last;
+  #deltas = 0;
+  #paced = 0; // deltas behind the first one of their step
+  #speaking = 0; // ms from each step's first delta to its last one
+  #usage;
+  #events = 0;
+  #seen; // client clock, from the request to the first delta
+
+  /** asked: when this page asked for the run, by its own clock; undefined if another one did. */
+  constructor(asked) {
+    this.asked = asked;
+  }
+
+  take(event) {
+    this.#events++;
+    this.#started ??= event.at;
+    if (event.type === "step-start") this.#stepFirst = undefined;
+    if (SPOKEN.has(event.type)) {
+      this.#deltas++;
+      this.#first ??= event.at;
+      if (this.asked) this.#seen ??= performance.now() - this.asked;
+      if (this.#stepFirst === undefined) {
+        this.#stepFirst = event.at;
+      } else {
+        this.#paced++;
+        this.#speaking += event.at - this.#last;
+      }
+    }
+    if (SPOKEN.has(event.type) || this.#last === undefined) this.#last = event.at;
+    if (event.type === "run-finish" && event.run.usage.outputTokens) this.#usage = event.run.usage;
+    this.ended = event.at;
+  }
+
+  /** What to show: [name, value, explanation]. */
+  rows() {
+    const rows = [];
+    if (this.#first !== undefined) {
+      const seen = this.#seen === undefined ? "" : `; it was here ${seconds(this.#seen)} after you sent`;
+      rows.push([
+        "first token",
+        seconds(this.#first - this.#started),
+        `from the run’s start to its first token, by the server’s clock${seen}`,
+      ]);
+    }
+    if (this.#speaking > 0) {
+      const speed = (this.#paced * 1000) / this.#speaking;
+      const note = "while the model spoke; each delta counts as one token";
+      rows.push(["tokens/s", speed.toFixed(speed < 100 ? 1 : 0), note]);
+    }
+    if (this.#usage) {
+      const { inputTokens, outputTokens } = this.#usage;
+      rows.push(["tokens", `${inputTokens} in, ${outputTokens} out`, "as the provider counted"]);
+    }
+    if (this.#events) {
+      rows.push(["events", String(this.#events), "of the run’s log, each seen once"]);
+      rows.push(["time", seconds(this.ended - this.#started), "from the first event to the last"]);
+    }
+    return rows;
+  }
+}

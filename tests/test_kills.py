@@ -1,0 +1,179 @@
+"""Real servers that are killed, stopped and drained; their logs and their clients go on.
+
+Kills come at random places of a stream. Their seed is printed: `KILL_SEED` repeats it, as far as
+processes can be made to repeat themselves.
+"""
+
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from process_kit import PATIENCE, Viewer, Viewers, free_port, open_server
+from valkey_kit import ValkeyServer, running_server
+
+from trio_agent import SQLiteStore, ToolCall, ToolResult, ValkeyStore
+from trio_agent.abc import Store
+from trio_agent.client import open_client
+
+KILLS = 16
+"""Of each of two files' servers."""
+
+KILLS_SHARED = 20
+"""Of servers with Valkey, beside others that go on."""
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    seed = os.environ.get("KILL_SEED") or str(random.SystemRandom().randrange(1 << 32))
+    print(f"KILL_SEED={seed}")
+    return random.Random(seed)
+
+
+def url_of(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+async def outcomes_of(store: Store, viewers: list[Viewer]) -> Counter[str]:
+    """Check all that was seen against the logs; count how runs ended."""
+    async with store.open():
+        return Counter([await viewer.check(store) for viewer in viewers])
+
+
+async def kill_again_and_again(rng: random.Random, folder: Path) -> Counter[str]:
+    """Kill servers with SQLite while three viewers follow new runs of each; count the outcomes."""
+    folder.mkdir()
+    path, port = folder / "runs.db", free_port()
+    async with (
+        open_client(url_of(port), patience=PATIENCE) as client,
+        trio.open_nursery() as nursery,
+    ):
+        group = Viewers(client)
+        for life in range(KILLS):
+            async with open_server(f"sqlite:{path}", port=port, cwd=folder) as server:
+                group.up.set()
+                new = [group.add(f"{life}-{n}", str(rng.randrange(20))) for n in range(3)]
+                for viewer in new:
+                    nursery.start_soon(viewer.run)
+                await group.until_moment(new, rng.randrange(90))
+                group.up = trio.Event()
+                await server.kill()
+        async with open_server(f"sqlite:{path}", port=port, cwd=folder):
+            group.up.set()
+            await group.until(lambda: all(viewer.ended for viewer in group.viewers))
+    return await outcomes_of(SQLiteStore(path, follow=True), group.viewers)
+
+
+class TestSQLite:
+    async def test_killed_at_random_moments(self, rng: random.Random, tmp_path: Path) -> None:
+        outcomes: Counter[str] = Counter()
+
+        async def count(rng: random.Random, folder: Path) -> None:
+            outcomes.update(await kill_again_and_again(rng, folder))
+
+        with trio.fail_after(KILLS * PATIENCE):
+            async with trio.open_nursery() as nursery:
+                for number in range(2):  # as many as there are processors
+                    own = random.Random(rng.randrange(1 << 32))
+                    nursery.start_soon(count, own, tmp_path / str(number))
+        assert outcomes.keys() <= {"stop", "worker-lost"}
+        assert outcomes["stop"] > 0
+        assert outcomes["worker-lost"] > KILLS
+        assert sum(outcomes.values()) == 2 * 3 * KILLS
+
+    async def test_open_tool_call_is_answered_unknown(self, tmp_path: Path) -> None:
+        path, port = tmp_path / "runs.db", free_port()
+        with trio.fail_after(PATIENCE):
+            async with (
+                open_client(url_of(port), patience=PATIENCE) as client,
+                trio.open_nursery() as nursery,
+            ):
+                group = Viewers(client)
+                group.up.set()
+                viewer = group.add("key", "2", agent="staring")
+                async with open_server(f"sqlite:{path}", port=port, cwd=tmp_path) as server:
+                    nursery.start_soon(viewer.run)
+                    await group.until(
+                        lambda: viewer.events and isinstance(viewer.events[-1].event, ToolCall)
+                    )
+                    await server.kill()
+                async with open_server(f"sqlite:{path}", port=port, cwd=tmp_path):
+                    await group.until(lambda: viewer.ended)
+        assert await outcomes_of(SQLiteStore(path, follow=True), [viewer]) == {"worker-lost": 1}
+        result = viewer.events[-2].event
+        assert isinstance(result, ToolResult)
+        assert result.tool.status == "unknown"
+        assert viewer.reconnects > 0
+
+    async def test_terminated_with_open_streams(self, tmp_path: Path) -> None:
+        path = tmp_path / "runs.db"
+        async with open_server(f"sqlite:{path}", "--grace", "0", cwd=tmp_path) as server:
+            async with (
+                open_client(await server.url()) as client,
+                trio.open_nursery() as nursery,
+            ):
+                group = Viewers(client)
+                group.up.set()
+                viewers = [group.add(str(number), "100000") for number in range(3)]
+                for viewer in viewers:
+                    nursery.start_soon(viewer.run)
+                await group.until(lambda: all(len(viewer.events) > 5 for viewer in viewers))
+                server.process.terminate()
+                await group.until(lambda: all(viewer.ended for viewer in viewers))
+            assert await server.process.wait() == 0
+            assert b"Traceback" not in server.stderr
+        assert await outcomes_of(SQLiteStore(path, follow=True), viewers) == {"cancelled": 3}
+        assert all(viewer.reconnects == 0 for viewer in viewers)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    with running_server(folder) as server:
+        yield server
+
+
+LEASE = ("--lease", "1")
+
+
+class TestValkey:
+    """A and B are two servers on one Valkey."""
+
+    async def test_killed_at_random_moments(
+        self, rng: random.Random, valkey: ValkeyServer, tmp_path: Path
+    ) -> None:
+        port = free_port()
+        with trio.fail_after(KILLS_SHARED * PATIENCE):
+            async with (
+                open_server(valkey.url, *LEASE, cwd=tmp_path) as b,
+                open_client(url_of(port)) as client_of_a,
+                open_client(await b.url()) as client_of_b,
+                trio.open_nursery() as nursery,
+            ):
+                group = Viewers(client_of_a)
+                for life in range(KILLS_SHARED):
+                    async with open_server(valkey.url, *LEASE, port=port, cwd=tmp_path) as a:
+                        group.up.set()
+                        new = [group.add(f"{life}-{n}", str(rng.randrange(20))) for n in range(3)]
+                        for viewer in new:
+                            nursery.start_soon(viewer.run, client_of_b)
+                        await group.until_moment(new, rng.randrange(90))
+                        group.up = trio.Event()
+                        await a.kill()
+                # Those that were not started yet are started on B.
+                group.client = client_of_b
+                group.up.set()
+        outcomes = await outcomes_of(ValkeyStore(valkey.url), group.viewers)
+        assert outcomes.keys() <= {"stop", "worker-lost"}
+        assert outcomes["stop"] > 0
+        assert outcomes["worker-lost"] > KILLS_SHARED / 2
+        assert sum(outcomes.values()) == 3 * KILLS_SHARED
+        # B was there all the time.
+        assert all(viewer.reconnects == 0 for viewer in group.viewers)
+        assert b"Traceback" not in b.stderr
