@@ -1,4 +1,4 @@
-"""Servers for agents: HTTP with server-sent events, and the `trio-agent` command."""
+"""Servers for agents: HTTP with server-sent events, WebSocket, and the `trio-agent` command."""
 
 from ._guard import (
     Authorize as Authorize,
@@ -8,3 +8,7 @@ from ._guard import (
 )
 from ._http import create_app as create_app, serve_http as serve_http
 from ._service import Service as Service
+from ._websocket import (
+    WebSocketServer as WebSocketServer,
+    serve_websocket as serve_websocket,
+)

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text, add in (
-        ("serve", "serve agents over HTTP", _add_serve),
+        ("serve", "serve agents over HTTP and WebSocket", _add_serve),
         ("chat", "talk to an agent in the terminal", _add_chat),
         ("batch", "run an agent over the lines of a file", _add_batch),
         ("runs", "list the runs of a store", _add_runs),
@@ -105,10 +105,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         add_option(parser, option, type=convert, default=default, metavar=metavar, help=text)
     _add_agent_options(parser)
     _add_store_option(parser, "memory")
+    text = "serve WebSocket there, too (default: not at all)"
+    add_option(parser, "--ws-port", type=converters.port, metavar="PORT", help=text)
     text = "after which a run of a dead process is closed in Valkey (default: 10)"
-    add_option(
-        parser, "--lease", type=converters.lease, default="10", metavar="SECONDS", help=text
-    )
+    add_option(parser, "--lease", type=converters.lease, default="10", metavar="SECONDS", help=text)
     for option, what in (("--allow-host", "Host"), ("--allow-origin", "Origin")):
         text = f"accept this {what}, too; can be repeated"
         add_repeatable(parser, option, metavar="NAME", help=text)

@@ -34,6 +34,7 @@ def run_serve(options: argparse.Namespace) -> int:
         store=make_store(options.store, lease=options.lease),
         host=options.host,
         port=options.port,
+        ws_port=options.ws_port,
         guard=guard,
         limits=RuntimeLimits(
             max_streams=options.max_streams,

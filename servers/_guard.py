@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import attrs
 from starlette.requests import HTTPConnection
 
+from ._page import PATHS as _PAGE_PATHS
 from ._problem import Problem
 
 Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
@@ -17,7 +18,8 @@ Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
 _PORT: Final = re.compile(r":[0-9]*\Z")
-_OPEN_PATHS: Final = ("/", "/health/live", "/health/ready")
+_OPEN_PATHS: Final = frozenset({*_PAGE_PATHS, "/health/live", "/health/ready"})
+"""Of HTTP: the WebSocket is at ``/``, too, and open to nobody."""
 
 
 class Unauthorized(Exception):
@@ -77,7 +79,7 @@ class Guard:
         """
         self._check_host(request)
         self._check_origin(request)
-        if request["path"] in _OPEN_PATHS:
+        if request["type"] == "http" and request["path"] in _OPEN_PATHS:
             return None
         try:
             return await self.authorize(request)

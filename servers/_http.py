@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trio_agent import Agent, OnDisconnect, Runtime
 
+from ._addresses import address_of
 from ._body import BodyLimit
 from ._endpoint import Endpoint
 from ._guard import Guard
 from ._hypercorn import serve_asgi
+from ._page import Page
 from ._problem import answer_to
 from ._routes import Routes
 from ._service import Service
@@ -39,19 +41,25 @@ class _Guarded:
         await self._app(scope, receive, send)
 
 
-def create_app(service: Service, guard: Guard | None = None, *, heartbeat: float = 15.0) -> ASGIApp:
-    """Make the ASGI app of all routes.
+def create_app(
+    service: Service,
+    guard: Guard | None = None,
+    *,
+    heartbeat: float = 15.0,
+    websocket_port: Callable[[], int | None] = lambda: None,
+) -> ASGIApp:
+    """Make the ASGI app of all routes and the playground page.
 
     Args:
         service: what it serves.
         guard: who may talk to it; by default everybody, under loopback names only.
         heartbeat: seconds of silence after which an event stream sends a comment.
+        websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
     """
     guard = guard or Guard()
-    router = Router(
-        Routes(service, heartbeat).routes(), default=Endpoint({}), redirect_slashes=False
-    )
-    app: ASGIApp = _Guarded(router, guard)
+    routes = [*Routes(service, heartbeat).routes(), *Page(websocket_port).routes()]
+    router = Router(routes, default=Endpoint({}), redirect_slashes=False)
+    app: ASGIApp = BodyLimit(_Guarded(router, guard), max_bytes=MAX_BODY)
     if guard.origins:
         app = CORSMiddleware(
             app,
@@ -60,7 +68,7 @@ def create_app(service: Service, guard: Guard | None = None, *, heartbeat: float
             allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
             expose_headers=["location", "retry-after"],
         )
-    return BodyLimit(app, max_bytes=MAX_BODY)
+    return app
 
 
 async def serve_http(
@@ -73,6 +81,7 @@ async def serve_http(
     on_disconnect: OnDisconnect = "continue",
     write_deadline: float = 10.0,
     not_ready: Callable[[], str | None] = lambda: None,
+    websocket_port: Callable[[], int | None] = lambda: None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve agents over HTTP: ``addresses = await nursery.start(serve_http, runtime, agents)``.
@@ -90,6 +99,7 @@ async def serve_http(
         on_disconnect: what becomes of a run without viewers unless its client says otherwise.
         write_deadline: seconds after which a client that doesn't read is cut off.
         not_ready: says why new runs would fail now; shown by ``/health/ready``.
+        websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
         task_status: is told the addresses, such as ``http://127.0.0.1:8000``.
 
     Raises:
@@ -97,13 +107,8 @@ async def serve_http(
         ValueError: there are no agents, or two have the same name.
     """
     service = Service(runtime, agents, on_disconnect=on_disconnect, not_ready=not_ready)
-    app = create_app(service, guard)
+    app = create_app(service, guard, websocket_port=websocket_port)
     listeners = await trio.open_tcp_listeners(port, host=host)
-    task_status.started([_address(listener) for listener in listeners])
+    task_status.started([address_of(listener, "http") for listener in listeners])
     until = runtime.wait_draining if runtime.store.shared else runtime.wait_drained
     await serve_asgi(app, listeners, until=until, write_deadline=write_deadline)
-
-
-def _address(listener: trio.SocketListener) -> str:
-    host, port = listener.socket.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -32,6 +32,9 @@ _LINGER: Final = 5.0
 _IDLE: Final = 15.0
 """Seconds that a connection may take to send the head of its next request."""
 
+_VANISHED: Final = 30.0
+"""Seconds after which a peer that acknowledges nothing is given up."""
+
 _SLICE: Final = 1 << 16
 """Bytes that a client has to read within the write deadline."""
 
@@ -143,6 +146,15 @@ class _Connection(TCPServer):
         return sent >= len(data)
 
 
+def _notice_vanished(stream: trio.SocketStream) -> None:
+    # A peer whose machine is gone acknowledges nothing, and would be a viewer for many minutes.
+    # Linux only; elsewhere TCP's own patience decides.
+    option = getattr(trio.socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        with suppress(OSError):
+            stream.setsockopt(trio.socket.IPPROTO_TCP, option, int(_VANISHED * 1000))
+
+
 async def serve_asgi(
     app: ASGIApp,
     listeners: list[trio.SocketListener],
@@ -173,6 +185,7 @@ async def serve_asgi(
         if connections >= max_connections:
             await trio.aclose_forcefully(stream)
             return
+        _notice_vanished(stream)
         connection = _Connection(
             cast(AppWrapper, ASGIWrapper(cast(Any, app))), config, context, {}, stream
         )

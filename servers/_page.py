@@ -1,6 +1,8 @@
 """The playground: a page that is served with the runs, without a build step."""
 
 import hashlib
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -34,15 +36,19 @@ _POLICY: Final = (
 )
 
 
+_PORT: Final = re.compile(r":[0-9]*\Z")
+
+
 @attrs.frozen
 class Page:
     """The page's files. They are read once.
 
     Args:
-        websocket_port: where the WebSocket server listens on the same host, if there is one.
+        websocket_port: tells where the WebSocket server listens on the same host, if there is
+            one.
     """
 
-    websocket_port: int | None = None
+    websocket_port: Callable[[], int | None] = lambda: None
 
     def routes(self) -> list[Route]:
         """Return its routes."""
@@ -73,11 +79,11 @@ class Page:
 
     def _policy(self, request: Request) -> str:
         sources = ["'self'"]
-        if self.websocket_port is not None:
+        if (port := self.websocket_port()) is not None:
             # The guard has checked the name.
-            host = request.url.hostname
-            sources += [f"{scheme}://{host}:{self.websocket_port}" for scheme in ("ws", "wss")]
+            host = _PORT.sub("", request.headers["host"])
+            sources += [f"{scheme}://{host}:{port}" for scheme in ("ws", "wss")]
         return _POLICY.format(" ".join(sources))
 
     async def settings(self, request: Request) -> Response:
-        return json_response({"websocketPort": self.websocket_port})
+        return json_response({"websocketPort": self.websocket_port()})

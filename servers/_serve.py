@@ -3,9 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -17,6 +18,7 @@ from trio_agent.abc import Store
 from ._guard import Guard
 from ._http import serve_http
 from ._usage import UsageError
+from ._websocket import serve_websocket
 
 _CHECK_AGAIN: Final = 5.0
 """Seconds between two looks at a model that can't be reached."""
@@ -33,6 +35,8 @@ class ServeOptions:
     store: Store
     host: str
     port: int
+    ws_port: int | None
+    """None: no WebSocket server."""
     guard: Guard
     limits: RuntimeLimits
     on_disconnect: OnDisconnect
@@ -86,13 +90,18 @@ async def serve(options: ServeOptions) -> None:
                     on_disconnect=options.on_disconnect,
                     not_ready=lambda: readiness.problem,
                 )
-                try:
-                    addresses: list[str] = await servers.start(start_http)
-                except OSError as exc:
-                    where = f"{options.host}:{options.port}"
-                    raise UsageError(f"can't listen on {where}: {exc.strerror or exc}") from exc
-                except ValueError as exc:
-                    raise UsageError(str(exc)) from exc
+                addresses = await _start(servers, start_http, options.port)
+                if options.ws_port is not None:
+                    start_websocket = partial(
+                        serve_websocket,
+                        runtime,
+                        options.agents,
+                        host=options.host,
+                        port=options.ws_port,
+                        guard=_guard_for_page(options.guard, addresses),
+                        on_disconnect=options.on_disconnect,
+                    )
+                    addresses += await _start(servers, start_websocket, options.ws_port)
                 print("ready", *addresses, flush=True)
                 helpers.start_soon(readiness.check, runtime, options.agents)
                 number = await anext(signals)
@@ -101,6 +110,25 @@ async def serve(options: ServeOptions) -> None:
                 helpers.start_soon(_end_process, signals, bound)
                 await runtime.drain(options.grace)
             helpers.cancel_scope.cancel(reason="all responses have ended")
+
+
+async def _start(
+    servers: trio.Nursery, serve: Callable[..., Awaitable[None]], port: int
+) -> list[str]:
+    try:
+        addresses: list[str] = await servers.start(serve)
+    except OSError as exc:
+        raise UsageError(f"can't listen on port {port}: {exc.strerror or exc}") from exc
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
+    return addresses
+
+
+def _guard_for_page(guard: Guard, http_addresses: Sequence[str]) -> Guard:
+    """Let the pages of our HTTP server in, which to a server on another port are foreign."""
+    ports = {urlsplit(address).port for address in http_addresses}
+    pages = {f"http://{host}:{port}" for host in guard.hosts for port in ports}
+    return attrs.evolve(guard, origins=guard.origins | pages)
 
 
 async def _end_process(signals: AsyncIterator[int], bound: float) -> None:

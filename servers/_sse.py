@@ -124,9 +124,7 @@ async def _cancel_on_disconnect(receive: Receive, scope: trio.CancelScope) -> No
     scope.cancel(reason="the client went away")
 
 
-async def _close_when(
-    leaving: Callable[[], Awaitable[object]], subscription: Subscription
-) -> None:
+async def _close_when(leaving: Callable[[], Awaitable[object]], subscription: Subscription) -> None:
     # Not cancelled: what is being sent is sent whole.
     await leaving()
     subscription.close()

@@ -8,12 +8,18 @@ from typing import Final
 import msgspec
 import trio
 from starlette.requests import HTTPConnection
-from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import (
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
 from wsproto.utilities import LocalProtocolError
 
 from trio_agent import Agent, OnDisconnect, Runtime
 from trio_agent._peer_stream import PeerStream
 
+from ._addresses import address_of
 from ._guard import Guard
 from ._problem import Problem, problem_of
 from ._service import Service
@@ -108,12 +114,118 @@ class WebSocketServer:
         try:
             async with trio.open_nursery() as reading:  # where trio-websocket's reader lives
                 reading.start_soon(_cancel_when_ended, stream, reading.cancel_scope)
-                with trio.move_on_after(_HANDSHAKE):
-                    websocket = await self._shake_hands(stream, reading)
-                    if websocket is not None:
-                        await self._serve_websocket(websocket)
+                shaken = await self._shake_hands(stream, reading)
+                if shaken is not None:
+                    await self._serve_websocket(*shaken, stream)
                 reading.cancel_scope.cancel(reason="the connection has ended")
-        except* (LocalProtocolError, UnicodeError):
+        except* (ConnectionClosed, LocalProtocolError, UnicodeError):
             pass  # So the library tells of some things that a peer did wrong.
         except* Exception:
             logger.exception("a WebSocket connection failed by a bug")
+
+    async def _shake_hands(
+        self, stream: PeerStream, nursery: trio.Nursery
+    ) -> tuple[WebSocketConnection, str | None] | None:
+        """Accept a client and return its principal, too; refuse it and return None."""
+        with trio.move_on_after(_HANDSHAKE):
+            request = await wrap_server_stream(nursery, stream, max_message_size=_HARD_LIMIT)
+            connection = _asgi_connection(request)
+            try:
+                if connection["path"] != "/":
+                    raise Problem(404, "not-found", "the WebSocket is at /")
+                principal = await self._guard.check(connection)
+            except Exception as exc:
+                problem = problem_of(exc)
+                if problem.status == 500:
+                    logger.error("a WebSocket handshake failed by a bug", exc_info=exc)
+                await _reject(request, problem)
+            else:
+                return await request.accept(), principal
+        return None
+
+    async def _serve_websocket(
+        self, websocket: WebSocketConnection, principal: str | None, stream: PeerStream
+    ) -> None:
+        session = Session(
+            self._service,
+            principal,
+            websocket,
+            stream,
+            drained=self._drained,
+            ping_interval=self._ping_interval,
+            pong_deadline=self._pong_deadline,
+        )
+        code = 1012  # unless the client is gone, in which case no code is sent
+        try:
+            await session.run()
+        except Exception:
+            logger.exception("a WebSocket connection failed by a bug")
+            code = 1011
+        with trio.move_on_after(_CLOSE):
+            await websocket.aclose(code)
+
+
+async def _cancel_when_ended(stream: PeerStream, scope: trio.CancelScope) -> None:
+    await stream.ended.wait()
+    scope.cancel(reason="the client is gone")
+
+
+def _asgi_connection(request: WebSocketRequest) -> HTTPConnection:
+    """Show a handshake in the form that guards check, whatever the wire."""
+    path, _, query = request.path.partition("?")
+    host: str = request._event.host  # noqa: SLF001 - the library keeps it from the headers
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(b"host", host.encode("idna")), *request.headers],
+    }
+    return HTTPConnection(scope)
+
+
+async def _reject(request: WebSocketRequest, problem: Problem) -> None:
+    body = msgspec.json.encode({"error": {"code": problem.code, "message": problem.message}})
+    fields = {"content-type": "application/json", "connection": "close", **problem.headers}
+    headers = [(name.encode(), value.encode()) for name, value in fields.items()]
+    await request.reject(problem.status, extra_headers=headers, body=body)
+
+
+async def serve_websocket(
+    runtime: Runtime,
+    agents: Sequence[Agent],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    guard: Guard | None = None,
+    on_disconnect: OnDisconnect = "continue",
+    write_deadline: float = 10.0,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve agents over WebSocket: ``await nursery.start(serve_websocket, runtime, agents)``.
+
+    Returns when the runtime was drained and all connections have ended, closed with 1012 behind a
+    message that tells the cursors. If cancelled, connections are cut at once; runs live on in
+    the runtime.
+
+    Args:
+        runtime: where runs live; `serve_http` may serve the same one.
+        agents: what can be run; the first is the default.
+        host: the address to bind.
+        port: the port to bind, 0 for a free one.
+        guard: who may talk to the server; by default everybody, under loopback names only. A
+            page of another port is of another origin.
+        on_disconnect: what becomes of a run without viewers unless its client says otherwise.
+        write_deadline: seconds after which a client that doesn't read is cut off.
+        task_status: is told the addresses, such as ``ws://127.0.0.1:8000``.
+
+    Raises:
+        OSError: the address can't be bound.
+        ValueError: there are no agents, or two have the same name.
+    """
+    service = Service(runtime, agents, on_disconnect=on_disconnect)
+    server = WebSocketServer(service, guard, write_deadline=write_deadline)
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    task_status.started([address_of(listener, "ws") for listener in listeners])
+    until = runtime.wait_draining if runtime.store.shared else runtime.wait_drained
+    await server.serve(listeners, until=until)

@@ -30,9 +30,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, **more}
 
 
+_ports = iter(range(20_000 + os.getpid() % 10_000, 32_768))
+
+
 def free_port() -> int:
     """Return a port to restart servers on: none that a client's end of a connection may have."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+    for port in _ports:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -49,15 +52,22 @@ class Process:
     stdout: bytearray = attrs.field(factory=bytearray)
     stderr: bytearray = attrs.field(factory=bytearray)
     news: trio.Event = attrs.field(factory=trio.Event)
+    ended: set[int] = attrs.field(factory=set)
 
     async def collect(self, stream: Any, into: bytearray) -> None:
         async for data in stream:
             into += data
-            self.news.set()
-            self.news = trio.Event()
+            self._tell()
+        self.ended.add(id(into))
+        self._tell()
+
+    def _tell(self) -> None:
+        self.news.set()
+        self.news = trio.Event()
 
     async def until(self, what: bytes, output: bytearray) -> None:
         while what not in output:
+            assert id(output) not in self.ended, (self.stdout, self.stderr)
             await self.news.wait()
 
     async def url(self) -> str:

@@ -39,6 +39,7 @@ LAYERS: dict[str, set[str]] = {
         "_model_pool",
         "_nursery",
         "_openai_model",
+        "_peer_stream",
         "_presence",
         "_reaper",
         "_replay",

@@ -11,6 +11,10 @@ from ._log import Entry
 _WINDOW: Final = 1024
 """Entries that a feed keeps at hand; who is further behind reads from the store."""
 
+_FEW: Final = 32
+_MAX_BYTES: Final = 1 << 20
+"""Of more than a few entries, about so many bytes are handed out at once."""
+
 Frame: TypeAlias = Callable[[str, str, Sequence[Entry]], bytes]
 """Encodes entries for one wire, given the run's id and its log's epoch."""
 
@@ -67,7 +71,8 @@ class Feed:
     def recent(self, after: int) -> Sequence[Entry]:
         """Return the entries behind the offset `after`; none if they are not at hand."""
         start = len(self._window) - (self.tail - after)
-        return self._window[start : start + _WINDOW] if start >= 0 else ()
+        entries = self._window[start : start + _WINDOW] if start >= 0 else []
+        return entries if len(entries) <= _FEW else _bounded(entries)
 
     async def changed(self) -> None:
         """Wait until the feed grows or breaks off. A checkpoint."""
@@ -115,3 +120,12 @@ class Feed:
     def wake(self) -> None:
         """Let all waiting readers look again."""
         self._waiting.unpark_all()
+
+
+def _bounded(entries: list[Entry]) -> list[Entry]:
+    size = 0
+    for number, entry in enumerate(entries, 1):
+        size += len(entry.data)
+        if size > _MAX_BYTES:
+            return entries[:number]
+    return entries
