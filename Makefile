@@ -22,7 +22,7 @@ check: $(READY)  ## Format, lint, types of the built package, layers.
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127 \
-	  --startable-in-context-manager=serve_http,serve_scripted_openai,_keep_open .
+	  --startable-in-context-manager=serve_http,serve_websocket,serve_scripted_openai,_keep_open,_pump .
 	@rm -rf build dist && mkdir build
 	$(BIN)/python -m build --wheel --outdir dist . >build/wheel.log || { cat build/wheel.log; exit 1; }
 	@$(BIN)/python -m venv --without-pip $(INSTALLED)

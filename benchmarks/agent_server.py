@@ -1,20 +1,35 @@
 """Our side: the server as it is, with an agent whose model is the upstream."""
 
 import sys
+import time
 
 import trio
 from trio_agent.servers import serve_http
+from trio_agent.servers._stores import make_store
 
 from trio_agent import Agent, OpenAIModel, open_runtime
+from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
+from benchmarks.upstream import TOKENS
 
 
-async def main(base_url: str) -> None:
+class Stamps(Model):
+    """Says what time it is (nanoseconds), as often per second as the prompt says."""
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        pause = 1 / float(request.messages[-1].content)
+        for _ in range(TOKENS):
+            await trio.sleep(pause)
+            await emit(TextPart(f"{time.perf_counter_ns()} "))
+        return ModelFinish("stop")
+
+
+async def main(base_url: str, store: str = "memory") -> None:
     model = OpenAIModel("scripted", base_url=base_url, api_key="none")
-    agent = Agent(name="benchmark", model=model)
-    async with open_runtime() as runtime, trio.open_nursery() as nursery:
-        [address] = await nursery.start(serve_http, runtime, [agent])
+    agents = [Agent(name="benchmark", model=model), Agent(name="stamps", model=Stamps())]
+    async with open_runtime(store=make_store(store)) as runtime, trio.open_nursery() as nursery:
+        [address] = await nursery.start(serve_http, runtime, agents)
         print(address, flush=True)
 
 
 if __name__ == "__main__":
-    trio.run(main, sys.argv[1])
+    trio.run(main, *sys.argv[1:])

@@ -39,29 +39,35 @@ class Candidate:
 
     async def measure(self, rate: int) -> float:
         """Return microseconds of CPU per token."""
-        before = _cpu_ns(self.pid)
+        before = cpu_ns(self.pid)
         async with trio.open_nursery() as nursery:
             answers: list[bytes] = []
             for _ in range(STREAMS):
                 nursery.start_soon(self._read_stream, str(rate), answers)
-        cpu = _cpu_ns(self.pid) - before
+        cpu = cpu_ns(self.pid) - before
         assert [answer.count(self.marker) for answer in answers] == [TOKENS] * STREAMS
         return cpu / 1000 / (STREAMS * TOKENS)
 
     async def _read_stream(self, prompt: str, answers: list[bytes]) -> None:
-        target, body = self.request(prompt)
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
-        head = (
-            f"POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
-            "Accept: text/event-stream\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        async with await trio.open_tcp_stream(host, int(port)) as stream:
-            await stream.send_all(head.encode() + body)
+        async with post(self.url, *self.request(prompt)) as stream:
             answers.append(_body(b"".join([data async for data in stream])))
 
 
-def _cpu_ns(pid: int) -> int:
+@asynccontextmanager
+async def post(url: str, target: str, body: bytes) -> AsyncIterator[trio.SocketStream]:
+    """Post JSON on a connection of its own and yield it, for the answer."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    head = (
+        f"POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+        "Accept: text/event-stream\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        await stream.send_all(head.encode() + body)
+        yield stream
+
+
+def cpu_ns(pid: int) -> int:
     # The id of another process's CPU clock is what clock_getcpuclockid(3) computes on Linux.
     return time.clock_gettime_ns((~pid << 3) | 2)
 
@@ -79,7 +85,7 @@ def _body(response: bytes) -> bytes:
     return body
 
 
-def _run_request(prompt: str) -> tuple[str, bytes]:
+def run_request(prompt: str) -> tuple[str, bytes]:
     return "/runs", json.dumps({"prompt": prompt}).encode()
 
 
@@ -113,7 +119,7 @@ async def open_candidates() -> AsyncIterator[tuple[Candidate, Candidate]]:
         open_server("benchmarks.passthrough", base_url) as (pid, url),
     ):
         yield (
-            Candidate("trio-agent", our_url, our_pid, _run_request, b'"type":"text-delta"'),
+            Candidate("trio-agent", our_url, our_pid, run_request, b'"type":"text-delta"'),
             Candidate("passthrough", url, pid, _chat_request, b'"content": "word'),
         )
 

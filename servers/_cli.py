@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Nurseries group what is raised in several of their tasks, or in a task beside the body.
         if group.subgroup(KeyboardInterrupt) is not None:
             sys.exit(130)
-        if (usage := group.subgroup(_USAGE_ERRORS)) is None:
+        usage: BaseException | None = group.subgroup(_USAGE_ERRORS)
+        if usage is None:
             raise
         while isinstance(usage, BaseExceptionGroup):
             usage = usage.exceptions[0]

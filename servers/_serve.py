@@ -90,7 +90,7 @@ async def serve(options: ServeOptions) -> None:
                     on_disconnect=options.on_disconnect,
                     not_ready=lambda: readiness.problem,
                 )
-                addresses = await _start(servers, start_http, options.port)
+                addresses = await _start(servers, start_http, f"{options.host}:{options.port}")
                 if options.ws_port is not None:
                     start_websocket = partial(
                         serve_websocket,
@@ -101,7 +101,9 @@ async def serve(options: ServeOptions) -> None:
                         guard=_guard_for_page(options.guard, addresses),
                         on_disconnect=options.on_disconnect,
                     )
-                    addresses += await _start(servers, start_websocket, options.ws_port)
+                    addresses += await _start(
+                        servers, start_websocket, f"{options.host}:{options.ws_port}"
+                    )
                 print("ready", *addresses, flush=True)
                 helpers.start_soon(readiness.check, runtime, options.agents)
                 number = await anext(signals)
@@ -113,12 +115,12 @@ async def serve(options: ServeOptions) -> None:
 
 
 async def _start(
-    servers: trio.Nursery, serve: Callable[..., Awaitable[None]], port: int
+    servers: trio.Nursery, serve: Callable[..., Awaitable[None]], where: str
 ) -> list[str]:
     try:
         addresses: list[str] = await servers.start(serve)
     except OSError as exc:
-        raise UsageError(f"can't listen on port {port}: {exc.strerror or exc}") from exc
+        raise UsageError(f"can't listen on {where}: {exc.strerror or exc}") from exc
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
     return addresses

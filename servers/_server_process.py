@@ -78,6 +78,6 @@ async def _until_ready(client: Client) -> None:
     problem: str | None = "it did not answer"
     with trio.move_on_after(_READY):
         while (problem := await client.not_ready()) is not None:
-            await trio.sleep(0.2)
+            await trio.sleep(0.2)  # noqa: ASYNC110 - it is another process
     if problem is not None:
         raise UsageError(f"the server is not ready: {problem}")

@@ -85,6 +85,7 @@ async def show_run(store: Store, run_id: str, *, as_json: bool) -> int:
 
 def _summary(info: RunInfo) -> str:
     record = info.record
+    status: str
     match info.last and info.last.event:
         case RunFinish(run=run):
             status = run.finish_reason

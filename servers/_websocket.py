@@ -17,7 +17,7 @@ from trio_websocket import (
 from wsproto.utilities import LocalProtocolError
 
 from trio_agent import Agent, OnDisconnect, Runtime
-from trio_agent._peer_stream import PeerStream
+from ._peer_stream import PeerStream
 
 from ._addresses import address_of
 from ._guard import Guard

@@ -8,7 +8,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_agent import Cursor, CursorExpired, Run, Subscription
-from trio_agent._peer_stream import PeerStream
+from ._peer_stream import PeerStream
 
 from ._problem import Problem, problem_of
 from ._service import Service

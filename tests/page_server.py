@@ -16,7 +16,7 @@ from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.servers._http import serve_http
 from trio_agent.servers._websocket import serve_websocket
 
-from trio_agent import Agent, ModelError, Usage, open_runtime, tool
+from trio_agent import Agent, ModelError, Usage, UserMessage, open_runtime, tool
 from trio_agent.abc import (
     Model,
     ModelFinish,
@@ -52,9 +52,9 @@ class Scripted(Model):
     hand: Hand
 
     async def generate(self, request: ModelRequest, emit: Any) -> ModelFinish:
-        prompt = next(m.content for m in reversed(request.messages) if m.role == "user")
-        word, _, rest = str(prompt).partition(" ")
-        first = request.messages[-1].role == "user"
+        prompts = [m.content for m in request.messages if isinstance(m, UserMessage)]
+        word, _, rest = prompts[-1].partition(" ")
+        first = isinstance(request.messages[-1], UserMessage)
         return await getattr(self, f"_{word}")(emit, rest, first)
 
     async def _say(self, emit: Any, rest: str, first: bool) -> ModelFinish:

@@ -15,7 +15,7 @@ import attrs
 import trio
 from server_kit import SOON, Client as RawClient
 
-from trio_agent import RunError, ToolCall, ToolResult
+from trio_agent import RunError, RunFinish, ToolCall, ToolResult
 from trio_agent._http import TransportError
 from trio_agent.abc import Store
 from trio_agent.client import Client, RemoteEvent
@@ -129,6 +129,13 @@ async def open_server(
         yield process
 
 
+async def logged(store: Store, run_id: str) -> list[tuple[str, str]]:
+    """Return the cursors and the JSON of all events of a log."""
+    epoch = (await store.info(run_id)).record.epoch
+    page = await store.read(run_id, 0, 100_000)
+    return [(f"{run_id}.{epoch}.{entry.offset}", entry.data.decode()) for entry in page.entries]
+
+
 @attrs.define(eq=False)
 class Viewers:
     """Viewers that follow a run each, over whatever happens to their server."""
@@ -199,15 +206,14 @@ class Viewer:
 
     async def check(self, store: Store) -> str:
         """Compare what was seen with the log; return how the run ended."""
-        info = await store.info(self.run_id)
-        page = await store.read(self.run_id, 0, 100_000)
-        prefix = f"{self.run_id}.{info.record.epoch}"
-        logged = [(f"{prefix}.{entry.offset}", entry.data.decode()) for entry in page.entries]
-        assert [(event.cursor, event.data) for event in self.events] == logged
+        seen = [(event.cursor, event.data) for event in self.events]
+        assert seen == await logged(store, self.run_id)
         assert [event for event in self.events if event.terminal] == self.events[-1:]
         said = [event.event for event in self.events]
         asked = [event.tool.id for event in said if isinstance(event, ToolCall)]
         answered = [event.tool.id for event in said if isinstance(event, ToolResult)]
         assert answered == asked
-        last = said[-1]
-        return last.error.code if isinstance(last, RunError) else last.run.finish_reason  # type: ignore[union-attr]
+        if isinstance(said[-1], RunError):
+            return said[-1].error.code
+        assert isinstance(said[-1], RunFinish)
+        return said[-1].run.finish_reason

@@ -1,4 +1,4 @@
-"""The client against a real server, through a proxy that cuts, and against servers that misbehave."""
+"""The client against a real server, through a proxy that cuts, and against bad servers."""
 
 import json
 import math
@@ -243,13 +243,15 @@ async def test_cancelling() -> None:
 
 async def test_a_receipt_that_takes_long() -> None:
     receipt = {"id": "r", "outcome": "error", "lastOffset": 7, "abandoned": ["1"]}
-    async with canned(answer(202, {"id": "r", "status": "active"}), answer(200, receipt)) as (
-        url,
-        _,
+    async with (
+        canned(answer(202, {"id": "r", "status": "active"}), answer(200, receipt)) as (
+            url,
+            _,
+        ),
+        open_client(url) as client,
     ):
-        async with open_client(url) as client:
-            assert await client.cancel("r") is None
-            assert await client.cancel("r") == Receipt("error", 7, ("1",))
+        assert await client.cancel("r") is None
+        assert await client.cancel("r") == Receipt("error", 7, ("1",))
 
 
 async def test_a_token() -> None:
@@ -277,7 +279,7 @@ async def test_cursors_that_are_none(after: str, expected: type[Exception]) -> N
         for _ in range(2):
             with pytest.raises(expected):
                 await receive_all(server.url, run.id, after=cursor)
-        with pytest.raises(UnknownRun, match="^there is no run 'nope'$"):
+        with pytest.raises(UnknownRun, match=r"^there is no run 'nope'$"):
             await receive_all(server.url, "nope")
 
 
@@ -338,7 +340,7 @@ async def test_patience_counts_while_the_server_is_away(
         backoff.connected()
         await backoff.wait(failure)
     begin = trio.current_time()
-    with pytest.raises(TransportError):
+    with pytest.raises(TransportError):  # noqa: PT012
         while True:
             await backoff.wait(failure)
     assert 3 < trio.current_time() - begin <= 10
@@ -406,30 +408,39 @@ async def test_two_who_receive() -> None:
         async for event in events:
             seen.append(event)  # noqa: PERF401
 
-    async with canned(STREAM + body) as (url, _):
-        async with open_client(url) as client, client.subscribe("r") as events:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(receive, events)
-                nursery.start_soon(receive, events)
+    async with (
+        canned(STREAM + body) as (url, _),
+        open_client(url) as client,
+        client.subscribe("r") as events,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(receive, events)
+        nursery.start_soon(receive, events)
     assert [event.cursor for event in seen] == [f"r.e.{n}" for n in range(100)] + ["r.e.9"]
 
 
 async def test_a_closed_subscription() -> None:
     body = EVENT % (b"a", 1) + EVENT % (b"b", 2)
-    async with canned(STREAM + body) as (url, _):
-        async with open_client(url) as client, client.subscribe("r") as events:
+    async with (
+        canned(STREAM + body) as (url, _),
+        open_client(url) as client,
+        client.subscribe("r") as events,
+    ):
+        await events.receive()
+        await events.aclose()
+        with pytest.raises(trio.ClosedResourceError):
             await events.receive()
-            await events.aclose()
-            with pytest.raises(trio.ClosedResourceError):
-                await events.receive()
 
 
 async def test_closed_before_anything_came() -> None:
-    async with canned(STREAM + END) as (url, requests):
-        async with open_client(url) as client, client.subscribe("r") as events:
-            await events.aclose()
-            while not requests:
-                await trio.sleep(0)
+    async with (
+        canned(STREAM + END) as (url, requests),
+        open_client(url) as client,
+        client.subscribe("r") as events,
+    ):
+        await events.aclose()
+        while not requests:
+            await trio.sleep(0)
 
 
 async def test_the_same_server_again_on_its_port() -> None:
@@ -454,8 +465,8 @@ async def test_the_same_server_again_on_its_port() -> None:
 
 
 async def start_again(nursery: trio.Nursery, server: Any) -> None:
-    from trio_agent.servers import create_app  # noqa: PLC0415
-    from trio_agent.servers._hypercorn import serve_asgi  # noqa: PLC0415
+    from trio_agent.servers import create_app
+    from trio_agent.servers._hypercorn import serve_asgi
 
     (listener,) = await trio.open_tcp_listeners(server.port, host="127.0.0.1")
     app = create_app(server.service)

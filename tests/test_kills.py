@@ -10,18 +10,17 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from process_kit import PATIENCE, Viewer, Viewers, free_port, open_server
+from process_kit import PATIENCE, Viewer, Viewers, free_port, logged, open_server
 from valkey_kit import ValkeyServer, running_server
 
-from trio_agent import SQLiteStore, ToolCall, ToolResult, ValkeyStore
+from trio_agent import Receipt, RunFinish, SQLiteStore, ToolCall, ToolResult, ValkeyStore
 from trio_agent.abc import Store
 from trio_agent.client import open_client
 
-KILLS = 16
+KILLS = 15
 """Of each of two files' servers."""
 
 KILLS_SHARED = 20
@@ -43,6 +42,11 @@ async def outcomes_of(store: Store, viewers: list[Viewer]) -> Counter[str]:
     """Check all that was seen against the logs; count how runs ended."""
     async with store.open():
         return Counter([await viewer.check(store) for viewer in viewers])
+
+
+async def read_log(store: Store, run_id: str) -> list[tuple[str, str]]:
+    async with store.open():
+        return await logged(store, run_id)
 
 
 async def kill_again_and_again(rng: random.Random, folder: Path) -> Counter[str]:
@@ -177,3 +181,110 @@ class TestValkey:
         # B was there all the time.
         assert all(viewer.reconnects == 0 for viewer in group.viewers)
         assert b"Traceback" not in b.stderr
+
+    async def test_cancelled_through_the_other(self, valkey: ValkeyServer, tmp_path: Path) -> None:
+        async with (
+            open_server(valkey.url, cwd=tmp_path) as a,
+            open_server(valkey.url, cwd=tmp_path) as b,
+            open_client(await a.url()) as client_of_a,
+            open_client(await b.url()) as client_of_b,
+            trio.open_nursery() as nursery,
+        ):
+            group = Viewers(client_of_a)
+            group.up.set()
+            viewer = group.add("key", "2", agent="staring")
+            nursery.start_soon(viewer.run)
+            await group.until(
+                lambda: viewer.events and isinstance(viewer.events[-1].event, ToolCall)
+            )
+            receipt = await client_of_b.cancel(viewer.run_id)
+            await group.until(lambda: viewer.ended)
+            assert receipt == Receipt("cancelled", len(viewer.events))
+            # Again, and on the other, it is the same.
+            assert await client_of_b.cancel(viewer.run_id) == receipt
+            assert await client_of_a.cancel(viewer.run_id) == receipt
+        assert await outcomes_of(ValkeyStore(valkey.url), [viewer]) == {"cancelled": 1}
+
+    async def test_valkey_killed_in_the_middle(self, valkey: ValkeyServer, tmp_path: Path) -> None:
+        async with (
+            open_server(valkey.url, cwd=tmp_path) as a,
+            open_server(valkey.url, cwd=tmp_path) as b,
+            open_client(await a.url()) as client_of_a,
+            open_client(await b.url()) as client_of_b,
+        ):
+            group = Viewers(client_of_a)
+            group.up.set()
+            viewers = [group.add(str(number), "100") for number in range(4)]
+            async with trio.open_nursery() as nursery:
+                for number, viewer in enumerate(viewers):
+                    nursery.start_soon(viewer.run, (client_of_a, client_of_b)[number % 2])
+                await group.until(lambda: all(len(viewer.events) > 20 for viewer in viewers))
+                valkey.kill()
+                assert not any(viewer.ended for viewer in viewers)
+                await trio.to_thread.run_sync(valkey.start)
+            assert all(viewer.reconnects == 0 for viewer in viewers)
+        assert await outcomes_of(ValkeyStore(valkey.url), viewers) == {"stop": 4}
+
+    async def test_stopped_past_its_lease(self, valkey: ValkeyServer, tmp_path: Path) -> None:
+        async with (
+            open_server(valkey.url, *LEASE, cwd=tmp_path) as a,
+            open_server(valkey.url, *LEASE, cwd=tmp_path) as b,
+            open_client(await a.url()) as client_of_a,
+            open_client(await b.url()) as client_of_b,
+            await a.connect() as raw,
+        ):
+            group = Viewers(client_of_a)
+            group.up.set()
+            on_a = group.add("key", "100000")
+            on_b = group.add("key", "100000")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(on_a.run)
+                nursery.start_soon(on_b.run, client_of_b)
+                await group.until(lambda: len(on_a.events) > 5 and len(on_b.events) > 5)
+                answer = await raw.watch(f"/runs/{on_a.run_id}/events")
+                await a.stop()
+                await group.until(lambda: on_b.ended)
+                assert not on_a.ended
+                a.process.send_signal(signal.SIGCONT)
+                # Its stream is aborted: what comes back from there is no end.
+                await raw.receive_body(answer)
+                assert not answer.complete
+                assert b"worker-lost" not in answer.body
+                await group.until(lambda: on_a.ended)
+            assert on_a.reconnects > 0
+            assert on_b.reconnects == 0
+            assert await outcomes_of(ValkeyStore(valkey.url), [on_a, on_b]) == {"worker-lost": 2}
+            # It works on.
+            viewer = group.add("other", "1")
+            await viewer.run()
+            assert await outcomes_of(ValkeyStore(valkey.url), [viewer]) == {"stop": 1}
+
+    async def test_drained(self, valkey: ValkeyServer, tmp_path: Path) -> None:
+        async with (
+            open_server(valkey.url, "--on-disconnect", "cancel", cwd=tmp_path) as a,
+            open_server(valkey.url, cwd=tmp_path) as b,
+            open_client(await a.url()) as client_of_a,
+            open_client(await b.url()) as client_of_b,
+            await a.connect() as raw,
+        ):
+            run_id = await client_of_a.start("200")
+            answer = await raw.watch(f"/runs/{run_id}/events")
+            await raw.receive_body(answer, until=b"word3 ")
+            a.process.terminate()
+            await raw.receive_body(answer)
+            # Whole, without the terminal event, and told when to come back.
+            assert answer.complete
+            assert answer.body.count(b"retry: ") == 2
+            assert answer.body.splitlines()[-2].startswith(b"retry: ")
+            *_, (cursor, last) = answer.events
+            assert last["type"] == "text-delta"
+            # The run goes on there, seen from here.
+            async with client_of_b.subscribe(run_id, after=cursor) as events:
+                rest = [event async for event in events]
+            assert await a.process.wait() == 0
+            log = [cursor for cursor, _ in await read_log(ValkeyStore(valkey.url), run_id)]
+            seen = [id_ for id_, _ in answer.events] + [event.cursor for event in rest]
+            assert seen == log
+            assert isinstance(rest[-1].event, RunFinish)
+            assert rest[-1].event.run.finish_reason == "stop"
+            assert b"Traceback" not in a.stderr

@@ -29,6 +29,7 @@ LAYERS: dict[str, set[str]] = {
         "wire",
     },
     "trio": {
+        "_before_waiting",
         "_closing",
         "_feed",
         "_follower",
@@ -39,7 +40,6 @@ LAYERS: dict[str, set[str]] = {
         "_model_pool",
         "_nursery",
         "_openai_model",
-        "_peer_stream",
         "_presence",
         "_reaper",
         "_replay",
@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "run": {"_config", "_live_run", "_performer", "_record", "_run", "_stored_run"},
     "agent": {"__init__", "_agent", "_map", "_open_runtime", "_runtime"},
-    "client": {"_client", "client"},
+    "client": {"_client", "_client_http", "_client_ws", "_remote", "client"},
 }
 ORDER = list(LAYERS)
 NOT_PURE = {"trio", "httpx", "httpx2", "time", "random", "secrets", "socket", "threading"}

@@ -174,7 +174,7 @@ async def test_cancelled_from_outside(autojump_clock: trio.testing.MockClock) ->
 async def test_the_bodys_exception_is_plain(autojump_clock: trio.testing.MockClock) -> None:
     model = Sleeper()
     async with open_runtime() as runtime:
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(KeyError, match="mine"):  # noqa: PT012
             async with runtime.map(Agent(model=model), ["50"]):
                 await trio.sleep(1)
                 raise KeyError("mine")

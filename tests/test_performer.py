@@ -26,6 +26,7 @@ from trio_agent._open_runtime import open_runtime
 from trio_agent._parts import ModelFinish, ModelRequest, TextPart, ToolInputPart
 from trio_agent._run import Receipt, Run, current_run
 from trio_agent._runtime import Runtime
+from trio_agent._store import Lease
 from trio_agent._tool import tool
 from trio_agent.testing import FaultyStore, ScriptedModel, call
 
@@ -523,7 +524,8 @@ async def test_a_run_that_somebody_else_took(autojump_clock: trio.testing.MockCl
     memory = MemoryStore(lease=2)
     async with open_runtime(store=memory) as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a", trio.Event()])), "hi")
-        await trio.sleep(2.5)
+        await trio.sleep(1)
+        await memory.release(Lease(run.id, 1))
         assert await memory.claim(run.id) is not None
         with pytest.raises(FenceLost):
             await run.wait()
@@ -539,10 +541,11 @@ async def test_a_run_that_somebody_else_took(autojump_clock: trio.testing.MockCl
 
 
 async def test_a_fence_lost_at_an_append(autojump_clock: trio.testing.MockClock) -> None:
-    memory = MemoryStore(lease=0.5)
+    memory = MemoryStore(lease=100)
     async with open_runtime(store=memory) as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a", 1.0, "b", 10.0, "c"])), "hi")
         await trio.sleep(0.8)
+        await memory.release(Lease(run.id, 1))
         assert await memory.claim(run.id) is not None
         begin = trio.current_time()
         with pytest.raises(FenceLost):
@@ -578,11 +581,12 @@ async def test_a_fence_lost_before_a_tool_starts(autojump_clock: trio.testing.Mo
         nonlocal ran
         ran = True
 
-    memory = MemoryStore(lease=0.5)
+    memory = MemoryStore(lease=100)
     async with open_runtime(store=FaultyStore(memory)) as runtime:
         agent = Agent(model=ScriptedModel(["a", 1.0, call("1", "never")]), tools=[never])
         run = await runtime.start(agent, "hi")
         await trio.sleep(0.8)
+        await memory.release(Lease(run.id, 1))
         assert await memory.claim(run.id) is not None
         with pytest.raises(FenceLost):
             await run.wait()

@@ -4,77 +4,24 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, NoReturn, TypeVar
-from urllib.parse import quote
+from typing import Any, Final
 
 import attrs
-import msgspec
 import trio
 
-from ._codec import EventInvalid, decode_event
+from ._client_http import HTTPWire
+from ._client_ws import WebSocketWire
 from ._cursor import Cursor
-from ._errors import (
-    CursorExpired,
-    CursorInvalid,
-    LimitExceeded,
-    StoreUnavailable,
-    TrioAgentError,
-    UnknownRun,
-)
-from ._events import AnyEvent
-from ._http import Response, Transport, TransportError, open_transport
+from ._errors import LimitExceeded, StoreUnavailable, TrioAgentError
+from ._http import TransportError, open_transport
 from ._limits import CancelAfter, OnDisconnect
 from ._messages import AnyMessage
 from ._nursery import open_plain_nursery
-from ._run import Receipt, RunOutcome
-from ._sse import ServerSentEvent, SSEDecoder, SSEError
+from ._remote import RemoteEvent, Wire
+from ._run import Receipt
 
-_MAX_ANSWER: Final = 16 << 20
-_ANSWER_SECONDS: Final = 60.0
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 10.0
-
-_ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
-    "cursor-invalid": CursorInvalid,
-    "cursor-expired": CursorExpired,
-    "limit-exceeded": LimitExceeded,
-    "store-unavailable": StoreUnavailable,
-}
-
-_T = TypeVar("_T")
-
-
-class ServerError(TrioAgentError):
-    """The server refused a request, or its answer can't be understood (`bad-response`).
-
-    `status` is that of HTTP; otherwise `code` and `message` are the server's.
-    """
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, code, message)
-        self.status = status
-        self.code = code
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
-
-
-@attrs.frozen
-class RemoteEvent:
-    """An event as it came: what it is, and where it stands."""
-
-    cursor: str
-    """Everything up to this event; subscribe after it to go on from here."""
-    data: str
-    """The event's JSON, the same on every connection."""
-    event: AnyEvent | None
-    """The event, None if it is of a type that this version doesn't know."""
-
-    @property
-    def terminal(self) -> bool:
-        """Whether it is the last of its run."""
-        return self.event is not None and self.event.terminal
 
 
 class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
@@ -88,7 +35,7 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
         self._unread: deque[RemoteEvent] = deque()
         self._received = after
         self._failure: Exception | None = None
-        self.reconnects = 0
+        self.reconnects: int = 0
         """How often the connection was lost so far."""
 
     @property
@@ -142,53 +89,35 @@ class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
         self._unread.clear()
         await self._receive.aclose()
 
-    async def follow(
-        self, transport: Transport, run_id: str, headers: Mapping[str, str], patience: float
-    ) -> None:
+    async def follow(self, wire: Wire, run_id: str, patience: float) -> None:
         """Receive and hand over until the end, reconnecting: a task of its own does this."""
         with self._send:
             try:
-                await self._follow(transport, run_id, headers, patience)
+                await self._follow(wire, run_id, _Backoff(patience))
+            except trio.EndOfChannel:
+                pass
             except TrioAgentError as exc:
                 self._failure = exc
             except trio.BrokenResourceError:
                 pass  # nobody receives any more
 
-    async def _follow(
-        self, transport: Transport, run_id: str, headers: Mapping[str, str], patience: float
-    ) -> None:
-        path = f"{_path_of(run_id)}/events"
-        backoff = _Backoff(patience)
+    async def _follow(self, wire: Wire, run_id: str, backoff: "_Backoff") -> None:
         cursor = self._received
-        headers = {**headers, "accept": "text/event-stream"}
         while True:
-            if cursor:
-                headers["last-event-id"] = cursor
             try:
-                async with transport.stream("GET", path, headers=headers) as response:
-                    status, fields = await response.head()
-                    if status == 204:
-                        return
-                    if status != 200:
-                        await _raise_error(status, response, run_id)
-                    if not fields.get("content-type", "").startswith("text/event-stream"):
-                        raise ServerError(status, "bad-response", "this is no event stream")
-                    decoder = SSEDecoder()
-                    while data := await response.receive():
+                async with wire.events(run_id, cursor) as source:
+                    while True:
+                        batch = await source.receive()
                         backoff.connected()
-                        if batch := [_event_of(sse) for sse in decoder.feed(data)]:
+                        if batch:
                             await self._send.send(batch)
                             cursor = batch[-1].cursor
                             backoff.reset()
                             if batch[-1].terminal:
                                 return
-                failure: TrioAgentError = TransportError("cut-stream", "the stream broke off")
             except (TransportError, LimitExceeded, StoreUnavailable) as exc:
-                failure = exc
-            except (SSEError, EventInvalid) as exc:
-                raise ServerError(200, "bad-response", str(exc)) from None
-            self.reconnects += 1
-            await backoff.wait(failure)
+                self.reconnects += 1
+                await backoff.wait(exc)
 
 
 class _Backoff:
@@ -226,8 +155,7 @@ class _Backoff:
 class Client:
     """Talks to one server. Made by `open_client`."""
 
-    _transport: Transport
-    _headers: Mapping[str, str] = attrs.field(repr=False)
+    _wire: Wire
     _patience: float
 
     async def start(
@@ -257,9 +185,8 @@ class Client:
             "onDisconnect": policy,
             "metadata": metadata,
         }
-        body = {name: value for name, value in wishes.items() if value is not None}
-        headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
-        return (await self._request("POST", "/runs", _Started, body=body, headers=headers)).id
+        said = {name: value for name, value in wishes.items() if value is not None}
+        return await self._wire.start(said, idempotency_key)
 
     @asynccontextmanager
     async def subscribe(
@@ -271,9 +198,7 @@ class Client:
         """
         subscription = RemoteSubscription(str(after))
         async with open_plain_nursery() as nursery:
-            nursery.start_soon(
-                subscription.follow, self._transport, run_id, self._headers, self._patience
-            )
+            nursery.start_soon(subscription.follow, self._wire, run_id, self._patience)
             yield subscription
             nursery.cancel_scope.cancel(reason="the subscription was left")
 
@@ -286,11 +211,7 @@ class Client:
             UnknownRun, ServerError, TransportError: the server has no such run, refused, or
                 could not be reached.
         """
-        path = f"{_path_of(run_id)}/cancel"
-        answer = await self._request("POST", path, _Cancelled, run_id=run_id)
-        if answer.outcome is None:
-            return None
-        return Receipt(answer.outcome, answer.last_offset, answer.abandoned)
+        return await self._wire.cancel(run_id)
 
     async def info(self, run_id: str) -> dict[str, Any]:
         """Return what the server tells of a run, as JSON. A checkpoint.
@@ -298,40 +219,15 @@ class Client:
         Raises:
             As `cancel`.
         """
-        return await self._request("GET", _path_of(run_id), dict[str, Any], run_id=run_id)
+        return await self._wire.info(run_id)
 
     async def not_ready(self) -> str | None:
         """Return why the server can't start runs now, None if it can. A checkpoint."""
         try:
-            await self._request("GET", "/health/ready", object)
+            await self._wire.check()
         except TrioAgentError as exc:
             return str(exc)
         return None
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        answer: type[_T],
-        *,
-        body: object = None,
-        headers: Mapping[str, str] | None = None,
-        run_id: str = "",
-    ) -> _T:
-        content = b"" if body is None else msgspec.json.encode(body)
-        headers = {**self._headers, **(headers or {})}
-        if content:
-            headers["content-type"] = "application/json"
-        async with self._transport.stream(
-            method, path, headers=headers, content=content
-        ) as response:
-            status, _ = await response.head()
-            if status >= 300:
-                await _raise_error(status, response, run_id)
-            try:
-                return msgspec.json.decode(await _rest(response), type=answer)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-                raise ServerError(status, "bad-response", str(exc)) from None
 
 
 @asynccontextmanager
@@ -341,57 +237,15 @@ async def open_client(
     """Open a client of the server at `url`.
 
     Args:
-        url: such as ``http://127.0.0.1:8000``.
+        url: such as ``http://127.0.0.1:8000``, or ``ws://127.0.0.1:8001`` for WebSocket.
         token: sent as a bearer token.
         patience: seconds without a connection after which a subscription gives up.
-        client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
+        client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one;
+            not for WebSocket.
     """
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    if url.lower().startswith(("ws://", "wss://")):
+        yield Client(WebSocketWire(url, headers), patience)
+        return
     async with open_transport(url, client=client) as transport:
-        yield Client(transport, headers, patience)
-
-
-def _event_of(sse: ServerSentEvent) -> RemoteEvent:
-    return RemoteEvent(sse.id, sse.data, decode_event(sse.data.encode()))
-
-
-async def _rest(response: Response) -> bytes:
-    return await response.receive_rest(seconds=_ANSWER_SECONDS, max_bytes=_MAX_ANSWER)
-
-
-def _path_of(run_id: str) -> str:
-    return f"/runs/{quote(run_id, safe='')}"
-
-
-class _Started(msgspec.Struct, frozen=True):
-    id: str
-
-
-class _Cancelled(msgspec.Struct, frozen=True, rename="camel"):
-    outcome: RunOutcome | None = None
-    last_offset: int = 0
-    abandoned: tuple[str, ...] = ()
-
-
-class _ErrorBody(msgspec.Struct, frozen=True):
-    code: str = "http-error"
-    message: str = "the server refused without saying why"
-
-
-class _ErrorAnswer(msgspec.Struct, frozen=True):
-    error: _ErrorBody = _ErrorBody()
-
-
-async def _raise_error(status: int, response: Response, run_id: str) -> NoReturn:
-    """Raise what an answer means."""
-    try:
-        error = msgspec.json.decode(await _rest(response), type=_ErrorAnswer).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        error = _ErrorBody()
-    if status >= 500:
-        raise _ERRORS.get(error.code, StoreUnavailable)(error.message)
-    if error.code == "unknown-run":
-        raise UnknownRun(run_id)
-    if error.code in _ERRORS:
-        raise _ERRORS[error.code](error.message)
-    raise ServerError(status, error.code, error.message)
+        yield Client(HTTPWire(transport, headers), patience)

@@ -27,15 +27,15 @@ class Feed:
     """
 
     def __init__(self, run_id: str, epoch: str, *, tail: int = 0, closed: bool = False) -> None:
-        self.run_id = run_id
-        self.epoch = epoch
-        self.tail = tail
+        self.run_id: str = run_id
+        self.epoch: str = epoch
+        self.tail: int = tail
         """The offset of the last committed entry."""
-        self.closed = closed
+        self.closed: bool = closed
         """Whether the terminal entry is committed."""
         self.failure: Exception | None = None
         """Why the feed broke off, if it did and has not grown since."""
-        self.viewers = 0
+        self.viewers: int = 0
         """Open subscriptions."""
         self.on_use: list[Callable[[Feed], None]] = []
         """Called whenever `in_use` or `viewers` may have changed."""

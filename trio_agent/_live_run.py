@@ -21,17 +21,17 @@ class LiveRun(Run):
         self, agent: str, feed: Feed, store: Store, *, on_disconnect: OnDisconnect
     ) -> None:
         super().__init__(agent, feed, store)
-        self.cancel_scope = trio.CancelScope()
-        self.viewer_scope = trio.CancelScope()
+        self.cancel_scope: trio.CancelScope = trio.CancelScope()
+        self.viewer_scope: trio.CancelScope = trio.CancelScope()
         """Cancelled by its deadline when nobody has watched for long enough."""
         self.cancel_reason: str | None = None
         self.abandoned: list[str] = []
         self.on_disconnect = on_disconnect
         """What becomes of it when nobody watches."""
         self._watched = False
-        self.lost = False
+        self.lost: bool = False
         """Whether another worker has taken it over."""
-        self.viewers_elsewhere = 0
+        self.viewers_elsewhere: int = 0
         """Subscriptions that follow it in other processes."""
         self._done = trio.Event()
         self._terminal: RunFinish | RunError | None = None

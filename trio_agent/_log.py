@@ -17,10 +17,10 @@ class Entry:
     def __init__(
         self, offset: int, data: bytes, terminal: bool, event: AnyEvent | None = None
     ) -> None:
-        self.offset = offset
-        self.data = data
+        self.offset: int = offset
+        self.data: bytes = data
         """The event's JSON."""
-        self.terminal = terminal
+        self.terminal: bool = terminal
         self._event = event
 
     @classmethod

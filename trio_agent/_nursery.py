@@ -22,13 +22,13 @@ async def open_plain_nursery() -> AsyncIterator[trio.Nursery]:
             except Exception as exc:
                 failure = exc
                 nursery.cancel_scope.cancel(reason="the body failed")
-    except BaseException as exc:
+    except BaseException as exc:  # noqa: ASYNC103 - or it is raised in a group
         if failure is None:
             raise
         # A cancellation is told again at the next checkpoint; the body's failure would be lost.
-        if not _is_cancelled(exc):  # noqa: ASYNC103
+        if not _is_cancelled(exc):
             both = [failure, exc]
-            raise BaseExceptionGroup("the body and its closing failed", both) from None
+            raise BaseExceptionGroup("both body and closing", both) from None  # noqa: ASYNC104
     if failure is not None:
         raise failure
 

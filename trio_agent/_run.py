@@ -47,10 +47,10 @@ class Run(ABC):
     """A run: one that lives here (`Runtime.start`), or one that the store knows of."""
 
     def __init__(self, agent: str, feed: Feed, store: Store) -> None:
-        self.id = feed.run_id
-        self.agent = agent
+        self.id: str = feed.run_id
+        self.agent: str = agent
         """The agent's name."""
-        self.feed = feed
+        self.feed: Feed = feed
         self._store = store
 
     @property

@@ -34,7 +34,7 @@ class SSEDecoder:
     """
 
     def __init__(self, *, max_size: int = 1 << 20) -> None:
-        self.last_event_id = ""
+        self.last_event_id: str = ""
         """What a client sends as `Last-Event-ID` when it reconnects."""
         self.retry: int | None = None
         """The reconnection time that the server asked for, in milliseconds."""

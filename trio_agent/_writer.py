@@ -105,11 +105,11 @@ class RunLog:
     def __init__(
         self, feed: Feed, store: Store, lease: Lease, writer: Writer, *, max_bytes: int
     ) -> None:
-        self.feed = feed
-        self.lease = lease
-        self.queued = False
+        self.feed: Feed = feed
+        self.lease: Lease = lease
+        self.queued: bool = False
         """Whether the writer was told of pending entries and has not taken them yet."""
-        self.cut_short = False
+        self.cut_short: bool = False
         """Whether the store lost entries that it had acknowledged."""
         self.on_lost: Callable[[], None] | None = None
         """Called when the log was lost to another worker."""

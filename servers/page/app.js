@@ -56,8 +56,13 @@ $("token").addEventListener("change", async () => {
   for (const viewer of viewers) viewer.reconnect();
 });
 
-$("token").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" || event.key === "Escape") closeAccess();
+$("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  closeAccess();
+});
+
+$("access").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeAccess();
 });
 
 document.addEventListener("pointerdown", (event) => {
@@ -142,7 +147,7 @@ function compare() {
   const sum = ({ events, digest }) => `${events} ${digest}`;
   const same = others.every((other) => sum(other) === sum(first));
   const text = same
-    ? `All ${viewers.length} viewers saw the same ${countOf(first.events, "event")}.`
+    ? `${others.length === 1 ? "Both" : `All ${viewers.length}`} viewers saw the same ${countOf(first.events, "event")}.`
     : "The viewers saw different events. This must not happen: please report it.";
   viewers.at(-1).note(text);
   announce(text);

@@ -46,12 +46,11 @@ export class Figures {
   rows() {
     const rows = [];
     if (this.#first !== undefined) {
-      const seen = this.#seen === undefined ? "" : `; it was here ${seconds(this.#seen)} after you sent`;
-      rows.push([
-        "first token",
-        seconds(this.#first - this.#started),
-        `from the run’s start to its first token, by the server’s clock${seen}`,
-      ]);
+      const note = "from the run’s start to its first token, by the server’s clock";
+      rows.push(["first token", seconds(this.#first - this.#started), note]);
+    }
+    if (this.#seen !== undefined) {
+      rows.push(["seen after", seconds(this.#seen), "from Send to the first token on this page"]);
     }
     if (this.#speaking > 0) {
       const speed = (this.#paced * 1000) / this.#speaking;

@@ -9,7 +9,7 @@ const LOOK = 700; // ms between two looks at what a cut viewer misses
 
 export const countOf = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-export const statusText = (status) => (status === "active" ? "running" : status);
+export const statusText = (status) => (({ active: "running", stop: "finished" })[status] ?? status;
 
 export class Viewer {
   #queue = [];
@@ -118,7 +118,8 @@ export class Viewer {
     const left = abandoned.length
       ? `left behind: ${abandoned.map(nameOf).join(", ")}`
       : "every task, tool and socket of the run is gone";
-    const note = this.note(`Receipt: ${outcome}, last event ${lastOffset}, ${left}, after ${seconds(took)}.`);
+    const parts = [statusText(outcome), `last event ${lastOffset}`, left, `after ${seconds(took)}`];
+    const note = this.note(`Receipt: ${parts.join(" · ")}`);
     note.classList.add("receipt");
     this.#actions.announce(note.textContent);
   }
@@ -174,7 +175,9 @@ export class Viewer {
 
   /** Change what is in the transcript, and stay at its end if that is where the reader is. */
   #keepingDown(change) {
-    const box = this.#part("transcript");
+    const own = this.#part("transcript");
+    // On a phone the page scrolls as a whole.
+    const box = getComputedStyle(own).overflowY === "visible" ? document.scrollingElement : own;
     const down = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     change();
     if (down) box.scrollTop = box.scrollHeight;

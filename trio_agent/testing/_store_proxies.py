@@ -95,7 +95,7 @@ class FaultyStore(StoreProxy):
         """Operations that raise `StoreUnavailable` before they do anything."""
         self.forgetful: set[str] = set()
         """Operations that do it, and raise `StoreUnavailable` all the same."""
-        self.delay = 0.0
+        self.delay: float = 0.0
         """Seconds that every operation takes."""
         self.calls: Counter[str] = Counter()
         """How often each operation was called."""

@@ -23,7 +23,7 @@ class Sweep(trio.abc.Instrument):
     """
 
     def __init__(self, point: int, *, steps: bool) -> None:
-        self.reached = 0
+        self.reached: int = 0
         """Points that were passed in the block."""
         self._point = point
         self._steps = steps
