@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,13 +11,23 @@ import attrs
 import msgspec
 import trio
 
-from trio_agent import Agent, AnyMessage, ModelError, RunFailed, RuntimeLimits, Usage, open_runtime
+from trio_agent import (
+    Agent,
+    AnyMessage,
+    ModelError,
+    RunFailed,
+    RuntimeLimits,
+    StoreUnavailable,
+    Usage,
+    open_runtime,
+)
 from trio_agent._map import Input, Mapped
 from trio_agent.abc import Retention, Store
 
 from ._usage import UsageError
 
 _BAR: Final = 24
+_BEGINNING: Final = b'{"index":'
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +79,7 @@ async def batch(options: BatchOptions) -> int:
 
     Raises:
         UsageError: a file can't be used, or the results are those of other inputs.
+        StoreUnavailable: the store can't be used, or not any more.
     """
     items = list(_read_items(options.prompts))
     done, failed = _read_done(options.out, items)
@@ -95,11 +107,14 @@ async def batch(options: BatchOptions) -> int:
                 deadline=options.deadline,
             ) as results:
                 async for mapped in results:
+                    if isinstance(mapped.error, StoreUnavailable):
+                        raise mapped.error  # what is missing can be run later
                     outcome = _outcome(missing[mapped.index], mapped)
                     failed += outcome.status == "error"
                     # One write, so that only the last line can ever be half there.
-                    out.write(msgspec.json.encode(outcome) + b"\n")
-                    out.flush()
+                    with _writing(options.out):
+                        out.write(msgspec.json.encode(outcome) + b"\n")
+                        out.flush()
                     bar.step(failed)
     return 1 if failed else 0
 
@@ -123,30 +138,40 @@ def _read_items(path: Path) -> Iterator[_Item]:
 
 def _read_done(path: Path, items: list[_Item]) -> tuple[set[int], int]:
     """Return the indexes of the results that are there, and how many of them are errors."""
-    try:
+    with _writing(path):
         content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            # The last line was being written when everything ended; its input is run again.
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
-        path.touch()
-    except OSError as exc:
-        raise UsageError(f"can't write {path}: {exc.strerror}") from exc
+    *lines, half = content.split(b"\n")
     done: set[int] = set()
     failed = 0
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             outcome = msgspec.json.decode(line, type=_Outcome)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise UsageError(f"{path}, line {number} is no result: give another --out") from None
+            raise _no_result(path, number) from None
         if outcome.index >= len(items) or items[outcome.index].hash != outcome.input:
             raise UsageError(
                 f"{path} has results of other inputs: give another --out, or the same inputs"
             )
         done.add(outcome.index)
         failed += outcome.status == "error"
+    if half[: len(_BEGINNING)] != _BEGINNING[: len(half)]:
+        raise _no_result(path, len(lines) + 1)
+    with _writing(path), path.open("ab") as file:
+        # That line was being written when everything ended; its input is run again.
+        file.truncate(len(content) - len(half))
     return done, failed
+
+
+def _no_result(path: Path, number: int) -> UsageError:
+    return UsageError(f"{path}, line {number} is no result: give another --out")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise UsageError(f"can't write {path}: {exc.strerror}") from exc
 
 
 def _outcome(item: _Item, mapped: Mapped) -> _Outcome:

@@ -77,7 +77,7 @@ async def _ready_url(process: trio.Process) -> str:
 async def _until_ready(client: Client) -> None:
     problem: str | None = "it did not answer"
     with trio.move_on_after(_READY):
-        while (problem := await client.not_ready()) is not None:
-            await trio.sleep(0.2)  # noqa: ASYNC110 - it is another process
+        while (problem := await client.not_ready()) is not None:  # noqa: ASYNC110
+            await trio.sleep(0.2)
     if problem is not None:
         raise UsageError(f"the server is not ready: {problem}")

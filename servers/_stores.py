@@ -52,11 +52,14 @@ def make_store(name: str, *, follow: bool = False, lease: float = 10.0) -> Store
 async def list_runs(store: Store) -> int:
     """Print the runs of a store, newest first."""
     before: str | None = None
-    async with store.open():
-        while infos := await store.find(None, before, _PAGE):
-            for info in infos:
-                print(_summary(info))
-            before = infos[-1].record.run_id
+    try:
+        async with store.open():
+            while infos := await store.find(None, before, _PAGE):
+                for info in infos:
+                    print(_summary(info))
+                before = infos[-1].record.run_id
+    except (UnknownRun, CursorExpired):
+        raise UsageError("runs were removed while they were listed: try again") from None
     return 0
 
 

@@ -39,6 +39,20 @@ class Entry:
         return f"<Entry {self.offset} {self.data[:60]!r}>"
 
 
+class Appended(enum.Enum):
+    """What came of an `Append`. Only `COMMITTED` changed anything, or found it done before."""
+
+    COMMITTED = "committed"
+    FENCED = "fenced"
+    """Somebody else holds the run now."""
+    CLOSED = "closed"
+    """The log has its terminal event."""
+    GAP = "gap"
+    """The entries don't follow the tail."""
+    UNKNOWN = "unknown"
+    """There is no such log."""
+
+
 @attrs.frozen
 class Append:
     """Entries that follow each other, for one run, from the holder of `fence`."""
@@ -67,19 +81,17 @@ class Append:
         """Whether the last of them closes the log."""
         return self.entries[-1].terminal
 
-
-class Appended(enum.Enum):
-    """What came of an `Append`. Only `COMMITTED` changed anything, or found it done before."""
-
-    COMMITTED = "committed"
-    FENCED = "fenced"
-    """Somebody else holds the run now."""
-    CLOSED = "closed"
-    """The log has its terminal event."""
-    GAP = "gap"
-    """The entries don't follow the tail."""
-    UNKNOWN = "unknown"
-    """There is no such log."""
+    def check(self, *, fence: int, tail: int, closed: bool) -> Appended | None:
+        """Say what comes of it in a log like this; None if it is to be written."""
+        if self.fence != fence:
+            return Appended.FENCED
+        if self.last_offset <= tail:
+            return Appended.COMMITTED
+        if closed:
+            return Appended.CLOSED
+        if self.first_offset != tail + 1:
+            return Appended.GAP
+        return None
 
 
 class Log:
@@ -101,14 +113,9 @@ class Log:
 
     def append(self, append: Append) -> Appended:
         """Check fence, tail and not-terminal, then append; a repetition is a success."""
-        if append.fence != self.fence:
-            return Appended.FENCED
-        if append.last_offset <= self.tail:
-            return Appended.COMMITTED
-        if self.closed:
-            return Appended.CLOSED
-        if append.first_offset != self.tail + 1:
-            return Appended.GAP
+        outcome = append.check(fence=self.fence, tail=self.tail, closed=self.closed)
+        if outcome is not None:
+            return outcome
         self.entries.extend(append.entries)
         self.size += append.size
         self.closed = append.terminal

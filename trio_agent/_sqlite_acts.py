@@ -83,19 +83,14 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
     run = _find(db, append.run_id)
     if run is None:
         return Appended.UNKNOWN
-    if append.fence != run.fence:
-        return Appended.FENCED
-    if append.last_offset <= run.tail:
-        return Appended.COMMITTED
-    if run.finished:
-        return Appended.CLOSED
-    if append.first_offset != run.tail + 1:
-        return Appended.GAP
+    outcome = append.check(fence=run.fence, tail=run.tail, closed=run.finished)
+    if outcome is not None:
+        return outcome
     db.executemany(
         "INSERT INTO entries VALUES (?, ?, ?)",
         [(run.number, entry.offset, entry.data) for entry in append.entries],
     )
-    size = run.size + sum(len(entry.data) for entry in append.entries)
+    size = run.size + append.size
     finished_at = time.time() if append.terminal else None
     db.execute(
         "UPDATE runs SET tail = ?, size = ?, finished_at = ? WHERE run = ?",

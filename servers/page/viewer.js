@@ -9,7 +9,9 @@ const LOOK = 700; // ms between two looks at what a cut viewer misses
 
 export const countOf = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-export const statusText = (status) => (({ active: "running", stop: "finished" })[status] ?? status;
+const STATUSES = { active: "running", stop: "finished" };
+
+export const statusText = (status) => STATUSES[status] ?? status;
 
 export class Viewer {
   #queue = [];
