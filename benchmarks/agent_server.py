@@ -7,9 +7,9 @@ import trio
 from trio_agent.servers import serve_http
 from trio_agent.servers._stores import make_store
 
+from benchmarks.upstream import TOKENS
 from trio_agent import Agent, OpenAIModel, open_runtime
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
-from benchmarks.upstream import TOKENS
 
 
 class Stamps(Model):

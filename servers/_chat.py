@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import trio
 
 from trio_agent import AnyMessage, TrioAgentError, UserMessage
+from trio_agent._nursery import open_plain_nursery
 from trio_agent._transcript import Transcript
 from trio_agent.client import Client
 
@@ -61,16 +62,20 @@ async def _answer(
     """Stream the answer and return the transcript with it."""
     transcript = Transcript(messages)
     run_id = await client.start(messages=messages)
+    listening = trio.CancelScope()
 
     async def cancel_on_interrupt() -> None:
-        await anext(interrupts)
+        with listening:
+            await anext(interrupts)
+        if listening.cancelled_caught:
+            return
         receipt = await client.cancel(run_id)
         if receipt is None:
             renderer.note("cancelling; something of the run has not ended yet")
         else:
             renderer.note(f"{receipt.outcome} at event {receipt.last_offset}; nothing is left")
 
-    async with trio.open_nursery() as nursery:
+    async with open_plain_nursery() as nursery:
         nursery.start_soon(cancel_on_interrupt)
         async with client.subscribe(run_id) as events:
             lost = 0
@@ -81,5 +86,6 @@ async def _answer(
                 if event.event is not None:
                     transcript.add(event.event)
                     renderer.show(event.event)
-        nursery.cancel_scope.cancel(reason="the run ended")
+        # Who has interrupted it gets the receipt, which comes behind the last event.
+        listening.cancel(reason="the run ended")
     return transcript.messages

@@ -17,10 +17,10 @@ from trio_websocket import (
 from wsproto.utilities import LocalProtocolError
 
 from trio_agent import Agent, OnDisconnect, Runtime
-from ._peer_stream import PeerStream
 
 from ._addresses import address_of
 from ._guard import Guard
+from ._peer_stream import PeerStream
 from ._problem import Problem, problem_of
 from ._service import Service
 from ._ws_requests import MAX_MESSAGE

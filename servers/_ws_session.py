@@ -8,8 +8,8 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_agent import Cursor, CursorExpired, Run, Subscription
-from ._peer_stream import PeerStream
 
+from ._peer_stream import PeerStream
 from ._problem import Problem, problem_of
 from ._service import Service
 from ._ws_frames import answer_frame, event_frames

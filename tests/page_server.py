@@ -1,7 +1,7 @@
 """The process behind the tests of the page: agents whose models say what a script says.
 
-Files in the folder that it is given are the test's hand on the pace: a model that waits for ``name``
-goes on when a file of that name appears. Prints the address of the page.
+Files in the folder that it is given are the test's hand on the pace: a model that waits for a
+name goes on when a file of that name appears. Prints the address of the page.
 """
 
 import sys
@@ -34,6 +34,7 @@ NASTY: Final = (
 TOKEN: Final = "alice-has-a-long-token"
 POLL: Final = 0.01
 
+
 @attrs.frozen
 class Hand:
     """What the test lets happen."""
@@ -65,20 +66,20 @@ class Scripted(Model):
         """Count to 40: ten words, then what the test lets through."""
         for number, word in enumerate(WORDS):
             if number in (10, 30):
-                await self.hand.wait(f"{rest}{number}")
+                await self.hand.wait(f"{rest}-{number}")
             await emit(TextPart(word))
             await trio.sleep(0.002)
         return ModelFinish("stop", Usage(7, 40, 47))
 
-    async def _tool(self, emit: Any, rest: str, first: bool) -> ModelFinish:
+    async def _tool(self, emit: Any, city: str, first: bool) -> ModelFinish:
         if first:
             await emit(ReasoningPart("The weather is asked for. "), ReasoningPart("A tool has it."))
             await emit(TextPart("Let me look."))
             await emit(ToolInputPart("c1", "get_weather", '{"city":'))
-            await self.hand.wait("arguments")
-            await emit(ToolInputPart("c1", "get_weather", '"Oslo"}'))
+            await self.hand.wait(f"{city}-arguments")
+            await emit(ToolInputPart("c1", "get_weather", f'"{city}"}}'))
             return ModelFinish("tool-calls", Usage(20, 9, 29))
-        await emit(TextPart("It is cold "), TextPart("in Oslo."))
+        await emit(TextPart("It is cold "), TextPart(f"in {city}."))
         return ModelFinish("stop", Usage(40, 6, 46))
 
     async def _nasty(self, emit: Any, rest: str, first: bool) -> ModelFinish:
@@ -97,7 +98,7 @@ def make_agents(hand: Hand) -> list[Agent]:
     @tool
     async def get_weather(city: str) -> dict[str, Any]:
         """Get the weather."""
-        await hand.wait("result")
+        await hand.wait(f"{city}-result")
         return {"city": city, "celsius": -3, "sky": "snow"}
 
     @tool

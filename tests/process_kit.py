@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -68,6 +68,11 @@ class Process:
     async def until(self, what: bytes, output: bytearray) -> None:
         while what not in output:
             assert id(output) not in self.ended, (self.stdout, self.stderr)
+            await self.news.wait()
+
+    async def finished(self) -> None:
+        """Wait for all of its output."""
+        while len(self.ended) < 2:
             await self.news.wait()
 
     async def url(self) -> str:
@@ -189,12 +194,11 @@ class Viewer:
         """Do all of it."""
         while not self.run_id:
             await self.group.up.wait()
-            try:
+            # It may be killed in this moment: the key makes it one run.
+            with suppress(TransportError):
                 self.run_id = await self.group.client.start(
                     self.prompt, agent=self.agent, idempotency_key=self.key
                 )
-            except TransportError:
-                pass  # The server was killed in this moment; the key makes it one run.
         await self.follow(follow_with or self.group.client)
 
     async def follow(self, client: Client) -> None:

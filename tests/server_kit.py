@@ -138,6 +138,7 @@ async def open_server(
     max_connections: int = 10_000,
     seconds: float = SOON,
     wrap: Callable[[Any], Any] = lambda app: app,
+    websocket_port: Callable[[], int | None] = lambda: None,
     **service: Any,
 ) -> AsyncIterator[Server]:
     """Open a runtime and serve it, with all knobs at hand. Leaving cancels everything."""
@@ -151,12 +152,13 @@ async def open_server(
             the_service = Service(runtime, made, **service)
             host, port = listener.socket.getsockname()
             scope, done = trio.CancelScope(), trio.Event()
+            app = create_app(the_service, guard, heartbeat=heartbeat, websocket_port=websocket_port)
 
             async def serve(task_status: trio.TaskStatus[None]) -> None:
                 task_status.started()
                 with scope:
                     await serve_asgi(
-                        wrap(create_app(the_service, guard, heartbeat=heartbeat)),
+                        wrap(app),
                         [listener],
                         until=runtime.wait_drained,
                         write_deadline=write_deadline,

@@ -1,15 +1,18 @@
 """An agent over the lines of a file: what is written, what is refused, how it is taken up."""
 
+import errno
+import io
 import json
+import os
 import signal
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
 import trio
-import trio.testing
 from process_kit import open_process
+from trio.testing import MockClock
 from trio_agent.servers._batch import BatchOptions, batch
 from trio_agent.servers._usage import UsageError
 
@@ -31,7 +34,9 @@ class Echo(Model):
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.pace = 1.0
         self.active = self.most = 0
+        self.on_done: Callable[[], object] = lambda: None
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
         said = request.messages[-1].content
@@ -39,7 +44,7 @@ class Echo(Model):
         self.active += 1
         self.most = max(self.most, self.active)
         try:
-            await trio.sleep(1)
+            await trio.sleep(self.pace)
             if said == "wait":
                 await trio.sleep_forever()
             if said == "fail":
@@ -47,6 +52,7 @@ class Echo(Model):
             await emit(TextPart(said.upper()))
         finally:
             self.active -= 1
+            self.on_done()
         return ModelFinish("stop")
 
 
@@ -79,11 +85,13 @@ class Batch:
 
 
 @pytest.fixture
-def files(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> Batch:
+def files(tmp_path: Path) -> Batch:
     return Batch(tmp_path)
 
 
-async def test_all_kinds_of_lines(files: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_all_kinds_of_lines(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
     files.write(
         "a",
@@ -114,7 +122,9 @@ async def test_all_kinds_of_lines(files: Batch, capsys: pytest.CaptureFixture[st
     ]
 
 
-async def test_errors_are_lines(files: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_errors_are_lines(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
     files.write("a", "fail", "b")
     assert await files.run() == 1
     assert [result["status"] for result in files.results] == ["stop", "error", "stop"]
@@ -129,7 +139,7 @@ async def test_errors_are_lines(files: Batch, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.splitlines() == ["3 of 3 were done before", "3/3, 1 failed"]
 
 
-async def test_deadline_and_concurrency(files: Batch) -> None:
+async def test_deadline_and_concurrency(files: Batch, autojump_clock: MockClock) -> None:
     files.write(*["a"] * 7, "wait")
     assert await files.run(concurrency=3, deadline=5) == 0
     assert files.model.most == 3
@@ -137,7 +147,9 @@ async def test_deadline_and_concurrency(files: Batch) -> None:
     assert files.results[-1]["seconds"] == 5
 
 
-async def test_progress_every_tenth(files: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_progress_every_tenth(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
     files.write(*["a"] * 50)
     await files.run(concurrency=1)
     done = [line.partition("/")[0] for line in capsys.readouterr().err.splitlines()]
@@ -145,7 +157,10 @@ async def test_progress_every_tenth(files: Batch, capsys: pytest.CaptureFixture[
 
 
 async def test_bar_on_a_terminal(
-    files: Batch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    files: Batch,
+    autojump_clock: MockClock,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files.write("a", "b")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
@@ -157,7 +172,7 @@ async def test_bar_on_a_terminal(
 
 
 async def test_taken_up_behind_half_a_line(
-    files: Batch, capsys: pytest.CaptureFixture[str]
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files.write("a", "b", "c")
     await files.run(concurrency=1)
@@ -169,15 +184,29 @@ async def test_taken_up_behind_half_a_line(
         assert await files.run(concurrency=1) == 0
         assert files.model.heard == ["a", "b", "c"][whole[:length].count(b"\n") :]
         assert [result["text"] for result in files.results] == ["A", "B", "C"]
-        assert files.out.read_bytes()[:length].startswith(whole[: whole.rfind(b"\n", 0, length)])
+        assert files.out.read_bytes().startswith(whole[: whole.rfind(b"\n", 0, length) + 1])
     assert "2 of 3 were done before" in capsys.readouterr().err
 
 
-async def test_nothing_to_do(files: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_nothing_to_do(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
     files.write()
     assert await files.run() == 0
     assert files.out.read_bytes() == b""
     assert capsys.readouterr().err == "0/0, 0 failed\n"
+
+
+class FullFile(io.FileIO):
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FullPath(PosixPath):
+    """A file on a disk that is full."""
+
+    def open(self, mode: str) -> FullFile:  # type: ignore[override]
+        return FullFile(self, mode)
 
 
 class TestRefused:
@@ -193,22 +222,24 @@ class TestRefused:
             ('{"messages": [{"role": "nobody"}]}', "nobody"),
         ],
     )
-    async def test_lines(self, line: str, why: str, files: Batch) -> None:
+    async def test_lines(
+        self, line: str, why: str, files: Batch, autojump_clock: MockClock
+    ) -> None:
         files.prompts.write_text(f'"fine"\n{line}\n')
         with pytest.raises(UsageError, match=f"line 2: .*{why}".replace("|", r"\|")):
             await files.run()
         assert not files.out.exists()
 
-    async def test_not_text(self, files: Batch) -> None:
+    async def test_not_text(self, files: Batch, autojump_clock: MockClock) -> None:
         files.prompts.write_bytes(b'"\xff"\n')
         with pytest.raises(UsageError, match="line 1: "):
             await files.run()
 
-    async def test_no_prompts(self, files: Batch) -> None:
-        with pytest.raises(UsageError, match="can't read .*: No such file"):
+    async def test_no_prompts(self, files: Batch, autojump_clock: MockClock) -> None:
+        with pytest.raises(UsageError, match=r"can't read .*: No such file"):
             await files.run()
 
-    async def test_results_of_other_inputs(self, files: Batch) -> None:
+    async def test_results_of_other_inputs(self, files: Batch, autojump_clock: MockClock) -> None:
         files.write("a", "b")
         await files.run()
         results = files.out.read_bytes()
@@ -228,7 +259,7 @@ class TestRefused:
         [(b'"a"\n"b"', 1), (b"hello", 1), (b'{"a":1}\n', 1), (b"\n", 1), (b'{"indexes"', 1)],
     )
     async def test_files_of_others_are_left_as_they_are(
-        self, content: bytes, line: int, files: Batch
+        self, content: bytes, line: int, files: Batch, autojump_clock: MockClock
     ) -> None:
         files.write("a", "b")
         files.out.write_bytes(content)
@@ -236,7 +267,9 @@ class TestRefused:
             await files.run()
         assert files.out.read_bytes() == content
 
-    async def test_out_that_can_not_be_written(self, files: Batch, tmp_path: Path) -> None:
+    async def test_out_that_can_not_be_written(
+        self, files: Batch, autojump_clock: MockClock, tmp_path: Path
+    ) -> None:
         files.write("a")
         for out, why in ((tmp_path, "Is a directory"), (tmp_path / "no" / "out", "No such file")):
             files.out = out
@@ -244,13 +277,15 @@ class TestRefused:
                 await files.run()
         assert files.model.heard == []
 
-    async def test_full_disk(self, files: Batch) -> None:
+    async def test_full_disk(self, files: Batch, autojump_clock: MockClock) -> None:
         files.write("a")
-        files.out = Path("/dev/full")
-        with pytest.raises(UsageError, match="can't write /dev/full: "):
+        files.out = FullPath(files.out)
+        with pytest.raises(UsageError, match=r"can't write .*: No space left on device"):
             await files.run()
 
-    async def test_model_that_is_away(self, files: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_model_that_is_away(
+        self, files: Batch, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def check() -> None:
             raise ModelError("connect", "nobody there")
 
@@ -260,11 +295,11 @@ class TestRefused:
             await files.run()
 
 
-async def test_store_that_goes_away_ends_it(files: Batch) -> None:
+async def test_store_that_goes_away_ends_it(files: Batch, autojump_clock: MockClock) -> None:
     """What is missing is no error of the inputs: it can be run later."""
     files.write("a", "b", "c")
     store = FaultyStore(MemoryStore())
-    store.fail("create", after=1)
+    files.model.on_done = lambda: store.away.add("create")
     with pytest.raises(StoreUnavailable):
         await files.run(concurrency=1, store=store)
     assert [result["text"] for result in files.results] == ["A"]
@@ -274,9 +309,10 @@ async def test_store_that_goes_away_ends_it(files: Batch) -> None:
 
 async def test_runs_are_in_the_store(files: Batch, tmp_path: Path) -> None:
     files.write("a", "fail")
-    store = SQLiteStore(tmp_path / "runs.db")
-    await files.run(store=store)
-    async with SQLiteStore(tmp_path / "runs.db", follow=True).open() as store:
+    files.model.pace = 0
+    assert await files.run(store=SQLiteStore(tmp_path / "runs.db")) == 1
+    store = SQLiteStore(tmp_path / "runs.db", follow=True)
+    async with store.open():
         found = {info.record.run_id for info in await store.find(None, None, 10)}
     assert found == {result["runId"] for result in files.results}
 

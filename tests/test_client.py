@@ -27,8 +27,8 @@ from trio_agent import (
     UserMessage,
 )
 from trio_agent._client import _Backoff
+from trio_agent._client_http import HTTPWire
 from trio_agent.client import (
-    Client,
     RemoteEvent,
     RemoteSubscription,
     ServerError,
@@ -472,7 +472,3 @@ async def start_again(nursery: trio.Nursery, server: Any) -> None:
     app = create_app(server.service)
     serve = partial(serve_asgi, app, [listener], until=trio.sleep_forever)
     nursery.start_soon(serve)
-
-
-def test_a_client_shows_no_secrets() -> None:
-    assert "secret" not in repr(Client(None, {"authorization": "secret"}, 1.0))  # type: ignore[arg-type]

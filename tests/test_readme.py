@@ -54,7 +54,13 @@ async def run_program(name: str, script: Script, tmp_path: Path) -> str:
 
 
 def test_which_programs_there_are() -> None:
-    assert set(PROGRAMS) == {"first-program", "runtime", "seed-sse", "seed-websocket"}
+    assert set(PROGRAMS) == {
+        "first-program",
+        "runtime",
+        "seed-sse",
+        "seed-websocket",
+        "testing",
+    }
     assert README.read_text().count("<!-- test:") == len(PROGRAMS)
 
 
@@ -138,3 +144,7 @@ async def test_seed_websocket(tmp_path: Path) -> None:
                 events.append(event)
             assert isinstance(events[-1], RunFinish)
             assert events[-1].run.text == said
+
+
+async def test_testing(tmp_path: Path) -> None:
+    assert await run_program("testing", [], tmp_path) == "True\n"

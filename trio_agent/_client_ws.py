@@ -138,7 +138,7 @@ class WebSocketWire(Wire):
             raise ServerError(0, "bad-response", str(exc)) from None
 
     async def info(self, run_id: str) -> dict[str, Any]:
-        raise ServerError(0, "not-supported", "runs are shown over HTTP only: use its URL")
+        raise ServerError(0, "not-supported", f"ask for run {run_id!r} over HTTP")
 
     async def check(self) -> None:
         async with self._open():

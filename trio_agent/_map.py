@@ -31,8 +31,8 @@ class Mapped:
     """From its start to its end."""
     result: Result | None
     """None if it failed."""
-    error: TrioAgentError | None
-    """Why it failed; `RunFailed` has a `code`."""
+    error: Exception | None
+    """Why it failed: `RunFailed` with a `code`, or a `ValueError` about the input."""
 
 
 @asynccontextmanager
@@ -83,14 +83,14 @@ async def _run_one(
     started = trio.current_time()
     run: Run | None = None
     result: Result | None = None
-    error: TrioAgentError | None = None
+    error: Exception | None = None
     try:
         if isinstance(value, str):
             run = await start(agent, value)
         else:
             run = await start(agent, messages=value)
         result = await run.wait()
-    except TrioAgentError as exc:
+    except (TrioAgentError, ValueError) as exc:
         error = exc
     finally:
         if run is not None:

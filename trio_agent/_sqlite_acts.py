@@ -83,7 +83,7 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
     run = _find(db, append.run_id)
     if run is None:
         return Appended.UNKNOWN
-    outcome = append.check(fence=run.fence, tail=run.tail, closed=run.finished)
+    outcome = append.check(fence=run.fence, tail=run.tail, closed=bool(run.finished))
     if outcome is not None:
         return outcome
     db.executemany(

@@ -22,6 +22,9 @@ export class Viewer {
   #figures;
   #transcript;
   #actions;
+  #following = true; // the reader is at the end of the transcript, and stays there
+  #closed = new AbortController();
+  ended = false; // and drawn
   digest = [0, 1];
   status = "active";
 
@@ -42,16 +45,15 @@ export class Viewer {
     this.#part("cut").addEventListener("change", ({ target }) =>
       target.checked ? this.cut() : this.resume(),
     );
+    for (const target of [this.#part("transcript"), document]) {
+      target.addEventListener("scroll", () => this.#scrolled(), { signal: this.#closed.signal });
+    }
     this.#part("stop").addEventListener("click", () => this.stop());
     this.#part("add").addEventListener("click", () => actions.add(this));
     this.#part("close").addEventListener("click", () => actions.close(this));
     this.setTitle(title);
     this.#showStatus();
     this.#follower.follow();
-  }
-
-  get ended() {
-    return this.#follower.ended;
   }
 
   get events() {
@@ -73,6 +75,7 @@ export class Viewer {
   /** Go away. */
   close() {
     clearTimeout(this.#looking);
+    this.#closed.abort();
     this.#follower.cut();
     this.element.remove();
   }
@@ -154,14 +157,15 @@ export class Viewer {
   #draw() {
     this.#drawing = false;
     const events = this.#queue.splice(0);
-    this.#keepingDown(() => {
-      for (const event of merged(events)) this.#transcript.take(event);
-    });
     for (const event of events) this.#announce(event);
     for (const event of events) this.#figures.take(event);
-    this.#drawFigures();
+    this.#keepingDown(() => {
+      for (const event of merged(events)) this.#transcript.take(event);
+      this.#drawFigures(); // which may take a line from the transcript
+    });
     this.#caughtUp();
-    if (this.ended) {
+    if (this.#follower.ended && !this.ended) {
+      this.ended = true;
       this.#showStatus();
       this.#actions.changed(this);
     }
@@ -175,14 +179,21 @@ export class Viewer {
     if (event.type === "error") this.#actions.announce(`The run failed: ${event.error.message}`);
   }
 
+  /** What scrolls: on a phone that is the page as a whole. */
+  get #scroller() {
+    const own = this.#part("transcript");
+    return getComputedStyle(own).overflowY === "visible" ? document.scrollingElement : own;
+  }
+
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    this.#following = scrollHeight - scrollTop - clientHeight < 40;
+  }
+
   /** Change what is in the transcript, and stay at its end if that is where the reader is. */
   #keepingDown(change) {
-    const own = this.#part("transcript");
-    // On a phone the page scrolls as a whole.
-    const box = getComputedStyle(own).overflowY === "visible" ? document.scrollingElement : own;
-    const down = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     change();
-    if (down) box.scrollTop = box.scrollHeight;
+    if (this.#following) this.#scroller.scrollTop = this.#scroller.scrollHeight;
   }
 
   #drawFigures() {

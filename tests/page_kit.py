@@ -1,0 +1,109 @@
+"""A real Chromium in front of a real server process, for the tests of the page."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+MISSING: Final = (
+    "there is no chromium (apt-get install chromium)"
+    if CHROMIUM is None
+    else "there is no playwright (pip install playwright)"
+    if find_spec("playwright") is None
+    else None
+)
+"""Why the page can't be tested here; None if it can."""
+
+_ARGUMENTS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+PATIENCE: Final = 15_000
+"""Milliseconds that the page may take on a busy machine."""
+
+_WATCH: Final = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+"""
+
+
+@attrs.frozen
+class PageServer:
+    """The process, and the test's hand on its models."""
+
+    url: str
+    folder: Path
+
+    def allow(self, name: str) -> None:
+        """Let go on what waits for this name."""
+        (self.folder / name).touch()
+
+
+@contextmanager
+def open_page_server(folder: Path, *options: str) -> Iterator[PageServer]:
+    """Run the server of `page_server.py` in a process of its own."""
+    command = [sys.executable, str(Path(__file__).with_name("page_server.py")), str(folder)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield PageServer(process.stdout.readline().strip(), folder)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def open_browser() -> Iterator[Any]:
+    """Start Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@attrs.define
+class Complaints:
+    """What a page's console said and its policy refused."""
+
+    lines: list[str] = attrs.field(factory=list)
+
+    def heard(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.lines.append(f"{message.type}: {message.text}")
+
+
+@contextmanager
+def open_page(browser: Any, **settings: Any) -> Iterator[tuple[Any, Complaints]]:
+    """Open an empty page whose errors and violations of its policy are collected."""
+    settings = {"viewport": {"width": 1180, "height": 760}, **settings}
+    context = browser.new_context(**settings)
+    complaints = Complaints()
+    try:
+        context.set_default_timeout(PATIENCE)
+        context.add_init_script(_WATCH)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.heard(message))
+        page.on("pageerror", lambda error: complaints.lines.append(f"exception: {error}"))
+        yield page, complaints
+        complaints.lines += page.evaluate("window.violations ?? []")
+    finally:
+        context.close()

@@ -1,0 +1,133 @@
+"""`trio-agent chat` as a real process, with its input piped."""
+
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
+
+import trio
+from process_kit import Process, free_port, open_process, open_server
+
+from trio_agent.testing._scripted_openai import finish, open_scripted_openai, text
+
+RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
+
+
+@asynccontextmanager
+async def open_chat(*arguments: str, cwd: Path, **env: str) -> AsyncIterator[Process]:
+    async with open_process("chat", *arguments, cwd=cwd, stdin=PIPE, **env) as process:
+        yield process
+
+
+async def say(chat: Process, text: str) -> None:
+    """Say it at the next prompt."""
+    assert chat.process.stdin is not None
+    await chat.process.stdin.send_all(text.encode())
+
+
+async def prompts(chat: Process, count: int) -> None:
+    while chat.stdout.count(b"> ") - chat.stdout.count(b"-> ") < count:
+        await chat.news.wait()
+
+
+async def ended(chat: Process) -> str:
+    """Wait until it ends well; return what it said."""
+    assert await chat.process.wait() == 0, chat.stderr
+    await chat.finished()
+    assert chat.stderr == b""
+    return chat.stdout.decode()
+
+
+async def test_conversation_to_the_end_of_input(tmp_path: Path) -> None:
+    async with (
+        open_server("memory", cwd=tmp_path) as server,
+        open_chat("--url", await server.url(), cwd=tmp_path) as chat,
+    ):
+        await say(chat, "2\n")
+        await prompts(chat, 2)
+        assert b'word0 word1 \n-> look({"city":"Oslo"})\n<- ok: Oslo: snow\nword0' in chat.stdout
+        # Nothing was said; then the transcript goes on, so that no tool is called again.
+        await say(chat, "\n3\n")
+        await prompts(chat, 4)
+        assert chat.process.stdin is not None
+        await chat.process.stdin.aclose()
+        out = await ended(chat)
+        assert out.count("-> look") == 1
+        assert out.count("[stop: 2 steps]") == 1
+        assert out.endswith("[stop: 1 steps]\n> \n")
+
+
+async def test_interrupted_in_an_answer_and_at_the_prompt(tmp_path: Path) -> None:
+    async with (
+        open_server("memory", cwd=tmp_path) as server,
+        open_chat("--url", await server.url(), cwd=tmp_path) as chat,
+    ):
+        await say(chat, "100000\n")
+        await chat.until(b"word3 ", chat.stdout)
+        chat.process.send_signal(signal.SIGINT)
+        await prompts(chat, 2)
+        assert b"[cancelled (requested by a client): 1 steps]\n" in chat.stdout
+        assert RECEIPT.search(chat.stdout)
+        # It goes on, behind what was said.
+        await say(chat, "1\n")
+        await chat.until(b"word3 ", chat.stdout[chat.stdout.rindex(b"> ") :])
+        chat.process.send_signal(signal.SIGINT)
+        await prompts(chat, 3)
+        assert len(RECEIPT.findall(chat.stdout)) == 2
+        chat.process.send_signal(signal.SIGINT)
+        assert (await ended(chat)).endswith("> \n")
+
+
+async def test_server_that_dies_and_comes_back(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    store = f"sqlite:{tmp_path / 'runs.db'}"
+    async with (
+        open_server(store, port=port, cwd=tmp_path) as first,
+        open_chat("--url", url, cwd=tmp_path) as chat,
+    ):
+        await say(chat, "100000\n")
+        await chat.until(b"word3 ", chat.stdout)
+        await first.kill()
+        async with open_server(store, port=port, cwd=tmp_path) as second:
+            await prompts(chat, 2)
+            assert b"-- the connection was lost; resumed\n[worker-lost: " in chat.stdout
+            await say(chat, "1\n")
+            await prompts(chat, 3)
+            assert b"[stop: " in chat.stdout
+            await say(chat, "1\n")
+            await chat.until(b"word9 ", chat.stdout)
+            await second.kill()
+        # This one knows nothing of the run.
+        async with open_server("memory", port=port, cwd=tmp_path):
+            await prompts(chat, 4)
+            assert b"-- no answer: " in chat.stdout
+            chat.process.send_signal(signal.SIGINT)
+            await ended(chat)
+
+
+async def test_no_server(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with open_chat("--url", url, cwd=tmp_path) as chat:
+            assert await chat.process.wait() == 2
+            await chat.until(f"trio-agent: error: {url} can't be used: ".encode(), chat.stderr)
+
+
+async def test_own_server(tmp_path: Path) -> None:
+    async with (
+        open_scripted_openai([[text("Hello "), text("you."), finish()]]) as provider,
+        open_chat(cwd=tmp_path, OPENAI_BASE_URL=provider.base_url) as chat,
+    ):
+        await say(chat, "hi\n")
+        await prompts(chat, 2)
+        chat.process.send_signal(signal.SIGINT)
+        assert await chat.process.wait() == 0
+        assert b"Hello you.\n[stop: 1 steps]\n" in chat.stdout
+        await chat.finished()
+        assert b"Traceback" not in chat.stderr
+        assert b"SIGTERM: draining" in chat.stderr
