@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 
 import trio
 from trio_agent.servers import serve_http
@@ -32,4 +33,4 @@ async def main(base_url: str, store: str = "memory") -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, *sys.argv[1:])
+    trio.run(partial(main, *sys.argv[1:]))

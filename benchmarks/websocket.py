@@ -1,53 +1,151 @@
-"""CPU per delivery over WebSocket, against server-sent events in the same run of the benchmark.
+"""CPU per delivery over WebSocket, against server-sent events of the same server.
 
-A server in a process of its own serves both; this process is the clients. As in `http_stream`, only
-the CPU time of the server's process counts. The two wires take turns.
-
-What is added to the latency is the time from the moment that the model said a token, which it
-puts into the token, to the moment that a client's socket gave it out. The clients' own work is
-in it.
+The clients are in this process, the server in another, and only its CPU time counts, as in
+`http_stream`. The wires take turns. Each token is the time at which the model said it, so that a
+client sees how much latency was added on its way, the client's own wake-up included.
 """
 
+import argparse
+import json
+import re
+import selectors
+import socket
+import statistics
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
 
 import attrs
+import httpx
 import trio
 
+from benchmarks.http_stream import cpu_ns, open_server
+from benchmarks.upstream import TOKENS
+
 ROUNDS = 5
-TOKENS = 100
 RATE = 50
 BOUND = 1.0
 """CPU per delivery over WebSocket at most, in terms of that over server-sent events."""
+SCENARIOS = {"20 runs with a viewer each": (20, 1), "1 run with 500 viewers": (1, 500)}
 
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+_STAMP = re.compile(rb'"delta":"(\d+) "')
+_UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 
 
 @attrs.frozen
-class Scenario:
-    name: str
-    runs: int
-    viewers: int
-    """Of each run."""
-
-
-SCENARIOS = (Scenario("20 runs, a viewer each", 20, 1), Scenario("1 run, 500 viewers", 1, 500))
+class Measured:
+    microseconds: float
+    """Of the server's CPU, for each delivered token."""
+    delays: list[float]
+    """Milliseconds from the model to the client."""
 
 
 @attrs.define
 class Viewer:
-    """A client that reads bytes and looks for tokens in them: what is in it is the same for both."""
+    """Reads bytes, the same way on both wires, until the run's end."""
 
-    stream: trio.SocketStream
-    tokens: int = 0
+    connection: socket.socket
     delays: list[float] = attrs.field(factory=list)
+    _rest: bytes = b""
 
-    async def read(self) -> None:
-        rest = b""
-        async for data in self.stream:
-            now = time.monotonic()
-            *tokens, rest = (rest + data).split(b'"delta":"@')[0:]
-            if not tokens:
-                continue
-            texts = [*tokens[1:], rest] if self.tokens or tokens else []
-            del texts
-            raise NotImplementedError(now)
+    def read(self) -> bool:
+        """Read what is there and tell whether it was the last."""
+        data = self._rest + self.connection.recv(1 << 16)
+        now = time.perf_counter_ns()
+        end = 0
+        for stamp in _STAMP.finditer(data):
+            self.delays.append((now - int(stamp[1])) / 1e6)
+            end = stamp.end()
+        self._rest = data[end:]
+        return b'"run-finish"' in self._rest
+
+
+@contextmanager
+def open_viewer(url: str, run_id: str) -> Iterator[Viewer]:
+    """Connect and subscribe."""
+    parts = urlsplit(url)
+    head = f"Host: {parts.netloc}\r\n"
+    with socket.create_connection((parts.hostname, parts.port)) as connection:
+        if parts.scheme == "http":
+            connection.sendall(f"GET /runs/{run_id}/events HTTP/1.1\r\n{head}\r\n".encode())
+            marker = b"retry:"
+        else:
+            connection.sendall(f"GET / HTTP/1.1\r\n{head}{_UPGRADE}\r\n".encode())
+            while b"\r\n\r\n" not in connection.recv(1 << 16):
+                pass
+            request = json.dumps({"type": "subscribe", "runId": run_id}).encode()
+            # A mask of zeros leaves it as it is.
+            connection.sendall(b"\x81%c\0\0\0\0%b" % (0x80 | len(request), request))
+            marker = b'"subscribed"'
+        data = b""
+        while marker not in data:
+            data += connection.recv(1 << 16)
+        yield Viewer(connection, rest=data)
+
+
+def watch(pid: int, http_url: str, url: str, runs: int, viewers: int) -> Measured:
+    """Start the runs over HTTP and watch them at `url` until all viewers have seen the end."""
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        with httpx.Client(base_url=http_url, trust_env=False) as client:
+            for _ in range(runs):
+                run = client.post("/runs", json={"prompt": str(RATE)}).raise_for_status().json()
+                for _ in range(viewers):
+                    viewer = stack.enter_context(open_viewer(url, run["id"]))
+                    selector.register(viewer.connection, selectors.EVENT_READ, viewer)
+        watching: list[Viewer] = [key.data for key in selector.get_map().values()]
+        for key, _ in selector.select(0):
+            key.data.read()  # what was said while others were connecting
+        before, early = cpu_ns(pid), sum(len(viewer.delays) for viewer in watching)
+        while selector.get_map():
+            for key, _ in selector.select():
+                if key.data.read():
+                    selector.unregister(key.fileobj)
+        cpu = cpu_ns(pid) - before
+    assert [len(viewer.delays) for viewer in watching] == [TOKENS] * len(watching)
+    # What was said while others were connecting is late for another reason than the wire.
+    live = [delay for viewer in watching for delay in viewer.delays[TOKENS // 2 :]]
+    return Measured(cpu / 1000 / (len(watching) * TOKENS - early), live)
+
+
+async def main(rounds: int = ROUNDS) -> bool:
+    """Print a table; return whether all is within the bound."""
+    within = True
+    async with open_server("benchmarks.both_wires") as (pid, addresses):
+        http_url, ws_url = addresses.split()
+        for name, (runs, viewers) in SCENARIOS.items():
+            figures: dict[str, list[Measured]] = {http_url: [], ws_url: []}
+            for _ in range(rounds):
+                for url, results in figures.items():
+                    results.append(
+                        await trio.to_thread.run_sync(watch, pid, http_url, url, runs, viewers)
+                    )
+            print(f"{name}, {RATE} tokens/s, median of {rounds}:")
+            medians = []
+            for wire, results in zip(("SSE", "WebSocket"), figures.values(), strict=True):
+                costs = [measured.microseconds for measured in results]
+                delays = sorted(delay for measured in results for delay in measured.delays)
+                medians.append(statistics.median(costs))
+                print(
+                    f"  {wire:10}{medians[-1]:7.1f} µs/delivery"
+                    f" ({min(costs):.1f} to {max(costs):.1f}),"
+                    f" added latency p50 {delays[len(delays) // 2]:.1f} ms,"
+                    f" p99 {delays[len(delays) * 99 // 100]:.1f} ms"
+                )
+            ratio = medians[1] / medians[0]
+            within &= ratio <= BOUND
+            print(f"  ratio     {ratio:7.2f} (at most {BOUND})", flush=True)
+    return within
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--check", action="store_true", help="exit 1 if beyond the bound")
+    options = parser.parse_args()
+    ok = trio.run(main, options.rounds)
+    sys.exit(options.check and not ok)

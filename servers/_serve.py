@@ -80,6 +80,7 @@ async def serve(options: ServeOptions) -> None:
             open_plain_nursery() as helpers,
         ):
             async with open_plain_nursery() as servers:
+                ws_addresses: list[str] = []
                 start_http = partial(
                     serve_http,
                     runtime,
@@ -89,6 +90,7 @@ async def serve(options: ServeOptions) -> None:
                     guard=options.guard,
                     on_disconnect=options.on_disconnect,
                     not_ready=lambda: readiness.problem,
+                    websocket_port=lambda: _port(ws_addresses[0]) if ws_addresses else None,
                 )
                 addresses = await _start(servers, start_http, f"{options.host}:{options.port}")
                 if options.ws_port is not None:
@@ -101,10 +103,10 @@ async def serve(options: ServeOptions) -> None:
                         guard=_guard_for_page(options.guard, addresses),
                         on_disconnect=options.on_disconnect,
                     )
-                    addresses += await _start(
+                    ws_addresses += await _start(
                         servers, start_websocket, f"{options.host}:{options.ws_port}"
                     )
-                print("ready", *addresses, flush=True)
+                print("ready", *addresses, *ws_addresses, flush=True)
                 helpers.start_soon(readiness.check, runtime, options.agents)
                 number = await anext(signals)
                 say(f"{signal.Signals(number).name}: draining, {options.grace:g} s at most")
@@ -128,9 +130,13 @@ async def _start(
 
 def _guard_for_page(guard: Guard, http_addresses: Sequence[str]) -> Guard:
     """Let the pages of our HTTP server in, which to a server on another port are foreign."""
-    ports = {urlsplit(address).port for address in http_addresses}
+    ports = {_port(address) for address in http_addresses}
     pages = {f"http://{host}:{port}" for host in guard.hosts for port in ports}
     return attrs.evolve(guard, origins=guard.origins | pages)
+
+
+def _port(address: str) -> int | None:
+    return urlsplit(address).port
 
 
 async def _end_process(signals: AsyncIterator[int], bound: float) -> None:

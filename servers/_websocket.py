@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
+import h11
 import msgspec
 import trio
 from starlette.requests import HTTPConnection
@@ -118,7 +119,7 @@ class WebSocketServer:
                 if shaken is not None:
                     await self._serve_websocket(*shaken, stream)
                 reading.cancel_scope.cancel(reason="the connection has ended")
-        except* (ConnectionClosed, LocalProtocolError, UnicodeError):
+        except* (ConnectionClosed, LocalProtocolError, h11.ProtocolError, UnicodeError):
             pass  # So the library tells of some things that a peer did wrong.
         except* Exception:
             logger.exception("a WebSocket connection failed by a bug")

@@ -56,7 +56,8 @@ class Scripted(Model):
         prompts = [m.content for m in request.messages if isinstance(m, UserMessage)]
         word, _, rest = prompts[-1].partition(" ")
         first = isinstance(request.messages[-1], UserMessage)
-        return await getattr(self, f"_{word}")(emit, rest, first)
+        finish: ModelFinish = await getattr(self, f"_{word}")(emit, rest, first)
+        return finish
 
     async def _say(self, emit: Any, rest: str, first: bool) -> ModelFinish:
         await emit(TextPart(rest))

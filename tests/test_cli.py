@@ -222,6 +222,7 @@ class TestUsage:
             (["serve", "--port", "-1"], {}, "not a port"),
             (["serve"], {"TRIO_AGENT_PORT": "x"}, "--port: 'x' is not a port"),
             (["serve", "--grace", "soon"], {}, "'soon' is not a number of seconds"),
+            (["serve", "--lease", "0.5"], {}, "'0.5' is not a number of seconds, 1 at least"),
             (["serve", "--grace", "inf"], {}, "not a number of seconds"),
             (["serve", "--grace", "nan"], {}, "not a number of seconds"),
             (["serve", "--retention", "-1"], {}, "not a number of seconds"),

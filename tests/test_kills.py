@@ -61,10 +61,10 @@ async def kill_again_and_again(rng: random.Random, folder: Path) -> Counter[str]
         for life in range(KILLS):
             async with open_server(f"sqlite:{path}", port=port, cwd=folder) as server:
                 group.up.set()
-                new = [group.add(f"{life}-{n}", str(rng.randrange(20))) for n in range(3)]
+                new = [group.add(f"{life}-{n}", str(rng.randrange(12))) for n in range(3)]
                 for viewer in new:
                     nursery.start_soon(viewer.run)
-                await group.until_moment(new, rng.randrange(90))
+                await group.until_moment(new, rng.randrange(60))
                 group.up = trio.Event()
                 await server.kill()
         async with open_server(f"sqlite:{path}", port=port, cwd=folder):
@@ -164,10 +164,10 @@ class TestValkey:
                 for life in range(KILLS_SHARED):
                     async with open_server(valkey.url, *LEASE, port=port, cwd=tmp_path) as a:
                         group.up.set()
-                        new = [group.add(f"{life}-{n}", str(rng.randrange(20))) for n in range(3)]
+                        new = [group.add(f"{life}-{n}", str(rng.randrange(12))) for n in range(3)]
                         for viewer in new:
                             nursery.start_soon(viewer.run, client_of_b)
-                        await group.until_moment(new, rng.randrange(90))
+                        await group.until_moment(new, rng.randrange(60))
                         group.up = trio.Event()
                         await a.kill()
                 # Those that were not started yet are started on B.

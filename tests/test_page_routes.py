@@ -69,7 +69,14 @@ class TestFiles:
 
     def test_has_nothing_inline(self, path: str) -> None:
         text = file_of(path).read_text()
-        for forbidden in (r"<style", r"\sstyle=", r"\son\w+=", r"<script>", "innerHTML", r"\beval\("):
+        for forbidden in (
+            r"<style",
+            r"\sstyle=",
+            r"\son\w+=",
+            r"<script>",
+            "innerHTML",
+            r"\beval\(",
+        ):
             assert not re.search(forbidden, text), forbidden
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import attrs
 import pytest
@@ -940,3 +941,73 @@ def test_cancelled_through_another_at_every_step() -> None:
             assert found.status == run.status == receipt.outcome
 
     assert cancel_sweep(scenario) > 15
+
+
+# Draining
+
+
+class SharedStore(StoreProxy):
+    """Memory, as if several servers could have it."""
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+
+async def drain(runtime: Runtime, *, leaving: Subscription) -> None:
+    """Begin to drain a runtime, and send its viewer away, as servers do."""
+    await runtime.wait_draining()
+    leaving.close()
+
+
+async def test_who_is_sent_away_by_a_drain_has_not_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore(lease=LEASE)
+    async with (
+        open_runtime(store=SharedStore(store)) as a,
+        open_runtime(store=SharedStore(store)) as b,
+        trio.open_nursery() as nursery,
+    ):
+        here = await a.start(endless(), "hi", on_disconnect="cancel")
+        there = await a.start(endless(), "hi", on_disconnect="cancel")
+        nursery.start_soon(partial(drain, b, leaving=(await b.find(there.id)).subscribe()))
+        await quiet()
+        assert there.statistics().viewers == 0
+        await b.drain(0)
+        await quiet()
+        assert there.status == "active"
+        # It comes back to the other one in time.
+        again = there.subscribe()
+        await trio.sleep(3 * LEASE)
+        assert there.status == "active"
+        nursery.start_soon(partial(drain, a, leaving=here.subscribe()))
+        nursery.start_soon(partial(drain, a, leaving=again))
+        await quiet()
+        with trio.move_on_after(LEASE):
+            await a.drain(100)
+        assert (here.status, there.status) == ("active", "active")
+        await a.drain(0)
+        assert (here.status, there.status) == ("cancelled", "cancelled")
+        assert here.cancel_reason == "the runtime was drained"  # type: ignore[attr-defined]
+
+
+async def test_who_leaves_while_the_memory_is_drained_has_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+        run = await runtime.start(endless(), "hi", on_disconnect="cancel")
+        nursery.start_soon(partial(drain, runtime, leaving=run.subscribe()))
+        await runtime.drain(100)
+        assert run.cancel_reason == "nobody watches"  # type: ignore[attr-defined]
+
+
+async def test_leases_are_renewed_in_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore(lease=1)
+    async with open_runtime(store=StoreProxy(store)) as a, open_runtime(store=StoreProxy(store)):
+        run = await a.start(endless(), "hi")
+        await trio.sleep(10)
+        assert run.status == "active"
+        run.request_cancel()

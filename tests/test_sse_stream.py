@@ -226,3 +226,26 @@ class TestOverSockets:
                 await run.cancel()
             await server.runtime.delete(run.id)
             await settled(server, tasks=tasks)
+
+
+async def test_clients_are_sent_elsewhere(autojump_clock: trio.testing.MockClock) -> None:
+    model, leaving = StepModel(), trio.Event()
+    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+        run = await runtime.start(Agent(model=model), "x")
+        exchange = Exchange()
+        stream = EventStream(run.subscribe(), leaving=leaving.wait)
+        nursery.start_soon(exchange.play, stream)
+        model.say("a")
+        await trio.testing.wait_all_tasks_blocked()
+        leaving.set()
+        model.say("b")
+        await trio.testing.wait_all_tasks_blocked()
+        assert exchange.complete
+        *events, retry, end = exchange.bodies
+        assert b'"delta":"a"' in b"".join(events)
+        assert retry.startswith(b"retry: ")
+        assert 100 <= int(retry.split()[1]) <= 2000
+        assert end == b""
+        assert run.status == "active"
+        assert run.feed.viewers == 0
+        run.request_cancel()

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from valkey_kit import ValkeyServer, running_server
 
 from trio_agent import MemoryStore, RunError, RunFinish, SQLiteStore, TextDelta
 from trio_agent._events import AnyEvent, ErrorDetail, RunSummary, Usage
-from trio_agent.abc import Append, Entry, RunRecord, Store
+from trio_agent.abc import Append, Entry, RunInfo, RunRecord, Store
 from trio_agent.client import open_client
+from trio_agent.testing import StoreProxy
 
 
 async def command(*arguments: str, cwd: Path) -> tuple[int, str, str]:
@@ -72,6 +73,22 @@ class TestRuns:
         await list_runs(store)
         shown = [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()]
         assert shown == ["r4", "r3", "r2", "r1", "r0"]
+
+    async def test_run_that_is_removed_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Sweeping(StoreProxy):
+            async def find(
+                self, owner: str | None, before: str | None, limit: int
+            ) -> Sequence[RunInfo]:
+                found = await super().find(owner, before, limit)
+                await self.delete(found[-1].record.run_id)
+                return found
+
+        monkeypatch.setattr("trio_agent.servers._stores._PAGE", 1)
+        store = Sweeping(MemoryStore())
+        for run_id in ("one", "two"):
+            await fill(store, run_id, finish())
+        with pytest.raises(UsageError, match="try again"):
+            await list_runs(store)
 
 
 class TestShow:

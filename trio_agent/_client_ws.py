@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn, cast
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
+import h11
 import msgspec
 import trio
 from trio_websocket import (
@@ -295,6 +296,7 @@ async def _connect(url: SplitResult) -> trio.SocketStream | trio.SSLStream[trio.
 _FAILURES: Final = (
     ConnectionRejected,
     ProtocolError,
+    h11.ProtocolError,
     TransportError,
     OSError,
     ValueError,
@@ -316,7 +318,7 @@ def _meaning(failure: BaseException) -> Exception:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 error = ErrorBody()
             return error_of(status, error, "", passing=status >= 500)
-        case ProtocolError():
+        case ProtocolError() | h11.ProtocolError():
             return ServerError(0, "bad-response", "this is no WebSocket")
     return TransportError("connect", str(failure) or type(failure).__name__)
 

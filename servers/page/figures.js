@@ -1,7 +1,9 @@
 // The figures of a run, from the times at which the server says that its events happened.
 
-export const seconds = (ms) =>
-  ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+export function seconds(ms) {
+  if (ms < 1) return "< 1 ms";
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+}
 
 const SPOKEN = new Set(["text-delta", "reasoning-delta", "tool-input-delta"]);
 

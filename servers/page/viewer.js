@@ -91,9 +91,9 @@ export class Viewer {
   async resume() {
     clearTimeout(this.#looking);
     const from = this.#follower.offset;
-    const tail = await this.#tail();
+    const view = await this.#view();
     const note = this.note("");
-    this.#missed = { from, to: tail ?? from, note };
+    this.#missed = { from, to: view?.tail ?? from, note };
     this.#follower.follow();
     this.#caughtUp();
   }
@@ -235,11 +235,11 @@ export class Viewer {
     }[state];
   }
 
-  /** The offset of the run's last event, if the server can be asked. */
-  async #tail() {
+  /** How the run stands, and the offset of its last event, if the server can be asked. */
+  async #view() {
     try {
-      const { cursor } = await ask(`runs/${this.runId}`);
-      return Number(cursor.slice(cursor.lastIndexOf(".") + 1));
+      const { status, cursor } = await ask(`runs/${this.runId}`);
+      return { status, tail: Number(cursor.slice(cursor.lastIndexOf(".") + 1)) };
     } catch {
       return undefined;
     }
@@ -247,11 +247,14 @@ export class Viewer {
 
   /** While cut: count what is being missed. */
   async #look() {
-    const tail = await this.#tail();
+    const view = await this.#view();
     if (this.#follower.state !== "cut" || !this.element.isConnected) return;
-    if (tail !== undefined) {
-      const missed = countOf(tail - this.#follower.offset, "event");
-      this.#part("link").textContent = `cut — the run goes on; ${missed} missed so far`;
+    if (view) {
+      const missed = countOf(view.tail - this.#follower.offset, "event");
+      this.#part("link").textContent =
+        view.status === "active"
+          ? `cut — the run goes on; ${missed} missed so far`
+          : `cut — the run has ended; ${missed} missed`;
     }
     this.#looking = setTimeout(() => this.#look(), LOOK);
   }
