@@ -1,18 +1,22 @@
 """The client over WebSocket: the same as over SSE, through a proxy that cuts."""
 
 import json
+import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+import trustme
 from server_kit import SOON, StepModel, endless, logged, open_server, talking_model
 from test_client import canned, open_proxy
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.servers._ws_frames import answer_frame
+from trio_websocket import WebSocketRequest, serve_websocket
 from websocket_kit import open_websocket_server
 
 from trio_agent import (
@@ -214,7 +218,10 @@ async def test_nobody_there() -> None:
     ],
 )
 async def test_servers_that_misbehave(answer: bytes, error: type[Exception]) -> None:
-    async with canned(answer) as (url, _), open_client(url.replace("http:", "ws:")) as client:
+    async with (
+        canned(answer) as (url, _),
+        open_client(url.replace("http:", "ws:")) as client,
+    ):
         with pytest.raises(error):
             await client.start("hi")
 
@@ -224,8 +231,6 @@ async def test_servers_that_misbehave(answer: bytes, error: type[Exception]) -> 
     [b"\x81\x02[]", b"\x81\x02{{", answer_frame("started"), answer_frame("started", runId=1)],
 )
 async def test_answers_that_are_none(frame: bytes) -> None:
-    from trio_websocket import WebSocketRequest, serve_websocket
-
     text = frame[2:].decode()
 
     async def handle(request: WebSocketRequest) -> None:
@@ -283,3 +288,28 @@ async def test_a_slow_subscription_holds_up_no_other() -> None:
                 model.say(*["x" * 1000] * 100)
             model.finish()
             assert json.loads([event async for event in quick][-1].data)["type"] == "run-finish"
+
+
+async def test_tls(monkeypatch: Any, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    async def handle(request: WebSocketRequest) -> None:
+        websocket = await request.accept()
+        await websocket.get_message()
+        await websocket.send_message('{"type":"started","runId":"r"}')
+        with suppress(Exception):
+            await websocket.get_message()
+
+    async with trio.open_nursery() as nursery:
+        start = partial(serve_websocket, handle, "localhost", 0, context)
+        server = await nursery.start(start)
+        port = next(endpoint.port for endpoint in server.listeners)
+        async with open_client(f"wss://localhost:{port}", patience=0) as client:
+            with pytest.raises(TransportError, match=r"connect.*certificate"):
+                await client.start("hi")
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+            assert await client.start("hi") == "r"
+        nursery.cancel_scope.cancel()

@@ -196,12 +196,13 @@ async def open_websocket_server(
             server = WebSocketServer(the_service, guard, **settings)
             scope, done = trio.CancelScope(), trio.Event()
 
-            async def serve() -> None:
+            async def serve(task_status: trio.TaskStatus[None]) -> None:
+                task_status.started()
                 with scope:
                     await server.serve([listener], until=runtime.wait_drained)
                 done.set()
 
-            nursery.start_soon(serve)
+            await nursery.start(serve)
             port = listener.socket.getsockname()[1]
             try:
                 yield WebSocketKit(runtime, the_service, port, scope.cancel, done)
