@@ -27,7 +27,6 @@ from trio_agent import (
     UserMessage,
 )
 from trio_agent._client import _Backoff
-from trio_agent._client_http import HTTPWire
 from trio_agent.client import (
     RemoteEvent,
     RemoteSubscription,

@@ -173,15 +173,17 @@ async def test_subscription_that_fails_later_is_tried_again() -> None:
             assert events.reconnects > 1
 
 
-async def test_drained_server_is_left_for_the_next_one() -> None:
-    async with open_websocket_server(StepModel()) as kit:
-        async with open_client(kit.url, patience=0) as client:
-            run_id = await client.start("hi")
-            async with client.subscribe(run_id) as events:
-                await events.receive()
-                await kit.runtime.drain(0)
-                assert [event async for event in events][-1].terminal
-            await kit.done.wait()
+async def test_drained_server_delivers_the_end() -> None:
+    async with (
+        open_websocket_server(StepModel()) as kit,
+        open_client(kit.url, patience=0) as client,
+    ):
+        run_id = await client.start("hi")
+        async with client.subscribe(run_id) as events:
+            await events.receive()
+            await kit.runtime.drain(0)
+            assert [event async for event in events][-1].terminal
+        await kit.done.wait()
 
 
 async def test_tokens() -> None:

@@ -320,7 +320,8 @@ def _meaning(failure: BaseException) -> Exception:
             return error_of(status, error, "", passing=status >= 500)
         case ProtocolError() | h11.ProtocolError():
             return ServerError(0, "bad-response", "this is no WebSocket")
-    return TransportError("connect", str(failure) or type(failure).__name__)
+    # Trio tells of a TLS handshake that failed with an error that has only a cause.
+    return TransportError("connect", str(failure) or str(failure.__cause__))
 
 
 def _cut(exc: ConnectionClosed) -> TransportError:
