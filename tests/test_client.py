@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -187,6 +188,16 @@ async def test_cut_again_and_again() -> None:
             seen = [event async for event in events]
             assert events.reconnects >= 2
         assert pairs(seen) == await logged(run, server)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_cut_at_random(seed: int) -> None:
+    async with open_server(talking_model(*"abcdef")) as server, open_proxy(server.port) as proxy:
+        run = await server.start()
+        await run.wait()
+        places = random.Random(seed)
+        proxy.cuts = (places.randrange(2000) for _ in range(20))
+        assert pairs(await receive_all(proxy.url, run.id)) == await logged(run, server)
 
 
 async def test_leaving_in_the_middle() -> None:

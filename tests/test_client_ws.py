@@ -1,6 +1,7 @@
 """The client over WebSocket: the same as over SSE, through a proxy that cuts."""
 
 import json
+import random
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
@@ -87,6 +88,21 @@ async def test_cut_after_every_byte() -> None:
             proxy.cuts = iter([place])
             assert pairs(await receive_all(url, run.id)) == expected, place
         assert proxy.connections > 1.8 * (size - 300)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_cut_at_random(seed: int) -> None:
+    model = StepModel()
+    async with open_websocket_server(model) as kit, open_proxy(kit.port) as proxy:
+        run = await kit.start()
+        for letter in "abcdef":
+            model.say(letter)
+        model.finish()
+        await run.wait()
+        places = random.Random(seed)
+        proxy.cuts = (places.randrange(2000) for _ in range(20))
+        url = proxy.url.replace("http:", "ws:")
+        assert pairs(await receive_all(url, run.id)) == await logged(run, kit)  # type: ignore[arg-type]
 
 
 async def test_cut_again_and_again_while_it_goes_on() -> None:

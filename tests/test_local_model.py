@@ -101,8 +101,9 @@ class Parts(list[ModelPart]):
         self.nowait(*parts)
         await self.room()
 
-    def nowait(self, *parts: ModelPart) -> None:
+    def nowait(self, *parts: ModelPart) -> bool:
         self.extend(parts)
+        return False
 
     async def room(self) -> None:
         await trio.lowlevel.checkpoint()

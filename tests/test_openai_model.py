@@ -47,10 +47,11 @@ class Emitted(list[ModelPart]):
         self.nowait(*parts)
         await self.room()
 
-    def nowait(self, *parts: ModelPart) -> None:
+    def nowait(self, *parts: ModelPart) -> bool:
         assert parts
         self.extend(parts)
         self.event.set()
+        return False
 
     async def room(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -234,7 +235,7 @@ async def cancel_after(ticks: int, scope: trio.CancelScope) -> None:
 
 async def test_an_error_of_emit_comes_out_as_it_is() -> None:
     class Refuses(Emitted):
-        def nowait(self, *parts: ModelPart) -> None:
+        def nowait(self, *parts: ModelPart) -> bool:
             raise KeyError
 
     async with opened([scripted.text("a"), scripted.hang()]) as (server, model):

@@ -136,11 +136,12 @@ class Response:
         self._left = True
         self._room.unpark_all()
 
-    def put(self, data: bytes) -> None:
-        """Hand over what came in one read."""
+    def put(self, data: bytes) -> bool:
+        """Hand over what came in one read; False if the reader is far behind."""
         self._chunks.append(data)
         self._size += len(data)
         self._news.unpark_all()
+        return self._size < _MAX_UNREAD
 
     async def room(self) -> None:
         """Wait while the reader is far behind."""
@@ -162,7 +163,7 @@ class Transport:
         path: str,
         *,
         on_head: Callable[[int, Mapping[str, str]], None],
-        on_data: Callable[[bytes], None],
+        on_data: Callable[[bytes], bool],
         room: Callable[[], Awaitable[None]],
         headers: Mapping[str, str],
         content: bytes = b"",
@@ -171,7 +172,8 @@ class Transport:
         """Send a request and pass its response on as it comes, until its end. A checkpoint.
 
         All in this task, so that what came is dealt with at once: `on_data` gets what came in one
-        read, `room` is awaited before what came in the next. What they raise is raised here.
+        read; if it returns False, `room` is awaited before more is read. What they raise is
+        raised here.
         Cancelling it, or an error, closes the connection; after the end it is kept for the next
         request.
 
@@ -240,19 +242,20 @@ async def _exchange(
     client: Any,
     request: Mapping[str, Any],
     on_head: Callable[[int, Mapping[str, str]], None],
-    on_data: Callable[[bytes], None],
+    on_data: Callable[[bytes], bool],
     room: Callable[[], Awaitable[None]],
 ) -> None:
     # What ends the reading has to rise in httpx's innermost read: an iterator that is dropped
     # in the middle would be left to the garbage collector. So a failure cancels, and waits.
     failure: BaseException | None = None
     chunks: list[bytes] = []
+    has_room = True
 
     def deliver() -> None:
-        nonlocal failure
+        nonlocal failure, has_room
         if chunks and failure is None:
             try:
-                on_data(b"".join(chunks))
+                has_room = on_data(b"".join(chunks))
             except Exception as exc:
                 failure = exc
                 reading.cancel(reason="the response is not wanted any more")
@@ -269,7 +272,8 @@ async def _exchange(
             with suppress(StopAsyncIteration):
                 while True:
                     chunks.append(await BeforeWaiting(anext(pieces), deliver))
-                    if len(chunks) == 1 and failure is None:
+                    if not has_room and failure is None:
+                        has_room = True
                         try:
                             await room()
                         except BaseException as exc:  # noqa: ASYNC103

@@ -20,8 +20,8 @@ class Emit(Protocol):
         parts of this call have been published all the same.
         """
 
-    def nowait(self, *parts: ModelPart) -> None:
-        """Publish these parts. Who does so has to wait for `room` before the next ones."""
+    def nowait(self, *parts: ModelPart) -> bool:
+        """Publish these parts; False if `room` has to be awaited before the next ones."""
 
     async def room(self) -> None:
         """Wait while the run's store is far behind. Not always a checkpoint."""

@@ -192,18 +192,23 @@ class _Answer:
             self.refused = status, headers
             self._end_within(_ERROR_SECONDS)
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> bool:
+        """Take what came in one read; False if `room` is needed before more."""
         if self.refused is not None:
             self.body += data
             if len(self.body) > _MAX_REST:
                 self.scope.cancel(reason="the provider says too much about an error")
-        elif not self.decoder.done:
-            if parts := self.decoder.feed(data):
-                self._emit.nowait(*parts)
-                self._expect_token()
-            if self.decoder.done:
-                # A connection is used again only if its response was read to the end.
-                self._end_within(_REUSE_SECONDS if self.decoder.complete else 0)
+            return True
+        if self.decoder.done:
+            return True
+        has_room = True
+        if parts := self.decoder.feed(data):
+            has_room = self._emit.nowait(*parts)
+            self._expect_token()
+        if self.decoder.done:
+            # A connection is used again only if its response was read to the end.
+            self._end_within(_REUSE_SECONDS if self.decoder.complete else 0)
+        return has_room
 
     async def room(self) -> None:
         """Wait while the run waits for its store; the deadlines don't run meanwhile."""

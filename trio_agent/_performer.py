@@ -205,16 +205,17 @@ class _Emit:
         return not self._calls
 
     async def __call__(self, *parts: ModelPart) -> None:
-        self.nowait(*parts)
-        await self.room()
+        if not self.nowait(*parts):
+            await self.room()
 
-    def nowait(self, *parts: ModelPart) -> None:
+    def nowait(self, *parts: ModelPart) -> bool:
         self._calls += 1
         events = self._machine.said(parts, _now())
         if events:
             self._log.append(events, bounded=not self._machine.done)
         if self._machine.done:
             self._answer.cancel(reason="the machine is done")
+        return self._calls % _EMITS != 0 and self._log.has_room
 
     async def room(self) -> None:
         if self._calls % _EMITS == 0:

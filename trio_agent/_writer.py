@@ -202,6 +202,11 @@ class RunLog:
     def _as_append(self, entries: Sequence[Entry]) -> Append:
         return Append(self.lease.run_id, self.lease.fence, entries)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` would return at once."""
+        return self._uncommitted <= _BACKLOG and self._failure is None
+
     async def room(self) -> None:
         """Wait while too much is uncommitted. A checkpoint only then.
 

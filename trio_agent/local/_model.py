@@ -147,9 +147,9 @@ class _WatchedEmit:
         self.used = True
         await self._emit(*parts)
 
-    def nowait(self, *parts: ModelPart) -> None:
+    def nowait(self, *parts: ModelPart) -> bool:
         self.used = True
-        self._emit.nowait(*parts)
+        return self._emit.nowait(*parts)
 
     async def room(self) -> None:
         await self._emit.room()
