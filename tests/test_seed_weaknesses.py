@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from server_kit import StepModel
+from trio_agent.servers import Guard, bearer_tokens
+from websocket_kit import open_websocket_server
 
 from trio_agent import _resumable
 from trio_agent._agent import Agent
@@ -315,3 +318,18 @@ async def test_the_stream_manager_reuses_a_position_after_completion() -> None:
     with pytest.raises(trio.ClosedResourceError):
         manager.save_chunk(stream, "text", "b")
     assert manager.checkpoint(stream).position == 1
+
+
+async def test_websocket_bypasses_auth() -> None:
+    guard = Guard(authorize=bearer_tokens({"alice": "a-token-of-alice"}))
+    async with open_websocket_server(StepModel(), guard=guard) as kit:
+        status, _, _ = await kit.refused(kit.handshake())
+        assert status == 401
+
+
+async def test_websocket_bypasses_rate_limits() -> None:
+    limits = RuntimeLimits(max_streams=1)
+    async with open_websocket_server(StepModel(), limits=limits) as kit, await kit.open() as socket:
+        await kit.start()
+        answer = await socket.ask({"prompt": "hi"})
+        assert answer["error"]["code"] == "limit-exceeded"

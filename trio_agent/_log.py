@@ -60,10 +60,11 @@ class Append:
     run_id: str
     fence: int
     entries: Sequence[Entry]
+    size: int = attrs.field(init=False)
+    """Bytes of JSON."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of JSON."""
+    @size.default
+    def _sum(self) -> int:
         return sum([len(entry.data) for entry in self.entries])
 
     @property

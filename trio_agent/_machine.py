@@ -222,7 +222,8 @@ class Machine:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
         if self.done:
             return []
-        self._move(Input.SAID)
+        if self.state is not State.ANSWER:  # where the table leads back to, for each token
+            self._move(Input.SAID)
         events: list[AnyEvent] = []
         for part in parts:
             event = self._event_of(part, at)
