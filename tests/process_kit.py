@@ -20,7 +20,7 @@ from trio_agent._http import TransportError
 from trio_agent.abc import Store
 from trio_agent.client import Client, RemoteEvent
 
-PATIENCE = 4 * SOON
+PATIENCE = 2 * SOON
 """Seconds for processes, which start slowly on a busy machine."""
 
 
@@ -97,10 +97,14 @@ class Process:
 
 @asynccontextmanager
 async def open_process(
-    *arguments: str, cwd: Path, stdin: bytes | int = b"", **env: str
+    *arguments: str,
+    cwd: Path,
+    stdin: bytes | int = b"",
+    seconds: float = PATIENCE,
+    **env: str,
 ) -> AsyncIterator[Process]:
-    """Run the command; leaving kills what is still there."""
-    with trio.fail_after(PATIENCE):
+    """Run the command, for so many seconds at most; leaving kills what is still there."""
+    with trio.fail_after(seconds):
         async with trio.open_nursery() as nursery:
             process = await nursery.start(
                 partial(
@@ -124,12 +128,14 @@ async def open_process(
 
 @asynccontextmanager
 async def open_server(
-    store: str, *arguments: str, port: int = 0, cwd: Path
+    store: str, *arguments: str, port: int = 0, cwd: Path, seconds: float = PATIENCE
 ) -> AsyncIterator[Process]:
     """Serve the agents of `process_agents`; ready when entered."""
     options = ["--port", str(port), "--agent", "process_agents:agents", "--store", store]
     tests = str(Path(__file__).parent)
-    async with open_process("serve", *options, *arguments, cwd=cwd, PYTHONPATH=tests) as process:
+    async with open_process(
+        "serve", *options, *arguments, cwd=cwd, seconds=seconds, PYTHONPATH=tests
+    ) as process:
         await process.url()
         yield process
 

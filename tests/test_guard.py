@@ -2,7 +2,7 @@
 
 import pytest
 import trio.testing
-from server_kit import SOON, StepModel, endless, open_server
+from server_kit import StepModel, endless, open_server
 from starlette.requests import HTTPConnection
 from trio_agent.servers import Guard, Unauthorized, bearer_tokens
 
@@ -360,7 +360,6 @@ class TestProtocols:
         async with open_server(StepModel()) as server, await server.connect() as client:
             preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
             await client.stream.send_all(preface)
-            with trio.fail_after(SOON / 2):
-                raw = await client.receive_all()
+            raw = await client.receive_all()
             assert raw.startswith(b"HTTP/1.1 400 ")
             assert b"\0" not in raw

@@ -153,26 +153,26 @@ class TestValkey:
         self, rng: random.Random, valkey: ValkeyServer, tmp_path: Path
     ) -> None:
         port = free_port()
-        with trio.fail_after(KILLS_SHARED * PATIENCE):
-            async with (
-                open_server(valkey.url, *LEASE, cwd=tmp_path) as b,
-                open_client(url_of(port)) as client_of_a,
-                open_client(await b.url()) as client_of_b,
-                trio.open_nursery() as nursery,
-            ):
-                group = Viewers(client_of_a)
-                for life in range(KILLS_SHARED):
-                    async with open_server(valkey.url, *LEASE, port=port, cwd=tmp_path) as a:
-                        group.up.set()
-                        new = [group.add(f"{life}-{n}", str(rng.randrange(12))) for n in range(3)]
-                        for viewer in new:
-                            nursery.start_soon(viewer.run, client_of_b)
-                        await group.until_moment(new, rng.randrange(60))
-                        group.up = trio.Event()
-                        await a.kill()
-                # Those that were not started yet are started on B.
-                group.client = client_of_b
-                group.up.set()
+        whole = KILLS_SHARED * PATIENCE
+        async with (
+            open_server(valkey.url, *LEASE, cwd=tmp_path, seconds=whole) as b,
+            open_client(url_of(port)) as client_of_a,
+            open_client(await b.url()) as client_of_b,
+            trio.open_nursery() as nursery,
+        ):
+            group = Viewers(client_of_a)
+            for life in range(KILLS_SHARED):
+                async with open_server(valkey.url, *LEASE, port=port, cwd=tmp_path) as a:
+                    group.up.set()
+                    new = [group.add(f"{life}-{n}", str(rng.randrange(12))) for n in range(3)]
+                    for viewer in new:
+                        nursery.start_soon(viewer.run, client_of_b)
+                    await group.until_moment(new, rng.randrange(60))
+                    group.up = trio.Event()
+                    await a.kill()
+            # Those that were not started yet are started on B.
+            group.client = client_of_b
+            group.up.set()
         outcomes = await outcomes_of(ValkeyStore(valkey.url), group.viewers)
         assert outcomes.keys() <= {"stop", "worker-lost"}
         assert outcomes["stop"] > 0

@@ -71,7 +71,7 @@ async def finished(store: Store, run_id: str, count: int = 0) -> None:
 
 
 async def until(watch: Watch, run_id: str) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while await watch.receive() != run_id:
             pass
 
@@ -572,7 +572,7 @@ class Lines:
         return line.decode()
 
     async def until(self, line: str) -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while await self.receive() != line:
                 pass
 
@@ -620,7 +620,7 @@ async def test_another_server_has_the_file(path: Path) -> None:
         await lines.until("ready")
         await cannot_open(path, "in use by another server: stop that one")
         process.kill()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await process.wait()
         async with opened(path) as store:
             await store.create(record("a"))
@@ -685,11 +685,11 @@ async def test_a_watch_tells_what_others_did(path: Path) -> None:
                 pass
             await store.append([deltas("b", 2)])
             await store.append([deltas("a", 2)])
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 assert await watch.receive() == "a"
             assert await quiet(watch)
             await store.release(Lease("b", 1))
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 assert await watch.receive() == "b"
 
 
@@ -716,7 +716,7 @@ async def test_a_watch_after_trouble_tells_everything(path: Path) -> None:
             assert await quiet(watch)
             db.execute("ALTER TABLE away RENAME TO runs")
             db.close()
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 assert {await watch.receive(), await watch.receive()} == {"a", "b"}
 
 
@@ -732,7 +732,7 @@ async def test_nothing_is_polled_while_nothing_is_watched(path: Path) -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert timers() < 1
         watch.discard("a")
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while timers() < 10:
                 await trio.testing.wait_all_tasks_blocked(0.01)
 

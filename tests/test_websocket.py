@@ -571,8 +571,7 @@ class TestConnections:
                 await socket.send_event(CloseConnection(code=1000))
                 assert all("id" in message for message in await socket.receive_rest())
                 assert socket.close_code == 1000
-            with trio.fail_after(SOON / 2):
-                assert (await run.wait()).finish_reason == "cancelled"
+            assert (await run.wait()).finish_reason == "cancelled"
             await until_tasks(tasks + 1)  # the run that is kept
 
     async def test_connection_that_breaks(self) -> None:
@@ -678,8 +677,7 @@ class TestConnections:
             ):
                 async with await kit.open() as socket:
                     await socket.stream.send_all(garbage)
-                    with trio.fail_after(SOON / 2):
-                        assert await socket.receive() is None
+                    assert await socket.receive() is None
             await until_tasks(tasks)
             assert not caplog.records
 
@@ -748,10 +746,11 @@ class TestEnd:
         async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:
             socket.silent = True
             await kit.runtime.drain(0)
-            with trio.fail_after(SOON / 2):
-                await kit.done.wait()
+            await kit.done.wait()
 
-    async def test_cancelled_server_cuts_everybody_at_once(self) -> None:
+    async def test_cancelled_server_cuts_everybody_at_once(self, monkeypatch: Any) -> None:
+        monkeypatch.setattr("trio_agent.servers._websocket._CLOSE", 1000)
+        monkeypatch.setattr("trio_agent.servers._peer_stream._LINGER_SECONDS", 1000)
         model = StepModel()
         async with open_websocket_server(model) as kit:
             run = await kit.start()
@@ -761,8 +760,7 @@ class TestEnd:
                     model.say("x" * 1_000_000)
                     await trio.testing.wait_all_tasks_blocked()
                 kit.cancel()
-                with trio.fail_after(SOON / 4):
-                    await kit.done.wait()
+                await kit.done.wait()
             assert run.status == "active"
 
 

