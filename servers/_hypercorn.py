@@ -103,11 +103,12 @@ class _Connection(TCPServer):
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
-        await trio.lowlevel.checkpoint_if_cancelled()
         data = memoryview(event.data)
         if self.send_lock.locked():
             await self.send_lock.acquire()
         elif data := data[self._write_nowait(data) :]:
+            if len(data) == len(event.data):
+                await trio.lowlevel.checkpoint_if_cancelled()
             self.send_lock.acquire_nowait()  # no checkpoint: half a message may be written
         else:
             return

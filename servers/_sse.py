@@ -78,13 +78,21 @@ class EventStream:
             }
             await send(start)
             complete = False
+
+            async def send_events() -> None:
+                nonlocal complete
+                complete = await self._send_events(subscription, send)
+                nursery.cancel_scope.cancel(reason="all is sent")
+
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_on_disconnect, receive, nursery.cancel_scope)
+                # A task of its own: below the app and its routes, each wake-up would have to find
+                # its way through them.
+                nursery.start_soon(send_events)
                 nursery.start_soon(self._send_heartbeats, send)
                 if self._leaving is not None:
                     nursery.start_soon(_close_when, self._leaving, subscription)
-                complete = await self._send_events(subscription, send)
-                nursery.cancel_scope.cancel()
+                await _wait_disconnect(receive)
+                nursery.cancel_scope.cancel(reason="the client went away")
             if complete:
                 # Not beside the reader: Hypercorn tells it of a disconnect before this send has
                 # closed or recycled the connection, which must not be cancelled.
@@ -118,10 +126,9 @@ class EventStream:
                 await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})
 
 
-async def _cancel_on_disconnect(receive: Receive, scope: trio.CancelScope) -> None:
+async def _wait_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    scope.cancel(reason="the client went away")
 
 
 async def _close_when(leaving: Callable[[], Awaitable[object]], subscription: Subscription) -> None:

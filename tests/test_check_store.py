@@ -31,7 +31,7 @@ class SharesKeys(MemoryStore):
 class IgnoresFences(MemoryStore):
     def _append(self, append: Append) -> Appended:
         if (run := self._runs.get(append.run_id)) is not None:
-            append = attrs.evolve(append, fence=run.log.fence)
+            append = Append(append.run_id, run.log.fence, append.entries)
         return super()._append(append)
 
 
@@ -134,9 +134,12 @@ class HalfAppends(MemoryStore):
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         for append in batch:
             if append.run_id.startswith("cut") and len(append.entries) == 2:
-                self.append_nowait([attrs.evolve(append, entries=append.entries[:1])])
+                first, rest = (
+                    Append(append.run_id, append.fence, entries)
+                    for entries in (append.entries[:1], append.entries[1:])
+                )
+                self.append_nowait([first])
                 await trio.lowlevel.checkpoint()
-                rest = attrs.evolve(append, entries=append.entries[1:])
                 return self.append_nowait([rest])
         return await super().append(batch)
 

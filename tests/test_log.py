@@ -28,6 +28,7 @@ def test_entry() -> None:
 def test_append() -> None:
     ours = append(1, 2, delta("x"), FINISH)
     assert (ours.first_offset, ours.last_offset, ours.terminal) == (2, 3, True)
+    assert repr(ours) == "<Append to r: 2 to 3>"
     assert not append(1, 2, delta("x")).terminal
 
 

@@ -41,7 +41,7 @@ class Feed:
         """Called whenever `in_use` or `viewers` may have changed."""
         self._holders = 0
         self._window: list[Entry] = []
-        self._waiting = trio.lowlevel.ParkingLot()
+        self._news = trio.Event()
         self._frames: dict[Frame, tuple[int, int, bytes]] = {}
 
     def extend(self, entries: Sequence[Entry]) -> None:
@@ -53,20 +53,20 @@ class Feed:
         self.tail = last.offset
         self.closed = last.terminal
         self.failure = None
-        self._waiting.unpark_all()
+        self.wake()
 
     def skip(self, tail: int, *, closed: bool) -> None:
         """Learn how long the log is; readers take from the store what is not at hand."""
         self._window.clear()
         self.tail = tail
         self.closed = closed
-        self._waiting.unpark_all()
+        self.wake()
 
     def break_off(self, failure: Exception) -> None:
         """End the feed without a terminal entry: its readers get `trio.BrokenResourceError`."""
         if not self.closed and self.failure is None:
             self.failure = failure
-            self._waiting.unpark_all()
+            self.wake()
 
     def recent(self, after: int) -> Sequence[Entry]:
         """Return the entries behind the offset `after`; none if they are not at hand."""
@@ -76,7 +76,7 @@ class Feed:
 
     async def changed(self) -> None:
         """Wait until the feed grows or breaks off. A checkpoint."""
-        await self._waiting.park()
+        await self._news.wait()
 
     @property
     def ended(self) -> bool:
@@ -119,7 +119,8 @@ class Feed:
 
     def wake(self) -> None:
         """Let all waiting readers look again."""
-        self._waiting.unpark_all()
+        self._news.set()
+        self._news = trio.Event()
 
 
 def _bounded(entries: list[Entry]) -> list[Entry]:

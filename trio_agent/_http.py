@@ -9,7 +9,7 @@ reads it, never by dropping an async iterator.
 import functools
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -261,24 +261,24 @@ async def _exchange(
                 reading.cancel(reason="the response is not wanted any more")
         chunks.clear()
 
+    async def receive() -> None:
+        nonlocal failure, has_room
+        source = await client.send(_build_request(client, request), stream=True)
+        on_head(source.status_code, source.headers)
+        async for chunk in source.stream:
+            chunks.append(chunk)
+            if not has_room and failure is None:
+                has_room = True
+                try:
+                    await room()
+                except BaseException as exc:  # noqa: ASYNC103
+                    failure = exc
+                    reading.cancel(reason="the response is not wanted any more")
+        await source.aclose()
+
     try:
         with trio.CancelScope() as reading:
-            source = await client.send(_build_request(client, request), stream=True)
-            on_head(source.status_code, source.headers)
-            if source.is_stream_consumed:  # the transport of somebody's test had it at hand
-                on_data(source.content)
-                return
-            pieces = aiter(source.aiter_raw())  # closes the response at its end
-            with suppress(StopAsyncIteration):
-                while True:
-                    chunks.append(await BeforeWaiting(anext(pieces), deliver))
-                    if not has_room and failure is None:
-                        has_room = True
-                        try:
-                            await room()
-                        except BaseException as exc:  # noqa: ASYNC103
-                            failure = exc
-                            reading.cancel(reason="the response is not wanted any more")
+            await BeforeWaiting(receive(), deliver)
             deliver()
     except Exception as exc:
         code = _code(exc)

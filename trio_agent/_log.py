@@ -3,8 +3,6 @@
 import enum
 from collections.abc import Sequence
 
-import attrs
-
 from ._codec import decode_event, encode_event
 from ._events import AnyEvent
 
@@ -53,34 +51,27 @@ class Appended(enum.Enum):
     """There is no such log."""
 
 
-@attrs.frozen
 class Append:
     """Entries that follow each other, for one run, from the holder of `fence`."""
 
-    run_id: str
-    fence: int
-    entries: Sequence[Entry]
-    size: int = attrs.field(init=False)
-    """Bytes of JSON."""
+    __slots__ = ("entries", "fence", "first_offset", "last_offset", "run_id", "size", "terminal")
 
-    @size.default
-    def _sum(self) -> int:
-        return sum([len(entry.data) for entry in self.entries])
-
-    @property
-    def first_offset(self) -> int:
+    def __init__(self, run_id: str, fence: int, entries: Sequence[Entry]) -> None:
+        self.run_id: str = run_id
+        self.fence: int = fence
+        self.entries: Sequence[Entry] = entries
+        self.size: int = sum([len(entry.data) for entry in entries])
+        """Bytes of JSON."""
+        last = entries[-1]
+        self.first_offset: int = entries[0].offset
         """Where the entries go."""
-        return self.entries[0].offset
-
-    @property
-    def last_offset(self) -> int:
+        self.last_offset: int = last.offset
         """The log's tail when they are in."""
-        return self.entries[-1].offset
-
-    @property
-    def terminal(self) -> bool:
+        self.terminal: bool = last.terminal
         """Whether the last of them closes the log."""
-        return self.entries[-1].terminal
+
+    def __repr__(self) -> str:
+        return f"<Append to {self.run_id}: {self.first_offset} to {self.last_offset}>"
 
     def check(self, *, fence: int, tail: int, closed: bool) -> Appended | None:
         """Say what comes of it in a log like this; None if it is to be written."""
@@ -90,9 +81,7 @@ class Append:
             return Appended.COMMITTED
         if closed:
             return Appended.CLOSED
-        if self.first_offset != tail + 1:
-            return Appended.GAP
-        return None
+        return None if self.first_offset == tail + 1 else Appended.GAP
 
 
 class Log:

@@ -230,7 +230,8 @@ class Machine:
             if event is not None:
                 events.append(event)
                 self._deltas += 1
-                events += self._check_budget(at)
+                if self._max_tokens is not None:
+                    events += self._check_budget(at)
             if len(self._open) > _MAX_CALLS and not self.done:
                 message = f"the model asked for more than {_MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
+import msgspec
 
 from ._events import Usage
 from ._messages import AnyMessage
@@ -31,22 +32,19 @@ class ModelRequest:
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen
-class TextPart:
+class TextPart(msgspec.Struct, frozen=True):
     """A piece of the answer."""
 
     delta: str
 
 
-@attrs.frozen
-class ReasoningPart:
+class ReasoningPart(msgspec.Struct, frozen=True):
     """A piece of the reasoning."""
 
     delta: str
 
 
-@attrs.frozen
-class ToolInputPart:
+class ToolInputPart(msgspec.Struct, frozen=True):
     """A piece of the arguments of the call `id`, as JSON text.
 
     The first part of an id opens the call (its delta may be empty); calls of one answer may be

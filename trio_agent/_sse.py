@@ -3,7 +3,7 @@
 Source: the WHATWG HTML standard, section 9.2 "Server-sent events".
 """
 
-import attrs
+import msgspec
 
 from ._errors import TrioAgentError
 
@@ -15,8 +15,7 @@ class SSEError(TrioAgentError, ValueError):
     """A line, or the data of one event, is larger than the decoder accepts."""
 
 
-@attrs.frozen
-class ServerSentEvent:
+class ServerSentEvent(msgspec.Struct, frozen=True):
     """One event, as the standard dispatches it. `id` is the last event ID at that moment."""
 
     data: str

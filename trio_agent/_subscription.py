@@ -75,35 +75,33 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             raise trio.BusyResourceError("another task is receiving from this subscription")
         self._receiving = True
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            entries, yielded = await self._pending()
+            await (self._feed.changed() if self._is_idle() else trio.lowlevel.checkpoint())
+            while self._is_idle():
+                await self._feed.changed()
+            entries = self._at_hand() or await self._read_store()
             self._unread.clear()
             self._offset = entries[-1].offset
-            if not yielded:
-                await trio.lowlevel.cancel_shielded_checkpoint()
             return entries
         finally:
             self._receiving = False
 
-    async def _pending(self) -> tuple[Sequence[Entry], bool]:
-        """Return what is pending without taking it, and whether that was a checkpoint."""
+    def _is_idle(self) -> bool:
+        """Whether there is nothing to return or to raise yet."""
         feed = self._feed
-        yielded = False
-        while True:
-            if self._closed:
-                raise trio.ClosedResourceError("this subscription is closed")
-            if self._unread:
-                return list(self._unread), yielded
-            if self._offset < feed.tail:
-                if entries := feed.recent(self._offset):
-                    return entries, yielded
-                return await self._read_store(), True
-            if feed.closed:
-                raise trio.EndOfChannel
-            if feed.failure is not None:
-                raise trio.BrokenResourceError("the log can't be continued") from feed.failure
-            await feed.changed()
-            yielded = True
+        return not (self._unread or self._closed or self._offset < feed.tail or feed.ended)
+
+    def _at_hand(self) -> Sequence[Entry]:
+        """Return what is pending without taking it; nothing if it has to be read."""
+        feed = self._feed
+        if self._closed:
+            raise trio.ClosedResourceError("this subscription is closed")
+        if self._unread:
+            return list(self._unread)
+        if self._offset < feed.tail:
+            return feed.recent(self._offset)
+        if feed.closed:
+            raise trio.EndOfChannel
+        raise trio.BrokenResourceError("the log can't be continued") from feed.failure
 
     async def _read_store(self) -> Sequence[Entry]:
         try:

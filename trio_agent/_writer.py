@@ -140,7 +140,7 @@ class RunLog:
         if isinstance(self._failure, FenceLost):
             return
         entries = [Entry.of(self._tail + n, event) for n, event in enumerate(events, 1)]
-        append = self._as_append(entries)
+        append = Append(self.lease.run_id, self.lease.fence, entries)
         size = append.size
         if bounded and size > self.free:
             raise LimitExceeded(f"the run's log has reached its bound of {self._max_bytes} bytes")
@@ -162,7 +162,7 @@ class RunLog:
         """Hand what is pending to the writer."""
         self.queued = False
         entries, self._pending = self._pending, []
-        return self._as_append(entries) if entries else None
+        return Append(self.lease.run_id, self.lease.fence, entries) if entries else None
 
     def appended(self, entries: Sequence[Entry], outcome: Appended) -> None:
         """Hear from the writer what came of it."""
@@ -198,9 +198,6 @@ class RunLog:
         self._failure = failure
         self.feed.break_off(failure)
         self._waiting.unpark_all()
-
-    def _as_append(self, entries: Sequence[Entry]) -> Append:
-        return Append(self.lease.run_id, self.lease.fence, entries)
 
     @property
     def has_room(self) -> bool:
