@@ -98,22 +98,26 @@ class _Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """Write bytes, or pass anything else on."""
-        if isinstance(event, Updated) and self._gone:
-            return  # Nobody waits for a request of a client that is gone.
-        if not isinstance(event, RawData):
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif not (isinstance(event, Updated) and self._gone):
             await super().protocol_send(event)
-            return
-        data = memoryview(event.data)
+        # else nobody waits for a request of a client that is gone
+
+    async def _send(self, data: bytes) -> None:
+        """Write all in turn with others, or cut the client off. A checkpoint only if it waits."""
+        written = 0
         if self.send_lock.locked():
             await self.send_lock.acquire()
-        elif data := data[self._write_nowait(data) :]:
-            if len(data) == len(event.data):
+        else:
+            written = self._write_nowait(data)
+            if written == len(data):
+                return
+            if not written:
                 await trio.lowlevel.checkpoint_if_cancelled()
             self.send_lock.acquire_nowait()  # no checkpoint: half a message may be written
-        else:
-            return
         try:
-            sent = await self._write(data)
+            sent = await self._write(memoryview(data)[written:])
         finally:
             self.send_lock.release()
         if not sent:
@@ -123,7 +127,7 @@ class _Connection(TCPServer):
                 # It may be waiting for the response's end, to read what the client pipelined.
                 self._reading.cancel(reason="the client is cut off or gone")
 
-    def _write_nowait(self, data: memoryview) -> int:
+    def _write_nowait(self, data: bytes) -> int:
         # Nearly always the socket takes everything at once. Trio's way there, through a deadline
         # and two checkpoints, would cost about as much again as the write itself.
         try:

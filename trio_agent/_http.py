@@ -25,7 +25,7 @@ DEFAULT_CONNECT_DEADLINE = 10.0
 """Seconds to connect, and again to agree on TLS."""
 
 _MAX_UNREAD = 1 << 16
-_IDLE_CONNECTIONS = 100
+_IDLE_CONNECTIONS = 20  # httpcore counts them for each of them, at each request
 _IDLE_SECONDS = 30.0
 
 # The exceptions of httpx and of clients with the same API (which have classes of their own), by

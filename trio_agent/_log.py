@@ -3,23 +3,22 @@
 import enum
 from collections.abc import Sequence
 
+import msgspec
+
 from ._codec import decode_event, encode_event
 from ._events import AnyEvent
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False, gc=False):
     """An event at its place in the log, encoded once and decoded at most once."""
 
-    __slots__ = ("_event", "data", "offset", "terminal")
+    # Millions of them may be kept, none in a cycle: the garbage collector need not look at them.
 
-    def __init__(
-        self, offset: int, data: bytes, terminal: bool, event: AnyEvent | None = None
-    ) -> None:
-        self.offset: int = offset
-        self.data: bytes = data
-        """The event's JSON."""
-        self.terminal: bool = terminal
-        self._event = event
+    offset: int
+    data: bytes
+    """The event's JSON."""
+    terminal: bool
+    _event: AnyEvent | None = None
 
     @classmethod
     def of(cls, offset: int, event: AnyEvent) -> "Entry":
@@ -103,7 +102,7 @@ class Log:
 
     def append(self, append: Append) -> Appended:
         """Check fence, tail and not-terminal, then append; a repetition is a success."""
-        outcome = append.check(fence=self.fence, tail=self.tail, closed=self.closed)
+        outcome = append.check(fence=self.fence, tail=len(self.entries), closed=self.closed)
         if outcome is not None:
             return outcome
         self.entries.extend(append.entries)

@@ -168,7 +168,6 @@ class Machine:
         self._max_steps = max_steps
         self._max_tokens = max_tokens
         self._transcript = Transcript(messages)
-        self._text: list[str] = []
         self._spent = 0
         self._deltas = 0
         self._open: dict[str, _OpenCall] = {}
@@ -220,11 +219,11 @@ class Machine:
 
     def said(self, parts: Sequence[ModelPart], at: int) -> list[AnyEvent]:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
-        if self.done:
-            return []
-        if self.state is not State.ANSWER:  # where the table leads back to, for each token
-            self._move(Input.SAID)
         events: list[AnyEvent] = []
+        if self.state is not State.ANSWER:  # where the table leads back to, for each token
+            if self.done:
+                return events
+            self._move(Input.SAID)
         for part in parts:
             event = self._event_of(part, at)
             if event is not None:
@@ -235,27 +234,30 @@ class Machine:
             if len(self._open) > _MAX_CALLS and not self.done:
                 message = f"the model asked for more than {_MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
-            if self.done:
+            if self.terminal is not None:
                 break
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
+        delta = part.delta
+        if not delta.isascii():
+            # Half a surrogate pair has no place in JSON, nor in the next request to a provider.
+            delta = delta.encode("utf-8", "replace").decode()
         match part:
-            case TextPart(delta):
+            case TextPart():
                 if not delta:
                     return None
-                delta = _encodable(delta)
-                self._text.append(delta)
-                return self._told(TextDelta(at=at, delta=delta))
-            case ReasoningPart(delta):
-                return ReasoningDelta(at=at, delta=_encodable(delta)) if delta else None
-            case ToolInputPart(id, name, delta):
+                event = TextDelta(at=at, delta=delta)
+                self._transcript.add(event)
+                return event
+            case ReasoningPart():
+                return ReasoningDelta(at=at, delta=delta) if delta else None
+            case ToolInputPart(id, name):
                 call = self._open.get(id)
                 if call is None:
                     call = self._open[id] = _OpenCall(self._unique(id), name)
                 if not delta:
                     return None
-                delta = _encodable(delta)
                 call.fragments.append(delta)
                 return ToolInputDelta(at=at, tool=ToolName(call.id, call.name), delta=delta)
 
@@ -361,15 +363,10 @@ class Machine:
         return self._told(StepFinish(at=at, step_number=self.step, usage=self._step_usage))
 
     def _finished(self, finish_reason: FinishReason, reason: str | None, at: int) -> RunFinish:
-        text = "".join(self._text)
+        text = self._transcript.text
         summary = RunSummary(self._run_id, text, self.step, finish_reason, self.usage, reason)
         self.terminal = self._told(RunFinish(at=at, run=summary))
         return self.terminal
 
     def _move(self, event: Input) -> None:
         self.state = TRANSITIONS[self.state, event]
-
-
-def _encodable(text: str) -> str:
-    # Half a surrogate pair has no place in JSON, nor in the next request to a provider.
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

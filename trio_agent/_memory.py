@@ -69,7 +69,7 @@ class MemoryStore(Store):
         return self.append_nowait(batch)
 
     def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:
-        return [self._append(append) for append in batch]
+        return list(map(self._append, batch))
 
     def _append(self, append: Append) -> Appended:
         run = self._runs.get(append.run_id)

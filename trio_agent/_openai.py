@@ -260,8 +260,9 @@ class ChatDecoder:
             parts.append(TextPart(delta.content))
         if delta.refusal:
             parts.append(TextPart(delta.refusal))
-        for position, fragment in enumerate(delta.tool_calls or ()):
-            self._tool_call(position, fragment, parts)
+        if delta.tool_calls:
+            for position, fragment in enumerate(delta.tool_calls):
+                self._tool_call(position, fragment, parts)
 
     def _tool_call(self, position: int, fragment: _ToolCall, parts: list[ModelPart]) -> None:
         call = self._find_call(position, fragment)

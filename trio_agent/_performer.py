@@ -211,9 +211,10 @@ class _Emit:
     def nowait(self, *parts: ModelPart) -> bool:
         self._calls += 1
         events = self._machine.said(parts, _now())
+        done = self._machine.done
         if events:
-            self._log.append(events, bounded=not self._machine.done)
-        if self._machine.done:
+            self._log.append(events, bounded=not done)
+        if done:
             self._answer.cancel(reason="the machine is done")
         return self._calls % _EMITS != 0 and self._log.has_room
 

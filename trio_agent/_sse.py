@@ -79,11 +79,12 @@ class SSEDecoder:
     def _interpret(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events = []
         for line in lines:
-            if line[:5] == b"data:":
-                value = line[6:] if line[5:6] == b" " else line[5:]
+            if line.startswith(b"data:"):
+                value = line[6:] if line.startswith(b"data: ") else line[5:]
                 self._data.append(value)
                 self._size += len(value) + 1
-                self._check(self._size - 1)
+                if self._size > self._max_size:
+                    self._check(self._size - 1)
             elif line:
                 self._field(line)
             else:

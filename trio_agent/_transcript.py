@@ -26,9 +26,15 @@ class Transcript:
 
     def __init__(self, messages: Sequence[AnyMessage] = ()) -> None:
         self.messages: tuple[AnyMessage, ...] = tuple(messages)
-        self._text: list[str] = []
+        self._said: list[str] = []
+        self._step_began = 0
         self._calls: list[ToolRequest] = []
         self._outcomes: dict[str, ToolOutcome] = {}
+
+    @property
+    def text(self) -> str:
+        """All that the model has said in this run."""
+        return "".join(self._said)
 
     @property
     def calls(self) -> tuple[ToolRequest, ...]:
@@ -38,8 +44,8 @@ class Transcript:
     def add(self, event: AnyEvent) -> None:
         """Fold in the next event of the run."""
         match event:
-            case TextDelta(delta=delta):
-                self._text.append(delta)
+            case TextDelta():
+                self._said.append(event.delta)
             case ToolCall(tool=call):
                 self._calls.append(call)
             case ToolResult(tool=outcome):
@@ -48,13 +54,13 @@ class Transcript:
                 self._end_step()
 
     def _end_step(self) -> None:
-        text = "".join(self._text)
+        text = "".join(self._said[self._step_began :])
         if text or self._calls:
             self.messages += (AssistantMessage(text, tuple(self._calls)),)
         for call in self._calls:
             outcome = self._outcomes[call.id]
             content = output_text(outcome.output)
             self.messages += (ToolMessage(call.id, content, outcome.status),)
-        self._text.clear()
+        self._step_began = len(self._said)
         self._calls.clear()
         self._outcomes.clear()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final
 
 import trio
@@ -139,10 +140,10 @@ class RunLog:
         """
         if isinstance(self._failure, FenceLost):
             return
-        entries = [Entry.of(self._tail + n, event) for n, event in enumerate(events, 1)]
+        entries = list(map(Entry.of, count(self._tail + 1), events))
         append = Append(self.lease.run_id, self.lease.fence, entries)
         size = append.size
-        if bounded and size > self.free:
+        if bounded and size > self._max_bytes - self._size:
             raise LimitExceeded(f"the run's log has reached its bound of {self._max_bytes} bytes")
         self._size += size
         self._tail += len(entries)
