@@ -1,11 +1,13 @@
 """``trio-agent batch``: one agent over the lines of a file, taken up where it stopped."""
 
+import fcntl
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import attrs
 import msgspec
@@ -78,10 +80,16 @@ async def batch(options: BatchOptions) -> int:
     """Run what is missing in the results; returns the status of the process, 1 if any failed.
 
     Raises:
-        UsageError: a file can't be used, or the results are those of other inputs.
+        UsageError: a file can't be used, another batch is writing it, or the results are those
+            of other inputs.
         StoreUnavailable: the store can't be used, or not any more.
     """
     items = list(_read_items(options.prompts))
+    with _open_results(options.out) as out:
+        return await _run_missing(options, items, out)
+
+
+async def _run_missing(options: BatchOptions, items: list[_Item], out: BinaryIO) -> int:
     done, failed = _read_done(options.out, items)
     missing = [item for item in items if item.index not in done]
     if done:
@@ -96,26 +104,25 @@ async def batch(options: BatchOptions) -> int:
             await runtime.check_model(options.agent)
         except ModelError as exc:
             raise UsageError(str(exc)) from exc
-        with options.out.open("ab") as out:
-            values = [item.value for item in missing]
-            bar = _Bar(len(items), len(done))
-            bar.show(failed)
-            async with runtime.map(
-                options.agent,
-                values,
-                concurrency=options.concurrency,
-                deadline=options.deadline,
-            ) as results:
-                async for mapped in results:
-                    if isinstance(mapped.error, StoreUnavailable):
-                        raise mapped.error  # what is missing can be run later
-                    outcome = _outcome(missing[mapped.index], mapped)
-                    failed += outcome.status == "error"
-                    # One write, so that only the last line can ever be half there.
-                    with _writing(options.out):
-                        out.write(msgspec.json.encode(outcome) + b"\n")
-                        out.flush()
-                    bar.step(failed)
+        values = [item.value for item in missing]
+        bar = _Bar(len(items), len(done))
+        bar.show(failed)
+        async with runtime.map(
+            options.agent,
+            values,
+            concurrency=options.concurrency,
+            deadline=options.deadline,
+        ) as results:
+            async for mapped in results:
+                if isinstance(mapped.error, StoreUnavailable):
+                    raise mapped.error  # what is missing can be run later
+                outcome = _outcome(missing[mapped.index], mapped)
+                failed += outcome.status == "error"
+                # One write, so that only the last line can ever be half there.
+                with _writing(options.out):
+                    out.write(msgspec.json.encode(outcome) + b"\n")
+                    out.flush()
+                bar.step(failed)
     return 1 if failed else 0
 
 
@@ -138,8 +145,7 @@ def _read_items(path: Path) -> Iterator[_Item]:
 
 def _read_done(path: Path, items: list[_Item]) -> tuple[set[int], int]:
     """Return the indexes of the results that are there, and how many of them are errors."""
-    with _writing(path):
-        content = path.read_bytes() if path.exists() else b""
+    content = path.read_bytes()
     *lines, half = content.split(b"\n")
     done: set[int] = set()
     failed = 0
@@ -156,14 +162,26 @@ def _read_done(path: Path, items: list[_Item]) -> tuple[set[int], int]:
         failed += outcome.status == "error"
     if half[: len(_BEGINNING)] != _BEGINNING[: len(half)]:
         raise _no_result(path, len(lines) + 1)
-    with _writing(path), path.open("ab") as file:
+    with _writing(path):
         # That line was being written when everything ended; its input is run again.
-        file.truncate(len(content) - len(half))
+        os.truncate(path, len(content) - len(half))
     return done, failed
 
 
 def _no_result(path: Path, number: int) -> UsageError:
     return UsageError(f"{path}, line {number} is no result: give another --out")
+
+
+@contextmanager
+def _open_results(path: Path) -> Iterator[BinaryIO]:
+    with _writing(path):
+        out = path.open("ab")
+    with out:
+        try:
+            fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another batch is writing {path}: give another --out") from None
+        yield out
 
 
 @contextmanager

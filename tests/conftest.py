@@ -1,7 +1,15 @@
-"""What has to be said at the end of a test run."""
+"""What holds for a whole test run: what is done before it, and what is said at its end."""
+
+import signal
 
 import page_kit
 import pytest
+
+
+def pytest_sessionstart() -> None:
+    """Let Ctrl-C reach processes, even if the tests themselves run in a shell's background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

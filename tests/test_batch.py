@@ -1,6 +1,7 @@
 """An agent over the lines of a file: what is written, what is refused, how it is taken up."""
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -276,6 +277,16 @@ class TestRefused:
             with pytest.raises(UsageError, match=f"can't write .*: {why}"):
                 await files.run()
         assert files.model.heard == []
+
+    async def test_results_that_another_batch_is_writing(
+        self, files: Batch, autojump_clock: MockClock
+    ) -> None:
+        files.write("a")
+        with files.out.open("ab") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            with pytest.raises(UsageError, match="another batch is writing"):
+                await files.run()
+        assert await files.run() == 0
 
     async def test_full_disk(self, files: Batch, autojump_clock: MockClock) -> None:
         files.write("a")
