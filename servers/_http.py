@@ -110,5 +110,4 @@ async def serve_http(
     app = create_app(service, guard, websocket_port=websocket_port)
     listeners = await trio.open_tcp_listeners(port, host=host)
     task_status.started([address_of(listener, "http") for listener in listeners])
-    until = runtime.wait_draining if runtime.store.shared else runtime.wait_drained
-    await serve_asgi(app, listeners, until=until, write_deadline=write_deadline)
+    await serve_asgi(app, listeners, until=service.wait_ending, write_deadline=write_deadline)

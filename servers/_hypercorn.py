@@ -4,11 +4,9 @@ Hypercorn's own `serve` shields every send without a deadline and upgrades to HT
 buffers without bound behind a slow reader. Here a client has to read, and HTTP/1.1 is all.
 """
 
-import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, cast
 
 import h11
@@ -24,7 +22,7 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 from starlette.types import ASGIApp
 
-logger = logging.getLogger("trio_agent.servers")
+from ._accept import serve_connections
 
 _LINGER: Final = 5.0
 """Seconds that open responses may take at the end before they are cut."""
@@ -183,32 +181,20 @@ async def serve_asgi(
     config.include_server_header = False
     config.keep_alive_timeout = _IDLE
     context = WorkerContext(None)
-    connections = 0
 
-    async def serve_connection(stream: trio.SocketStream) -> None:
-        nonlocal connections
-        if connections >= max_connections:
-            await trio.aclose_forcefully(stream)
-            return
+    async def serve(stream: trio.SocketStream) -> None:
         _notice_vanished(stream)
         connection = _Connection(
             cast(AppWrapper, ASGIWrapper(cast(Any, app))), config, context, {}, stream
         )
         connection.write_deadline = write_deadline
-        connections += 1
-        try:
-            await connection.run()
-        except Exception:
-            logger.exception("a connection failed by a bug")
-        finally:
-            connections -= 1
+        await connection.run()
 
-    async with trio.open_nursery() as handlers:
-        async with trio.open_nursery() as accepting:
-            accepting.start_soon(
-                partial(trio.serve_listeners, serve_connection, listeners, handler_nursery=handlers)
-            )
-            await until()
-            accepting.cancel_scope.cancel()
-        await context.terminated.set()
-        handlers.cancel_scope.deadline = trio.current_time() + _LINGER
+    await serve_connections(
+        serve,
+        listeners,
+        until=until,
+        tell=context.terminated.set,
+        linger=_LINGER,
+        max_connections=max_connections,
+    )

@@ -82,6 +82,15 @@ class Service:
         self._on_disconnect = on_disconnect
         self.not_ready = not_ready
 
+    async def wait_ending(self) -> None:
+        """Wait until servers are to accept no more connections.
+
+        That is when the runtime was drained; with a shared store as soon as that begins, for
+        others can serve its runs.
+        """
+        runtime = self.runtime
+        await (runtime.wait_draining() if runtime.store.shared else runtime.wait_drained())
+
     async def start(self, owner: str | None, start: Start, *, key: str | None = None) -> Run:
         """Start a run, or find the one that this owner started with the same key."""
         name = next(iter(self.agents)) if start.agent is None else start.agent

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Final
 
 import h11
@@ -19,6 +18,7 @@ from wsproto.utilities import LocalProtocolError
 
 from trio_agent import Agent, OnDisconnect, Runtime
 
+from ._accept import serve_connections
 from ._addresses import address_of
 from ._guard import Guard
 from ._peer_stream import PeerStream
@@ -70,7 +70,6 @@ class WebSocketServer:
         self._ping_interval = ping_interval
         self._pong_deadline = pong_deadline
         self._max_connections = max_connections
-        self._connections = 0
         self._drained = trio.Event()
 
     async def serve(
@@ -80,36 +79,26 @@ class WebSocketServer:
 
         Takes some seconds to end them. If cancelled, they are cut at once.
         """
-        async with trio.open_nursery() as handlers:
-            async with trio.open_nursery() as accepting:
-                accepting.start_soon(
-                    partial(
-                        trio.serve_listeners,
-                        self.serve_connection,
-                        list(listeners),
-                        handler_nursery=handlers,
-                    )
-                )
-                await until()
-                accepting.cancel_scope.cancel(reason="drained")
-            self._drained.set()
-            handlers.cancel_scope.deadline = trio.current_time() + _LINGER
+        await serve_connections(
+            self.serve_connection,
+            listeners,
+            until=until,
+            tell=self._tell,
+            linger=_LINGER,
+            max_connections=self._max_connections,
+        )
+
+    async def _tell(self) -> None:
+        self._drained.set()
 
     async def serve_connection(self, socket_stream: trio.SocketStream) -> None:
         """Serve one connection to its end."""
-        if self._connections >= self._max_connections:
-            await trio.aclose_forcefully(socket_stream)
-            return
-        self._connections += 1
         stream = PeerStream(socket_stream, self._write_deadline)
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(stream.close_when_cancelled)
-                await self._serve_stream(stream)
-                await stream.linger()
-                nursery.cancel_scope.cancel(reason="the connection has ended")
-        finally:
-            self._connections -= 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.close_when_cancelled)
+            await self._serve_stream(stream)
+            await stream.linger()
+            nursery.cancel_scope.cancel(reason="the connection has ended")
 
     async def _serve_stream(self, stream: PeerStream) -> None:
         try:
@@ -228,5 +217,4 @@ async def serve_websocket(
     server = WebSocketServer(service, guard, write_deadline=write_deadline)
     listeners = await trio.open_tcp_listeners(port, host=host)
     task_status.started([address_of(listener, "ws") for listener in listeners])
-    until = runtime.wait_draining if runtime.store.shared else runtime.wait_drained
-    await server.serve(listeners, until=until)
+    await server.serve(listeners, until=service.wait_ending)
