@@ -8,7 +8,7 @@ from trio_agent import TextDelta
 from trio_agent._codec import decode_event, encode_event
 from trio_agent._openai import ChatDecoder
 from trio_agent._sse import SSEDecoder, format_sse
-from trio_agent.testing._scripted_openai import finish, text
+from trio_agent.testing.openai import finish, text
 
 COUNT = 50_000
 ROUNDS = 5

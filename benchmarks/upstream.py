@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from trio_agent.testing._scripted_openai import (
+from trio_agent.testing.openai import (
     Answer,
     RecordedRequest,
     finish,

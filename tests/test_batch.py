@@ -20,7 +20,7 @@ from trio_agent.servers._usage import UsageError
 from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
 from trio_agent.testing import FaultyStore
-from trio_agent.testing._scripted_openai import (
+from trio_agent.testing.openai import (
     Answer,
     RecordedRequest,
     finish,

@@ -10,7 +10,7 @@ from subprocess import PIPE
 
 from process_kit import Process, free_port, open_process, open_server
 
-from trio_agent.testing._scripted_openai import finish, open_scripted_openai, text
+from trio_agent.testing.openai import finish, open_scripted_openai, text
 
 RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
 

@@ -13,7 +13,7 @@ from process_kit import Process, open_process
 from trio_agent.servers import _cli, _commands, _converters
 
 from trio_agent import CancelAfter
-from trio_agent.testing._scripted_openai import (
+from trio_agent.testing.openai import (
     Script,
     ScriptedOpenAI,
     finish,

@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from trio_agent._http import Response, Transport, TransportError, open_transport
-from trio_agent.testing import _scripted_openai as scripted
-from trio_agent.testing._scripted_openai import ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing import openai as scripted
+from trio_agent.testing.openai import ScriptedOpenAI, open_scripted_openai
 
 PATH = "/chat/completions"
 

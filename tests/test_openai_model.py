@@ -24,8 +24,8 @@ from trio_agent._parts import (
     ToolInputPart,
     ToolSpec,
 )
-from trio_agent.testing import _scripted_openai as scripted
-from trio_agent.testing._scripted_openai import ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing import openai as scripted
+from trio_agent.testing.openai import ScriptedOpenAI, open_scripted_openai
 
 ASK = ModelRequest((UserMessage("Hi"),))
 

@@ -16,7 +16,7 @@ from server_kit import SOON
 from trio_websocket import open_websocket_url
 
 from trio_agent import RunFinish
-from trio_agent.testing._scripted_openai import (
+from trio_agent.testing.openai import (
     Script,
     finish,
     open_scripted_openai,

@@ -4,8 +4,8 @@ import httpx
 import pytest
 import trio
 
-from trio_agent.testing import _scripted_openai as scripted
-from trio_agent.testing._scripted_openai import RecordedRequest, open_scripted_openai
+from trio_agent.testing import openai as scripted
+from trio_agent.testing.openai import RecordedRequest, open_scripted_openai
 
 ASK = {"model": "m", "messages": []}
 DONE = b"data: [DONE]\n\n"

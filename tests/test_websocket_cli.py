@@ -8,7 +8,7 @@ import trio
 from process_kit import open_process
 from websocket_kit import Socket, WebSocketKit
 
-from trio_agent.testing._scripted_openai import open_scripted_openai, pause, text
+from trio_agent.testing.openai import open_scripted_openai, pause, text
 
 
 async def test_both_wires_of_one_runtime(tmp_path: Path) -> None:

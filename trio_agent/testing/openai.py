@@ -10,6 +10,7 @@ from ._scripted_openai import (
     RecordedRequest as RecordedRequest,
     Script as Script,
     ScriptedOpenAI as ScriptedOpenAI,
+    Step as Step,
     cut as cut,
     delta as delta,
     end as end,
