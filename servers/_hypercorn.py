@@ -4,7 +4,6 @@ Hypercorn's own `serve` shields every send without a deadline and upgrades to HT
 buffers without bound behind a slow reader. Here a client has to read, and HTTP/1.1 is all.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -23,6 +22,7 @@ from hypercorn.utils import parse_socket_addr
 from starlette.types import ASGIApp
 
 from ._accept import serve_connections
+from ._peer_stream import write_nowait
 
 _LINGER: Final = 5.0
 """Seconds that open responses may take at the end before they are cut."""
@@ -108,7 +108,7 @@ class _Connection(TCPServer):
         if self.send_lock.locked():
             await self.send_lock.acquire()
         else:
-            written = self._write_nowait(data)
+            written = write_nowait(self.stream, data)
             if written == len(data):
                 return
             if not written:
@@ -124,14 +124,6 @@ class _Connection(TCPServer):
             finally:
                 # It may be waiting for the response's end, to read what the client pipelined.
                 self._reading.cancel(reason="the client is cut off or gone")
-
-    def _write_nowait(self, data: bytes) -> int:
-        # Nearly always the socket takes everything at once. Trio's way there, through a deadline
-        # and two checkpoints, would cost about as much again as the write itself.
-        try:
-            return os.write(self.stream.socket.fileno(), data)
-        except OSError:
-            return 0  # full, or broken: `send_all` tells which
 
     async def _write(self, data: memoryview) -> bool:
         """Write all, or cut the client off and return False. If cancelled, it is cut off, too."""

@@ -14,6 +14,18 @@ _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 16 << 20
 
 
+def write_nowait(stream: trio.SocketStream, data: bytes | bytearray | memoryview) -> int:
+    """Write what the socket takes at once and return how much that is; 0 if it is broken, too.
+
+    Nearly always it takes everything. Trio's way there, through a deadline and two checkpoints,
+    would cost about as much again as the write itself.
+    """
+    try:
+        return os.write(stream.socket.fileno(), data)
+    except OSError:
+        return 0  # full, or broken: `send_all` tells which
+
+
 class PeerStream(trio.abc.Stream):
     """A socket stream for several tasks that send frames, none of which is ever cut in two.
 
@@ -46,21 +58,21 @@ class PeerStream(trio.abc.Stream):
         self, wanted: Callable[[], bool], data: bytes | bytearray | memoryview
     ) -> bool:
         """Send as `send_all` does, if `wanted()` still holds when it is this call's turn."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        written = 0
         if self._sending.locked():
             await self._sending.acquire()
         else:
-            self._sending.acquire_nowait()
+            if wanted():
+                written = write_nowait(self._stream, data)
+                if written == len(data):
+                    return True
+            if not written:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            self._sending.acquire_nowait()  # no checkpoint: half a frame may be written
         try:
-            if not wanted():
+            if not written and not wanted():
                 return False
-            rest = memoryview(data)
-            # Nearly always the socket takes everything at once, and Trio's way there, through a
-            # deadline and two checkpoints, would cost about as much again as the write itself.
-            with suppress(OSError):
-                rest = rest[os.write(self._stream.socket.fileno(), rest) :]
-            if rest:
-                await self._send_rest(rest)
+            await self._send_rest(memoryview(data)[written:])
             return True
         finally:
             self._sending.release()

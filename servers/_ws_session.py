@@ -239,7 +239,10 @@ class Session:
 
     async def _send(self, frames: bytes) -> None:
         # Behind a Close frame nothing may follow (RFC 6455, section 5.5.1).
-        await self._stream.send_if(lambda: self._websocket.closed is None, frames)
+        await self._stream.send_if(self._is_open, frames)
+
+    def _is_open(self) -> bool:
+        return self._websocket.closed is None
 
     async def _refuse(self, problem: Problem, request_id: str | int | None) -> None:
         await self._send(answer_frame("error", request_id, error=_error(problem)))

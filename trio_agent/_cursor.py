@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-import attrs
+import msgspec
 
 from ._errors import CursorInvalid
 
@@ -19,8 +19,7 @@ def valid_run_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-@attrs.frozen
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """A position in the log of one run.
 
     Its text, `str(cursor)`, is ``{run}.{epoch}.{offset}``: at most 128 ASCII characters that
