@@ -34,6 +34,7 @@ LAYERS: dict[str, set[str]] = {
         "_feed",
         "_follower",
         "_http",
+        "_http_backend",
         "_limits",
         "_memory",
         "_model",
@@ -116,7 +117,7 @@ def test_the_client_needs_no_agent() -> None:
 
 def test_one_module_imports_httpx() -> None:
     importers = {path.stem for path in ALL_MODULES if imports(path) & {"httpx", "httpx2"}}
-    assert importers <= {"_http"}
+    assert importers <= {"_http", "_http_backend"}
 
 
 def test_nobody_imports_servers_or_the_testing_kit() -> None:

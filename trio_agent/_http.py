@@ -12,21 +12,27 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import attrs
+import httpcore
 import httpx
 import trio
 
 from ._before_waiting import BeforeWaiting
 from ._errors import TrioAgentError
+from ._http_backend import Backend
 from ._nursery import open_plain_nursery
 
 DEFAULT_CONNECT_DEADLINE = 10.0
 """Seconds to connect, and again to agree on TLS."""
 
 _MAX_UNREAD = 1 << 16
-_IDLE_CONNECTIONS = 20  # httpcore counts them for each of them, at each request
-_IDLE_SECONDS = 30.0
+_LIMITS = httpx.Limits(
+    max_connections=None,
+    max_keepalive_connections=20,  # httpcore counts them for each of them, at each request
+    keepalive_expiry=30.0,
+)
 
 # The exceptions of httpx and of clients with the same API (which have classes of their own), by
 # the names of the class and its bases; the most specific name decides.
@@ -309,17 +315,33 @@ async def open_transport(
     if client is not None:
         yield Transport(client, base_url, limiter)
         return
+    # A proxy is not asked for this machine: it could not reach it, and would see the key.
+    trust_env = urlsplit(base_url).hostname not in ("127.0.0.1", "::1", "localhost")
+    verify = _ssl_context() if base_url.lower().startswith("https:") else _no_certificates()
     async with httpx.AsyncClient(
-        # A proxy is not asked for this machine: it could not reach it, and would see the key.
-        trust_env=urlsplit(base_url).hostname not in ("127.0.0.1", "::1", "localhost"),
-        verify=_ssl_context() if base_url.lower().startswith("https:") else _no_certificates(),
-        limits=httpx.Limits(
-            max_connections=None,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-        ),
+        trust_env=trust_env,
+        verify=verify,
+        limits=_LIMITS,
+        # httpx asks no proxy of the environment if it is given a transport.
+        transport=None if trust_env and getproxies() else _DirectTransport(verify),
     ) as own_client:
         yield Transport(own_client, base_url, limiter)
+
+
+class _DirectTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport on connections of ours."""
+
+    def __init__(self, verify: ssl.SSLContext) -> None:
+        super().__init__(verify=verify)
+        # httpx has no option for the backend. Should it keep its pool elsewhere one day, then
+        # connections are httpcore's own again: slower, and otherwise the same.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=verify,
+            max_connections=_LIMITS.max_connections,
+            max_keepalive_connections=_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_LIMITS.keepalive_expiry,
+            network_backend=Backend(),
+        )
 
 
 @functools.cache
