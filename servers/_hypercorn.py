@@ -108,7 +108,7 @@ class _Connection(TCPServer):
         if self.send_lock.locked():
             await self.send_lock.acquire()
         else:
-            written = write_nowait(self.stream, data)
+            written = write_nowait(self.stream.socket, data)
             if written == len(data):
                 return
             if not written:

@@ -14,14 +14,14 @@ _LINGER_SECONDS: Final = 2.0
 _LINGER_BYTES: Final = 16 << 20
 
 
-def write_nowait(stream: trio.SocketStream, data: bytes | bytearray | memoryview) -> int:
+def write_nowait(socket: trio.socket.SocketType, data: bytes | bytearray | memoryview) -> int:
     """Write what the socket takes at once and return how much that is; 0 if it is broken, too.
 
     Nearly always it takes everything. Trio's way there, through a deadline and two checkpoints,
     would cost about as much again as the write itself.
     """
     try:
-        return os.write(stream.socket.fileno(), data)
+        return os.write(socket.fileno(), data)
     except OSError:
         return 0  # full, or broken: `send_all` tells which
 
@@ -63,7 +63,7 @@ class PeerStream(trio.abc.Stream):
             await self._sending.acquire()
         else:
             if wanted():
-                written = write_nowait(self._stream, data)
+                written = write_nowait(self._stream.socket, data)
                 if written == len(data):
                     return True
             if not written:

@@ -75,7 +75,10 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             raise trio.BusyResourceError("another task is receiving from this subscription")
         self._receiving = True
         try:
-            await (self._feed.changed() if self._is_idle() else trio.lowlevel.checkpoint())
+            if self._is_idle():
+                await self._feed.changed()
+            else:
+                await trio.lowlevel.checkpoint()
             while self._is_idle():
                 await self._feed.changed()
             entries = self._at_hand() or await self._read_store()
