@@ -482,3 +482,12 @@ async def start_again(nursery: trio.Nursery, server: Any) -> None:
     app = create_app(server.service)
     serve = partial(serve_asgi, app, [listener], until=trio.sleep_forever)
     nursery.start_soon(serve)
+
+
+async def test_an_answer_cut_in_the_middle_is_no_bad_answer() -> None:
+    """With an idempotency key the client may ask again, as after any broken connection."""
+    whole = answer(201, {"id": "r"})
+    for size in range(whole.index(b"\r\n\r\n"), len(whole)):
+        async with canned(whole[:size]) as (url, _), open_client(url) as client:
+            with pytest.raises(TransportError):
+                await client.start("hi", idempotency_key="k")

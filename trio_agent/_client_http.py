@@ -104,8 +104,11 @@ class HTTPWire(Wire):
             status, _ = await response.head()
             if status >= 300:
                 await _raise_error(status, response, run_id)
+            rest = await _rest(response)
+            if response.error is not None:
+                raise response.error
             try:
-                return msgspec.json.decode(await _rest(response), type=answer)
+                return msgspec.json.decode(rest, type=answer)
             except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
                 raise ServerError(status, "bad-response", str(exc)) from None
 

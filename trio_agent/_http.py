@@ -90,6 +90,11 @@ class Response:
             raise self._error
         return self._head
 
+    @property
+    def error(self) -> TransportError | None:
+        """What broke the connection, if anything did so far."""
+        return self._error
+
     async def receive(self) -> bytes:
         """Return everything that has come since the last call, or `b""` at the end.
 
@@ -115,7 +120,8 @@ class Response:
     async def receive_rest(self, *, seconds: float, max_bytes: int) -> bytes:
         """Return what comes until the end, a bound or a broken connection. A checkpoint.
 
-        A response whose end was read leaves its connection to the next request.
+        A response whose end was read leaves its connection to the next request. Whether it broke
+        is told by `error`.
         """
         rest = b""
         with trio.move_on_after(seconds):
