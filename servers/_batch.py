@@ -145,7 +145,8 @@ def _read_items(path: Path) -> Iterator[_Item]:
 
 def _read_done(path: Path, items: list[_Item]) -> tuple[set[int], int]:
     """Return the indexes of the results that are there, and how many of them are errors."""
-    content = path.read_bytes()
+    with _writing(path):
+        content = path.read_bytes()
     *lines, half = content.split(b"\n")
     done: set[int] = set()
     failed = 0
@@ -177,10 +178,11 @@ def _open_results(path: Path) -> Iterator[BinaryIO]:
     with _writing(path):
         out = path.open("ab")
     with out:
-        try:
-            fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another batch is writing {path}: give another --out") from None
+        with _writing(path):
+            try:
+                fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"another batch is writing {path}: give another --out") from None
         yield out
 
 

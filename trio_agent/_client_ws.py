@@ -321,7 +321,9 @@ def _meaning(failure: BaseException) -> Exception:
         case ProtocolError() | h11.ProtocolError():
             return ServerError(0, "bad-response", "this is no WebSocket")
     # Trio tells of a TLS handshake that failed with an error that has only a cause.
-    return TransportError("connect", str(failure) or str(failure.__cause__))
+    return TransportError(
+        "connect", str(failure) or str(failure.__cause__ or type(failure).__name__)
+    )
 
 
 def _cut(exc: ConnectionClosed) -> TransportError:
