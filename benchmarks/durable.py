@@ -4,7 +4,6 @@ Each store has a server process of its own, as in `http_stream`; Valkey's own pr
 count, but its CPU time is shown.
 """
 
-import argparse
 import json
 import re
 import socket
@@ -22,14 +21,22 @@ import httpx
 import trio
 from trio_agent.servers._stores import make_store
 
-from benchmarks.http_stream import STREAMS, Candidate, cpu_ns, open_server, post, run_request
+from benchmarks.http_stream import (
+    ROUNDS,
+    STREAMS,
+    Candidate,
+    cpu_ns,
+    make_parser,
+    open_server,
+    post,
+    run_request,
+)
 from benchmarks.upstream import TOKENS
 from trio_agent import RunFinish, RunSummary, TextDelta, Usage
 from trio_agent.abc import Append, Entry, RunRecord, Store
 
 RATE = 50
 """Tokens per second and stream."""
-ROUNDS = 5
 BOUNDS = {"sqlite": 1.5, "valkey": 2.0}
 """CPU per token at most, in terms of that with memory."""
 LATENCY = 10.0
@@ -186,9 +193,6 @@ async def main(rounds: int = ROUNDS) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--check", action="store_true", help="exit 1 if beyond a bound")
-    options = parser.parse_args()
+    options = make_parser(__doc__).parse_args()
     ok = trio.run(main, options.rounds)
     sys.exit(options.check and not ok)

@@ -124,6 +124,14 @@ async def open_candidates() -> AsyncIterator[tuple[Candidate, Candidate]]:
         )
 
 
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Make the command line of a benchmark that is repeated and has bounds."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--check", action="store_true", help="exit 1 if beyond a bound")
+    return parser
+
+
 async def main(rates: Iterable[int] = BOUNDS, rounds: int = ROUNDS) -> bool:
     """Print a table; return whether all is within the bounds."""
     within = True
@@ -148,10 +156,8 @@ async def main(rates: Iterable[int] = BOUNDS, rounds: int = ROUNDS) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--rate", type=int, choices=BOUNDS, action="append")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--check", action="store_true", help="exit 1 if beyond a bound")
     options = parser.parse_args()
     ok = trio.run(main, options.rate or BOUNDS, options.rounds)
     sys.exit(options.check and not ok)

@@ -5,7 +5,6 @@ The clients are in this process, the server in another, and only its CPU time co
 client sees how much latency was added on its way, the client's own wake-up included.
 """
 
-import argparse
 import json
 import re
 import selectors
@@ -21,10 +20,9 @@ import attrs
 import httpx
 import trio
 
-from benchmarks.http_stream import cpu_ns, open_server
+from benchmarks.http_stream import ROUNDS, cpu_ns, make_parser, open_server
 from benchmarks.upstream import TOKENS
 
-ROUNDS = 5
 RATE = 50
 BOUND = 1.0
 """CPU per delivery over WebSocket at most, in terms of that over server-sent events."""
@@ -143,9 +141,6 @@ async def main(rounds: int = ROUNDS) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--check", action="store_true", help="exit 1 if beyond the bound")
-    options = parser.parse_args()
+    options = make_parser(__doc__).parse_args()
     ok = trio.run(main, options.rounds)
     sys.exit(options.check and not ok)

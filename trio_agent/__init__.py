@@ -5,6 +5,9 @@ receipt. What you implement yourself is in `trio_agent.abc`, codecs without I/O 
 `trio_agent.wire`, what you test with in `trio_agent.testing`.
 """
 
+# To read the source: `_machine` says what happens in a run, `_performer` does it, `_feed` and
+# `_subscription` show it to others, `_runtime` is where runs live. CONTRIBUTING.md maps the rest.
+
 from ._agent import Agent as Agent, TextChannel as TextChannel
 from ._cursor import Cursor as Cursor
 from ._errors import (

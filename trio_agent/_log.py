@@ -80,7 +80,9 @@ class Append:
             return Appended.COMMITTED
         if closed:
             return Appended.CLOSED
-        return None if self.first_offset == tail + 1 else Appended.GAP
+        if self.first_offset != tail + 1:
+            return Appended.GAP
+        return None
 
 
 class Log:
@@ -102,7 +104,7 @@ class Log:
 
     def append(self, append: Append) -> Appended:
         """Check fence, tail and not-terminal, then append; a repetition is a success."""
-        outcome = append.check(fence=self.fence, tail=len(self.entries), closed=self.closed)
+        outcome = append.check(fence=self.fence, tail=self.tail, closed=self.closed)
         if outcome is not None:
             return outcome
         self.entries.extend(append.entries)

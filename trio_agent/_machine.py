@@ -234,7 +234,7 @@ class Machine:
             if len(self._open) > _MAX_CALLS and not self.done:
                 message = f"the model asked for more than {_MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
-            if self.terminal is not None:
+            if self.done:
                 break
         return events
 
@@ -247,9 +247,7 @@ class Machine:
             case TextPart():
                 if not delta:
                     return None
-                event = TextDelta(at=at, delta=delta)
-                self._transcript.add(event)
-                return event
+                return self._told(TextDelta(at=at, delta=delta))
             case ReasoningPart():
                 return ReasoningDelta(at=at, delta=delta) if delta else None
             case ToolInputPart(id, name):

@@ -260,9 +260,8 @@ class ChatDecoder:
             parts.append(TextPart(delta.content))
         if delta.refusal:
             parts.append(TextPart(delta.refusal))
-        if delta.tool_calls:
-            for position, fragment in enumerate(delta.tool_calls):
-                self._tool_call(position, fragment, parts)
+        for position, fragment in enumerate(delta.tool_calls or ()):
+            self._tool_call(position, fragment, parts)
 
     def _tool_call(self, position: int, fragment: _ToolCall, parts: list[ModelPart]) -> None:
         call = self._find_call(position, fragment)

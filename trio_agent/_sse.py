@@ -83,8 +83,7 @@ class SSEDecoder:
                 value = line[6:] if line.startswith(b"data: ") else line[5:]
                 self._data.append(value)
                 self._size += len(value) + 1
-                if self._size > self._max_size:
-                    self._check(self._size - 1)
+                self._check(self._size - 1)
             elif line:
                 self._field(line)
             else:

@@ -143,7 +143,7 @@ class RunLog:
         entries = list(map(Entry.of, count(self._tail + 1), events))
         append = Append(self.lease.run_id, self.lease.fence, entries)
         size = append.size
-        if bounded and size > self._max_bytes - self._size:
+        if bounded and size > self.free:
             raise LimitExceeded(f"the run's log has reached its bound of {self._max_bytes} bytes")
         self._size += size
         self._tail += len(entries)
