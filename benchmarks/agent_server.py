@@ -6,7 +6,7 @@ from functools import partial
 
 import trio
 from trio_agent.servers import serve_http
-from trio_agent.servers._stores import make_store
+from trio_agent.servers.cli._stores import make_store
 
 from benchmarks.upstream import TOKENS
 from trio_agent import Agent, OpenAIModel, open_runtime

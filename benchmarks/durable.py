@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 import trio
-from trio_agent.servers._stores import make_store
+from trio_agent.servers.cli._stores import make_store
 
 from benchmarks.http_stream import (
     ROUNDS,

@@ -1,14 +1,14 @@
 """Servers for agents: HTTP with server-sent events, WebSocket, and the `trio-agent` command."""
 
-from ._guard import (
+from ._shared.guard import (
     Authorize as Authorize,
     Guard as Guard,
     Unauthorized as Unauthorized,
     bearer_tokens as bearer_tokens,
 )
-from ._http import create_app as create_app, serve_http as serve_http
-from ._service import Service as Service
-from ._websocket import (
+from ._shared.service import Service as Service
+from .http._app import create_app as create_app, serve_http as serve_http
+from .websocket._server import (
     WebSocketServer as WebSocketServer,
     serve_websocket as serve_websocket,
 )

@@ -5,7 +5,7 @@ import trio.testing
 from trio_agent._agent import Agent
 from trio_agent._errors import ModelError, RunFailed, RunIncomplete
 from trio_agent._events import RunFinish, RunStart, TextDelta, Usage
-from trio_agent._parts import ModelFinish, ReasoningPart
+from trio_agent.models._parts import ModelFinish, ReasoningPart
 from trio_agent.testing import ScriptedModel
 
 

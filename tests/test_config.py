@@ -5,9 +5,9 @@ import pytest
 from trio_agent._agent import Agent
 from trio_agent._config import AgentConfig
 from trio_agent._limits import CancelAfter, Limits
-from trio_agent._openai_model import OpenAIModel
-from trio_agent._tool import tool
+from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import ScriptedModel
+from trio_agent.tools._tool import tool
 
 
 def look(city: str) -> str:

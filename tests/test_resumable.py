@@ -5,10 +5,10 @@ import trio
 import trio.testing
 
 from trio_agent import _resumable
-from trio_agent._cursor import Cursor
 from trio_agent._errors import CursorExpired, CursorInvalid, LimitExceeded, UnknownRun
+from trio_agent._log.cursor import Cursor
 from trio_agent._resumable import Checkpoint, ChunkChannel, ResumableStreamManager, StreamChunk
-from trio_agent._sse import SSEDecoder
+from trio_agent.wire._sse import SSEDecoder
 
 quiet = trio.testing.wait_all_tasks_blocked
 

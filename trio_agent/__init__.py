@@ -9,7 +9,6 @@ receipt. What you implement yourself is in `trio_agent.abc`, codecs without I/O 
 # `_subscription` show it to others, `_runtime` is where runs live. CONTRIBUTING.md maps the rest.
 
 from ._agent import Agent as Agent, TextChannel as TextChannel
-from ._cursor import Cursor as Cursor
 from ._errors import (
     CursorExpired as CursorExpired,
     CursorInvalid as CursorInvalid,
@@ -51,9 +50,12 @@ from ._limits import (
     OnDisconnect as OnDisconnect,
     RuntimeLimits as RuntimeLimits,
 )
-from ._machine import Result as Result
-from ._map import Mapped as Mapped
-from ._memory import MemoryStore as MemoryStore, MemoryStoreStatistics as MemoryStoreStatistics
+from ._log.cursor import Cursor as Cursor
+from ._log.store import Retention as Retention
+from ._log.subscription import (
+    Subscription as Subscription,
+    SubscriptionStatistics as SubscriptionStatistics,
+)
 from ._messages import (
     AnyMessage as AnyMessage,
     AssistantMessage as AssistantMessage,
@@ -62,30 +64,34 @@ from ._messages import (
     ToolMessage as ToolMessage,
     UserMessage as UserMessage,
 )
-from ._open_runtime import open_runtime as open_runtime
-from ._openai_model import OpenAIModel as OpenAIModel
 from ._resumable import (
     Checkpoint as Checkpoint,
     ChunkChannel as ChunkChannel,
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
-from ._run import (
+from ._run.machine import Result as Result
+from ._run.run import (
     Receipt as Receipt,
     Run as Run,
     RunOutcome as RunOutcome,
     RunStatistics as RunStatistics,
 )
-from ._runtime import (
+from ._runtime.map import Mapped as Mapped
+from ._runtime.open_runtime import open_runtime as open_runtime
+from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from ._sqlite import SQLiteStore as SQLiteStore, SQLiteStoreStatistics as SQLiteStoreStatistics
-from ._sse import format_sse as format_sse
-from ._store import Retention as Retention
-from ._subscription import (
-    Subscription as Subscription,
-    SubscriptionStatistics as SubscriptionStatistics,
+from .models.openai._model import OpenAIModel as OpenAIModel
+from .stores._memory import (
+    MemoryStore as MemoryStore,
+    MemoryStoreStatistics as MemoryStoreStatistics,
 )
-from ._tool import Tool as Tool, tool as tool
-from ._valkey import ValkeyStore as ValkeyStore
+from .stores.sqlite._store import (
+    SQLiteStore as SQLiteStore,
+    SQLiteStoreStatistics as SQLiteStoreStatistics,
+)
+from .stores.valkey._store import ValkeyStore as ValkeyStore
+from .tools._tool import Tool as Tool, tool as tool
+from .wire._sse import format_sse as format_sse

@@ -11,11 +11,11 @@ from ._config import AgentConfig
 from ._errors import RunFailed, RunIncomplete
 from ._events import RunError, RunFinish, TextDelta
 from ._limits import RuntimeLimits
-from ._machine import Result
+from ._log.store import Retention
+from ._log.subscription import Subscription
 from ._messages import AnyMessage
-from ._open_runtime import open_runtime
-from ._store import Retention
-from ._subscription import Subscription
+from ._run.machine import Result
+from ._runtime.open_runtime import open_runtime
 
 # Nothing is removed before its only reader has it, however slow: the log goes with the runtime.
 _ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))

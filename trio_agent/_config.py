@@ -7,10 +7,10 @@ import attrs
 import msgspec
 
 from ._limits import Limits
-from ._model import Model
-from ._openai_model import OpenAIModel
-from ._parts import ToolSpec
-from ._tool import Tool, as_tool
+from .models._model import Model
+from .models._parts import ToolSpec
+from .models.openai._model import OpenAIModel
+from .tools._tool import Tool, as_tool
 
 
 def _to_model(model: Model | str) -> Model:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import attrs
 from attrs.validators import ge, gt, optional
 
-from ._store import Retention
+from ._log.store import Retention
 
 
 @attrs.frozen(kw_only=True)

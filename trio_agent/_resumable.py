@@ -8,13 +8,13 @@ import attrs
 import msgspec
 import trio
 
-from ._cursor import Cursor
 from ._errors import CursorExpired, LimitExceeded, UnknownRun
-from ._feed import Feed
-from ._log import Append, Entry, Log
-from ._sse import format_sse
-from ._store import Page
-from ._subscription import Subscription, resolve_cursor
+from ._log.cursor import Cursor
+from ._log.feed import Feed
+from ._log.log import Append, Entry, Log
+from ._log.store import Page
+from ._log.subscription import Subscription, resolve_cursor
+from .wire._sse import format_sse
 
 _FENCE: Final = 1
 _COMPLETE: Final = b'{"type":"complete"}'

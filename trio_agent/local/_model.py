@@ -10,9 +10,9 @@ import attrs
 
 from .._errors import ModelError
 from .._messages import ToolMessage
-from .._model import Emit, Model
-from .._openai_model import OpenAIModel
-from .._parts import ModelFinish, ModelPart, ModelRequest
+from ..models._model import Emit, Model
+from ..models._parts import ModelFinish, ModelPart, ModelRequest
+from ..models.openai._model import OpenAIModel
 from ._errors import LocalModelUnavailable
 from ._process import LocalServer, ServerConfig, open_local_server
 from ._progress import ProgressCallback, no_progress

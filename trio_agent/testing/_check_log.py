@@ -9,8 +9,8 @@ import trio
 
 from .._errors import LimitExceeded, UnknownRun
 from .._events import AnyEvent, RunFinish, RunStart, RunSummary, TextDelta, Usage
-from .._log import Append, Appended, Entry
-from .._store import Lease, RunInfo, RunRecord, Store
+from .._log.log import Append, Appended, Entry
+from .._log.store import Lease, RunInfo, RunRecord, Store
 
 
 def hold(condition: object, sentence: str) -> None:

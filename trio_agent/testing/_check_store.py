@@ -8,8 +8,8 @@ import attrs
 import trio
 
 from .._errors import CursorExpired, LimitExceeded, UnknownRun
-from .._log import Appended
-from .._store import Lease, Retention, Store, Watch
+from .._log.log import Appended
+from .._log.store import Lease, Retention, Store, Watch
 from ._check_log import (
     LOG_CHECKS,
     append_all,

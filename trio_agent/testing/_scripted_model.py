@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 import msgspec
 import trio
 
-from .._model import Emit, Model
-from .._parts import ModelFinish, ModelPart, ModelRequest, TextPart, ToolInputPart
+from ..models._model import Emit, Model
+from ..models._parts import ModelFinish, ModelPart, ModelRequest, TextPart, ToolInputPart
 
 Line: TypeAlias = (
     str | ModelPart | tuple[ModelPart, ...] | float | trio.Event | Exception | ModelFinish

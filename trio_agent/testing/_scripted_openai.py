@@ -11,7 +11,7 @@ import h11
 import trio
 
 from .._nursery import open_plain_nursery
-from .._sse import format_sse
+from ..wire._sse import format_sse
 
 _MAX_BODY = 16 << 20
 _READ_SIZE = 1 << 16

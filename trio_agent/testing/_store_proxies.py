@@ -8,8 +8,8 @@ from typing import TypeVar
 import trio
 
 from .._errors import StoreUnavailable
-from .._log import Append, Appended
-from .._store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from .._log.log import Append, Appended
+from .._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
 
 T = TypeVar("T")
 

@@ -1,0 +1,106 @@
+"""Who may talk to a server: hosts, origins, principals."""
+
+import hmac
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+from starlette.requests import HTTPConnection
+
+from ..http._page import PATHS as _PAGE_PATHS
+from .problem import Problem
+
+Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
+"""Tells the principal of a request (None: nobody in particular, who sees every run), or raises
+`Unauthorized`. It is asked for every route and for the WebSocket handshake."""
+
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+
+_PORT: Final = re.compile(r":[0-9]*\Z")
+_OPEN_PATHS: Final = frozenset({*_PAGE_PATHS, "/health/live", "/health/ready"})
+"""Of HTTP: the WebSocket is at ``/``, too, and open to nobody."""
+
+
+class Unauthorized(Exception):
+    """The request has no valid credentials. The message goes to the client."""
+
+
+async def allow_everybody(request: HTTPConnection) -> str | None:
+    """Let everybody in, as nobody in particular."""
+    return None
+
+
+def bearer_tokens(tokens: Mapping[str, str]) -> Authorize:
+    """Let in who has a bearer token (RFC 6750); `tokens` maps principals to tokens.
+
+    Where no header can be set (`EventSource`, WebSocket in a browser), nothing else is accepted:
+    tokens in URLs end up in logs.
+    """
+    known = [(principal, token.encode()) for principal, token in tokens.items()]
+
+    async def authorize(request: HTTPConnection) -> str | None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token.strip().encode()
+        # All are compared, in constant time each, so that nothing is learned from the time.
+        found = [name for name, token in known if hmac.compare_digest(token, given)]
+        if scheme.lower() != "bearer" or not found:
+            raise Unauthorized("send a valid token: Authorization: Bearer ...")
+        return found[0]
+
+    return authorize
+
+
+def _names(hosts: Iterable[str]) -> frozenset[str]:
+    return frozenset(host.lower() for host in hosts)
+
+
+@attrs.frozen
+class Guard:
+    """Checks a request before anything else sees it.
+
+    Args:
+        authorize: tells the principal.
+        hosts: names that the `Host` header may have, without a port. Guards against DNS
+            rebinding; loopback names by default.
+        origins: foreign origins, such as ``https://app.example.com``, that may send requests.
+            The server's own is always allowed.
+    """
+
+    authorize: Authorize = allow_everybody
+    hosts: frozenset[str] = attrs.field(default=_names(LOOPBACK_HOSTS), converter=_names)
+    origins: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+
+    async def check(self, request: HTTPConnection) -> str | None:
+        """Return the principal of the request. A checkpoint if `authorize` is one.
+
+        Raises:
+            Problem: 400 for a foreign host, 403 for a foreign origin, 401 without credentials.
+        """
+        self._check_host(request)
+        self._check_origin(request)
+        if request["type"] == "http" and request["path"] in _OPEN_PATHS:
+            return None
+        try:
+            return await self.authorize(request)
+        except Unauthorized as exc:
+            headers = {"www-authenticate": "Bearer"}
+            raise Problem(401, "unauthorized", str(exc), headers) from None
+
+    def _check_host(self, request: HTTPConnection) -> None:
+        if _PORT.sub("", request.headers.get("host", "").lower()) not in self.hosts:
+            message = "this server does not go by that Host; allow it with --allow-host"
+            raise Problem(400, "bad-host", message)
+
+    def _check_origin(self, request: HTTPConnection) -> None:
+        origin = request.headers.get("origin")
+        if origin is not None:
+            own = origin.lower().partition("://")[2] == request.headers.get("host", "").lower()
+            if own or origin.lower() in self.origins:
+                return
+        elif request.headers.get("sec-fetch-site", "none") in ("none", "same-origin") or (
+            request["path"] == "/" and request.headers.get("sec-fetch-mode") == "navigate"
+        ):
+            return
+        message = "requests from this origin are not allowed; allow it with --allow-origin"
+        raise Problem(403, "bad-origin", message)

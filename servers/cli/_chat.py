@@ -1,0 +1,91 @@
+"""``trio-agent chat``: a conversation in the terminal, over a server."""
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import trio
+
+from trio_agent import AnyMessage, TrioAgentError, UserMessage
+from trio_agent._nursery import open_plain_nursery
+from trio_agent._run.transcript import Transcript
+from trio_agent.client import Client
+
+from ._render import Renderer
+
+
+async def chat(client: Client) -> int:
+    """Talk until the end of input, or Ctrl-C at the prompt; returns the status of the process.
+
+    Ctrl-C during an answer cancels its run; the conversation goes on.
+    """
+    renderer = Renderer(sys.stdout)
+    messages: tuple[AnyMessage, ...] = ()
+    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
+        while (prompt := await _read_prompt(interrupts)) is not None:
+            if prompt.strip():
+                said = (*messages, UserMessage(prompt))
+                try:
+                    messages = await _answer(client, said, renderer, interrupts)
+                except (TrioAgentError, trio.BrokenResourceError) as exc:
+                    renderer.note(f"no answer: {exc}")
+    return 0
+
+
+async def _read_prompt(interrupts: AsyncIterator[int]) -> str | None:
+    """Return the next line, None at the end of input or on Ctrl-C."""
+    lines: list[str] = []
+
+    async def read(scope: trio.CancelScope) -> None:
+        # Nobody can interrupt a thread that reads a terminal; the process ends without it.
+        line = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        lines.append(line)
+        scope.cancel(reason="a line was read")
+
+    print("> ", end="", flush=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read, nursery.cancel_scope)
+        await anext(interrupts)
+        nursery.cancel_scope.cancel(reason="interrupted")
+    if not lines or not lines[0]:
+        print()
+        return None
+    return lines[0].rstrip("\n")
+
+
+async def _answer(
+    client: Client,
+    messages: tuple[AnyMessage, ...],
+    renderer: Renderer,
+    interrupts: AsyncIterator[int],
+) -> tuple[AnyMessage, ...]:
+    """Stream the answer and return the transcript with it."""
+    transcript = Transcript(messages)
+    run_id = await client.start(messages=messages)
+    listening = trio.CancelScope()
+
+    async def cancel_on_interrupt() -> None:
+        with listening:
+            await anext(interrupts)
+        if listening.cancelled_caught:
+            return
+        receipt = await client.cancel(run_id)
+        if receipt is None:
+            renderer.note("cancelling; something of the run has not ended yet")
+        else:
+            renderer.note(f"{receipt.outcome} at event {receipt.last_offset}; nothing is left")
+
+    async with open_plain_nursery() as nursery:
+        nursery.start_soon(cancel_on_interrupt)
+        async with client.subscribe(run_id) as events:
+            lost = 0
+            async for event in events:
+                if events.reconnects > lost:
+                    lost = events.reconnects
+                    renderer.note("the connection was lost; resumed")
+                if event.event is not None:
+                    transcript.add(event.event)
+                    renderer.show(event.event)
+        # Who has interrupted it gets the receipt, which comes behind the last event.
+        listening.cancel(reason="the run ended")
+    return transcript.messages

@@ -1,0 +1,149 @@
+"""What the subcommands do, given what the command line says."""
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import attrs
+import trio
+
+from trio_agent import Agent, RuntimeLimits
+from trio_agent.abc import Model, Retention
+from trio_agent.client import Client, open_client
+
+from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens
+from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
+from ._batch import BatchOptions, batch
+from ._chat import chat
+from ._demo import AGENT as DEMO_AGENT, demo
+from ._options import PREFIX
+from ._serve import ServeOptions, serve
+from ._server_process import open_server
+from ._stores import list_runs, make_store, show_run
+from ._usage import UsageError
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serve agents until a signal."""
+    guard = _guard(options, os.environ)
+    serve_options = ServeOptions(
+        agents=_agents(options),
+        store=make_store(options.store, lease=options.lease),
+        host=options.host,
+        port=options.port,
+        ws_port=options.ws_port,
+        guard=guard,
+        limits=RuntimeLimits(
+            max_streams=options.max_streams,
+            max_log_bytes=options.max_log_bytes,
+            retention=Retention(seconds=options.retention),
+        ),
+        on_disconnect=options.on_disconnect,
+        grace=options.grace,
+    )
+    trio.run(serve, serve_options)
+    return 0
+
+
+def run_batch(options: argparse.Namespace) -> int:
+    """Run an agent over the lines of a file."""
+    agents = _agents(options)
+    if len(agents) != 1:
+        raise UsageError("batch takes one agent: name it with --agent MODULE:ATTRIBUTE")
+    batch_options = BatchOptions(
+        agent=agents[0],
+        prompts=Path(options.prompts),
+        out=Path(options.out),
+        concurrency=options.concurrency,
+        deadline=options.deadline,
+        store=make_store(options.store),
+    )
+    return trio.run(batch, batch_options)
+
+
+def run_runs(options: argparse.Namespace) -> int:
+    """List the runs of a store."""
+    return trio.run(list_runs, make_store(options.store, follow=True))
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Print a run of a store, and follow it."""
+    store = make_store(options.store, follow=True)
+    return trio.run(partial(show_run, store, options.run, as_json=options.json))
+
+
+def _agents(options: argparse.Namespace) -> list[Agent]:
+    if options.agent:
+        return load_agents(options.agent)
+    model = find_model(name=options.model, gguf=options.gguf)
+    return [Agent(name="default", instructions=DEFAULT_INSTRUCTIONS, model=model)]
+
+
+def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:
+    guard = Guard(hosts=[*LOOPBACK_HOSTS, *options.allow_host], origins=options.allow_origin)
+    tokens = _tokens(environment.get(PREFIX + "TOKENS", ""))
+    if tokens:
+        return attrs.evolve(guard, authorize=bearer_tokens(tokens))
+    if not _is_loopback(options.host):
+        raise UsageError(
+            f"without tokens only loopback addresses can be bound, not {options.host!r}:"
+            f" set {PREFIX}TOKENS to name:token pairs, separated by spaces"
+        )
+    return guard
+
+
+def _tokens(text: str) -> dict[str, str]:
+    tokens: dict[str, str] = {}
+    for pair in text.split():
+        name, _, token = pair.partition(":")
+        if not name or len(token) < 16:
+            raise UsageError(
+                f"{PREFIX}TOKENS has name:token pairs, separated by spaces;"
+                " a token has 16 characters at least"
+            )
+        tokens[name] = token
+    return tokens
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Show a run being cut off and resumed."""
+    model = find_model(name=options.model, gguf=options.gguf)
+    return trio.run(_with_own_server, demo, model, DEMO_AGENT, options)
+
+
+def run_chat(options: argparse.Namespace) -> int:
+    """Talk in the terminal."""
+    if options.url is None:
+        model = find_model(name=options.model, gguf=options.gguf)
+        return trio.run(_with_own_server, chat, model, None, options)
+    return trio.run(_with_server, chat, options.url, os.environ.get(PREFIX + "TOKEN"))
+
+
+async def _with_own_server(
+    command: Callable[[Client], Awaitable[int]],
+    model: Model,
+    agent: str | None,
+    options: argparse.Namespace,
+) -> int:
+    settings = {PREFIX + "MODEL": options.model, PREFIX + "GGUF": options.gguf}
+    async with open_server(model, agent=agent, settings=settings) as client:
+        return await command(client)
+
+
+async def _with_server(
+    command: Callable[[Client], Awaitable[int]], url: str, token: str | None
+) -> int:
+    async with open_client(url, token=token) as client:
+        if (problem := await client.not_ready()) is not None:
+            raise UsageError(f"{url} can't be used: {problem}")
+        return await command(client)

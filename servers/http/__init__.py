@@ -1,0 +1,1 @@
+"""Runs over HTTP and server-sent events, and the playground page."""

@@ -1,0 +1,184 @@
+"""The HTTP routes: what each says and takes."""
+
+from typing import Final
+
+import msgspec
+import trio
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from trio_agent import Cursor, Subscription
+from trio_agent._log.subscription import resolve_cursor
+from trio_agent.wire import event_schema
+
+from .._shared.problem import Problem
+from .._shared.service import Service, Start
+from ._endpoint import Endpoint
+from ._json import json_response
+from ._sse import HEADERS, EventStream
+
+_PAGE: Final = 50
+_MAX_PAGE: Final = 500
+_CANCEL_WAIT: Final = 30.0
+
+_decode_start = msgspec.json.Decoder(Start).decode
+
+
+class Routes:
+    """The handlers."""
+
+    def __init__(self, service: Service, heartbeat: float) -> None:
+        self._service = service
+        self._heartbeat = heartbeat
+        runtime = service.runtime
+        # Others can serve what is in a shared store, so that nobody has to wait for our end.
+        self._leaving = runtime.wait_draining if runtime.store.shared else None
+
+    def routes(self) -> list[Route]:
+        """Return all of them."""
+        return [
+            Route("/runs", Endpoint({"GET": self.list_runs, "POST": self.start})),
+            Route("/runs/{run_id}", Endpoint({"GET": self.show, "DELETE": self.delete})),
+            Route("/runs/{run_id}/events", Endpoint({"GET": self.events})),
+            Route("/runs/{run_id}/cancel", Endpoint({"POST": self.cancel})),
+            Route("/agents", Endpoint({"GET": self.list_agents})),
+            Route("/stream", Endpoint({"GET": self.stream})),
+            Route("/stream/{run_id}/resume", Endpoint({"GET": self.resume})),
+            Route("/schema", Endpoint({"GET": self.schema})),
+            Route("/health/live", Endpoint({"GET": self.live})),
+            Route("/health/ready", Endpoint({"GET": self.ready})),
+        ]
+
+    async def start(self, request: Request) -> ASGIApp:
+        if _content_type(request) != "application/json":
+            raise Problem(415, "not-json", "send the body as application/json")
+        try:
+            start = _decode_start(await request.body())
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            raise Problem(400, "bad-request", str(exc)) from None
+        run = await self._service.start(
+            request["principal"], start, key=request.headers.get("idempotency-key")
+        )
+        location = f"/runs/{run.id}"
+        if "text/event-stream" in request.headers.get("accept", ""):
+            return self._stream(run.subscribe(), status=201, location=location)
+        view = await self._service.view(request["principal"], run.id)
+        return json_response(view, status=201, headers={"location": location})
+
+    async def list_runs(self, request: Request) -> Response:
+        limit = _number(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)
+        before = request.query_params.get("before")
+        runs = await self._service.views(request["principal"], before, limit)
+        more = runs[-1].id if len(runs) == limit else None
+        return json_response({"runs": runs, "next": more})
+
+    async def show(self, request: Request) -> Response:
+        run_id = request.path_params["run_id"]
+        return json_response(await self._service.view(request["principal"], run_id))
+
+    async def delete(self, request: Request) -> Response:
+        await self._service.delete(request["principal"], request.path_params["run_id"])
+        return Response(status_code=204)
+
+    async def events(self, request: Request) -> ASGIApp:
+        after = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+        return await self._follow(request, request.path_params["run_id"], after)
+
+    async def _follow(self, request: Request, run_id: str, after: str) -> ASGIApp:
+        run = await self._service.run(request["principal"], run_id)
+        offset = resolve_cursor(run.feed, 0 if after == "0" else after)
+        if run.feed.closed and offset == run.feed.tail:
+            # EventSource reconnects after every end; only this status tells it to stop.
+            return Response(status_code=204)
+        if request.method == "HEAD":
+            # Who only asks is no viewer.
+            return Response(headers=HEADERS)
+        return self._stream(run.subscribe(after=offset))
+
+    def _stream(
+        self, subscription: Subscription, *, status: int = 200, location: str | None = None
+    ) -> EventStream:
+        return EventStream(
+            subscription,
+            status=status,
+            location=location,
+            heartbeat=self._heartbeat,
+            leaving=self._leaving,
+        )
+
+    async def cancel(self, request: Request) -> Response:
+        owner, run_id = request["principal"], request.path_params["run_id"]
+        with trio.move_on_after(_CANCEL_WAIT):
+            receipt = await self._service.cancel(owner, run_id, "requested by a client")
+            return json_response(
+                {
+                    "id": run_id,
+                    "outcome": receipt.outcome,
+                    "lastOffset": receipt.last_offset,
+                    "abandoned": receipt.abandoned,
+                }
+            )
+        return json_response(await self._service.view(owner, run_id), status=202)
+
+    async def list_agents(self, request: Request) -> Response:
+        agents = [
+            {"name": agent.name, "tools": [tool.name for tool in agent.tools]}
+            for agent in self._service.agents.values()
+        ]
+        return json_response({"agents": agents})
+
+    async def stream(self, request: Request) -> ASGIApp:
+        """The seed's route. A browser that reconnects to it resumes its run."""
+        cursor = request.headers.get("last-event-id")
+        if cursor:
+            return await self._follow(request, Cursor.parse(cursor).run_id, cursor)
+        if request.method == "HEAD" or "prefetch" in _purpose(request):
+            raise Problem(403, "no-start", "only a GET that is meant starts a run")
+        prompt = request.query_params.get("prompt")
+        if prompt is None:
+            raise Problem(400, "bad-request", "say something: /stream?prompt=...")
+        start = Start(prompt=prompt, agent=request.query_params.get("agent"))
+        key = request.query_params.get("key")
+        run = await self._service.start(request["principal"], start, key=key)
+        return self._stream(run.subscribe())
+
+    async def resume(self, request: Request) -> ASGIApp:
+        """The seed's route: the events behind the offset `position`."""
+        run = await self._service.run(request["principal"], request.path_params["run_id"])
+        position = _number(request, "position", default=0, most=1 << 53)
+        after = request.headers.get("last-event-id")
+        return await self._follow(
+            request, run.id, after or str(Cursor(run.id, run.feed.epoch, position))
+        )
+
+    async def schema(self, request: Request) -> Response:
+        return json_response(event_schema())
+
+    async def live(self, request: Request) -> Response:
+        return json_response({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        if not self._service.runtime.accepting:
+            raise Problem(503, "draining", "the server is shutting down")
+        if (problem := self._service.not_ready()) is not None:
+            raise Problem(503, "not-ready", problem)
+        return json_response({"status": "ok"})
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _purpose(request: Request) -> str:
+    return request.headers.get("sec-purpose", "") + request.headers.get("purpose", "")
+
+
+def _number(request: Request, name: str, *, default: int, least: int = 0, most: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise Problem(400, "bad-request", f"{name} is a number from {least} to {most}")
+    return int(text)

@@ -1,0 +1,421 @@
+"""The client against a real server, through a proxy that cuts, and against bad servers."""
+
+import json
+import random
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from proxy_kit import canned, open_proxy
+from server_kit import SOON, StepModel, logged, open_server, talking_model
+from trio_agent.servers import Guard, bearer_tokens
+
+from trio_agent import (
+    Agent,
+    CancelAfter,
+    Cursor,
+    CursorExpired,
+    CursorInvalid,
+    LimitExceeded,
+    Receipt,
+    StoreUnavailable,
+    UnknownRun,
+    UserMessage,
+)
+from trio_agent.client import (
+    RemoteEvent,
+    RemoteSubscription,
+    ServerError,
+    TransportError,
+    open_client,
+)
+from trio_agent.client._client import _Backoff
+from trio_agent.testing import ScriptedModel
+
+EVENT = b'data: {"type":"text-delta","at":1,"delta":"%b"}\nid: r.e.%d\n\n'
+END = b'data: {"type":"error","at":1,"error":{"code":"x","message":"y"}}\nid: r.e.9\n\n'
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+DONE = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+
+
+def answer(status: int, body: object) -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + data
+
+
+def error(status: int, code: str) -> bytes:
+    return answer(status, {"error": {"code": code, "message": f"because {code}"}})
+
+
+async def receive_all(
+    url: str, run_id: str = "r", *, after: Cursor | str = "", **settings: Any
+) -> list[RemoteEvent]:
+    async with open_client(url, **settings) as client, client.subscribe(run_id, after=after) as sub:
+        return [event async for event in sub]
+
+
+def pairs(events: Iterable[RemoteEvent]) -> list[tuple[str, bytes]]:
+    return [(event.cursor, event.data.encode()) for event in events]
+
+
+async def test_everything_once_and_in_order() -> None:
+    async with open_server(talking_model("a", "b")) as server, open_client(server.url) as client:
+        run_id = await client.start("hi")
+        async with client.subscribe(run_id) as events:
+            assert events.cursor == ""
+            first = await events.receive()
+            assert (events.cursor, first.terminal) == (first.cursor, False)
+            rest = [event async for event in events]
+            assert events.cursor == rest[-1].cursor
+            assert events.reconnects == 0
+            for _ in range(2):
+                with pytest.raises(trio.EndOfChannel):
+                    await events.receive()
+        run = await server.runtime.find(run_id)
+        assert pairs([first, *rest]) == await logged(run, server)
+        assert [event.terminal for event in rest] == [False] * (len(rest) - 1) + [True]
+        async with client.subscribe(run_id, after=Cursor.parse(first.cursor)) as events:
+            batch = await events.receive_batch()
+            while not batch[-1].terminal:
+                batch += await events.receive_batch()
+            assert batch == rest
+            with pytest.raises(trio.EndOfChannel):
+                await events.receive_batch()
+        assert await receive_all(server.url, run_id, after=rest[-1].cursor) == []
+        assert (await client.info(run_id))["id"] == run_id
+        assert await client.not_ready() is None
+
+
+async def test_cut_after_every_byte() -> None:
+    async with (
+        open_server(talking_model("é"), seconds=6 * SOON) as server,
+        open_proxy(server.port) as proxy,
+    ):
+        run = await server.start()
+        await run.wait()
+        expected = await logged(run, server)
+        whole = await server.request("GET", f"/runs/{run.id}/events")
+        size = len(whole.body) + 300  # the head is shorter than that
+        for place in range(size):
+            proxy.cuts = iter([place])
+            assert pairs(await receive_all(proxy.url, run.id)) == expected, place
+        assert proxy.connections > size + len(whole.body) - 100
+
+
+async def test_cut_again_and_again() -> None:
+    """A stream that never gets far at one time gets through all the same."""
+    async with open_server(talking_model(*"abc")) as server, open_proxy(server.port) as proxy:
+        run = await server.start()
+        await run.wait()
+        proxy.cuts = iter([700] * 100)
+        async with open_client(proxy.url) as client, client.subscribe(run.id) as events:
+            seen = [event async for event in events]
+            assert events.reconnects >= 2
+        assert pairs(seen) == await logged(run, server)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_cut_at_random(seed: int) -> None:
+    async with open_server(talking_model(*"abcdef")) as server, open_proxy(server.port) as proxy:
+        run = await server.start()
+        await run.wait()
+        places = random.Random(seed)
+        proxy.cuts = (places.randrange(2000) for _ in range(20))
+        assert pairs(await receive_all(proxy.url, run.id)) == await logged(run, server)
+
+
+async def test_leaving_in_the_middle() -> None:
+    model = StepModel()
+    async with open_server(model) as server, open_client(server.url) as client:
+        run = await server.start(on_disconnect="cancel")
+        async with client.subscribe(run.id) as events:
+            await events.receive()
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await events.receive()
+            assert (await events.receive()).event is not None
+        assert (await run.wait()).reason == "nobody watches"
+
+
+async def test_starting_with_everything() -> None:
+    agents = [Agent(name=name, model=talking_model("x")) for name in ("one", "two")]
+    async with open_server(*agents) as server, open_client(server.url) as client:
+        ids = [
+            await client.start(
+                "now",
+                messages=[UserMessage("before")],
+                agent="two",
+                on_disconnect=policy,
+                metadata={"n": 1},
+                idempotency_key="k",
+            )
+            for policy in (CancelAfter(30), "continue")
+        ]
+        assert ids[0] == ids[1]
+        info = await server.runtime.store.info(ids[0])
+        assert (info.record.agent, info.record.metadata) == ("two", {"n": 1})
+        private = json.loads(info.record.private)
+        assert [message["content"] for message in private["messages"]] == ["before", "now"]
+        assert private["onDisconnect"] == 30
+        with pytest.raises(ServerError):
+            await client.start("x", agent="nobody")
+        with pytest.raises(ServerError) as caught:
+            await client.start()
+        assert caught.value.status in (400, 422)
+
+
+async def test_cancelling() -> None:
+    async with open_server(ScriptedModel(["a", trio.Event()])) as server:
+        run = await server.start()
+        async with open_client(server.url) as client:
+            receipt = await client.cancel(run.id)
+            assert receipt == await run.cancel() == await client.cancel(run.id)
+            for act in (client.cancel, client.info):
+                with pytest.raises(UnknownRun, match=r"^there is no run 'no\?pe'$"):
+                    await act("no?pe")
+
+
+async def test_a_receipt_that_takes_long() -> None:
+    receipt = {"id": "r", "outcome": "error", "lastOffset": 7, "abandoned": ["1"]}
+    async with (
+        canned(answer(202, {"id": "r", "status": "active"}), answer(200, receipt)) as (
+            url,
+            _,
+        ),
+        open_client(url) as client,
+    ):
+        assert await client.cancel("r") is None
+        assert await client.cancel("r") == Receipt("error", 7, ("1",))
+
+
+async def test_a_token() -> None:
+    guard = Guard(authorize=bearer_tokens({"me": "secret"}))
+    async with open_server(talking_model("a"), guard=guard) as server:
+        async with open_client(server.url, token="secret") as client:
+            run_id = await client.start("hi")
+            assert "secret" not in repr(client)
+        assert (await receive_all(server.url, run_id, token="secret"))[-1].terminal
+        for token in (None, "wrong"):
+            with pytest.raises(ServerError) as caught:
+                await receive_all(server.url, run_id, token=token)
+            assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [("?", CursorInvalid), ("{id}.other.1", CursorExpired), ("{id}.{epoch}.99", CursorExpired)],
+)
+async def test_cursors_that_are_none(after: str, expected: type[Exception]) -> None:
+    async with open_server(talking_model("a")) as server:
+        run = await server.start()
+        await run.wait()
+        cursor = after.format(id=run.id, epoch=run.feed.epoch)
+        for _ in range(2):
+            with pytest.raises(expected):
+                await receive_all(server.url, run.id, after=cursor)
+        with pytest.raises(UnknownRun, match=r"^there is no run 'nope'$"):
+            await receive_all(server.url, "nope")
+
+
+async def test_errors_come_behind_the_events_before_them() -> None:
+    async with canned(STREAM + EVENT % (b"a", 1), error(410, "cursor-expired")) as (url, requests):
+        async with open_client(url) as client, client.subscribe("r") as events:
+            assert (await events.receive()).cursor == "r.e.1"
+            for _ in range(2):
+                with pytest.raises(CursorExpired, match="because"):
+                    await events.receive()
+        assert b"last-event-id" not in requests[0].lower()
+        assert b"last-event-id: r.e.1\r\n" in requests[1].lower()
+
+
+async def test_a_server_that_is_busy_for_a_while() -> None:
+    busy = [error(503, "limit-exceeded"), answer(502, b"<html>"), answer(503, {"error": {}})]
+    async with canned(*busy, STREAM + END) as (url, requests):
+        assert len(await receive_all(url)) == 1
+        assert len(requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (error(503, "limit-exceeded"), LimitExceeded),
+        (error(503, "store-unavailable"), StoreUnavailable),
+        (error(500, "internal"), StoreUnavailable),
+        (b"", trio.BrokenResourceError),
+        (STREAM, trio.BrokenResourceError),
+    ],
+)
+async def test_patience(refusal: bytes, expected: type[Exception]) -> None:
+    async with canned(*[refusal] * 100) as (url, requests):
+        with pytest.raises(expected):
+            await receive_all(url, patience=0.3)
+        assert 2 <= len(requests) <= 8
+
+
+async def test_nobody_is_there() -> None:
+    async with canned() as (url, _):
+        pass
+    with pytest.raises(trio.BrokenResourceError, match="connect"):
+        await receive_all(url, patience=0.2)
+    async with open_client(url) as client:
+        with pytest.raises(TransportError):
+            await client.start("hi")
+        assert "connect" in str(await client.not_ready())
+
+
+async def test_patience_counts_while_the_server_is_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Not while a stream is silent, nor since the last event."""
+    failure = TransportError("cut-stream", "x")
+    backoff = _Backoff(10)
+    for _ in range(5):
+        await trio.sleep(1000)
+        backoff.connected()
+        await backoff.wait(failure)
+    begin = trio.current_time()
+    with pytest.raises(TransportError):  # noqa: PT012
+        while True:
+            await backoff.wait(failure)
+    assert 3 < trio.current_time() - begin <= 10
+    backoff.connected()
+    backoff.reset()
+    begin = trio.current_time()
+    await backoff.wait(failure)
+    assert trio.current_time() == begin
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        answer(200, b"<html>a login page</html>"),
+        STREAM + b"data: no JSON\nid: r.e.1\n\n",
+        STREAM + b'data: {"type":"text-delta"}\nid: r.e.1\n\n',
+        STREAM + b"data: " + b"x" * (2 << 20) + b"\n\n",
+    ],
+)
+async def test_garbage(garbage: bytes) -> None:
+    async with canned(garbage) as (url, _):
+        with pytest.raises(ServerError) as caught:
+            await receive_all(url)
+        assert caught.value.code == "bad-response"
+        assert str(caught.value).startswith("bad-response: ")
+
+
+@pytest.mark.parametrize("garbage", [b"", b"<html>", b"[]", b"{}", b'{"outcome":"?"}', b"\xff"])
+async def test_garbage_for_an_answer(garbage: bytes) -> None:
+    async with canned(*[answer(200, garbage)] * 2) as (url, _), open_client(url) as client:
+        with pytest.raises(ServerError, match="bad-response"):
+            await client.start("hi")
+        if garbage != b"{}":
+            with pytest.raises(ServerError, match="bad-response"):
+                await client.cancel("r")
+
+
+async def test_refusals_that_say_nothing() -> None:
+    async with canned(answer(404, b"<html>"), answer(302, b"")) as (url, _):
+        for status in (404, 302):
+            with pytest.raises(ServerError, match="http-error") as caught:
+                await receive_all(url)
+            assert caught.value.status == status
+
+
+async def test_a_type_that_we_do_not_know() -> None:
+    unknown = b'data: {"type":"waiting","at":1}\nid: r.e.1\n\n'
+    async with canned(STREAM + unknown + END) as (url, _):
+        first, last = await receive_all(url)
+        assert (first.event, first.terminal) == (None, False)
+        assert (json.loads(first.data)["type"], last.terminal) == ("waiting", True)
+
+
+async def test_a_run_of_which_all_was_seen() -> None:
+    async with canned(STREAM + EVENT % (b"a", 1), DONE) as (url, _):
+        assert len(await receive_all(url)) == 1
+
+
+async def test_two_who_receive() -> None:
+    """What comes is shared out, and nothing is lost or comes twice."""
+    body = b"".join(EVENT % (b"a", n) for n in range(100)) + END
+    seen: list[RemoteEvent] = []
+
+    async def receive(events: RemoteSubscription) -> None:
+        async for event in events:
+            seen.append(event)  # noqa: PERF401
+
+    async with (
+        canned(STREAM + body) as (url, _),
+        open_client(url) as client,
+        client.subscribe("r") as events,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(receive, events)
+        nursery.start_soon(receive, events)
+    assert [event.cursor for event in seen] == [f"r.e.{n}" for n in range(100)] + ["r.e.9"]
+
+
+async def test_a_closed_subscription() -> None:
+    body = EVENT % (b"a", 1) + EVENT % (b"b", 2)
+    async with (
+        canned(STREAM + body) as (url, _),
+        open_client(url) as client,
+        client.subscribe("r") as events,
+    ):
+        await events.receive()
+        await events.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await events.receive()
+
+
+async def test_closed_before_anything_came() -> None:
+    async with (
+        canned(STREAM + END) as (url, requests),
+        open_client(url) as client,
+        client.subscribe("r") as events,
+    ):
+        await events.aclose()
+        while not requests:
+            await trio.sleep(0)
+
+
+async def test_the_same_server_again_on_its_port() -> None:
+    """It restarts with the same store; the client goes on where it was."""
+    model = StepModel()
+    async with open_server(model) as server, open_proxy(server.port) as proxy:
+        run = await server.start()
+        async with open_client(proxy.url) as client, client.subscribe(run.id) as events:
+            model.say("a")
+            seen = [await events.receive() for _ in range(3)]
+            server.cancel()
+            await server.done.wait()
+            model.say("b")
+            model.finish()
+            await run.wait()
+            async with trio.open_nursery() as nursery:
+                await start_again(nursery, server)
+                seen += [event async for event in events]
+                assert events.reconnects >= 1
+                nursery.cancel_scope.cancel()
+        assert pairs(seen) == await logged(run, server)
+
+
+async def start_again(nursery: trio.Nursery, server: Any) -> None:
+    from trio_agent.servers import create_app
+    from trio_agent.servers.http._hypercorn import serve_asgi
+
+    (listener,) = await trio.open_tcp_listeners(server.port, host="127.0.0.1")
+    app = create_app(server.service)
+    serve = partial(serve_asgi, app, [listener], until=trio.sleep_forever)
+    nursery.start_soon(serve)
+
+
+async def test_an_answer_cut_in_the_middle_is_no_bad_answer() -> None:
+    """With an idempotency key the client may ask again, as after any broken connection."""
+    whole = answer(201, {"id": "r"})
+    for size in range(whole.index(b"\r\n\r\n"), len(whole)):
+        async with canned(whole[:size]) as (url, _), open_client(url) as client:
+            with pytest.raises(TransportError):
+                await client.start("hi", idempotency_key="k")

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from trio_agent._events import (
+    EVENT_TYPES,
+    AnyEvent,
+    ErrorDetail,
+    ReasoningDelta,
+    RunError,
+    RunFinish,
+    RunStart,
+    RunSummary,
+    StepFinish,
+    StepStart,
+    TextDelta,
+    ToolCall,
+    ToolInputDelta,
+    ToolName,
+    ToolOutcome,
+    ToolRequest,
+    ToolResult,
+    Usage,
+)
+from trio_agent._log.codec import EventInvalid, decode_event, encode_event, event_schema
+
+EVENTS: dict[str, AnyEvent] = {
+    '{"type":"run-start","at":1,"runId":"r","agent":"a","schema":1}': RunStart(
+        at=1, run_id="r", agent="a"
+    ),
+    '{"type":"step-start","at":1,"stepNumber":2}': StepStart(at=1, step_number=2),
+    '{"type":"text-delta","at":1,"delta":"\u00fc\\n"}': TextDelta(at=1, delta="ü\n"),
+    '{"type":"reasoning-delta","at":1,"delta":"x"}': ReasoningDelta(at=1, delta="x"),
+    '{"type":"tool-input-delta","at":1,"tool":{"id":"1","name":"t"},"delta":"{"}': ToolInputDelta(
+        at=1, tool=ToolName("1", "t"), delta="{"
+    ),
+    '{"type":"tool-call","at":1,"tool":{"id":"1","name":"t","input":{"a":[null]}}}': ToolCall(
+        at=1, tool=ToolRequest("1", "t", {"a": [None]})
+    ),
+    '{"type":"tool-result","at":1,"tool":'
+    '{"id":"1","name":"t","input":"{","output":1.5,"status":"ok"}}': ToolResult(
+        at=1, tool=ToolOutcome("1", "t", "{", 1.5, "ok")
+    ),
+    '{"type":"step-finish","at":1,"stepNumber":1,'
+    '"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":3}}': StepFinish(
+        at=1, step_number=1, usage=Usage(1, 2, 3)
+    ),
+    '{"type":"run-finish","at":1,"run":{"id":"r","text":"t","steps":1,"finishReason":"stop",'
+    '"usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0}}}': RunFinish(
+        at=1, run=RunSummary("r", "t", 1, "stop", Usage())
+    ),
+    '{"type":"error","at":1,"error":{"code":"c","message":"m"}}': RunError(
+        at=1, error=ErrorDetail("c", "m")
+    ),
+}
+
+
+def test_every_type_is_here() -> None:
+    assert {type(event) for event in EVENTS.values()} == set(EVENT_TYPES.values())
+
+
+@pytest.mark.parametrize("text", EVENTS)
+def test_wire_form(text: str) -> None:
+    assert encode_event(EVENTS[text]).decode() == text
+    assert decode_event(text.encode()) == EVENTS[text]
+    with_more = {**json.loads(text), "unheardOf": {"x": 1}}
+    assert decode_event(json.dumps(with_more).encode()) == EVENTS[text]
+
+
+def test_an_unknown_type_is_none() -> None:
+    assert decode_event(b'{"type":"step-discard","at":1,"stepNumber":1}') is None
+    assert decode_event(b'{"type":"waiting"}') is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"type":1}',
+        b'{"type":"text-delta"}',
+        b'{"type":"text-delta","at":"x","delta":"x"}',
+        b'{"type":"text-delta","at":1,"delta":"\xff"}',
+        b'{"type":"\xff","at":1}',
+        b"[" * 100_000,
+    ],
+)
+def test_garbage(data: bytes) -> None:
+    with pytest.raises(EventInvalid, match="not an event"):
+        decode_event(data)
+
+
+def test_what_utf_8_cant_hold() -> None:
+    data = encode_event(ToolCall(at=1, tool=ToolRequest("1", "a\ud800b", {"ü": "\udcff"})))
+    assert data == b'{"type":"tool-call","at":1,"tool":{"id":"1","name":"a?b","input":' + (
+        '{"ü":"?"}}}'.encode()
+    )
+
+
+def test_schema_names_every_type() -> None:
+    schema = event_schema()
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert set(schema["discriminator"]["mapping"]) == set(EVENT_TYPES)
+    text = json.dumps(schema)
+    assert '"finishReason"' in text
+    assert '"finish_reason"' not in text

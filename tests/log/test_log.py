@@ -1,0 +1,75 @@
+import pytest
+
+from trio_agent._events import AnyEvent, RunFinish, RunSummary, TextDelta, Usage
+from trio_agent._log.log import Append, Appended, Entry, Log
+
+FINISH = RunFinish(at=0, run=RunSummary("r", "", 1, "stop", Usage()))
+
+
+def delta(text: str) -> AnyEvent:
+    return TextDelta(at=0, delta=text)
+
+
+def append(fence: int, first: int, *events: AnyEvent) -> Append:
+    return Append("r", fence, [Entry.of(first + n, event) for n, event in enumerate(events)])
+
+
+def test_entry() -> None:
+    entry = Entry.of(3, delta("x"))
+    assert (entry.offset, entry.terminal, entry.event) == (3, False, delta("x"))
+    assert Entry.of(1, FINISH).terminal
+    read_back = Entry(3, entry.data, False)
+    assert read_back.event == delta("x")
+    assert read_back.event is read_back.event
+    assert Entry(1, b'{"type":"new"}', False).event is None
+    assert repr(entry) == f"<Entry 3 {entry.data[:60]!r}>"
+
+
+def test_append() -> None:
+    ours = append(1, 2, delta("x"), FINISH)
+    assert (ours.first_offset, ours.last_offset, ours.terminal) == (2, 3, True)
+    assert repr(ours) == "<Append to r: 2 to 3>"
+    assert not append(1, 2, delta("x")).terminal
+
+
+@pytest.mark.parametrize(
+    ("closed", "fence", "first", "events", "outcome"),
+    [
+        (False, 7, 3, [delta("c")], Appended.COMMITTED),
+        (False, 7, 3, [FINISH], Appended.COMMITTED),
+        (False, 7, 2, [delta("b")], Appended.COMMITTED),
+        (False, 7, 1, [delta("a"), delta("b")], Appended.COMMITTED),
+        (False, 7, 2, [delta("b"), delta("c")], Appended.GAP),
+        (False, 7, 4, [delta("d")], Appended.GAP),
+        (False, 6, 3, [delta("c")], Appended.FENCED),
+        (False, 8, 3, [delta("c")], Appended.FENCED),
+        (False, 6, 1, [delta("a")], Appended.FENCED),
+        (True, 7, 4, [delta("d")], Appended.CLOSED),
+        (True, 7, 3, [FINISH], Appended.COMMITTED),
+        (True, 8, 4, [delta("d")], Appended.FENCED),
+    ],
+)
+def test_checks(
+    closed: bool, fence: int, first: int, events: list[AnyEvent], outcome: Appended
+) -> None:
+    log = Log(fence=7)
+    assert log.append(append(7, 1, delta("a"), delta("b"))) is Appended.COMMITTED
+    if closed:
+        assert log.append(append(7, 3, FINISH)) is Appended.COMMITTED
+    before = list(log.entries)
+    attempt = append(fence, first, *events)
+    assert log.append(attempt) is outcome
+    grown = outcome is Appended.COMMITTED and first == len(before) + 1
+    assert log.entries == before + (list(attempt.entries) if grown else [])
+    assert log.tail == len(log.entries)
+    assert log.size == sum(len(entry.data) for entry in log.entries)
+    assert log.closed is log.entries[-1].terminal
+
+
+def test_after() -> None:
+    log = Log(fence=1)
+    log.append(append(1, 1, delta("a"), delta("b"), delta("c")))
+    assert [entry.offset for entry in log.after(1, 1)] == [2]
+    assert [entry.offset for entry in log.after(0, 9)] == [1, 2, 3]
+    assert not log.after(3, 9)
+    assert not log.after(9, 9)

@@ -1,0 +1,509 @@
+import re
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, strategies as st
+
+from trio_agent._events import (
+    AnyEvent,
+    ReasoningDelta,
+    RunError,
+    RunFinish,
+    RunStart,
+    StepFinish,
+    StepStart,
+    TextDelta,
+    ToolCall,
+    ToolInputDelta,
+    ToolName,
+    ToolRequest,
+    ToolResult,
+    Usage,
+)
+from trio_agent._log.codec import decode_event, encode_event
+from trio_agent._messages import (
+    AnyMessage,
+    AssistantMessage,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+    unpaired_calls,
+)
+from trio_agent._run.machine import TRANSITIONS, AskModel, Input, Machine, Result, RunTools, State
+from trio_agent.models._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
+
+HI = UserMessage("hi")
+
+
+def machine(*, max_steps: int = 10, max_tokens: int | None = None) -> Machine:
+    return Machine("r", "a", [HI], max_steps=max_steps, max_tokens=max_tokens)
+
+
+def asked(**limits: Any) -> Machine:
+    made = machine(**limits)
+    made.started(1)
+    made.asked(2)
+    return made
+
+
+def acting(*ids: str, **limits: Any) -> Machine:
+    made = asked(**limits)
+    made.said([ToolInputPart(call_id, "t", '{"n":1}') for call_id in ids], 3)
+    made.answered(ModelFinish("tool-calls", Usage(1, 2, 3)), 4)
+    return made
+
+
+def in_state(state: State) -> Machine:
+    match state:
+        case State.START:
+            return machine()
+        case State.ASK:
+            made = machine()
+            made.started(1)
+            return made
+        case State.ANSWER:
+            return asked()
+        case State.ACT:
+            return acting("1", "2")
+        case State.DONE:
+            made = asked()
+            made.answered(ModelFinish("stop"), 9)
+            return made
+
+
+def apply(made: Machine, what: Input) -> object:
+    match what:
+        case Input.STARTED:
+            return made.started(9)
+        case Input.ASKED:
+            return made.asked(9)
+        case Input.SAID:
+            return made.said([TextPart("x")], 9)
+        case Input.ANSWERED:
+            return made.answered(ModelFinish("stop"), 9)
+        case Input.ANSWERED_WITH_CALLS:
+            made.said([ToolInputPart("9", "t", "")], 9)
+            return made.answered(ModelFinish("tool-calls"), 9)
+        case Input.RETURNED:
+            return made.returned("1", "ok", 1, 9)
+        case Input.RETURNED_LAST:
+            made.returned("1", "ok", 1, 9)
+            return made.returned("2", "ok", 1, 9)
+        case Input.CLOSED:
+            return made.finish("cancelled", 9)
+
+
+@pytest.mark.parametrize("what", Input)
+@pytest.mark.parametrize("state", State)
+def test_the_table(state: State, what: Input) -> None:
+    made = in_state(state)
+    assert made.state is state
+    if (state, what) in TRANSITIONS:
+        apply(made, what)
+        assert made.state is TRANSITIONS[state, what]
+    elif (state, what) == (State.DONE, Input.SAID):
+        assert made.said([TextPart("late")], 9) == []
+    else:
+        with pytest.raises((KeyError, AssertionError)):
+            apply(made, what)
+
+
+def test_every_state_but_done_can_be_closed() -> None:
+    for state in State:
+        assert ((state, Input.CLOSED) in TRANSITIONS) is (state is not State.DONE)
+        assert (State.DONE, Input.CLOSED) not in TRANSITIONS
+
+
+def test_a_plain_answer() -> None:
+    made = machine()
+    assert (made.action, made.done, made.result) == (None, False, None)
+    assert made.started(1) == [RunStart(at=1, run_id="r", agent="a")]
+    assert made.action == AskModel((HI,))
+    assert made.asked(2) == [StepStart(at=2, step_number=1)]
+    assert made.action is None
+    parts: list[ModelPart] = [ReasoningPart("hm"), TextPart("Hel"), TextPart("")]
+    assert made.said([*parts, ReasoningPart("")], 3) == [
+        ReasoningDelta(at=3, delta="hm"),
+        TextDelta(at=3, delta="Hel"),
+    ]
+    assert made.said([TextPart("lo")], 4) == [TextDelta(at=4, delta="lo")]
+    usage = Usage(1, 2, 3)
+    step, finish = made.answered(ModelFinish("stop", usage), 5)
+    assert step == StepFinish(at=5, step_number=1, usage=usage)
+    assert isinstance(finish, RunFinish)
+    assert finish.terminal
+    assert (made.action, made.done, made.terminal) == (None, True, finish)
+    messages = (HI, AssistantMessage("Hello"))
+    assert made.result == Result("r", "Hello", 1, "stop", usage, messages)
+
+
+def test_tools_and_a_second_step() -> None:
+    made = asked()
+    name = ToolName("1", "add")
+    assert made.said([TextPart("Let me see."), ToolInputPart("1", "add", "")], 3) == [
+        TextDelta(at=3, delta="Let me see.")
+    ]
+    assert made.said([ToolInputPart("2", "now", ""), ToolInputPart("1", "add", '{"a"')], 3) == [
+        ToolInputDelta(at=3, tool=name, delta='{"a"')
+    ]
+    # The name stands in the first part; interleaved fragments find their call by its id.
+    assert made.said([ToolInputPart("1", "", ":1}")], 4) == [
+        ToolInputDelta(at=4, tool=name, delta=":1}")
+    ]
+    calls = ToolRequest("1", "add", {"a": 1}), ToolRequest("2", "now", {})
+    assert made.answered(ModelFinish("tool-calls", Usage(1, 1, 2)), 5) == [
+        ToolCall(at=5, tool=call) for call in calls
+    ]
+    assert made.action == RunTools(calls)
+    [result] = made.returned("2", "ok", {"t": [1]}, 6)
+    assert isinstance(result, ToolResult)
+    assert (result.tool.id, result.tool.status, result.tool.output) == ("2", "ok", {"t": [1]})
+    assert made.action == RunTools(calls[:1])
+    result, step = made.returned("1", "error", "no", 7)
+    assert isinstance(result, ToolResult)
+    assert (result.tool.input, result.tool.status) == ({"a": 1}, "error")
+    assert step == StepFinish(at=7, step_number=1, usage=Usage(1, 1, 2))
+    transcript: tuple[AnyMessage, ...] = (
+        HI,
+        AssistantMessage("Let me see.", calls),
+        ToolMessage("1", "no", "error"),
+        ToolMessage("2", '{"t":[1]}'),
+    )
+    assert made.action == AskModel(transcript)  # type: ignore[comparison-overlap]
+    assert made.asked(8) == [StepStart(at=8, step_number=2)]
+    made.said([TextPart("Done.")], 9)
+    made.answered(ModelFinish("stop", Usage(2, 2, 4)), 10)
+    assert made.result == Result(
+        "r",
+        "Let me see.Done.",
+        2,
+        "stop",
+        Usage(3, 3, 6),
+        (*transcript, AssistantMessage("Done.")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", {}),
+        (" \n", {}),
+        ("[1]", [1]),
+        ('{"a":', '{"a":'),
+        ("what?", "what?"),
+        ("1e999", "1e999"),
+        ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
+        ("[" * 100_000, "[" * 100_000),
+        ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
+    ],
+)
+def test_arguments_that_are_no_json_keep_their_text(text: str, value: object) -> None:
+    made = asked()
+    made.said([ToolInputPart("1", "t", text)], 3)
+    [call] = made.answered(ModelFinish("tool-calls"), 4)
+    assert isinstance(call, ToolCall)
+    assert call.tool.input == value
+    assert decode_event(encode_event(call)) is not None
+
+
+def test_half_a_surrogate_pair_is_replaced_wherever_text_goes() -> None:
+    made = asked()
+    parts = [
+        TextPart("a\ud83d"),
+        ReasoningPart("b\udc00"),
+        TextPart("é\U0001f600"),
+        ToolInputPart("1", "t", '{"c":"\ud800"}'),
+    ]
+    events = made.said(parts, 3)
+    assert [getattr(event, "delta", "") for event in events] == [
+        "a?",
+        "b?",
+        "é\U0001f600",
+        '{"c":"?"}',
+    ]
+    [call] = made.answered(ModelFinish("tool-calls"), 4)
+    assert isinstance(call, ToolCall)
+    assert call.tool.input == {"c": "?"}
+    made.returned("1", "ok", None, 5)
+    last = made.messages[-2]
+    assert isinstance(last, AssistantMessage)
+    assert last.content == "a?é\U0001f600"
+
+
+def test_so_many_calls_in_one_answer() -> None:
+    made = asked()
+    made.said([ToolInputPart(str(n), "t", "") for n in range(128)], 3)
+    assert not made.done
+    assert len(made.answered(ModelFinish("tool-calls"), 4)) == 128
+
+
+def test_too_many_calls_in_one_answer() -> None:
+    made = asked()
+    more = [ToolInputPart(str(n), "t", "x") for n in range(200)]
+    events = made.said([*more, TextPart("dropped")], 3)
+    assert len(events) == 129 + 1
+    assert isinstance(events[-1], RunError)
+    assert events[-1].error.code == "too-many-calls"
+    assert (made.done, made.action) == (True, None)
+
+
+def test_too_many_calls_when_the_budget_is_spent_too() -> None:
+    made = asked(max_tokens=129)
+    events = made.said([ToolInputPart(str(n), "t", "x") for n in range(200)], 3)
+    assert [event.terminal for event in events] == [False] * 129 + [True]
+    assert isinstance(events[-1], RunFinish)
+    assert events[-1].run.finish_reason == "budget"
+
+
+def test_calls_that_were_not_named() -> None:
+    made = asked()
+    made.said([TextPart("a")], 3)
+    [error] = made.answered(ModelFinish("tool-calls"), 4)
+    assert isinstance(error, RunError)
+    assert error.error.code == "bad-response"
+
+
+def test_ids_are_unique_in_a_run() -> None:
+    made = acting("call", "call-1")
+    made.returned("call", "ok", 1, 5)
+    made.returned("call-1", "ok", 1, 5)
+    made.asked(6)
+    fragments = [ToolInputPart("call", "t", "{"), ToolInputPart("call", "t", "}")]
+    deltas = made.said([*fragments, ToolInputPart("call-1", "t", "")], 7)
+    assert [delta.tool.id for delta in deltas if isinstance(delta, ToolInputDelta)] == [
+        "call-2"
+    ] * 2
+    calls = made.answered(ModelFinish("tool-calls"), 8)
+    assert [call.tool.id for call in calls if isinstance(call, ToolCall)] == ["call-2", "call-1-2"]
+    made.returned("call-2", "ok", 1, 9)
+    made.returned("call-1-2", "ok", 1, 9)
+    assert unpaired_calls(made.messages) is None
+
+
+def test_an_id_finds_a_free_number() -> None:
+    made = acting("x", "x-2", "x-3")
+    for call_id in ("x", "x-2", "x-3"):
+        made.returned(call_id, "ok", 1, 5)
+    made.asked(6)
+    made.said([ToolInputPart("x", "t", "")], 7)
+    [call] = made.answered(ModelFinish("tool-calls"), 8)
+    assert isinstance(call, ToolCall)
+    assert call.tool.id == "x-4"
+
+
+def test_a_call_has_one_result() -> None:
+    made = acting("1", "2")
+    made.returned("1", "ok", 1, 5)
+    with pytest.raises(AssertionError, match="one result"):
+        made.returned("1", "ok", 2, 6)
+
+
+def test_length() -> None:
+    made = asked()
+    made.said([TextPart("It is"), ToolInputPart("1", "t", '{"n":1')], 3)
+    step, finish = made.answered(ModelFinish("length", Usage(0, 0, 5)), 4)
+    assert step == StepFinish(at=4, step_number=1, usage=Usage(0, 0, 5))
+    assert isinstance(finish, RunFinish)
+    assert (finish.run.finish_reason, finish.run.text) == ("length", "It is")
+    assert made.messages == (HI, AssistantMessage("It is"))
+
+
+def test_content_filter() -> None:
+    made = asked()
+    made.said([TextPart("Well")], 3)
+    [error] = made.answered(ModelFinish("content-filter", Usage(0, 0, 5)), 4)
+    assert isinstance(error, RunError)
+    assert error.error.code == "content-filter"
+    assert made.usage == Usage(0, 0, 5)
+    assert made.result is None
+
+
+def test_max_steps_lets_the_last_tools_run() -> None:
+    made = acting("1", max_steps=1)
+    result, step, finish = made.returned("1", "ok", 1, 5)
+    assert isinstance(result, ToolResult)
+    assert isinstance(step, StepFinish)
+    assert isinstance(finish, RunFinish)
+    assert (finish.run.finish_reason, finish.run.steps) == ("max-steps", 1)
+    assert made.messages[-1] == ToolMessage("1", "1")
+
+
+def test_a_budget_ends_in_the_middle_of_an_answer() -> None:
+    made = asked(max_tokens=3)
+    parts: list[ModelPart] = [TextPart("a"), ReasoningPart("b"), TextPart(""), TextPart("c")]
+    events = made.said([*parts, TextPart("d")], 3)
+    assert [type(event) for event in events] == [TextDelta, ReasoningDelta, TextDelta, RunFinish]
+    assert made.result is not None
+    assert (made.result.finish_reason, made.result.text) == ("budget", "ac")
+    assert made.result.reason == "the budget of 3 tokens is spent"
+    assert made.result.messages[-1] == AssistantMessage("ac")
+    assert made.said([TextPart("e")], 4) == []
+
+
+def test_the_providers_count_replaces_ours() -> None:
+    made = asked(max_tokens=10)
+    made.said([TextPart("x")] * 8 + [ToolInputPart("1", "t", "")], 3)
+    made.answered(ModelFinish("tool-calls", Usage(0, 0, 2)), 4)
+    made.returned("1", "ok", 1, 5)
+    made.asked(6)
+    assert len(made.said([TextPart("x")] * 7, 7)) == 7
+    assert not made.done
+    made.said([TextPart("x")], 8)
+    assert made.done
+
+
+def test_ours_counts_if_the_provider_tells_none() -> None:
+    made = asked(max_tokens=3)
+    made.said([TextPart("x"), ToolInputPart("1", "t", "{}")], 3)
+    made.answered(ModelFinish("tool-calls"), 4)
+    made.returned("1", "ok", 1, 5)
+    made.asked(6)
+    made.said([TextPart("x")], 7)
+    assert made.done
+
+
+def test_a_budget_that_is_spent_with_the_answer_runs_no_tool() -> None:
+    made = asked(max_tokens=10)
+    made.said([ToolInputPart("1", "t", "{}")], 3)
+    call, result, finish = made.answered(ModelFinish("tool-calls", Usage(0, 0, 10)), 4)
+    assert isinstance(call, ToolCall)
+    assert isinstance(result, ToolResult)
+    assert result.tool.status == "cancelled"
+    assert isinstance(finish, RunFinish)
+    assert finish.run.finish_reason == "budget"
+    assert unpaired_calls(made.messages) is None
+
+
+def test_an_answer_that_is_complete_is_within_its_budget() -> None:
+    made = asked(max_tokens=10)
+    made.said([TextPart("x")], 3)
+    made.answered(ModelFinish("stop", Usage(0, 0, 99)), 4)
+    assert made.result is not None
+    assert made.result.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_closing_answers_every_call(failing: bool) -> None:
+    made = acting("1", "2", "3", "4")
+    made.returned("2", "ok", 2, 5)
+    made.abandoned("3")
+    made.abandoned("2")
+    events = made.fail("c", "m", 6) if failing else made.finish("cancelled", 6, reason="why")
+    results = [event.tool for event in events if isinstance(event, ToolResult)]
+    assert [(tool.id, tool.status) for tool in results] == [
+        ("1", "cancelled"),
+        ("3", "unknown"),
+        ("4", "cancelled"),
+    ]
+    assert events[-1] is made.terminal
+    assert isinstance(events[-1], RunError if failing else RunFinish)
+    assert unpaired_calls(made.messages) is None
+    assert [message.status for message in made.messages if isinstance(message, ToolMessage)] == [
+        "cancelled",
+        "ok",
+        "unknown",
+        "cancelled",
+    ]
+    assert (made.result is None) is failing
+    if made.result is not None:
+        assert made.result.reason == "why"
+
+
+def test_closing_keeps_what_was_said() -> None:
+    made = asked()
+    made.said([TextPart("Half"), ToolInputPart("1", "t", "{")], 3)
+    [finish] = made.finish("timeout", 4)
+    assert finish is made.terminal
+    assert made.messages == (HI, AssistantMessage("Half"))
+    for state in (State.START, State.ASK):
+        made = in_state(state)
+        made.finish("cancelled", 9)
+        assert made.messages == (HI,)
+
+
+def test_an_empty_answer_is_no_message() -> None:
+    made = asked()
+    made.answered(ModelFinish("stop"), 3)
+    assert made.messages == (HI,)
+
+
+parts = st.one_of(
+    st.builds(TextPart, st.text(max_size=3)),
+    st.builds(ReasoningPart, st.text(max_size=3)),
+    st.builds(
+        ToolInputPart,
+        st.sampled_from(["1", "2", "1-2", ""]),
+        st.sampled_from(["t", ""]),
+        st.sampled_from(["", "{", "}", '{"a":1}', "[", "x"]),
+    ),
+)
+finishes = st.builds(
+    ModelFinish,
+    st.sampled_from(["stop", "length", "tool-calls", "content-filter"]),
+    st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
+)
+statuses: st.SearchStrategy[Literal["ok", "error", "unknown"]] = st.sampled_from(
+    ["ok", "error", "unknown"]
+)
+
+
+def check(made: Machine, events: list[AnyEvent]) -> None:
+    assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
+    assert isinstance(events[0], RunStart) or len(events) == 1
+    called = [event.tool.id for event in events if isinstance(event, ToolCall)]
+    returned = [event.tool.id for event in events if isinstance(event, ToolResult)]
+    assert len(set(called)) == len(called)
+    assert sorted(called) == sorted(returned)
+    assert unpaired_calls(made.messages) is None
+    text = "".join(event.delta for event in events if isinstance(event, TextDelta))
+    if isinstance(made.terminal, RunFinish):
+        assert made.terminal.run.text == text
+    for event in events:
+        assert not isinstance(event, TextDelta | ReasoningDelta | ToolInputDelta) or event.delta
+        assert decode_event(encode_event(event)) == event
+    steps = [event for event in events if isinstance(event, StepStart | StepFinish)]
+    assert [step.step_number for step in steps] == sorted(step.step_number for step in steps)
+    spoken = [m for m in made.messages if isinstance(m, AssistantMessage)]
+    assert re.sub(r"\s", "", "".join(m.content for m in spoken)) == re.sub(r"\s", "", text)
+
+
+@given(st.data())
+def test_any_run_ends_well(data: st.DataObject) -> None:
+    """Whatever happens, and wherever it is closed: one terminal event, last; every call paired."""
+    made = Machine(
+        "r",
+        "a",
+        [SystemMessage("s"), HI],
+        max_steps=data.draw(st.integers(1, 4)),
+        max_tokens=data.draw(st.none() | st.integers(1, 20)),
+    )
+    events: list[AnyEvent] = []
+    cut = data.draw(st.integers(0, 25))
+    for _ in range(cut):
+        match made.state:
+            case State.START:
+                events += made.started(0)
+            case State.ASK:
+                assert isinstance(made.action, AskModel)
+                assert unpaired_calls(made.action.messages) is None
+                events += made.asked(0)
+            case State.ANSWER:
+                if data.draw(st.booleans()):
+                    events += made.said(data.draw(st.lists(parts, max_size=4)), 0)
+                else:
+                    events += made.answered(data.draw(finishes), 0)
+            case State.ACT:
+                assert isinstance(made.action, RunTools)
+                call = data.draw(st.sampled_from(made.action.calls))
+                if data.draw(st.booleans()):
+                    made.abandoned(call.id)
+                events += made.returned(call.id, data.draw(statuses), call.input, 0)
+            case State.DONE:
+                break
+    if not made.done:
+        if data.draw(st.booleans()):
+            events += made.finish("cancelled", 0)
+        else:
+            events += made.fail("c", "m", 0)
+    assert made.terminal is events[-1]
+    check(made, events)

@@ -1,0 +1,84 @@
+"""Agents and models as the command line names them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from trio_agent.servers.cli import _agents
+from trio_agent.servers.cli._agents import find_model, load_agents
+from trio_agent.servers.cli._usage import UsageError
+
+from trio_agent import OpenAIModel
+from trio_agent.local import LocalModel
+
+ENDPOINT = {"OPENAI_BASE_URL": "http://localhost/v1"}
+KEY = {"OPENAI_API_KEY": "k"}
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_agents, "find_spec", lambda name: name)
+
+
+@pytest.mark.usefixtures("embedded")
+class TestFindModel:
+    @pytest.mark.parametrize(
+        ("name", "environment", "found"),
+        [
+            ("m", {}, "m"),
+            ("m", {**ENDPOINT, "OPENAI_MODEL": "other"}, "m"),
+            (None, ENDPOINT, "gpt-4o-mini"),
+            (None, KEY, "gpt-4o-mini"),
+            (None, {**KEY, "OPENAI_MODEL": "other"}, "other"),
+            (None, {**KEY, "OPENAI_MODEL": ""}, "gpt-4o-mini"),
+        ],
+    )
+    def test_endpoint(self, name: str | None, environment: dict[str, str], found: str) -> None:
+        model = find_model(name=name, gguf=None, environment=environment)
+        assert isinstance(model, OpenAIModel)
+        assert model.name == found
+
+    def test_file_comes_first(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.gguf"
+        path.touch()
+        model = find_model(name="m", gguf=str(path), environment=ENDPOINT)
+        assert isinstance(model, LocalModel)
+        assert str(model.path) == str(path)
+
+    @pytest.mark.parametrize(
+        "environment", [{}, {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}, {"OPENAI_MODEL": "x"}]
+    )
+    def test_embedded_comes_last(self, environment: dict[str, str]) -> None:
+        model = find_model(name=None, gguf=None, environment=environment)
+        assert isinstance(model, LocalModel)
+        assert model.path is None
+
+    def test_no_such_file(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="--gguf"):
+            find_model(name=None, gguf=str(tmp_path), environment=KEY)
+
+
+def test_never_a_fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_agents, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"OPENAI_API_KEY(.|\n)*--gguf(.|\n)*trio-agent\[local\]"):
+        find_model(name=None, gguf=None, environment={})
+
+
+def test_load_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "agents_of_this_test.py").write_text(
+        "from trio_agent import Agent\n"
+        "one = Agent(name='one', model='m')\n"
+        "pair = (one, Agent(name='two', model='m'))\n"
+        "empty = []\n"
+        "mixed = [one, 2]\n"
+    )
+    names = ["agents_of_this_test:one", "agents_of_this_test:pair"]
+    assert [agent.name for agent in load_agents(names)] == ["one", "one", "two"]
+    assert sys.path.count(str(tmp_path)) == 1
+    load_agents(names)
+    assert sys.path.count(str(tmp_path)) == 1
+    for name in ("empty", "mixed"):
+        with pytest.raises(UsageError, match="neither an Agent nor a list"):
+            load_agents([f"agents_of_this_test:{name}"])

@@ -1,0 +1,380 @@
+"""An agent over the lines of a file: what is written, what is refused, how it is taken up."""
+
+import errno
+import fcntl
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path, PosixPath
+from typing import Any
+
+import pytest
+import trio
+from process_kit import open_process
+from trio.testing import MockClock
+from trio_agent.servers.cli._batch import BatchOptions, batch
+from trio_agent.servers.cli._usage import UsageError
+
+from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable
+from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
+from trio_agent.testing import FaultyStore
+from trio_agent.testing.openai import (
+    Answer,
+    RecordedRequest,
+    finish,
+    open_scripted_openai,
+    pause,
+    text,
+)
+
+
+class Echo(Model):
+    """Repeats what it hears; `fail` and `wait` do what they say."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.pace = 1.0
+        self.active = self.most = 0
+        self.on_done: Callable[[], object] = lambda: None
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        said = request.messages[-1].content
+        self.heard.append(said)
+        self.active += 1
+        self.most = max(self.most, self.active)
+        try:
+            await trio.sleep(self.pace)
+            if said == "wait":
+                await trio.sleep_forever()
+            if said == "fail":
+                raise ModelError("refused", "no")
+            await emit(TextPart(said.upper()))
+        finally:
+            self.active -= 1
+            self.on_done()
+        return ModelFinish("stop")
+
+
+class Batch:
+    def __init__(self, folder: Path) -> None:
+        self.prompts = folder / "prompts.jsonl"
+        self.out = folder / "results.jsonl"
+        self.model = Echo()
+
+    def write(self, *lines: object) -> None:
+        self.prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    async def run(
+        self, *, concurrency: int = 8, deadline: float | None = None, store: Store | None = None
+    ) -> int:
+        options = BatchOptions(
+            agent=Agent(model=self.model),
+            prompts=self.prompts,
+            out=self.out,
+            concurrency=concurrency,
+            deadline=deadline,
+            store=store,
+        )
+        return await batch(options)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in self.out.read_text().splitlines()]
+        return sorted(found, key=lambda result: int(result["index"]))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Batch:
+    return Batch(tmp_path)
+
+
+async def test_all_kinds_of_lines(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    files.write(
+        "a",
+        {"prompt": "b", "id": "mine"},
+        {"messages": [*said, {"role": "user", "content": "c"}], "id": 7},
+    )
+    assert await files.run() == 0
+    first, second, third = files.results
+    assert first.pop("input") != second.pop("input")
+    assert len(first.pop("runId")) == 32
+    assert first == {
+        "index": 0,
+        "status": "stop",
+        "text": "A",
+        "steps": 1,
+        "usage": {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0},
+        "seconds": 1.0,
+    }
+    assert (second["id"], second["text"]) == ("mine", "B")
+    assert (third["id"], third["text"]) == (7, "C")
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "0/3, 0 failed",
+        "1/3, 0 failed, 1.0/s",
+        "2/3, 0 failed, 2.0/s",
+        "3/3, 0 failed, 3.0/s",
+    ]
+
+
+async def test_errors_are_lines(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write("a", "fail", "b")
+    assert await files.run() == 1
+    assert [result["status"] for result in files.results] == ["stop", "error", "stop"]
+    failed = files.results[1]
+    assert failed["error"] == {"code": "refused", "message": "no"}
+    assert "text" not in failed
+    assert len(failed["runId"]) == 32
+    assert capsys.readouterr().err.splitlines()[-1] == "3/3, 1 failed, 3.0/s"
+    # They are results: they are not run again, but still counted.
+    assert await files.run() == 1
+    assert len(files.model.heard) == 3
+    assert capsys.readouterr().err.splitlines() == ["3 of 3 were done before", "3/3, 1 failed"]
+
+
+async def test_deadline_and_concurrency(files: Batch, autojump_clock: MockClock) -> None:
+    files.write(*["a"] * 7, "wait")
+    assert await files.run(concurrency=3, deadline=5) == 0
+    assert files.model.most == 3
+    assert [result["status"] for result in files.results] == ["stop"] * 7 + ["timeout"]
+    assert files.results[-1]["seconds"] == 5
+
+
+async def test_progress_every_tenth(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write(*["a"] * 50)
+    await files.run(concurrency=1)
+    done = [line.partition("/")[0] for line in capsys.readouterr().err.splitlines()]
+    assert done == [str(5 * number) for number in range(11)]
+
+
+async def test_bar_on_a_terminal(
+    files: Batch,
+    autojump_clock: MockClock,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files.write("a", "b")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    await files.run(concurrency=1)
+    shown = capsys.readouterr().err.split("\r")
+    half = "#" * 12
+    assert shown[2] == f"[{half:24}] 1/2, 0 failed, 1.0/s\x1b[K"
+    assert shown[3] == f"[{half}{half}] 2/2, 0 failed, 1.0/s\x1b[K\n"
+
+
+async def test_taken_up_behind_half_a_line(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write("a", "b", "c")
+    await files.run(concurrency=1)
+    whole = files.out.read_bytes()
+    first = whole.index(b"\n") + 1
+    for length in (0, 1, first - 1, first, first + 1, first + 9, first + 60, len(whole) - 1):
+        files.out.write_bytes(whole[:length])
+        files.model.heard.clear()
+        assert await files.run(concurrency=1) == 0
+        assert files.model.heard == ["a", "b", "c"][whole[:length].count(b"\n") :]
+        assert [result["text"] for result in files.results] == ["A", "B", "C"]
+        assert files.out.read_bytes().startswith(whole[: whole.rfind(b"\n", 0, length) + 1])
+    assert "2 of 3 were done before" in capsys.readouterr().err
+
+
+async def test_nothing_to_do(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write()
+    assert await files.run() == 0
+    assert files.out.read_bytes() == b""
+    assert capsys.readouterr().err == "0/0, 0 failed\n"
+
+
+class FullFile(io.FileIO):
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FullPath(PosixPath):
+    """A file on a disk that is full."""
+
+    def open(self, mode: str) -> FullFile:  # type: ignore[override]
+        return FullFile(self, mode)
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("line", "why"),
+        [
+            ("", "truncated"),
+            ("a", "malformed"),
+            ("1", "Expected `str | object`"),
+            ("{}", 'give "prompt" or "messages"'),
+            ('{"prompt": "a", "messages": [{"role": "user", "content": "b"}]}', "give"),
+            ('{"promt": "a"}', "promt"),
+            ('{"messages": [{"role": "nobody"}]}', "nobody"),
+        ],
+    )
+    async def test_lines(
+        self, line: str, why: str, files: Batch, autojump_clock: MockClock
+    ) -> None:
+        files.prompts.write_text(f'"fine"\n{line}\n')
+        with pytest.raises(UsageError, match=f"line 2: .*{why}".replace("|", r"\|")):
+            await files.run()
+        assert not files.out.exists()
+
+    async def test_not_text(self, files: Batch, autojump_clock: MockClock) -> None:
+        files.prompts.write_bytes(b'"\xff"\n')
+        with pytest.raises(UsageError, match="line 1: "):
+            await files.run()
+
+    async def test_no_prompts(self, files: Batch, autojump_clock: MockClock) -> None:
+        with pytest.raises(UsageError, match=r"can't read .*: No such file"):
+            await files.run()
+
+    async def test_results_of_other_inputs(self, files: Batch, autojump_clock: MockClock) -> None:
+        files.write("a", "b")
+        await files.run()
+        results = files.out.read_bytes()
+        for lines in (["a", "c"], ["a"], ["b", "a"]):
+            files.write(*lines)
+            with pytest.raises(UsageError, match="results of other inputs"):
+                await files.run()
+        # More of them are welcome.
+        files.write("a", "b", "c")
+        files.model.heard.clear()
+        await files.run()
+        assert files.model.heard == ["c"]
+        assert files.out.read_bytes().startswith(results)
+
+    @pytest.mark.parametrize(
+        ("content", "line"),
+        [(b'"a"\n"b"', 1), (b"hello", 1), (b'{"a":1}\n', 1), (b"\n", 1), (b'{"indexes"', 1)],
+    )
+    async def test_files_of_others_are_left_as_they_are(
+        self, content: bytes, line: int, files: Batch, autojump_clock: MockClock
+    ) -> None:
+        files.write("a", "b")
+        files.out.write_bytes(content)
+        with pytest.raises(UsageError, match=f"line {line} is no result: give another --out"):
+            await files.run()
+        assert files.out.read_bytes() == content
+
+    async def test_out_that_can_not_be_written(
+        self, files: Batch, autojump_clock: MockClock, tmp_path: Path
+    ) -> None:
+        files.write("a")
+        for out, why in ((tmp_path, "Is a directory"), (tmp_path / "no" / "out", "No such file")):
+            files.out = out
+            with pytest.raises(UsageError, match=f"can't write .*: {why}"):
+                await files.run()
+        assert files.model.heard == []
+
+    async def test_results_that_another_batch_is_writing(
+        self, files: Batch, autojump_clock: MockClock
+    ) -> None:
+        files.write("a")
+        with files.out.open("ab") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            with pytest.raises(UsageError, match="another batch is writing"):
+                await files.run()
+        assert await files.run() == 0
+
+    async def test_full_disk(self, files: Batch, autojump_clock: MockClock) -> None:
+        files.write("a")
+        files.out = FullPath(files.out)
+        with pytest.raises(UsageError, match=r"can't write .*: No space left on device"):
+            await files.run()
+
+    async def test_model_that_is_away(
+        self, files: Batch, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def check() -> None:
+            raise ModelError("connect", "nobody there")
+
+        files.write("a")
+        monkeypatch.setattr(files.model, "check", check)
+        with pytest.raises(UsageError, match="nobody there"):
+            await files.run()
+
+
+async def test_store_that_goes_away_ends_it(files: Batch, autojump_clock: MockClock) -> None:
+    """What is missing is no error of the inputs: it can be run later."""
+    files.write("a", "b", "c")
+    store = FaultyStore(MemoryStore())
+    files.model.on_done = lambda: store.away.add("create")
+    with pytest.raises(StoreUnavailable):
+        await files.run(concurrency=1, store=store)
+    assert [result["text"] for result in files.results] == ["A"]
+    assert await files.run(concurrency=1) == 0
+    assert [result["text"] for result in files.results] == ["A", "B", "C"]
+
+
+async def test_runs_are_in_the_store(files: Batch, tmp_path: Path) -> None:
+    files.write("a", "fail")
+    files.model.pace = 0
+    assert await files.run(store=SQLiteStore(tmp_path / "runs.db")) == 1
+    store = SQLiteStore(tmp_path / "runs.db", follow=True)
+    async with store.open():
+        found = {info.record.run_id for info in await store.find(None, None, 10)}
+    assert found == {result["runId"] for result in files.results}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+async def test_ended_in_the_middle(number: signal.Signals, tmp_path: Path) -> None:
+    files = Batch(tmp_path)
+    files.write(*[f"p{number}" for number in range(20)])
+    heard: list[str] = []
+    go_on = trio.Event()
+
+    def answer(request: RecordedRequest) -> Answer:
+        said = request.body["messages"][-1]["content"]
+        heard.append(said)
+        if len(heard) > 7:
+            yield pause(go_on)
+        yield from (text(said.upper()), finish())
+
+    def command(model_url: str) -> Any:
+        arguments: Sequence[str] = (str(files.prompts), "--out", str(files.out))
+        return open_process(
+            "batch", *arguments, "--concurrency", "3", cwd=tmp_path, OPENAI_BASE_URL=model_url
+        )
+
+    async with open_scripted_openai([answer] * 100) as provider:
+        async with command(provider.base_url) as process:
+            await process.until(b"6/20, 0 failed", process.stderr)
+            process.process.send_signal(number)
+            expected = -number if number == signal.SIGKILL else 130
+            assert await process.process.wait() == expected
+            assert process.stdout == b""
+            assert b"Traceback" not in process.stderr
+        done = {result["index"] for result in files.results}
+        assert 6 <= len(done) <= 7
+        with files.out.open("ab") as out:
+            out.write(b'{"index":19,"inp')
+        go_on.set()
+        heard.clear()
+        async with command(provider.base_url) as process:
+            assert await process.process.wait() == 0, process.stderr
+            await process.until(b"20/20, 0 failed", process.stderr)
+            assert process.stderr.startswith(b"%d of 20 were done before\n" % len(done))
+    assert len(heard) == 20 - len(done)
+    assert [result["text"] for result in files.results] == [f"P{number}" for number in range(20)]
+
+
+async def test_several_agents(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from trio_agent import Agent\ntwo = [Agent(name=n, model='m') for n in 'ab']\n"
+    )
+    arguments = ("batch", "p", "--out", "o", "--agent", "mine:two")
+    async with open_process(*arguments, cwd=tmp_path) as process:
+        assert await process.process.wait() == 2
+        await process.until(b"batch takes one agent", process.stderr)

@@ -1,0 +1,197 @@
+"""`trio-agent runs` and `trio-agent show`: a store as the terminal sees it."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import trio
+from process_kit import Viewers, open_process, open_server
+from trio_agent.servers.cli._stores import list_runs, make_store, show_run
+from trio_agent.servers.cli._usage import UsageError
+from valkey_kit import ValkeyServer, running_server
+
+from trio_agent import MemoryStore, RunError, RunFinish, SQLiteStore, TextDelta
+from trio_agent._events import AnyEvent, ErrorDetail, RunSummary, Usage
+from trio_agent.abc import Append, Entry, RunInfo, RunRecord, Store
+from trio_agent.client import open_client
+from trio_agent.testing import StoreProxy
+
+
+async def command(*arguments: str, cwd: Path) -> tuple[int, str, str]:
+    async with open_process(*arguments, cwd=cwd) as process:
+        code = await process.process.wait()
+        await process.finished()
+        return code, process.stdout.decode(), process.stderr.decode()
+
+
+def finish(reason: str = "stop") -> RunFinish:
+    return RunFinish(at=0, run=RunSummary("r", "", 1, reason, Usage()))  # type: ignore[arg-type]
+
+
+async def fill(store: Store, run_id: str, *events: AnyEvent, agent: str = "a") -> None:
+    await store.create(RunRecord(run_id, "e", agent, 1_700_000_000_000))
+    entries = [Entry.of(offset, event) for offset, event in enumerate(events, 1)]
+    if entries:
+        await store.append([Append(run_id, 1, entries)])
+
+
+class TestRuns:
+    async def test_all_that_there_is(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name = f"sqlite:{tmp_path / 'runs.db'}"
+        store = make_store(name)
+        async with store.open():
+            await fill(store, "one", TextDelta(at=0, delta="x"), finish("length"))
+            await fill(store, "two", RunError(at=0, error=ErrorDetail("worker-lost", "gone")))
+            await fill(store, "three", agent="other")
+            # Beside the server, too.
+            assert await list_runs(make_store(name, follow=True)) == 0
+        when = "2023-11-14T22:13:20+00:00"
+        assert [line.split("\t") for line in capsys.readouterr().out.splitlines()] == [
+            ["three", "other", "active", "0 events", when],
+            ["two", "a", "error worker-lost", "1 events", when],
+            ["one", "a", "length", "2 events", when],
+        ]
+        # Another server has taken the file: its former one is dead.
+        async with SQLiteStore(tmp_path / "runs.db").open():
+            await list_runs(make_store(name, follow=True))
+        assert capsys.readouterr().out.split("\t")[2] == "without a worker"
+
+    async def test_several_pages(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("trio_agent.servers.cli._stores._PAGE", 2)
+        store = MemoryStore()
+        for number in range(5):
+            await fill(store, f"r{number}")
+        await list_runs(store)
+        shown = [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()]
+        assert shown == ["r4", "r3", "r2", "r1", "r0"]
+
+    async def test_run_that_is_removed_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Sweeping(StoreProxy):
+            async def find(
+                self, owner: str | None, before: str | None, limit: int
+            ) -> Sequence[RunInfo]:
+                found = await super().find(owner, before, limit)
+                await self.delete(found[-1].record.run_id)
+                return found
+
+        monkeypatch.setattr("trio_agent.servers.cli._stores._PAGE", 1)
+        store = Sweeping(MemoryStore())
+        for run_id in ("one", "two"):
+            await fill(store, run_id, finish())
+        with pytest.raises(UsageError, match="try again"):
+            await list_runs(store)
+
+
+class TestShow:
+    async def test_text_json_and_status(self, capsys: pytest.CaptureFixture[str]) -> None:
+        store = MemoryStore()
+        await fill(store, "good", TextDelta(at=0, delta="Hello"), finish())
+        await fill(store, "cut", TextDelta(at=0, delta="He"), finish("length"))
+        await fill(store, "bad", RunError(at=0, error=ErrorDetail("worker-lost", "it is gone")))
+        assert await show_run(store, "good", as_json=False) == 0
+        assert capsys.readouterr().out == "Hello\n[stop: 1 steps]\n"
+        assert await show_run(store, "cut", as_json=False) == 1
+        assert await show_run(store, "bad", as_json=False) == 1
+        assert "[worker-lost: it is gone]" in capsys.readouterr().out
+        assert await show_run(store, "good", as_json=True) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line["type"] for line in lines] == ["text-delta", "run-finish"]
+
+    async def test_long_log(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("trio_agent.servers.cli._stores._PAGE", 2)
+        store = MemoryStore()
+        await fill(store, "r", *[TextDelta(at=0, delta=str(n)) for n in range(7)], finish())
+        assert await show_run(store, "r", as_json=False) == 0
+        assert capsys.readouterr().out.startswith("0123456\n")
+
+    async def test_unknown_run(self) -> None:
+        with pytest.raises(UsageError, match="nobody"):
+            await show_run(MemoryStore(), "nobody", as_json=False)
+
+
+class TestBesideAServer:
+    """As real processes."""
+
+    async def follow_one(self, store: str, cwd: Path) -> None:
+        async with (
+            open_server(store, cwd=cwd) as server,
+            open_client(await server.url()) as client,
+            trio.open_nursery() as nursery,
+        ):
+            group = Viewers(client)
+            group.up.set()
+            viewer = group.add("key", "2", agent="staring")
+            nursery.start_soon(viewer.run)
+            await group.until(lambda: viewer.events)
+            arguments = ("show", viewer.run_id, "--json", "--store", store)
+            async with open_process(*arguments, cwd=cwd) as show:
+                await show.until(b'"tool-call"', show.stdout)
+                code, out, _ = await command("runs", "--store", store, cwd=cwd)
+                assert code == 0
+                assert out.split("\t")[:3] == [viewer.run_id, "staring", "active"]
+                await client.cancel(viewer.run_id)
+                assert await show.process.wait() == 1
+                await show.finished()
+                seen = [event.data for event in viewer.events]
+                assert show.stdout.decode().splitlines() == seen
+
+    async def test_sqlite(self, tmp_path: Path) -> None:
+        store = f"sqlite:{tmp_path / 'runs.db'}"
+        await self.follow_one(store, tmp_path)
+        # And without it.
+        code, out, _ = await command("runs", "--store", store, cwd=tmp_path)
+        assert code == 0
+        run_id, _, status, *_ = out.split("\t")
+        assert status == "cancelled"
+        code, out, err = await command("show", run_id, "--store", store, cwd=tmp_path)
+        assert code == 1
+        assert "word0 word1" in out
+        assert "<- cancelled" in out
+        assert err == ""
+
+    async def test_valkey(self, valkey: ValkeyServer, tmp_path: Path) -> None:
+        await self.follow_one(valkey.url, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("runs", "--store", "memory"), "ask it for GET /runs"),
+            (("runs", "--store", "sqlite:missing.db"), "missing.db"),
+            (("runs", "--store", "sqlite:"), "--store takes"),
+            (("runs",), "--store"),
+            (("show", "x", "--store", "sqlite:other.db"), "another program"),
+            (("show", "x", "--store", "valkey://"), "--store: the URL names no host"),
+            (("show", "x", "--store", "sqlite:mine.db"), "'x'"),
+        ],
+    )
+    async def test_wrong_usage(
+        self, arguments: tuple[str, ...], message: str, tmp_path: Path
+    ) -> None:
+        with sqlite3.connect(tmp_path / "other.db") as db:
+            db.execute("CREATE TABLE t (x)")
+        db.close()
+        async with SQLiteStore(tmp_path / "mine.db").open():
+            pass
+        code, out, err = await command(*arguments, cwd=tmp_path)
+        assert (code, out) == (2, "")
+        assert message in err.splitlines()[-1]
+        assert "Traceback" not in err
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    with running_server(folder) as server:
+        yield server

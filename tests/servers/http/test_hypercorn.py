@@ -1,0 +1,431 @@
+"""Clients that don't read, don't finish, don't leave or talk nonsense, on real sockets."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypercorn.events import RawData
+from server_kit import (
+    SOON,
+    Client,
+    StepModel,
+    endless,
+    framed,
+    live_tasks,
+    logged,
+    open_server,
+    settled,
+)
+from starlette.types import Receive, Scope, Send
+from trio_agent.servers import serve_http
+from trio_agent.servers.http import _hypercorn
+from trio_agent.servers.http._hypercorn import _Connection, serve_asgi
+
+from trio_agent import Agent, CancelAfter, open_runtime
+
+BIG = ["x" * 1_000_000] * 10
+"""More than all buffers of a connection hold."""
+
+BRISK = 0.1
+"""A write deadline that tests can wait for."""
+
+
+@asynccontextmanager
+async def open_app(app: Any, **settings: Any) -> AsyncIterator[Callable[[], Awaitable[Client]]]:
+    """Serve any ASGI app; yields what connects to it."""
+    with trio.fail_after(SOON):
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            host, port = listener.socket.getsockname()
+
+            async def serve(task_status: trio.TaskStatus[None]) -> None:
+                task_status.started()
+                await serve_asgi(app, [listener], **{"until": trio.sleep_forever, **settings})
+
+            await nursery.start(serve)
+
+            async def connect() -> Client:
+                return Client(await trio.open_tcp_stream(host, port), f"{host}:{port}")
+
+            yield connect
+            nursery.cancel_scope.cancel()
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-length", b"5")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class TestClientThatNeverReads:
+    async def test_is_cut_off_and_nobody_else_notices(self) -> None:
+        async with open_server(endless(*BIG), write_deadline=BRISK) as server:
+            run = await server.start(on_disconnect="continue")
+            await run.wait()
+            tasks = await live_tasks()
+            async with await server.connect(receive_buffer=4096) as stuck:
+                await stuck.send("GET", f"/runs/{run.id}/events")
+                await trio.testing.wait_all_tasks_blocked()
+                assert run.statistics().viewers == 1
+                answer = await server.request("GET", f"/runs/{run.id}/events")
+                assert answer.complete
+                assert answer.body == b"retry: 1000\n\n" + framed(await logged(run, server))
+                await settled(server, tasks=tasks)
+                # He finds out when he looks: what he has is no whole response.
+                answer = await stuck.receive_body(await stuck.receive_head())
+                assert not answer.complete
+
+    async def test_is_a_viewer_who_left(self) -> None:
+        model = StepModel()
+        async with open_server(model, write_deadline=BRISK) as server:
+            run = await server.start(on_disconnect=CancelAfter(0.01))
+            async with await server.connect(receive_buffer=4096) as stuck:
+                await stuck.watch(f"/runs/{run.id}/events")
+                model.say(*BIG)
+                assert (await run.wait()).finish_reason == "cancelled"
+
+    async def test_can_not_hold_up_a_cancel(self) -> None:
+        async with open_server(endless(*BIG), write_deadline=1000) as server:
+            run = await server.start()
+            await run.wait()
+            async with await server.connect(receive_buffer=4096) as stuck:
+                await stuck.send("GET", f"/runs/{run.id}/events")
+                await trio.testing.wait_all_tasks_blocked()
+                assert run.statistics().viewers == 1
+                server.cancel()
+                await server.done.wait()
+
+    async def test_can_not_hold_up_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_hypercorn, "_LINGER", BRISK)
+        async with open_server(endless(*BIG), write_deadline=1000) as server:
+            run = await server.start()
+            await run.wait()
+            async with await server.connect(receive_buffer=4096) as stuck:
+                await stuck.send("GET", f"/runs/{run.id}/events")
+                await trio.testing.wait_all_tasks_blocked()
+                await server.runtime.drain(0)
+                await server.done.wait()
+
+
+class TestWriteDeadline:
+    """It counts while a client reads nothing, however much there is to send."""
+
+    @staticmethod
+    @asynccontextmanager
+    async def open_connection() -> AsyncIterator[tuple[_Connection, trio.abc.ReceiveStream]]:
+        stream, other = trio.testing.lockstep_stream_pair()
+        stream.socket = closed = trio.socket.socket()  # type: ignore[attr-defined]
+        connection = _Connection(None, None, None, None, stream)
+        connection.write_deadline = 10.0
+        with closed:
+            yield connection, other
+
+    async def test_slow_reader(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with self.open_connection() as (connection, other), trio.open_nursery() as nursery:
+            got = bytearray()
+
+            async def read() -> None:
+                while len(got) < 1_000_000:
+                    await trio.sleep(9)
+                    got.extend(await other.receive_some(1 << 16))
+
+            nursery.start_soon(read)
+            assert await connection._write(memoryview(b"x" * 1_000_000))
+            assert trio.current_time() == 9 * 16
+            assert got == b"x" * 1_000_000
+            assert connection.stream.socket.fileno() != -1
+
+    async def test_reader_who_stops(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with self.open_connection() as (connection, other), trio.open_nursery() as nursery:
+
+            async def read() -> None:
+                await trio.sleep(9)
+                await other.receive_some(1 << 16)
+
+            nursery.start_soon(read)
+            assert not await connection._write(memoryview(b"x" * 1_000_000))
+            assert trio.current_time() == 9 + 10
+            assert connection.stream.socket.fileno() == -1
+
+    async def test_cancelled(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with self.open_connection() as (connection, _other):
+            with trio.move_on_after(1):
+                await connection._write(memoryview(b"x"))
+            assert connection.stream.socket.fileno() == -1
+
+    async def test_cancelled_before(self, autojump_clock: trio.testing.MockClock) -> None:
+        # Such as a heartbeat when the stream ends: what comes next can still be written.
+        async with self.open_connection() as (connection, _other):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await connection.protocol_send(RawData(b"x"))
+            assert scope.cancelled_caught
+            assert connection.stream.socket.fileno() != -1
+            assert not connection.send_lock.locked()
+
+    async def test_two_at_once_take_turns(self, autojump_clock: trio.testing.MockClock) -> None:
+        async with self.open_connection() as (connection, other), trio.open_nursery() as nursery:
+            nursery.start_soon(connection.protocol_send, RawData(b"a" * 100_000))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(connection.protocol_send, RawData(b"b" * 100_000))
+            await trio.testing.wait_all_tasks_blocked()
+            got = b""
+            while len(got) < 200_000:
+                got += await other.receive_some()
+            assert got == b"a" * 100_000 + b"b" * 100_000
+
+
+class TestClientThatLeaves:
+    async def test_app_is_told_and_nothing_is_left(self) -> None:
+        told = trio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            told.set()
+
+        async with open_app(app) as connect:
+            tasks = await live_tasks()
+            async with await connect() as client:
+                await client.send("GET", "/")
+                await trio.testing.wait_all_tasks_blocked()
+            await told.wait()
+            assert await live_tasks() == tasks
+
+    async def test_half_closed_is_gone(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            run = await server.start(on_disconnect="cancel")
+            await client.watch(f"/runs/{run.id}/events")
+            await client.stream.send_eof()
+            assert (await run.wait()).finish_reason == "cancelled"
+
+    async def test_in_the_middle_of_a_send(self) -> None:
+        async with open_server(endless(*BIG), write_deadline=1000) as server:
+            run = await server.start()
+            await run.wait()
+            tasks = await live_tasks()
+            async with await server.connect(receive_buffer=4096) as client:
+                await client.send("GET", f"/runs/{run.id}/events")
+                await trio.testing.wait_all_tasks_blocked()
+            await settled(server, tasks=tasks)
+
+    async def test_before_a_word_or_after_half_of_one(self) -> None:
+        async with open_app(hello) as connect:
+            tasks = await live_tasks()
+            for data in (b"", b"G", b"GET / HTTP/1.1\r\n", b"\r\n", b"\0", b"GET / HTTP/1.1\r\nHo"):
+                async with await connect() as client:
+                    await client.stream.send_all(data)
+                    await trio.testing.wait_all_tasks_blocked()
+            assert await live_tasks() == tasks
+
+    async def test_who_pipelined_behind_a_stream(self) -> None:
+        # The reader waits for the response's end there; the failing send has to free it.
+        model = StepModel()
+        async with open_server(model, heartbeat=0.01, write_deadline=BRISK) as server:
+            run = await server.start()
+            await trio.testing.wait_all_tasks_blocked()
+            tasks = await live_tasks()
+            async with await server.connect() as client:
+                await client.watch(f"/runs/{run.id}/events")
+                await client.stream.send_all(client.encode("GET", "/agents") * 3)
+                await trio.testing.wait_all_tasks_blocked()
+            await settled(server, tasks=tasks)
+
+
+class TestPipelining:
+    async def test_answers_come_in_order(self) -> None:
+        async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            body = scope["path"].encode()
+            headers = [(b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+        async with open_app(echo) as connect, await connect() as client:
+            paths = [f"/{number:03}" for number in range(100)]
+            await client.stream.send_all(b"".join(client.encode("GET", path) for path in paths))
+            raw = b""
+            while raw.count(b"HTTP/1.1 200") < 100 or not raw.endswith(b"/099"):
+                raw += await client.stream.receive_some()
+            positions = [raw.index(path.encode()) for path in paths]
+            assert positions == sorted(positions)
+
+    async def test_behind_a_stream(self) -> None:
+        model = StepModel()
+        async with open_server(model) as server, await server.connect() as client:
+            run = await server.start()
+            answer = await client.watch(f"/runs/{run.id}/events")
+            await client.stream.send_all(client.encode("GET", "/agents"))
+            model.finish()
+            await client.receive_body(answer)
+            assert answer.complete
+            client._expect("GET")
+            answer = await client.receive_body(await client.receive_head())
+            assert "agents" in answer.json
+
+
+class TestNonsense:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/9.9\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000,
+            b"GET /" + b"x" * 200_000,
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: wrong\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        ],
+        ids=lambda data: repr(data[:30]),
+    )
+    async def test_flood(self, data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+        async with open_app(hello) as connect:
+            tasks = await live_tasks()
+            for _ in range(20):
+                async with await connect() as client:
+                    with suppress(trio.BrokenResourceError):
+                        await client.stream.send_all(data)
+                        await client.stream.send_eof()
+                    raw = await client.receive_all()
+                    assert raw[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 431", b"HTTP/1.1 501")
+            assert await live_tasks() == tasks
+            async with await connect() as client:
+                assert (await client.request("GET", "/")).body == b"hello"
+            # A stranger fills no log.
+            assert not caplog.records
+
+    async def test_too_many_connections(self) -> None:
+        async with open_app(hello, max_connections=2) as connect:
+            async with await connect() as one, await connect() as two:
+                for client in (one, two):
+                    assert (await client.request("GET", "/")).body == b"hello"
+                async with await connect() as three:
+                    assert await three.receive_all() == b""
+                assert (await two.request("GET", "/")).body == b"hello"
+            await trio.testing.wait_all_tasks_blocked()
+            async with await connect() as four:
+                assert (await four.request("GET", "/")).body == b"hello"
+
+    async def test_idle_connection_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_hypercorn, "_IDLE", BRISK)
+        async with open_app(hello) as connect:
+            tasks = await live_tasks()
+            for data in (b"", b"GET / HTTP/1.1\r\nX: "):
+                async with await connect() as client:
+                    await client.stream.send_all(data)
+                    assert await client.receive_all() == b""
+            async with await connect() as client:
+                await client.request("GET", "/")
+                assert await client.receive_all() == b""
+            assert await live_tasks() == tasks
+
+
+class TestBugs:
+    async def test_app_that_raises(self, capfd: pytest.CaptureFixture[str]) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise ZeroDivisionError
+
+        async with open_app(app) as connect:
+            for _ in range(2):
+                async with await connect() as client:
+                    assert (await client.request("GET", "/")).status == 500
+        assert capfd.readouterr().out == ""
+
+    async def test_app_that_raises_in_the_middle(self, capfd: pytest.CaptureFixture[str]) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            async with trio.open_nursery():
+                raise ZeroDivisionError
+
+        async with open_app(app) as connect, await connect() as client:
+            answer = await client.request("GET", "/")
+            assert (answer.body, answer.complete) == (b"half", False)
+        assert capfd.readouterr().out == ""
+
+    async def test_connection_that_fails(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def run(self: object) -> None:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_hypercorn._Connection, "run", run)
+            async with open_app(hello) as connect, await connect():
+                await trio.testing.wait_all_tasks_blocked()
+        assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+class TestTheEnd:
+    async def test_drained_streams_end_with_the_terminal_event(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_hypercorn, "_LINGER", 1000)
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            run = await server.start()
+            answer = await client.watch(f"/runs/{run.id}/events")
+            async with await server.connect() as idle:
+                await server.runtime.drain(0)
+                await client.receive_body(answer)
+                assert answer.complete
+                assert answer.events[-1][1]["run"]["finishReason"] == "cancelled"
+                # It returns as soon as the last response has ended, and closes what is idle.
+                assert await client.receive_all() == await idle.receive_all() == b""
+            await server.done.wait()
+            with pytest.raises(OSError, match="refused"):
+                await server.connect()
+
+    async def test_cancelled_at_once(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            run = await server.start()
+            answer = await client.watch(f"/runs/{run.id}/events")
+            server.cancel()
+            await server.done.wait()
+            await client.receive_body(answer)
+            assert not answer.complete
+            # Runs live in the runtime.
+            assert run.status == "active"
+            assert server.runtime.statistics().viewers == 0
+
+    async def test_serve_http(self) -> None:
+        async with open_runtime() as runtime, trio.open_nursery() as nursery:
+            agents = [Agent(model=endless("x"))]
+            (address,) = await nursery.start(serve_http, runtime, agents)
+            host, port = address.removeprefix("http://").split(":")
+            stream = await trio.open_tcp_stream(host, int(port))
+            async with Client(stream, f"{host}:{port}") as client:
+                answer = await client.request("GET", "/stream?prompt=x")
+                assert answer.complete
+            await runtime.drain(1)
+
+    async def test_serve_http_on_ipv6(self) -> None:
+        async with open_runtime() as runtime, trio.open_nursery() as nursery:
+            agents = [Agent(model=endless("x"))]
+            try:
+                (address,) = await nursery.start(partial(serve_http, runtime, agents, host="::1"))
+            except OSError as exc:
+                pytest.skip(f"no IPv6 here: {exc}")
+            assert address.startswith("http://[::1]:")
+            port = int(address.rpartition(":")[2])
+            async with Client(await trio.open_tcp_stream("::1", port), f"[::1]:{port}") as client:
+                assert (await client.request("GET", "/runs")).status == 200
+            await runtime.drain(1)
+
+    async def test_serve_http_that_can_not_start(self) -> None:
+        async with open_runtime() as runtime, trio.open_nursery() as nursery:
+            with pytest.raises(ValueError, match="at least one agent"):
+                await nursery.start(serve_http, runtime, [])
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            async with listener:
+                port = listener.socket.getsockname()[1]
+                start = partial(serve_http, runtime, [Agent(model=endless("x"))], port=port)
+                with pytest.raises(OSError, match="in use"):
+                    await nursery.start(start)

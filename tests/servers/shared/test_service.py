@@ -1,0 +1,87 @@
+"""What the servers offer, whatever the wire."""
+
+import pytest
+import trio.testing
+from server_kit import StepModel, endless
+from trio_agent.servers import Service
+from trio_agent.servers._shared.problem import Problem, problem_of
+from trio_agent.servers._shared.service import Start
+
+from trio_agent import Agent, CancelAfter, MemoryStore, UnknownRun, open_runtime
+
+
+async def test_agents() -> None:
+    one, two = (Agent(name=name, model=StepModel()) for name in ("one", "two"))
+    async with open_runtime() as runtime:
+        assert list(Service(runtime, [one, two]).agents) == ["one", "two"]
+        with pytest.raises(ValueError, match="at least one"):
+            Service(runtime, [])
+        with pytest.raises(ValueError, match="same name"):
+            Service(runtime, [one, one])
+
+
+async def test_who_is_nobody_in_particular_sees_all(autojump_clock: object) -> None:
+    async with open_runtime() as runtime:
+        service = Service(runtime, [Agent(model=endless("x"))])
+        run = await service.start("alice", Start(prompt="x"))
+        await run.wait()
+        for owner in ("alice", None):
+            assert (await service.view(owner, run.id)).id == run.id
+            assert await service.run(owner, run.id) is run
+            assert [view.id for view in await service.views(owner, None, 10)] == [run.id]
+            with await service.subscribe(owner, run.id, 0) as events:
+                assert len(await events.receive_batch()) == run.feed.tail
+        for act in (
+            service.view("bob", run.id),
+            service.run("bob", run.id),
+            service.views("bob", run.id, 10),
+            service.subscribe("bob", run.id, 0),
+            service.cancel("bob", run.id, "because"),
+            service.delete("bob", run.id),
+        ):
+            with pytest.raises(UnknownRun):
+                await act
+        assert await service.views("bob", None, 10) == []
+        assert (await service.cancel("alice", run.id, "because")).outcome == "stop"
+        await service.delete("alice", run.id)
+
+
+async def test_policies(autojump_clock: object) -> None:
+    async with open_runtime() as runtime:
+        service = Service(runtime, [Agent(model=StepModel())], on_disconnect=CancelAfter(5))
+        run = await service.start(None, Start(prompt="x"))
+        assert (await run.wait()).finish_reason == "cancelled"
+        assert trio.current_time() == 5
+        run = await service.start(None, Start(prompt="x", on_disconnect=2))
+        await run.wait()
+        assert trio.current_time() == 7
+
+
+async def test_run_that_lives_no_more(autojump_clock: object) -> None:
+    store = MemoryStore()
+    agent = Agent(model=endless("x"))
+    async with open_runtime(store=store) as runtime:
+        run = await runtime.start(agent, "x")
+        await run.wait()
+    async with open_runtime(store=store) as runtime:
+        service = Service(runtime, [agent])
+        view = await service.view(None, run.id)
+        assert (view.status, view.viewers) == ("stop", 0)
+        assert (await service.cancel(None, run.id, "because")).outcome == "stop"
+
+
+async def test_bound_on_metadata(autojump_clock: object) -> None:
+    async with open_runtime() as runtime:
+        service = Service(runtime, [Agent(model=endless("x"))])
+        size = 16384 - len(b'{"x":""}')
+        await service.start(None, Start(prompt="x", metadata={"x": "y" * size}))
+        with pytest.raises(Problem, match="16384 bytes"):
+            await service.start(None, Start(prompt="x", metadata={"x": "y" * (size + 1)}))
+
+
+def test_bugs_say_nothing() -> None:
+    problem = problem_of(KeyError("a secret"))
+    assert (problem.status, problem.code, problem.message) == (500, "internal", "internal error")
+    problem = Problem(418, "teapot", "I am one")
+    assert problem_of(problem) is problem
+    assert str(problem) == "teapot: I am one"

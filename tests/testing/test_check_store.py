@@ -1,0 +1,206 @@
+"""The kit finds stores that break the contract, and says which sentence."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from trio_agent._errors import UnknownRun
+from trio_agent._log.log import Append, Appended
+from trio_agent._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from trio_agent.stores._memory import MemoryStore
+from trio_agent.testing import check_store
+
+
+class LosesMetadata(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        return await super().create(attrs.evolve(record, metadata={}))
+
+
+class SharesKeys(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        created = await super().create(attrs.evolve(record, owner=None))
+        self._runs[created.run_id].record = record
+        return created
+
+
+class IgnoresFences(MemoryStore):
+    def _append(self, append: Append) -> Appended:
+        if (run := self._runs.get(append.run_id)) is not None:
+            append = Append(append.run_id, run.log.fence, append.entries)
+        return super()._append(append)
+
+
+class Repeats(MemoryStore):
+    def _append(self, append: Append) -> Appended:
+        run = self._runs.get(append.run_id)
+        if run is not None and append.first_offset <= run.log.tail:
+            run.log.entries.extend(append.entries)
+        return super()._append(append)
+
+
+class NeverCloses(MemoryStore):
+    def _append(self, append: Append) -> Appended:
+        outcome = super()._append(append)
+        if (run := self._runs.get(append.run_id)) is not None:
+            run.log.closed = False
+        return outcome
+
+
+class AllOrNothing(MemoryStore):
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        outcomes: list[Appended] = []
+        for append in batch:
+            [outcome] = await super().append([append])
+            outcomes.append(outcome)
+            if outcome is not Appended.COMMITTED:
+                break
+        return [*outcomes, *([Appended.GAP] * (len(batch) - len(outcomes)))]
+
+
+class ReadsTooMuch(MemoryStore):
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        return await super().read(run_id, after, limit + 1)
+
+
+class OldestFirst(MemoryStore):
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        return list(reversed(await super().find(owner, before, limit)))
+
+
+class KeepsItsFence(MemoryStore):
+    async def claim(self, run_id: str) -> Lease | None:
+        lease = await super().claim(run_id)
+        if lease is not None:
+            self._runs[run_id].log.fence -= 1
+            return Lease(run_id, lease.fence - 1)
+        return None
+
+
+class LosesEverything(MemoryStore):
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        await super().renew(leases)
+        return leases
+
+
+class LastReason(MemoryStore):
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        await super().request_cancel(run_id, reason)
+        self._runs[run_id].cancel_reason = reason
+
+
+class LastViewers(MemoryStore):
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        await super().set_viewers(run_id, "everybody", count)
+
+
+class WatchesEverything(MemoryStore):
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[Watch]:
+        async with super().watch() as watch:
+            watch.discard = lambda run_id: None  # type: ignore[method-assign]
+            yield watch
+
+
+class DeletesAnything(MemoryStore):
+    async def delete(self, run_id: str) -> None:
+        if not self._get(run_id).log.closed:
+            self._finished[run_id] = self._runs[run_id]
+            self._remove(run_id)
+        else:
+            await super().delete(run_id)
+
+
+class ForgetsAtOnce(MemoryStore):
+    def _get(self, run_id: str) -> Any:
+        if run_id not in self._runs:
+            raise UnknownRun(run_id)
+        return super()._get(run_id)
+
+
+class ExpiresNewest(MemoryStore):
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        self._finished = type(self._finished)(reversed(self._finished.items()))
+        removed = await super().expire(retention)
+        self._finished = type(self._finished)(reversed(self._finished.items()))
+        return removed
+
+
+class HalfAppends(MemoryStore):
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        for append in batch:
+            if append.run_id.startswith("cut") and len(append.entries) == 2:
+                first, rest = (
+                    Append(append.run_id, append.fence, entries)
+                    for entries in (append.entries[:1], append.entries[1:])
+                )
+                self.append_nowait([first])
+                await trio.lowlevel.checkpoint()
+                return self.append_nowait([rest])
+        return await super().append(batch)
+
+
+class EternalLeases(MemoryStore):
+    def _lease_end(self) -> float:
+        return trio.current_time() + 1e9
+
+
+BROKEN: dict[type[MemoryStore], str] = {
+    LosesMetadata: "keeps its record",
+    SharesKeys: "id of the new run",
+    IgnoresFences: "a fence that is too high",
+    Repeats: "an overlap is refused",
+    NeverCloses: "terminal|without a gap|what fits",
+    AllOrNothing: "has its own outcome",
+    ReadsTooMuch: "at most `limit`",
+    OldestFirst: "newest first",
+    KeepsItsFence: "greater fence",
+    LosesEverything: "holder can renew",
+    LastReason: "first reason stays|can't be cancelled",
+    LastViewers: "sum over all workers",
+    WatchesEverything: "discarded is not told of",
+    DeletesAnything: "active run can't be deleted",
+    ForgetsAtOnce: "there is no run",
+    ExpiresNewest: "too old is removed",
+    HalfAppends: "append that was cancelled is whole",
+    EternalLeases: "aren't told again are gone",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
+async def test_a_broken_store_is_found(
+    broken: type[MemoryStore], autojump_clock: trio.testing.MockClock
+) -> None:
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[Store]:
+        yield broken(lease=5)
+
+    with pytest.raises((AssertionError, UnknownRun), match=BROKEN[broken]):
+        await check_store(open_store, lease=5)
+
+
+async def test_a_store_that_gets_stuck_is_found(autojump_clock: trio.testing.MockClock) -> None:
+    class Stuck(MemoryStore):
+        async def info(self, run_id: str) -> RunInfo:
+            await trio.sleep_forever()
+            raise AssertionError
+
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[Store]:
+        yield Stuck()
+
+    with pytest.raises(trio.TooSlowError) as caught:
+        await check_store(open_store, lease=None)
+    assert caught.value.__notes__ == ["in _create_makes_an_empty_log"]
+
+
+async def test_leases_that_do_not_end_with_time(autojump_clock: trio.testing.MockClock) -> None:
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[Store]:
+        yield EternalLeases()
+
+    await check_store(open_store, lease=None)

@@ -1,0 +1,273 @@
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from trio_agent._errors import ToolError
+from trio_agent._events import ToolRequest
+from trio_agent.tools._call import Outcome, call_tool
+from trio_agent.tools._tool import tool
+
+
+def nothing_is_abandoned() -> None:
+    pytest.fail("a thread was let go")
+
+
+async def call(function: Any, *, deadline: float = math.inf, **arguments: Any) -> Outcome:
+    made = tool(function)
+    return await call_made(made, deadline=deadline, **arguments)
+
+
+async def call_made(
+    made: Any,
+    *,
+    deadline: float = math.inf,
+    on_abandoned: Callable[[], None] = nothing_is_abandoned,
+    limiter: trio.CapacityLimiter | None = None,
+    **arguments: Any,
+) -> Outcome:
+    return await call_tool(
+        {made.name: made},
+        ToolRequest("1", made.name, arguments),
+        deadline=deadline,
+        limiter=limiter or trio.CapacityLimiter(1),
+        on_abandoned=on_abandoned,
+    )
+
+
+async def test_async_and_sync() -> None:
+    async def double(n: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return 2 * n
+
+    def where() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    assert await call(double, n=2) == ("ok", 4)
+    assert await call(where) == ("ok", False)
+
+
+async def test_an_unknown_tool_is_told_what_there_is() -> None:
+    async def call_nope(tools: Mapping[str, Any]) -> Outcome:
+        return await call_tool(
+            tools,
+            ToolRequest("1", "nope", {}),
+            deadline=1,
+            limiter=trio.CapacityLimiter(1),
+            on_abandoned=nothing_is_abandoned,
+        )
+
+    assert await call_nope({}) == ("error", "there is no tool 'nope'; the tools are: none")
+
+    def add() -> None: ...
+
+    made = tool(add)
+    _, output = await call_nope({"b": made, "a": made})
+    assert output == "there is no tool 'nope'; the tools are: a, b"
+
+
+async def test_arguments_that_do_not_fit() -> None:
+    def double(n: int) -> int:
+        return 2 * n
+
+    status, output = await call(double, n="x")
+    assert status == "error"
+    assert "Expected `int`, got `str`" in output
+
+
+async def test_whatever_a_tool_raises_is_told() -> None:
+    def explain() -> None:
+        raise ToolError("try another city")
+
+    async def crash() -> None:
+        raise KeyError("x")
+
+    async def crash_in_a_nursery() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crash)
+
+    assert await call(explain) == ("error", "try another city")
+    assert await call(crash) == ("error", "KeyError: 'x'")
+    status, output = await call(crash_in_a_nursery)
+    assert (status, output[:14]) == ("error", "ExceptionGroup")
+
+
+async def test_an_error_is_text_that_can_be_sent() -> None:
+    def missing() -> None:
+        raise FileNotFoundError("a\udcffb")
+
+    def long() -> None:
+        raise ToolError("x" * 100_000)
+
+    assert await call(missing) == ("error", "FileNotFoundError: a\\udcffb")
+    _, output = await call(long)
+    assert len(output) == 10_000
+
+
+async def test_an_output_without_json() -> None:
+    def thing() -> object:
+        return object()
+
+    status, output = await call(thing)
+    assert status == "error"
+    assert "no JSON form" in output
+
+
+async def test_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    async def forever() -> None:
+        await trio.sleep_forever()
+
+    expected = "error", "the tool did not finish within 3 s"
+    begin = trio.current_time()
+    assert await call(forever, deadline=3) == expected
+    assert await call_made(tool(forever, deadline=3), deadline=1) == expected
+    assert trio.current_time() - begin == 6
+
+
+async def test_a_tool_that_fails_at_its_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    async def forever() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("x")
+
+    async def in_a_nursery() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(forever)
+            nursery.start_soon(trio.sleep_forever)
+
+    assert await call(forever, deadline=3) == ("error", "KeyError: 'x'")
+    status, _ = await call(in_a_nursery, deadline=3)
+    assert status == "error"
+
+
+async def test_a_sync_tool_is_waited_for() -> None:
+    """The thread ends because it is told to, after its call was cancelled."""
+    started, go_on = trio.Event(), threading.Event()
+
+    def slow() -> str:
+        trio.from_thread.run_sync(started.set)
+        go_on.wait()
+        return "late"
+
+    outcomes: list[Outcome] = []
+
+    async def run(scope: trio.CancelScope) -> None:
+        with scope:
+            outcomes.append(await call(slow))
+
+    scope = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, scope)
+        await started.wait()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert outcomes == []
+        go_on.set()
+    assert outcomes == [("ok", "late")]
+
+
+async def test_a_sync_tool_can_ask_whether_it_is_cancelled() -> None:
+    started = trio.Event()
+
+    def slow() -> None:
+        trio.from_thread.run_sync(started.set)
+        while True:
+            trio.from_thread.check_cancelled()
+            time.sleep(0.001)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call, slow)
+        await started.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_abandoned_tool_is_let_go_at_its_deadline() -> None:
+    go_on, gone = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        go_on.wait()
+        gone.set()
+
+    abandoned: list[str] = []
+    try:
+        made = tool(slow, abandon=True, deadline=0.01)
+        status, output = await call_made(made, on_abandoned=lambda: abandoned.append("1"))
+        assert (status, abandoned) == ("unknown", ["1"])
+        assert output == "nobody waits any more after 0.01 s: the outcome is unknown"
+        assert not gone.is_set()
+    finally:
+        go_on.set()
+    await trio.to_thread.run_sync(gone.wait)
+
+
+async def test_an_abandoned_tool_is_let_go_when_it_is_cancelled() -> None:
+    started, go_on, gone = trio.Event(), threading.Event(), threading.Event()
+    abandoned: list[str] = []
+
+    def slow() -> None:
+        trio.from_thread.run_sync(started.set)
+        go_on.wait()
+        gone.set()
+
+    async def run() -> None:
+        made = tool(slow, abandon=True)
+        await call_made(made, on_abandoned=lambda: abandoned.append("1"))
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await started.wait()
+            nursery.cancel_scope.cancel()
+        assert (abandoned, gone.is_set()) == (["1"], False)
+    finally:
+        go_on.set()
+    await trio.to_thread.run_sync(gone.wait)
+
+
+async def test_a_tool_that_waits_for_a_thread_is_not_abandoned(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It never started: its outcome is known, at its deadline and when it is cancelled."""
+    limiter = trio.CapacityLimiter(1)
+    await limiter.acquire_on_behalf_of("somebody")
+    made = tool(nothing_is_abandoned, name="late", abandon=True, deadline=3)
+    outcome = await call_made(made, limiter=limiter)
+    assert outcome == ("error", "the tool did not finish within 3 s")
+    with trio.move_on_after(1) as scope:
+        await call_made(made, limiter=limiter)
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("also", [ValueError, KeyboardInterrupt])
+async def test_a_cancelled_tool_that_fails_is_cancelled(also: type[BaseException]) -> None:
+    """But an interrupt is nobody's to swallow."""
+
+    async def fail() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise also
+
+    async def in_a_nursery() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            nursery.start_soon(trio.sleep_forever)
+
+    async def run() -> None:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(call, in_a_nursery)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+
+    if also is ValueError:
+        await run()
+    else:
+        with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
+            await run()

@@ -1,0 +1,121 @@
+"""What the store tells this process: the logs of other workers' runs, and news of its own."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+from weakref import WeakValueDictionary
+
+import trio
+
+from .._errors import CursorExpired, StoreUnavailable, TrioAgentError, UnknownRun
+from .._log.feed import Feed
+from .._log.store import RunInfo, Store, Watch
+
+logger = logging.getLogger("trio_agent")
+
+_PAGE: Final = 1024
+_AGAIN: Final = 1.0
+"""Seconds until the store is asked again if it was away."""
+
+
+class Follower:
+    """Keeps the feeds of other workers' runs up to date, and tells our runs what is new.
+
+    Args:
+        store: what is followed.
+        watch: a watch of the store that nobody else uses.
+        on_own_news: is called when there is news of one of our runs.
+    """
+
+    def __init__(
+        self, store: Store, watch: Watch, on_own_news: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._store = store
+        self._watch = watch
+        self._on_own_news = on_own_news
+        self._own: set[str] = set()
+        # One for all who look a run up, for as long as one of them has it.
+        self._known: WeakValueDictionary[str, Feed] = WeakValueDictionary()
+        self._growing: dict[str, Feed] = {}
+
+    def add_own(self, run_id: str) -> None:
+        """Follow the news of a run that lives here, but for its log. Again: look again."""
+        self._own.add(run_id)
+        self._look(run_id)
+
+    def discard_own(self, run_id: str) -> None:
+        """Follow them no longer."""
+        self._own.discard(run_id)
+        self._look(run_id)
+
+    def feed(self, info: RunInfo) -> Feed:
+        """Return the feed of a run that lives elsewhere. It grows while it is in use."""
+        run_id, epoch = info.record.run_id, info.record.epoch
+        feed = self._known.get(run_id)
+        if feed is None or feed.failure is not None or feed.epoch != epoch:
+            feed = self._known[run_id] = Feed(run_id, epoch)
+            feed.on_use.append(self._use_changed)
+        if feed.tail < info.tail:
+            feed.skip(info.tail, closed=not info.active)
+            self._use_changed(feed)
+        return feed
+
+    def _use_changed(self, feed: Feed) -> None:
+        if feed.in_use and not feed.ended:
+            if self._growing.get(feed.run_id) is not feed:
+                self._growing[feed.run_id] = feed
+                self._look(feed.run_id)
+        else:
+            self._drop(feed)
+
+    def _drop(self, feed: Feed) -> None:
+        if self._growing.get(feed.run_id) is feed:
+            del self._growing[feed.run_id]
+            self._look(feed.run_id)
+
+    def _look(self, run_id: str) -> None:
+        """Watch what is to be watched of a run, beginning with a look at it."""
+        if run_id in self._growing:
+            self._watch.add(run_id)
+        elif run_id in self._own:
+            self._watch.add(run_id, log=False)
+        else:
+            self._watch.discard(run_id)
+
+    async def run(self) -> None:
+        """Follow what is to be followed. Never returns."""
+        while True:
+            run_id = await self._watch.receive()
+            try:
+                if (feed := self._growing.get(run_id)) is not None:
+                    await self._extend(feed)
+                if run_id in self._own:
+                    await self._on_own_news(run_id)
+            except StoreUnavailable as exc:
+                logger.warning("news of run %s could not be read: %s", run_id, exc)
+                await trio.sleep(_AGAIN)
+                self._look(run_id)
+            except (UnknownRun, CursorExpired) as exc:
+                self._end(run_id, exc)
+
+    def _end(self, run_id: str, failure: TrioAgentError) -> None:
+        if (feed := self._growing.get(run_id)) is not None:
+            self._drop(feed)
+            feed.break_off(failure)
+
+    async def _extend(self, feed: Feed) -> None:
+        while not feed.ended:
+            after = feed.tail
+            page = await self._store.read(feed.run_id, after, _PAGE)
+            if page.closed or not page.entries:
+                # Behind an end that was lost come only closing events, under a new epoch.
+                info = await self._store.info(feed.run_id)
+                if info.record.epoch != feed.epoch:
+                    self._end(feed.run_id, CursorExpired("the end of this log was lost"))
+                    return
+            if feed.tail != after:
+                continue  # it was looked up meanwhile
+            if not page.entries:
+                return
+            feed.extend(page.entries)
+        self._drop(feed)

@@ -1,0 +1,1 @@
+"""Streamed HTTP responses: the one place that knows httpx."""

@@ -1,0 +1,55 @@
+"""Events as JSON: one encoder, one tolerant decoder, and the schema of both."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from .._errors import TrioAgentError
+from .._events import EVENT_TYPES, AnyEvent
+
+
+class EventInvalid(TrioAgentError, ValueError):
+    """These bytes are no event, or an event of a known type with wrong fields."""
+
+
+class _Tag(msgspec.Struct):
+    type: str
+
+
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_tag_decoder = msgspec.json.Decoder(_Tag)
+
+
+def encode_event(event: AnyEvent) -> bytes:
+    """Encode an event as one line of JSON. What UTF-8 can't hold (lone surrogates) becomes `?`."""
+    try:
+        return _encode(event)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
+
+
+def decode_event(data: bytes) -> AnyEvent | None:
+    """Decode an event; None if its type is one that this version doesn't know.
+
+    Raises:
+        EventInvalid: the bytes are no event.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        try:
+            known = _tag_decoder.decode(data).type in EVENT_TYPES
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            known = True
+        if known:
+            raise EventInvalid(f"not an event: {exc}") from None
+        return None
+
+
+def event_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of all events, generated from their classes."""
+    schema = msgspec.json.schema(AnyEvent)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Event", **schema}

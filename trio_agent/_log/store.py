@@ -1,0 +1,235 @@
+"""What a store is: the place where logs are kept, and the one contract over all of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+import attrs
+import trio
+
+from .log import Append, Appended, Entry
+
+
+@attrs.frozen
+class RunRecord:
+    """A run as it is created. What is private is stored beside the log and never on a wire."""
+
+    run_id: str
+    epoch: str
+    agent: str
+    created_at: int
+    """Unix time in milliseconds."""
+    owner: str | None = None
+    """The principal whose run it is; None where nobody is asked."""
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    idempotency_key: str | None = None
+    """Unique per owner: a second creation with the same key finds the first run."""
+    private: bytes = b""
+    """JSON of what is needed to understand or continue the run later."""
+
+
+@attrs.frozen
+class RunInfo:
+    """A run as the store knows it now."""
+
+    record: RunRecord
+    tail: int
+    """The offset of the last committed event, 0 if there is none."""
+    size: int
+    """Bytes of the log."""
+    last: Entry | None
+    """The terminal event, None while the run is active."""
+    fence: int
+    """The number of the newest claim."""
+    leased: bool
+    """Whether a worker holds the run."""
+    cancel_reason: str | None
+    """Why somebody wants it cancelled, None if nobody does."""
+    viewers: int
+    """How many subscriptions follow it, over all processes."""
+
+    @property
+    def active(self) -> bool:
+        """Whether there is more to come."""
+        return self.last is None
+
+
+@attrs.frozen
+class Lease:
+    """The right to append to a run's log, until it is renewed no more or claimed anew."""
+
+    run_id: str
+    fence: int
+
+
+@attrs.frozen
+class Created:
+    """The outcome of a creation: `lease` is None if the idempotency key had a run already."""
+
+    run_id: str
+    lease: Lease | None
+
+
+@attrs.frozen
+class Page:
+    """A piece of a log."""
+
+    entries: Sequence[Entry]
+    tail: int
+    closed: bool
+    """Whether the log has its terminal event (perhaps behind these entries)."""
+
+
+@attrs.frozen
+class Retention:
+    """Which finished logs a store may remove, oldest first. Active ones always stay."""
+
+    seconds: float = 300.0
+    """Age since the terminal event."""
+    max_runs: int = 10_000
+    """Finished logs that are kept at most."""
+    max_bytes: int = 1 << 30
+    """Bytes of finished logs that are kept at most."""
+
+
+class Watch(trio.abc.ReceiveChannel[str]):
+    """Yields the id of a watched run when there is news of it.
+
+    News are a new claim, a cancel request, other viewers, its removal and, if wanted, a longer
+    log. An id says only "look again"; news that nobody has received yet are merged. After a lost
+    connection all watched ids are yielded.
+    """
+
+    @abstractmethod
+    def add(self, run_id: str, *, log: bool = True) -> None:
+        """Watch this run, too. Its id is yielded once at the start.
+
+        Without `log` its growing is no news: what the holder of a run wants.
+        """
+
+    @abstractmethod
+    def discard(self, run_id: str) -> None:
+        """Watch it no longer."""
+
+
+class Store(ABC):
+    """Where logs are kept. `trio_agent.testing.check_store` holds yours to this contract.
+
+    Every method but `append_nowait` is a checkpoint. Cancelling one leaves its act whole: done
+    or not done. What is committed is never lost or changed.
+
+    Raises:
+        StoreUnavailable: from any method: the store can't be reached or is full.
+        UnknownRun: from methods about one run: there is none, or none any more.
+        CursorExpired: instead, for a while after a run was removed.
+    """
+
+    @property
+    def lease(self) -> float:
+        """Seconds that a claim holds; runtimes renew theirs three times as often. By default 10."""
+        return 10.0
+
+    @property
+    def shared(self) -> bool:
+        """Whether several servers can have it open at a time. By default not."""
+        return False
+
+    def open(self) -> AbstractAsyncContextManager[object]:
+        """Open connections and files for as long as the context lasts. By default: nothing."""
+        return nullcontext()
+
+    @abstractmethod
+    async def create(self, record: RunRecord) -> Created:
+        """Create an empty log and claim it, or find the run that has this idempotency key.
+
+        A key is free again when its run was removed.
+
+        Raises:
+            LimitExceeded: the id is taken.
+        """
+
+    @abstractmethod
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        """Commit all in one go; each is checked for itself, in one atomic act with its write.
+
+        Fence, tail and not-terminal must hold. Repeating what is committed is a success. Several
+        for one run are done in their order.
+        """
+
+    def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:  # noqa: ARG002
+        """Like `append`, for a store that needs no I/O.
+
+        Raises:
+            trio.WouldBlock: the store does I/O (the default).
+        """
+        raise trio.WouldBlock
+
+    @abstractmethod
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        """Read at most `limit` entries behind the offset `after`."""
+
+    @abstractmethod
+    async def info(self, run_id: str) -> RunInfo:
+        """Tell what is known of a run."""
+
+    @abstractmethod
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        """List runs, newest first, of one owner (None: of all), behind the run `before`.
+
+        Their records come without what is private.
+        """
+
+    @abstractmethod
+    async def claim(self, run_id: str) -> Lease | None:
+        """Take over a run that nobody holds; None if it is held or finished.
+
+        The fence of the lease is greater than any before, so that a former holder that wakes up
+        can't append any more.
+        """
+
+    @abstractmethod
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        """Keep these runs; returns those that were lost to somebody else."""
+
+    @abstractmethod
+    async def release(self, lease: Lease) -> None:
+        """Let go of a run, so that another worker can claim it at once."""
+
+    @abstractmethod
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        """Give the log a new epoch, because its end was lost; cursors of the old are expired.
+
+        `COMMITTED`, or why the lease does not allow it (`FENCED`, `CLOSED`, `UNKNOWN`).
+        """
+
+    @abstractmethod
+    async def orphans(self, limit: int) -> Sequence[str]:
+        """List active runs that nobody holds."""
+
+    @abstractmethod
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        """Ask the holder to cancel the run; the first reason stays."""
+
+    @abstractmethod
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        """Tell how many subscriptions follow the run in the process called `worker`.
+
+        Holds for as long as a lease does, then it must be told again.
+        """
+
+    @abstractmethod
+    def watch(self) -> AbstractAsyncContextManager[Watch]:
+        """Open a watch that follows no run yet."""
+
+    @abstractmethod
+    async def delete(self, run_id: str) -> None:
+        """Remove a finished run.
+
+        Raises:
+            LimitExceeded: the run is active; cancel it first.
+        """
+
+    @abstractmethod
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        """Remove the finished logs that `retention` doesn't keep; returns their ids."""

@@ -1,0 +1,1 @@
+"""One execution of an agent: what happens, who does it, what came of it."""

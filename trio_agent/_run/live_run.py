@@ -1,0 +1,111 @@
+"""A run that lives in a runtime of this process."""
+
+import math
+from typing import Literal
+
+import trio
+
+from .._errors import FenceLost, RunFailed, StoreUnavailable
+from .._events import RunError, RunFinish
+from .._limits import CancelAfter, OnDisconnect
+from .._log.feed import Feed
+from .._log.store import Store
+from .machine import Result
+from .run import Receipt, Run, RunOutcome, outcome_of
+
+
+class LiveRun(Run):
+    """A run with its cancel scopes. What it does is its `Performer`'s business."""
+
+    def __init__(
+        self, agent: str, feed: Feed, store: Store, *, on_disconnect: OnDisconnect
+    ) -> None:
+        super().__init__(agent, feed, store)
+        self.cancel_scope: trio.CancelScope = trio.CancelScope()
+        self.viewer_scope: trio.CancelScope = trio.CancelScope()
+        """Cancelled by its deadline when nobody has watched for long enough."""
+        self.cancel_reason: str | None = None
+        self.abandoned: list[str] = []
+        self.on_disconnect = on_disconnect
+        """What becomes of it when nobody watches."""
+        self._watched = False
+        self.lost: bool = False
+        """Whether another worker has taken it over."""
+        self.viewers_elsewhere: int = 0
+        """Subscriptions that follow it in other processes."""
+        self._done = trio.Event()
+        self._terminal: RunFinish | RunError | None = None
+        self._result: Result | None = None
+        self._failure: StoreUnavailable | FenceLost | None = None
+        feed.on_use.append(lambda _: self._viewers_changed())
+        if isinstance(on_disconnect, CancelAfter):
+            self.viewer_scope.deadline = trio.current_time() + on_disconnect.seconds
+
+    @property
+    def done(self) -> bool:
+        """Whether everything of the run is gone."""
+        return self._done.is_set()
+
+    @property
+    def status(self) -> Literal["active"] | RunOutcome:
+        return "active" if self._terminal is None else outcome_of(self._terminal)
+
+    async def wait(self) -> Result:
+        self._check_outside()
+        await self._done.wait()
+        terminal = self._closing()
+        if isinstance(terminal, RunError):
+            raise RunFailed(terminal.error.code, terminal.error.message)
+        assert self._result is not None
+        return self._result
+
+    def request_cancel(self, reason: str = "requested") -> None:
+        if self.cancel_reason is None and not self.feed.closed:
+            self.cancel_reason = reason
+            self.cancel_scope.cancel(reason=reason)
+
+    async def _gone(self) -> Receipt:
+        await self._done.wait()
+        return Receipt(outcome_of(self._closing()), self.feed.tail, tuple(self.abandoned))
+
+    def settle(
+        self,
+        terminal: RunFinish | RunError,
+        result: Result | None,
+        failure: StoreUnavailable | FenceLost | None,
+    ) -> None:
+        """Hear that everything is gone."""
+        self._terminal = terminal
+        self._result = result
+        self._failure = failure
+        self._done.set()
+
+    def _closing(self) -> RunFinish | RunError:
+        if self._failure is not None:
+            raise type(self._failure)(*self._failure.args) from self._failure
+        assert self._terminal is not None
+        return self._terminal
+
+    def lose(self) -> None:
+        """Hear that another worker has taken it over."""
+        self.lost = True
+        self.cancel_scope.cancel(reason="another worker has the run")
+
+    def watched_elsewhere(self, viewers: int) -> None:
+        """Hear how many subscriptions follow it in other processes."""
+        if viewers != self.viewers_elsewhere:
+            self.viewers_elsewhere = viewers
+            self._viewers_changed()
+
+    def _viewers_changed(self) -> None:
+        if self.done:
+            return
+        if self.feed.viewers or self.viewers_elsewhere:
+            self._watched = True
+            self.viewer_scope.deadline = math.inf
+        elif self.feed.failure is not None:
+            pass  # They did not leave: they were told that the log can't be continued.
+        elif isinstance(self.on_disconnect, CancelAfter):
+            self.viewer_scope.deadline = trio.current_time() + self.on_disconnect.seconds
+        elif self.on_disconnect == "cancel" and self._watched:
+            self.request_cancel("nobody watches")

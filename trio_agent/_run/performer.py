@@ -1,0 +1,228 @@
+"""Performs the actions of the machine: the one place where a run does I/O."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Final
+
+import attrs
+import msgspec
+import trio
+
+from .._config import AgentConfig
+from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
+from .._events import AnyEvent, FinishReason, ToolRequest
+from .._log.writer import RunLog
+from .._messages import AnyMessage
+from ..models._model import Model
+from ..models._parts import ModelPart, ModelRequest
+from ..tools._call import call_tool
+from .live_run import LiveRun
+from .machine import AskModel, Machine, RunTools
+from .retry import generate_with_retries
+from .run import current_run
+
+logger = logging.getLogger("trio_agent")
+
+_EMITS: Final = 32
+"""Every so many calls `emit` is a checkpoint. For each token it would cost more than the token;
+most models wait for their next one anyway, and those that don't are made to."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a run needs of its agent and its runtime."""
+
+    agent: AgentConfig
+    messages: tuple[AnyMessage, ...]
+    use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
+    tool_limiter: trio.CapacityLimiter
+    closing_bound: float
+    """Seconds that the closing events may take when everything is being cancelled."""
+
+
+class Performer:
+    """Drives one machine from its start to its terminal event."""
+
+    def __init__(self, job: Job, run: LiveRun, log: RunLog) -> None:
+        self._job = job
+        self._agent = job.agent
+        self._tools = job.agent.tools_by_name
+        self._run = run
+        self._log = log
+        self._machine = Machine(
+            run.id,
+            job.agent.name,
+            job.messages,
+            max_steps=job.agent.limits.max_steps,
+            max_tokens=job.agent.limits.max_tokens,
+        )
+        self._full = False
+        log.on_lost = run.lose
+
+    async def perform(self) -> None:
+        """Run to the end. Whatever happens, the log gets its terminal event, or is lost.
+
+        If cancelled from outside, the run is `cancelled`; its closing events still get
+        `closing_bound` seconds to be committed. `Exception` of a run ends here, as its `error`.
+        """
+        current_run.set(self._run)
+        try:
+            with self._run.cancel_scope, self._run.viewer_scope:
+                await self._until_deadline()
+        except ModelError as exc:
+            if exc.code.startswith("timeout"):
+                self._finish("timeout", exc.message)
+            else:
+                self._fail(exc.code, exc.message)
+        except LimitExceeded as exc:
+            self._fail("log-limit", str(exc))
+        except StoreUnavailable as exc:
+            self._fail("store-unavailable", str(exc))
+        except FenceLost:
+            pass  # The log is closed to us, and whoever has it knows how it ends.
+        except Exception as exc:
+            logger.exception("run %s failed by a bug", self._run.id)
+            self._fail("internal", f"internal error ({type(exc).__name__})")
+        finally:
+            self._finish("cancelled", self._why_cancelled())
+            await self._settle()  # noqa: ASYNC102 - shielded and bounded inside
+
+    async def _until_deadline(self) -> None:
+        seconds = self._agent.limits.run_deadline
+        with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+            await self._drive()
+        if scope.cancelled_caught:
+            self._finish("timeout", f"the run did not finish within {seconds:g} s")
+
+    async def _drive(self) -> None:
+        machine = self._machine
+        self._publish(machine.started(_now()))
+        await self._log.flush()
+        seconds = self._agent.limits.step_deadline
+        async with self._job.use_model(self._agent.model) as model:
+            while not machine.done:
+                with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+                    await self._step(model)
+                if scope.cancelled_caught:
+                    self._finish("timeout", f"a step did not finish within {seconds:g} s")
+
+    async def _step(self, model: Model) -> None:
+        action = self._machine.action
+        assert isinstance(action, AskModel)
+        await self._ask(model, action.messages)
+        match self._machine.action:
+            case RunTools(calls):
+                await self._act(calls)
+
+    async def _ask(self, model: Model, messages: tuple[AnyMessage, ...]) -> None:
+        machine, agent = self._machine, self._agent
+        self._publish(machine.asked(_now()))
+        request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
+        with trio.CancelScope() as answer:
+            emit = _Emit(machine, self._log, answer)
+            finish = await generate_with_retries(
+                partial(model.generate, request, emit),
+                emit.is_silent,
+                retries=agent.limits.model_retries,
+                window=agent.limits.retry_window,
+            )
+            if not machine.done:
+                self._publish(machine.answered(finish, _now()))
+
+    async def _act(self, calls: Sequence[ToolRequest]) -> None:
+        # No tool starts before the world can know of its call, no model call before the results.
+        await self._log.flush()
+        async with trio.open_nursery() as nursery:
+            for call in calls:
+                nursery.start_soon(self._call, call)
+        if self._full:
+            raise LimitExceeded("the output of a tool does not fit into the run's log")
+        await self._log.flush()
+
+    async def _call(self, call: ToolRequest) -> None:
+        status, output = await call_tool(
+            self._tools,
+            call,
+            deadline=self._agent.limits.tool_deadline,
+            limiter=self._job.tool_limiter,
+            on_abandoned=partial(self._abandon, call),
+        )
+        if len(msgspec.json.encode(output)) > self._log.free:
+            self._full = True
+            status, output = "error", "the output does not fit into the run's log"
+        self._publish(self._machine.returned(call.id, status, output, _now()))
+
+    def _abandon(self, call: ToolRequest) -> None:
+        self._run.abandoned.append(call.id)
+        self._machine.abandoned(call.id)
+
+    def _publish(self, events: Sequence[AnyEvent], *, bounded: bool = False) -> None:
+        if events:
+            self._log.append(events, bounded=bounded)
+
+    def _finish(self, finish_reason: FinishReason, reason: str | None) -> None:
+        if not self._machine.done:
+            self._publish(self._machine.finish(finish_reason, _now(), reason=reason))
+
+    def _fail(self, code: str, message: str) -> None:
+        if not self._machine.done:
+            self._publish(self._machine.fail(code, message, _now()))
+
+    def _why_cancelled(self) -> str:
+        if self._run.cancel_reason is not None:
+            return self._run.cancel_reason
+        if self._run.viewer_scope.cancel_called:
+            return "nobody watches"
+        return "the runtime was cancelled"
+
+    async def _settle(self) -> None:
+        failure: StoreUnavailable | FenceLost | None = None
+        with trio.move_on_after(self._job.closing_bound, shield=True) as scope:
+            try:
+                await self._log.flush()
+            except (StoreUnavailable, FenceLost) as exc:
+                failure = exc
+        if scope.cancelled_caught:
+            failure = StoreUnavailable("the store did not take the terminal event in time")
+        terminal = self._machine.terminal
+        assert terminal is not None
+        self._run.settle(terminal, self._machine.result, failure)
+
+
+class _Emit:
+    """What the model of a run emits to. Once the machine is done, the answer is cancelled."""
+
+    def __init__(self, machine: Machine, log: RunLog, answer: trio.CancelScope) -> None:
+        self._machine = machine
+        self._log = log
+        self._answer = answer
+        self._calls = 0
+
+    def is_silent(self) -> bool:
+        return not self._calls
+
+    async def __call__(self, *parts: ModelPart) -> None:
+        if not self.nowait(*parts):
+            await self.room()
+
+    def nowait(self, *parts: ModelPart) -> bool:
+        self._calls += 1
+        events = self._machine.said(parts, _now())
+        done = self._machine.done
+        if events:
+            self._log.append(events, bounded=not done)
+        if done:
+            self._answer.cancel(reason="the machine is done")
+        return self._calls % _EMITS != 0 and self._log.has_room
+
+    async def room(self) -> None:
+        if self._calls % _EMITS == 0:
+            await trio.lowlevel.checkpoint()
+        await self._log.room()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,93 @@
+"""A run whose worker is elsewhere, or gone: what the store knows of it."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import trio
+
+from .._errors import RunFailed
+from .._events import RunError, RunFinish
+from .._log.feed import Feed
+from .._log.store import RunInfo, Store
+from .machine import Result
+from .record import said_before
+from .replay import replay
+from .run import Receipt, Run, RunOutcome, outcome_of
+
+
+class StoredRun(Run):
+    """A run as the store tells it.
+
+    Args:
+        info: what the store knew when the run was looked up.
+        feed: grows while somebody uses it.
+        store: where its log is.
+        request_cancel: asks its worker to cancel it, soon.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo,
+        feed: Feed,
+        store: Store,
+        request_cancel: Callable[[str, str], None],
+    ) -> None:
+        super().__init__(info.record.agent, feed, store)
+        self._info = info
+        self._request_cancel = request_cancel
+        self._terminal: RunFinish | RunError | None = None
+        if info.last is not None:
+            self._terminal = _terminal(info.last.event)
+
+    @property
+    def status(self) -> Literal["active"] | RunOutcome:
+        self._look_at_feed()
+        return "active" if self._terminal is None else outcome_of(self._terminal)
+
+    async def wait(self) -> Result:
+        terminal = await self._wait_closed()
+        if isinstance(terminal, RunError):
+            raise RunFailed(terminal.error.code, terminal.error.message)
+        said = said_before(self._info.record)
+        transcript, _ = await replay(self._store, self.id, said)
+        run = terminal.run
+        return Result(
+            run.id,
+            run.text,
+            run.steps,
+            run.finish_reason,
+            run.usage,
+            transcript.messages,
+            run.reason,
+        )
+
+    def request_cancel(self, reason: str = "requested") -> None:
+        if self._terminal is None:
+            self._request_cancel(self.id, reason)
+
+    async def _gone(self) -> Receipt:
+        terminal = await self._wait_closed()
+        return Receipt(outcome_of(terminal), self.feed.tail)
+
+    async def _wait_closed(self) -> RunFinish | RunError:
+        await trio.lowlevel.checkpoint()
+        with self.feed.hold():
+            while not self.feed.ended:
+                await self.feed.changed()
+        if self.feed.failure is not None:
+            raise self.feed.failure
+        self._look_at_feed()
+        if self._terminal is None:
+            page = await self._store.read(self.id, self.feed.tail - 1, 1)
+            self._terminal = _terminal(page.entries[0].event)
+        return self._terminal
+
+    def _look_at_feed(self) -> None:
+        if self._terminal is None and self.feed.closed:
+            for entry in self.feed.recent(self.feed.tail - 1):
+                self._terminal = _terminal(entry.event)
+
+
+def _terminal(event: object) -> RunFinish | RunError:
+    assert isinstance(event, RunFinish | RunError)
+    return event

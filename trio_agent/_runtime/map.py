@@ -1,0 +1,99 @@
+"""One agent over many inputs, so many at a time."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
+
+import attrs
+import trio
+
+from .._config import AgentConfig
+from .._errors import TrioAgentError
+from .._messages import AnyMessage
+from .._nursery import open_plain_nursery
+from .._run.machine import Result
+from .._run.run import Run
+
+Input: TypeAlias = str | Sequence[AnyMessage]
+"""A prompt, or a transcript to go on from."""
+
+
+@attrs.frozen
+class Mapped:
+    """What came of one input."""
+
+    index: int
+    """Its place among the inputs, from 0."""
+    input: Input
+    run_id: str | None
+    """None if the run could not be started."""
+    seconds: float
+    """From its start to its end."""
+    result: Result | None
+    """None if it failed."""
+    error: Exception | None
+    """Why it failed: `RunFailed` with a `code`, or a `ValueError` about the input."""
+
+
+@asynccontextmanager
+async def map_runs(
+    start: Callable[..., Awaitable[Run]],
+    agent: AgentConfig,
+    inputs: Iterable[Input],
+    *,
+    concurrency: int,
+    deadline: float | None,
+) -> AsyncIterator[trio.MemoryReceiveChannel[Mapped]]:
+    """See `Runtime.map`; `start` is `Runtime.start`.
+
+    Raises:
+        ValueError: there is no concurrency.
+    """
+    if concurrency < 1:
+        raise ValueError("concurrency is at least 1")
+    if deadline is not None:
+        limits = attrs.evolve(agent.limits, run_deadline=deadline)
+        agent = attrs.evolve(agent, limits=limits)
+    send, receive = trio.open_memory_channel[Mapped](0)
+    numbered = iter(enumerate(inputs))
+    async with open_plain_nursery() as nursery:
+        with send, receive:
+            for _ in range(concurrency):
+                nursery.start_soon(_work, start, agent, numbered, send.clone())
+            send.close()
+            yield receive
+        nursery.cancel_scope.cancel(reason="the map was left")
+
+
+async def _work(
+    start: Callable[..., Awaitable[Run]],
+    agent: AgentConfig,
+    numbered: Iterator[tuple[int, Input]],
+    send: trio.MemorySendChannel[Mapped],
+) -> None:
+    # Nobody may want the rest: then this is over.
+    with send, suppress(trio.BrokenResourceError):
+        for index, value in numbered:
+            await send.send(await _run_one(start, agent, index, value))
+
+
+async def _run_one(
+    start: Callable[..., Awaitable[Run]], agent: AgentConfig, index: int, value: Input
+) -> Mapped:
+    started = trio.current_time()
+    run: Run | None = None
+    result: Result | None = None
+    error: Exception | None = None
+    try:
+        if isinstance(value, str):
+            run = await start(agent, value)
+        else:
+            run = await start(agent, messages=value)
+        result = await run.wait()
+    except (TrioAgentError, ValueError) as exc:
+        error = exc
+    finally:
+        if run is not None:
+            run.request_cancel("the map was left")
+    seconds = trio.current_time() - started
+    return Mapped(index, value, run.id if run else None, seconds, result, error)

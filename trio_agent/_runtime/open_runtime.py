@@ -1,0 +1,61 @@
+"""Opening a runtime: who is needed for longest is opened first."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from .._limits import RuntimeLimits
+from .._log.store import Store
+from .._log.writer import Writer
+from .._nursery import open_plain_nursery
+from ..stores._memory import MemoryStore
+from .model_pool import ModelPool
+from .runtime import Runtime
+
+logger = logging.getLogger("trio_agent")
+
+
+@asynccontextmanager
+async def open_runtime(
+    *, store: Store | None = None, limits: RuntimeLimits | None = None
+) -> AsyncIterator[Runtime]:
+    """Open a runtime. Leaving the block waits for the runs in it, as a nursery does.
+
+    If the block raises or is cancelled, its runs are cancelled: each still writes its terminal
+    event, within `closing_bound` seconds.
+
+    Args:
+        store: where logs are kept; in memory by default.
+        limits: bounds on runs, logs and time.
+
+    Raises:
+        StoreUnavailable: the store can't be opened.
+    """
+    store = MemoryStore() if store is None else store
+    limits = RuntimeLimits() if limits is None else limits
+    writer = Writer(store, patience=limits.store_patience)
+    # From the outside in: who is needed for longest is cancelled last. When everything is
+    # cancelled at once, the closing events still find a living writer.
+    async with store.open(), open_plain_nursery() as services:
+        writing = trio.CancelScope(shield=True)
+        services.start_soon(_write, writer, writing)
+        try:
+            async with store.watch() as watch, open_plain_nursery() as keepers:
+                async with open_plain_nursery() as runs:
+                    runtime = Runtime(store, limits, writer, watch, ModelPool(keepers), runs)
+                    keepers.start_soon(runtime.keep)
+                    yield runtime
+                    runtime.close()
+                keepers.cancel_scope.cancel(reason="all runs are gone")
+        finally:
+            writer.close()
+            writing.deadline = trio.current_time() + limits.closing_bound
+
+
+async def _write(writer: Writer, scope: trio.CancelScope) -> None:
+    with scope:
+        await writer.run()
+    if scope.cancelled_caught:
+        logger.error("the store did not take the last events in time: they are lost")

@@ -1,9 +1,0 @@
-"""A client of a trio-agent server."""
-
-from ._client import (
-    Client as Client,
-    RemoteSubscription as RemoteSubscription,
-    open_client as open_client,
-)
-from ._http import TransportError as TransportError
-from ._remote import RemoteEvent as RemoteEvent, ServerError as ServerError

@@ -1,0 +1,9 @@
+"""A client of a trio-agent server."""
+
+from .._http.transport import TransportError as TransportError
+from ._client import (
+    Client as Client,
+    RemoteSubscription as RemoteSubscription,
+    open_client as open_client,
+)
+from ._remote import RemoteEvent as RemoteEvent, ServerError as ServerError

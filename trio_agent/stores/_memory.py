@@ -1,0 +1,270 @@
+"""The store that keeps logs in this process's memory."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+import trio
+
+from .._errors import CursorExpired, LimitExceeded, UnknownRun
+from .._log.log import Append, Appended, Entry, Log
+from .._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from ._watch import NewsWatch
+
+_TOMBSTONES: Final = 10_000
+
+
+@attrs.define
+class _Run:
+    record: RunRecord
+    log: Log
+    leased_until: float
+    finished_at: float | None = None
+    cancel_reason: str | None = None
+    # How many, and until when that holds, by worker.
+    viewers: dict[str, tuple[int, float]] = attrs.field(factory=dict)
+
+    @property
+    def last(self) -> Entry | None:
+        return self.log.entries[-1] if self.log.closed else None
+
+
+class MemoryStore(Store):
+    """Keeps logs in memory: nothing survives the process, nothing ever waits for I/O.
+
+    Args:
+        lease: seconds that a claim holds without being renewed.
+    """
+
+    def __init__(self, *, lease: float = 10.0) -> None:
+        self._lease = lease
+        self._runs: dict[str, _Run] = {}
+        self._by_key: dict[tuple[str | None, str | None], str] = {}
+        # Finished runs in the order in which they finished, which is the order of removal.
+        self._finished: OrderedDict[str, _Run] = OrderedDict()
+        self._finished_size = 0
+        self._removed: OrderedDict[str, None] = OrderedDict()
+        self._watches: set[NewsWatch] = set()
+
+    @property
+    def lease(self) -> float:
+        return self._lease
+
+    async def create(self, record: RunRecord) -> Created:
+        await trio.lowlevel.checkpoint()
+        key = record.owner, record.idempotency_key
+        if (known := self._by_key.get(key)) is not None:
+            return Created(known, None)
+        if record.run_id in self._runs:
+            raise LimitExceeded(f"the id {record.run_id!r} is taken")
+        if record.idempotency_key is not None:
+            self._by_key[key] = record.run_id
+        self._runs[record.run_id] = _Run(record, Log(fence=1), self._lease_end())
+        return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        await trio.lowlevel.checkpoint()
+        return self.append_nowait(batch)
+
+    def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        return list(map(self._append, batch))
+
+    def _append(self, append: Append) -> Appended:
+        run = self._runs.get(append.run_id)
+        if run is None:
+            return Appended.UNKNOWN
+        outcome = run.log.append(append)
+        if run.log.closed and run.finished_at is None:
+            run.finished_at = trio.current_time()
+            self._finished[append.run_id] = run
+            self._finished_size += run.log.size
+        if outcome is Appended.COMMITTED:
+            self._changed(append.run_id, log=True)
+        return outcome
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        log = self._get(run_id).log
+        return Page(log.after(after, limit), log.tail, log.closed)
+
+    async def info(self, run_id: str) -> RunInfo:
+        await trio.lowlevel.checkpoint()
+        return self._info(self._get(run_id))
+
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        await trio.lowlevel.checkpoint()
+        runs: Iterator[_Run] = reversed(self._runs.values())
+        if before is not None:
+            self._get(before)
+            for run in runs:
+                if run.record.run_id == before:
+                    break
+        found: list[RunInfo] = []
+        for run in runs:
+            if len(found) == limit:
+                break
+            if owner is None or run.record.owner == owner:
+                info = self._info(run)
+                found.append(attrs.evolve(info, record=attrs.evolve(run.record, private=b"")))
+        return found
+
+    async def claim(self, run_id: str) -> Lease | None:
+        await trio.lowlevel.checkpoint()
+        run = self._get(run_id)
+        if run.log.closed or run.leased_until > trio.current_time():
+            return None
+        run.log.fence += 1
+        run.leased_until = self._lease_end()
+        self._changed(run_id)
+        return Lease(run_id, run.log.fence)
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        await trio.lowlevel.checkpoint()
+        lost: list[Lease] = []
+        for lease in leases:
+            run = self._holding(lease)
+            if run is None:
+                lost.append(lease)
+            else:
+                run.leased_until = self._lease_end()
+        return lost
+
+    async def release(self, lease: Lease) -> None:
+        await trio.lowlevel.checkpoint()
+        run = self._holding(lease)
+        if run is not None:
+            run.leased_until = trio.current_time()
+            self._changed(lease.run_id)
+
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        await trio.lowlevel.checkpoint()
+        run = self._runs.get(lease.run_id)
+        if run is None:
+            return Appended.UNKNOWN
+        if run.log.fence != lease.fence:
+            return Appended.FENCED
+        if run.log.closed:
+            return Appended.CLOSED
+        run.record = attrs.evolve(run.record, epoch=epoch)
+        self._changed(lease.run_id)
+        return Appended.COMMITTED
+
+    async def orphans(self, limit: int) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        now = trio.current_time()
+        return [
+            run_id
+            for run_id, run in self._runs.items()
+            if not run.log.closed and run.leased_until <= now
+        ][:limit]
+
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        await trio.lowlevel.checkpoint()
+        run = self._get(run_id)
+        if run.cancel_reason is None and not run.log.closed:
+            run.cancel_reason = reason
+            self._changed(run_id)
+
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        await trio.lowlevel.checkpoint()
+        run = self._get(run_id)
+        run.viewers[worker] = (count, self._lease_end())
+        if not count:
+            del run.viewers[worker]
+        self._changed(run_id)
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[Watch]:
+        await trio.lowlevel.checkpoint()
+        watch = NewsWatch()
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+            watch.close()
+
+    async def delete(self, run_id: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if not self._get(run_id).log.closed:
+            raise LimitExceeded("the run is active: cancel it first")
+        self._remove(run_id)
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        removed: list[str] = []
+        now = trio.current_time()
+        while self._finished:
+            run_id, run = next(iter(self._finished.items()))
+            assert run.finished_at is not None
+            if (
+                run.finished_at + retention.seconds > now
+                and len(self._finished) <= retention.max_runs
+                and self._finished_size <= retention.max_bytes
+            ):
+                break
+            self._remove(run_id)
+            removed.append(run_id)
+        return removed
+
+    def _get(self, run_id: str) -> _Run:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            if run_id in self._removed:
+                raise CursorExpired(f"the log of run {run_id!r} was removed") from None
+            raise UnknownRun(run_id) from None
+
+    def _holding(self, lease: Lease) -> _Run | None:
+        run = self._runs.get(lease.run_id)
+        return run if run is not None and run.log.fence == lease.fence else None
+
+    def _info(self, run: _Run) -> RunInfo:
+        now = trio.current_time()
+        return RunInfo(
+            record=run.record,
+            tail=run.log.tail,
+            size=run.log.size,
+            last=run.last,
+            fence=run.log.fence,
+            leased=not run.log.closed and run.leased_until > now,
+            cancel_reason=run.cancel_reason,
+            viewers=sum(count for count, until in run.viewers.values() if until > now),
+        )
+
+    def _remove(self, run_id: str) -> None:
+        run = self._runs.pop(run_id)
+        del self._finished[run_id]
+        self._finished_size -= run.log.size
+        self._by_key.pop((run.record.owner, run.record.idempotency_key), None)
+        self._removed[run_id] = None
+        if len(self._removed) > _TOMBSTONES:
+            self._removed.popitem(last=False)
+        self._changed(run_id)
+
+    def _changed(self, run_id: str, *, log: bool = False) -> None:
+        for watch in self._watches:
+            watch.tell(run_id, log=log)
+
+    def _lease_end(self) -> float:
+        return trio.current_time() + self._lease
+
+    def statistics(self) -> "MemoryStoreStatistics":
+        """Count what is kept."""
+        return MemoryStoreStatistics(
+            runs=len(self._runs),
+            finished=len(self._finished),
+            size=sum(run.log.size for run in self._runs.values()),
+        )
+
+
+@attrs.frozen
+class MemoryStoreStatistics:
+    """What a `MemoryStore` keeps."""
+
+    runs: int
+    finished: int
+    size: int
+    """Bytes of all logs."""

@@ -1,0 +1,363 @@
+"""What a `SQLiteStore` does, as functions of a connection. Each is called in a transaction."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from ..._errors import CursorExpired, LimitExceeded, UnknownRun
+from ..._log.log import Append, Appended, Entry
+from ..._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord
+
+_TOMBSTONES: Final = 10_000
+
+_PIECE: Final = 2000
+"""Rows that are deleted in one transaction, so that appends don't wait for long."""
+
+Mark: TypeAlias = tuple[int, int]
+"""How much news of a run there was, and its tail."""
+
+
+class _Run(NamedTuple):
+    number: int
+    fence: int
+    leased: int
+    tail: int
+    size: int
+    finished: int
+    cancel_reason: str | None
+
+
+def _find(db: sqlite3.Connection, run_id: str) -> _Run | None:
+    row = db.execute(
+        """
+        SELECT run, fence, leased, tail, size, finished_at IS NOT NULL, cancel_reason
+        FROM runs WHERE run_id = ?
+        """,
+        (run_id,),
+    ).fetchone()
+    return None if row is None else _Run(*row)
+
+
+def _get(db: sqlite3.Connection, run_id: str) -> _Run:
+    run = _find(db, run_id)
+    if run is None:
+        if db.execute("SELECT 1 FROM tombstones WHERE run_id = ?", (run_id,)).fetchone():
+            raise CursorExpired(f"the log of run {run_id!r} was removed")
+        raise UnknownRun(run_id)
+    return run
+
+
+# Runs and their logs
+
+
+def create(db: sqlite3.Connection, record: RunRecord) -> Created:
+    """See `Store.create`."""
+    known = db.execute(
+        "SELECT run_id FROM runs WHERE idempotency_key = ? AND owner IS ?",
+        (record.idempotency_key, record.owner),
+    ).fetchone()
+    if known is not None:
+        return Created(known[0], None)
+    if _find(db, record.run_id) is not None:
+        raise LimitExceeded(f"the id {record.run_id!r} is taken")
+    number = db.execute(
+        "INSERT INTO runs (run_id, owner, idempotency_key) VALUES (?, ?, ?)",
+        (record.run_id, record.owner, record.idempotency_key),
+    ).lastrowid
+    metadata = json.dumps(dict(record.metadata))
+    db.execute(
+        "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
+        (number, record.epoch, record.agent, record.created_at, metadata, record.private),
+    )
+    return Created(record.run_id, Lease(record.run_id, 1))
+
+
+def append(db: sqlite3.Connection, batch: Sequence[Append]) -> list[Appended]:
+    """See `Store.append`."""
+    return [_append(db, each) for each in batch]
+
+
+def _append(db: sqlite3.Connection, append: Append) -> Appended:
+    run = _find(db, append.run_id)
+    if run is None:
+        return Appended.UNKNOWN
+    outcome = append.check(fence=run.fence, tail=run.tail, closed=bool(run.finished))
+    if outcome is not None:
+        return outcome
+    db.executemany(
+        "INSERT INTO entries VALUES (?, ?, ?)",
+        [(run.number, entry.offset, entry.data) for entry in append.entries],
+    )
+    size = run.size + append.size
+    finished_at = time.time() if append.terminal else None
+    db.execute(
+        "UPDATE runs SET tail = ?, size = ?, finished_at = ? WHERE run = ?",
+        (append.last_offset, size, finished_at, run.number),
+    )
+    if append.terminal:
+        db.execute("UPDATE totals SET finished = finished + 1, size = size + ?", (size,))
+    return Appended.COMMITTED
+
+
+def read(db: sqlite3.Connection, run_id: str, after: int, limit: int) -> Page:
+    """See `Store.read`."""
+    run = _get(db, run_id)
+    entries: list[Entry] = []
+    if after < run.tail:
+        rows = db.execute(
+            "SELECT offset, data FROM entries WHERE run = ? AND offset > ? ORDER BY offset LIMIT ?",
+            (run.number, after, limit),
+        )
+        last = run.tail if run.finished else None
+        entries = [Entry(offset, data, offset == last) for offset, data in rows]
+    return Page(entries, run.tail, bool(run.finished))
+
+
+def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
+    """See `Store.info`."""
+    return _info(db, run_id, private=True)
+
+
+def _info(db: sqlite3.Connection, run_id: str, *, private: bool) -> RunInfo:
+    run = _get(db, run_id)
+    row = db.execute(
+        """
+        SELECT epoch, agent, created_at, owner, metadata, idempotency_key,
+            CASE WHEN ? THEN private ELSE x'' END
+        FROM records JOIN runs USING (run) WHERE run = ?
+        """,
+        (private, run.number),
+    ).fetchone()
+    epoch, agent, created_at, owner, metadata, key, secret = row
+    record = RunRecord(run_id, epoch, agent, created_at, owner, json.loads(metadata), key, secret)
+    [viewers] = db.execute(
+        "SELECT ifnull(sum(count), 0) FROM viewers WHERE run = ? AND until > ?",
+        (run.number, time.time()),
+    ).fetchone()
+    last: Entry | None = None
+    if run.finished:
+        [last] = read(db, run_id, run.tail - 1, 1).entries
+    return RunInfo(
+        record=record,
+        tail=run.tail,
+        size=run.size,
+        last=last,
+        fence=run.fence,
+        leased=bool(run.leased and not run.finished),
+        cancel_reason=run.cancel_reason,
+        viewers=viewers,
+    )
+
+
+def find(
+    db: sqlite3.Connection, owner: str | None, before: str | None, limit: int
+) -> list[RunInfo]:
+    """See `Store.find`."""
+    end = 1 << 62 if before is None else _get(db, before).number
+    if owner is None:
+        rows = db.execute(
+            "SELECT run_id FROM runs WHERE run < ? ORDER BY run DESC LIMIT ?", (end, limit)
+        )
+    else:
+        rows = db.execute(
+            "SELECT run_id FROM runs WHERE owner = ? AND run < ? ORDER BY run DESC LIMIT ?",
+            (owner, end, limit),
+        )
+    return [_info(db, run_id, private=False) for [run_id] in rows.fetchall()]
+
+
+# Who holds a run, and what others want of it
+
+
+def take_over(db: sqlite3.Connection, boot: str) -> None:
+    """Know that every process that held a run is dead.
+
+    Its commits are there, unless the machine died, too: if this is another `boot`, the logs that
+    were being written may have lost their ends, so their cursors must not be taken for good.
+    """
+    if (
+        db.execute("SELECT 1 FROM meta WHERE key = 'boot' AND value = ?", (boot,)).fetchone()
+        is None
+    ):
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (boot,))
+        db.execute(
+            """
+            UPDATE records SET epoch = lower(hex(randomblob(4)))
+            WHERE run IN (SELECT run FROM runs WHERE finished_at IS NULL)
+            """
+        )
+    db.execute("UPDATE runs SET leased = 0 WHERE leased = 1 AND finished_at IS NULL")
+    db.execute("DELETE FROM viewers")
+
+
+def claim(db: sqlite3.Connection, run_id: str) -> Lease | None:
+    """See `Store.claim`."""
+    run = _get(db, run_id)
+    if run.finished or run.leased:
+        return None
+    db.execute(
+        "UPDATE runs SET fence = fence + 1, leased = 1, news = news + 1 WHERE run = ?",
+        (run.number,),
+    )
+    return Lease(run_id, run.fence + 1)
+
+
+def lost(db: sqlite3.Connection, leases: Sequence[Lease]) -> list[Lease]:
+    """Return those of the leases that don't hold any more."""
+    return [
+        lease
+        for lease in leases
+        if (run := _find(db, lease.run_id)) is None or run.fence != lease.fence
+    ]
+
+
+def release(db: sqlite3.Connection, lease: Lease) -> bool:
+    """See `Store.release`; returns whether it was held."""
+    changed = db.execute(
+        "UPDATE runs SET leased = 0, news = news + 1 WHERE run_id = ? AND fence = ? AND leased = 1",
+        (lease.run_id, lease.fence),
+    )
+    return changed.rowcount > 0
+
+
+def renew_epoch(db: sqlite3.Connection, lease: Lease, epoch: str) -> Appended:
+    """See `Store.renew_epoch`."""
+    run = _find(db, lease.run_id)
+    if run is None:
+        return Appended.UNKNOWN
+    if run.fence != lease.fence:
+        return Appended.FENCED
+    if run.finished:
+        return Appended.CLOSED
+    db.execute("UPDATE records SET epoch = ? WHERE run = ?", (epoch, run.number))
+    db.execute("UPDATE runs SET news = news + 1 WHERE run = ?", (run.number,))
+    return Appended.COMMITTED
+
+
+def orphans(db: sqlite3.Connection, limit: int) -> list[str]:
+    """See `Store.orphans`."""
+    rows = db.execute(
+        "SELECT run_id FROM runs WHERE finished_at IS NULL AND leased = 0 ORDER BY run LIMIT ?",
+        (limit,),
+    )
+    return [run_id for [run_id] in rows]
+
+
+def request_cancel(db: sqlite3.Connection, run_id: str, reason: str) -> bool:
+    """See `Store.request_cancel`; returns whether it is news."""
+    run = _get(db, run_id)
+    if run.finished or run.cancel_reason is not None:
+        return False
+    db.execute(
+        "UPDATE runs SET cancel_reason = ?, news = news + 1 WHERE run = ?",
+        # As in events, what UTF-8 can't hold becomes `?`.
+        (reason.encode("utf-8", "replace").decode(), run.number),
+    )
+    return True
+
+
+def set_viewers(
+    db: sqlite3.Connection, run_id: str, worker: str, count: int, seconds: float
+) -> bool:
+    """See `Store.set_viewers`; it holds for so many seconds. Returns whether it is news."""
+    now = time.time()
+    run = _get(db, run_id)
+    before = db.execute(
+        "SELECT count FROM viewers WHERE run = ? AND worker = ? AND until > ?",
+        (run.number, worker, now),
+    ).fetchone() or (0,)
+    db.execute(
+        "DELETE FROM viewers WHERE run = ? AND (worker = ? OR until <= ?)",
+        (run.number, worker, now),
+    )
+    if count:
+        db.execute(
+            "INSERT INTO viewers VALUES (?, ?, ?, ?)", (run.number, worker, count, now + seconds)
+        )
+    if before == (count,):
+        return False
+    db.execute("UPDATE runs SET news = news + 1 WHERE run = ?", (run.number,))
+    return True
+
+
+def look(
+    db: sqlite3.Connection, seen: int | None, run_ids: Iterable[str]
+) -> tuple[int, Mapping[str, Mark | None] | None]:
+    """Return the number of the last change by others and, if it was not seen, marks of runs."""
+    [version] = db.execute("PRAGMA data_version").fetchone()
+    if version == seen:
+        return version, None
+    query = "SELECT news, tail FROM runs WHERE run_id = ?"
+    return version, {run_id: db.execute(query, (run_id,)).fetchone() for run_id in run_ids}
+
+
+# Removal
+
+
+def delete(db: sqlite3.Connection, run_id: str) -> None:
+    """See `Store.delete`; `sweep` does the rest."""
+    run = _get(db, run_id)
+    if not run.finished:
+        raise LimitExceeded("the run is active: cancel it first")
+    _remove(db, run.number, run_id, run.size)
+
+
+def expire(db: sqlite3.Connection, retention: Retention) -> list[str]:
+    """See `Store.expire`; `sweep` does the rest."""
+    now = time.time()
+    finished, size = db.execute("SELECT finished, size FROM totals").fetchone()
+    removed: list[tuple[Any, ...]] = []
+    for number, run_id, its_size, finished_at in db.execute(
+        """
+        SELECT run, run_id, size, finished_at FROM runs WHERE finished_at IS NOT NULL
+        ORDER BY finished_at, run
+        """
+    ):
+        if (
+            finished_at + retention.seconds > now
+            and finished <= retention.max_runs
+            and size <= retention.max_bytes
+        ):
+            break
+        finished -= 1
+        size -= its_size
+        removed.append((number, run_id, its_size))
+    for each in removed:
+        _remove(db, *each)
+    return [run_id for _, run_id, _ in removed]
+
+
+def _remove(db: sqlite3.Connection, number: int, run_id: str, size: int) -> None:
+    # What is big stays for `sweep`: however much is removed, it is one short transaction.
+    db.execute("DELETE FROM runs WHERE run = ?", (number,))
+    db.execute("UPDATE totals SET finished = finished - 1, size = size - ?", (size,))
+    db.execute("INSERT INTO garbage VALUES (?)", (number,))
+    db.execute("INSERT OR REPLACE INTO tombstones (run_id) VALUES (?)", (run_id,))
+    db.execute(
+        "DELETE FROM tombstones WHERE number <= (SELECT max(number) FROM tombstones) - ?",
+        (_TOMBSTONES,),
+    )
+
+
+def sweep(db: sqlite3.Connection) -> bool:
+    """Delete a piece of what was removed; returns whether there may be more."""
+    left = _PIECE
+    while left > 0:
+        garbage = db.execute("SELECT run FROM garbage LIMIT 1").fetchone()
+        if garbage is None:
+            return False
+        [number] = garbage
+        deleted = db.execute(
+            """
+            DELETE FROM entries WHERE run = ?1
+            AND offset < ?2 + (SELECT min(offset) FROM entries WHERE run = ?1)
+            """,
+            (number, left),
+        ).rowcount
+        if deleted < left:
+            for table in ("records", "viewers", "garbage"):
+                db.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608
+        left -= deleted + 1
+    return True

@@ -1,0 +1,52 @@
+"""Who is dead: a lock that ends with its holder, and the id of the machine's own life."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ..._errors import StoreUnavailable
+
+_MODE: Final = 0o600
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[None]:
+    """Be the only server of a file, which is made if there is none.
+
+    Raises:
+        StoreUnavailable: there is another server, or the file can't be made.
+    """
+    if os.path.isdir(path):
+        raise StoreUnavailable(f"{path} is a directory: give the path of a file in it")
+    try:
+        # The lock file is never removed: two servers could hold two files of one name.
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    except OSError as exc:
+        raise StoreUnavailable(f"{path} can't be opened: {exc.strerror}") from exc
+    try:
+        try:
+            # Not `lockf`: such a lock doesn't keep two servers of one process apart.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreUnavailable(
+                f"{path} is in use by another server: stop that one, use another file, "
+                "or look on with SQLiteStore(path, follow=True)"
+            ) from None
+        # Only to make it: closing a file that this process has open elsewhere, too, would take
+        # SQLite's own locks away.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+        yield
+    finally:
+        os.close(lock)
+
+
+def boot_id() -> str:
+    """Return what tells this life of the machine from its others; "" where nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return ""

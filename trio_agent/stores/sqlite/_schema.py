@@ -1,0 +1,149 @@
+"""The tables of a `SQLiteStore`, and the way to them from every older version."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from ..._errors import StoreUnavailable
+
+_APPLICATION_ID: Final = 0x74726167
+
+_TABLES: Final = (
+    # What is looked up and what changes; numbered in the order of creation, never twice.
+    """
+    CREATE TABLE runs (
+        run INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL UNIQUE,
+        owner TEXT,
+        idempotency_key TEXT,
+        fence INTEGER NOT NULL DEFAULT 1,
+        leased INTEGER NOT NULL DEFAULT 1,
+        tail INTEGER NOT NULL DEFAULT 0,
+        size INTEGER NOT NULL DEFAULT 0,
+        news INTEGER NOT NULL DEFAULT 0, -- counts what a watch tells, except a longer log
+        finished_at REAL,                -- Unix time in seconds
+        cancel_reason TEXT
+    )
+    """,
+    """
+    CREATE UNIQUE INDEX runs_by_key ON runs (idempotency_key, owner IS NULL, ifnull(owner, ''))
+    WHERE idempotency_key IS NOT NULL
+    """,
+    "CREATE INDEX runs_by_owner ON runs (owner)",
+    "CREATE INDEX runs_active ON runs (leased) WHERE finished_at IS NULL",
+    "CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL",
+    # What is big and stays as it is: every append rewrites a run's row, and never these.
+    """
+    CREATE TABLE records (
+        run INTEGER PRIMARY KEY,
+        epoch TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        created_at INTEGER NOT NULL,     -- Unix time in milliseconds
+        metadata TEXT NOT NULL,          -- JSON
+        private BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE entries (
+        run INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (run, offset)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE viewers (
+        run INTEGER NOT NULL,
+        worker TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        until REAL NOT NULL,             -- Unix time in seconds
+        PRIMARY KEY (run, worker)
+    ) WITHOUT ROWID
+    """,
+    # Of finished runs only, so that nobody needs to count them.
+    "CREATE TABLE totals (finished INTEGER NOT NULL, size INTEGER NOT NULL)",
+    "INSERT INTO totals VALUES (0, 0)",
+    # Removed runs: who they were, and whose entries are still to be deleted.
+    "CREATE TABLE tombstones (number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE garbage (run INTEGER PRIMARY KEY)",
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+
+
+def _create_tables(db: sqlite3.Connection) -> None:
+    db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    for statement in _TABLES:
+        db.execute(statement)
+
+
+@attrs.frozen
+class Migration:
+    """A step from one version of the tables to the next."""
+
+    needs: str
+    """The first trio-agent that knows the new tables."""
+    apply: Callable[[sqlite3.Connection], None]
+    """Makes the step, in a transaction that is open already."""
+
+
+MIGRATIONS: Final = [Migration("0.1.0", _create_tables)]
+"""Every step since the empty file. Old files need them: append to this list, never change it."""
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """Do all or nothing of the block."""
+    db.execute(begin)
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # A full disk or an I/O error may have rolled it back already.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or bring them to the newest version.
+
+    Raises:
+        StoreUnavailable: the database is not ours, or newer than we are.
+    """
+    version = _version(db, path)
+    # Readers of a database with a write-ahead log wait for nobody. The file remembers it.
+    db.execute("PRAGMA journal_mode = WAL")
+    for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        with transaction(db, "BEGIN IMMEDIATE"):
+            migration.apply(db)
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('needs', ?)", (migration.needs,))
+            db.execute(f"PRAGMA user_version = {number}")
+
+
+def check_tables(db: sqlite3.Connection, path: Path) -> None:
+    """Make sure that the tables are of the newest version.
+
+    Raises:
+        StoreUnavailable: they are not.
+    """
+    if _version(db, path) < len(MIGRATIONS):
+        raise StoreUnavailable(f"{path} is new or old: start a server of this version on it first")
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    version: int = _value(db, "PRAGMA user_version")
+    if _value(db, "PRAGMA application_id") != _APPLICATION_ID:
+        if _value(db, "SELECT count(*) FROM sqlite_master"):
+            raise StoreUnavailable(f"{path} is the database of another program: use another file")
+    elif version > len(MIGRATIONS):
+        needs = _value(db, "SELECT value FROM meta WHERE key = 'needs'")
+        raise StoreUnavailable(f"{path} is of a newer version: use trio-agent {needs} or newer")
+    return version
+
+
+def _value(db: sqlite3.Connection, query: str) -> Any:
+    return db.execute(query).fetchone()[0]

@@ -1,0 +1,1 @@
+"""Logs in Valkey or Redis."""

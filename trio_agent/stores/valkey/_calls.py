@@ -1,0 +1,305 @@
+"""A store's acts as calls of scripts, and what their replies mean."""
+
+import secrets
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+
+from ..._errors import CursorExpired, UnknownRun
+from ..._log.log import Append, Entry
+from ..._log.store import Lease, Page, Retention, RunInfo, RunRecord
+from ._keys import Keys, RunKeys
+from ._scripts import (
+    APPEND,
+    CLAIM,
+    DRAFT,
+    FORGET,
+    INFO,
+    KEEP,
+    LIST,
+    ORPHANS,
+    PROPOSE,
+    READ,
+    RELEASE,
+    REMOVABLE,
+    REMOVE,
+    RENEW,
+    RENEW_EPOCH,
+    REQUEST_CANCEL,
+    REVEAL,
+    SET_VIEWERS,
+    SURVEY,
+    Call,
+)
+
+_DRAFT: Final = "60000"
+"""Milliseconds that a draft lives."""
+
+_PROPOSAL: Final = "300000"
+"""Milliseconds that a proposal lives that nobody keeps: longer than its draft."""
+
+_TOMBSTONE: Final = "3600000"
+"""Milliseconds that a removed run is known."""
+
+_SURVEYED: Final = 100
+"""Finished runs of each partition that are looked at in one go."""
+
+_TOKEN_LENGTH: Final = 16
+
+_PUBLIC: Final = ("agent", "created_at", "owner", "metadata", "idempotency_key")
+"""What of a record never changes and is not private."""
+
+
+class Calls:
+    """Makes calls.
+
+    Args:
+        keys: what the keys are called.
+        lease: seconds that a claim holds.
+    """
+
+    def __init__(self, keys: Keys, *, lease: float) -> None:
+        self._keys = keys
+        self._lease = str(round(lease * 1000))
+
+    def draft(self, record: RunRecord, token: str, key: str = "") -> Call:
+        """Draft a run; its hash is described with the scripts."""
+        keys = self._keys.of_run(record.run_id)
+        public = {name: getattr(record, name) for name in _PUBLIC}
+        fields: dict[str, str | bytes] = {
+            "record": msgspec.json.encode(public),
+            "private": record.private,
+            "epoch": record.epoch,
+            "member": member_of(record),
+            "key": key,
+            "fence": "1",
+            "tail": "0",
+            "size": "0",
+            "closed": "0",
+        }
+        arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
+        return Call(DRAFT, [keys.draft, keys.run], arguments)
+
+    def reveal(self, run_id: str, owner: str | None) -> Call:
+        """Make a draft the run."""
+        keys = self._keys.of_run(run_id)
+        shared = keys.partition
+        own = [keys.draft, keys.run, keys.gone]
+        return Call(
+            REVEAL,
+            [*own, shared.index, shared.leases, *_owners(keys, owner)],
+            [run_id, self._lease],
+        )
+
+    def propose(self, key: str, stale: bytes | None, proposal: bytes) -> Call:
+        """Take an idempotency key that nobody has, or only the stale proposal."""
+        return Call(PROPOSE, [key], [stale or b"", proposal, _PROPOSAL])
+
+    def keep(self, key: str, proposal: bytes) -> Call:
+        """Let a proposal live for as long as its run."""
+        return Call(KEEP, [key], [proposal])
+
+    def append(self, append: Append) -> Call:
+        """Append to a log."""
+        keys = self._keys.of_run(append.run_id)
+        shared = keys.partition
+        closing = [shared.leases, shared.finished, shared.sizes] if append.terminal else []
+        return Call(
+            APPEND,
+            [keys.run, keys.log, shared.news, *closing],
+            [
+                append.run_id,
+                str(append.fence),
+                str(append.first_offset),
+                str(int(append.terminal)),
+                *(entry.data for entry in append.entries),
+            ],
+        )
+
+    def read(self, run_id: str, after: int, limit: int) -> Call:
+        """Read a page."""
+        keys = self._keys.of_run(run_id)
+        return Call(READ, [keys.run, keys.log, keys.gone], [str(after), str(limit)])
+
+    def info(self, run_id: str, *, private: bool) -> Call:
+        """Ask what is known of a run."""
+        keys = self._keys.of_run(run_id)
+        return Call(
+            INFO,
+            [keys.run, keys.log, keys.partition.leases, keys.viewers, keys.gone],
+            [run_id, str(int(private))],
+        )
+
+    def list(self, owner: str | None, bound: bytes, limit: int) -> Sequence[Call]:
+        """List members of all indexes from a bound on."""
+        return [
+            Call(LIST, [each.index if owner is None else each.owner(owner)], [bound, str(limit)])
+            for each in self._keys.partitions
+        ]
+
+    def claim(self, run_id: str) -> Call:
+        """Claim a run."""
+        keys = self._keys.of_run(run_id)
+        return Call(
+            CLAIM,
+            [keys.run, keys.partition.leases, keys.gone, keys.partition.news],
+            [run_id, new_token(), self._lease],
+        )
+
+    def renew(self, lease: Lease) -> Call:
+        """Renew a lease."""
+        keys = self._keys.of_run(lease.run_id)
+        arguments = [lease.run_id, str(lease.fence), self._lease]
+        return Call(RENEW, [keys.run, keys.partition.leases], arguments)
+
+    def release(self, lease: Lease) -> Call:
+        """End a lease."""
+        keys = self._keys.of_run(lease.run_id)
+        shared = keys.partition
+        arguments = [lease.run_id, str(lease.fence)]
+        return Call(RELEASE, [keys.run, shared.leases, shared.news], arguments)
+
+    def renew_epoch(self, lease: Lease, epoch: str) -> Call:
+        """Give a log a new epoch."""
+        keys = self._keys.of_run(lease.run_id)
+        arguments = [lease.run_id, str(lease.fence), epoch]
+        return Call(RENEW_EPOCH, [keys.run, keys.partition.news], arguments)
+
+    def orphans(self, limit: int) -> Sequence[Call]:
+        """List active runs without a lease in all partitions."""
+        return [Call(ORPHANS, [each.leases], [str(limit)]) for each in self._keys.partitions]
+
+    def request_cancel(self, run_id: str, reason: str) -> Call:
+        """Ask for a cancel."""
+        keys = self._keys.of_run(run_id)
+        return Call(REQUEST_CANCEL, [keys.run, keys.gone, keys.partition.news], [run_id, reason])
+
+    def set_viewers(self, run_id: str, worker: str, count: int) -> Call:
+        """Tell how many viewers a worker has."""
+        keys = self._keys.of_run(run_id)
+        return Call(
+            SET_VIEWERS,
+            [keys.run, keys.viewers, keys.gone, keys.partition.news],
+            [run_id, worker, str(count), self._lease],
+        )
+
+    def survey(self) -> Sequence[Call]:
+        """Look at the finished runs of all partitions."""
+        return [
+            Call(SURVEY, [each.finished, each.sizes], [str(_SURVEYED)])
+            for each in self._keys.partitions
+        ]
+
+    def removable(self, run_id: str) -> Call:
+        """Ask what must be known to remove a run: its record, its idempotency key's key."""
+        keys = self._keys.of_run(run_id)
+        return Call(REMOVABLE, [keys.run, keys.gone])
+
+    def forget(self, run_id: str, key: str) -> Call:
+        """Give the proposal of a run an end."""
+        return Call(FORGET, [key], [run_id, str(_TOKEN_LENGTH), _TOMBSTONE])
+
+    def remove(self, run_id: str, record: bytes) -> Call:
+        """Remove a finished run."""
+        keys = self._keys.of_run(run_id)
+        shared = keys.partition
+        own = [keys.run, keys.log, keys.viewers, keys.gone]
+        owners = _owners(keys, msgspec.json.decode(record)["owner"])
+        return Call(
+            REMOVE,
+            [*own, shared.index, shared.finished, shared.sizes, shared.news, *owners],
+            [run_id, new_token(), _TOMBSTONE],
+        )
+
+
+def _owners(keys: RunKeys, owner: str | None) -> Sequence[str]:
+    return [] if owner is None else [keys.partition.owner(owner)]
+
+
+def new_token() -> str:
+    """Name one attempt to do something."""
+    return secrets.token_hex(_TOKEN_LENGTH // 2)
+
+
+def run_of_proposal(proposal: bytes) -> str:
+    """Return the run that is proposed."""
+    return proposal[_TOKEN_LENGTH + 1 :].decode()
+
+
+def member_of(record: RunRecord) -> bytes:
+    """Return a run's place in the indexes, which are in the order of bytes."""
+    return f"{record.created_at:016}:{record.run_id}".encode()
+
+
+def run_of_member(member: bytes) -> str:
+    """Return the run at a place in an index."""
+    return member.partition(b":")[2].decode()
+
+
+def present(run_id: str, reply: Any) -> Any:
+    """Return the reply of a call about a run that must exist.
+
+    Raises:
+        UnknownRun: there is none.
+        CursorExpired: there was one.
+    """
+    if reply == b"unknown":
+        raise UnknownRun(run_id)
+    if reply == b"expired":
+        raise CursorExpired(f"the log of run {run_id!r} was removed")
+    return reply
+
+
+def as_page(run_id: str, after: int, reply: Any) -> Page:
+    """Return what was read. Raises as `present`."""
+    tail, closed, found = present(run_id, reply)
+    tail, closed = int(tail), closed == b"1"
+    entries = [
+        Entry(offset, data, closed and offset == tail)
+        for offset, data in enumerate(found, after + 1)
+    ]
+    return Page(entries, tail, closed)
+
+
+def as_info(run_id: str, reply: Any) -> RunInfo:
+    """Return what is known of a run. Raises as `present`."""
+    known, last, leased, viewers, private = present(run_id, reply)
+    record, epoch, tail, size, fence, cancel = known
+    return RunInfo(
+        record=RunRecord(
+            run_id=run_id, epoch=epoch.decode(), private=private, **msgspec.json.decode(record)
+        ),
+        tail=int(tail),
+        size=int(size),
+        last=None if last is None else Entry(int(tail), last, terminal=True),
+        fence=int(fence),
+        leased=bool(leased),
+        cancel_reason=None if cancel is None else cancel.decode(),
+        viewers=viewers,
+    )
+
+
+def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], bool]:
+    """Choose what to remove after a survey, and tell whether to survey again then."""
+    count = sum(survey[0] for survey in surveys)
+    size = sum(int(survey[1]) for survey in surveys)
+    runs = [(age, run_id, int(bytes_)) for survey in surveys for run_id, age, bytes_ in survey[2]]
+    # Behind a full page there is more, perhaps older than what other partitions still have.
+    full = [survey[2][-1][1] for survey in surveys if len(survey[2]) == _SURVEYED]
+    youngest = max(full, default=0)
+    chosen: list[str] = []
+    for age, run_id, bytes_ in sorted(runs, key=lambda run: (-run[0], run[1])):
+        if age < youngest:
+            return chosen, True
+        if (
+            age < retention.seconds * 1000
+            and count <= retention.max_runs
+            and size <= retention.max_bytes
+        ):
+            return chosen, False
+        chosen.append(run_id.decode())
+        count -= 1
+        size -= bytes_
+    return chosen, bool(full)

@@ -1,0 +1,277 @@
+"""The store that keeps logs in Valkey or Redis, for many processes.
+
+A run's log is a stream whose entries have their offsets as ids; what is known of the run is a hash
+beside it. Every act on one run is one script (`_valkey_scripts`), so that it is atomic, and can be
+repeated when a connection broke before its reply. Leases run on the server's clock.
+
+**Idempotency keys** live in another slot than the run, so that a creation takes several acts:
+
+1. *Draft* the run. Nobody sees a draft, and it ends by itself.
+2. *Propose* it for its key. The first proposal has the key. Who finds another's proposal reveals
+   its draft (whoever does it, it is the same) and has found the run. If there is nothing to
+   reveal, then that run was removed, or its creator was away for longer than a draft lives: the
+   proposal is replaced, by compare and set. Each attempt has a new token, so that a proposal that
+   was replaced never looks like the one that was looked at.
+3. *Reveal* the draft, and keep the proposal for as long as the run.
+
+A crash leaves a draft and a proposal that end by themselves, or a proposal whose draft the next
+caller with the key reveals. Before a run is removed, its proposal is given an end: from then on it
+either names a run that exists or is replaced.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import chain, islice
+
+from ..._errors import LimitExceeded
+from ..._log.log import Append, Appended
+from ..._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from ..._nursery import open_plain_nursery
+from ._calls import (
+    Calls,
+    as_info,
+    as_page,
+    choose,
+    member_of,
+    new_token,
+    present,
+    run_of_member,
+    run_of_proposal,
+)
+from ._client import ValkeyClient, ValkeyConnector, require_glide
+from ._keys import Keys
+from ._scripts import HOLDER, Call
+from ._url import parse_valkey_url
+from ._watch import NewsDesk
+
+
+class ValkeyStore(Store):
+    """Keeps logs in Valkey (7.2 or newer) or Redis (6.2 or newer), standalone or a cluster.
+
+    The server should keep its data on disk (``appendonly yes``) and must not evict keys
+    (``maxmemory-policy noeviction``, the default). A cluster's clocks should agree. While a
+    connection is lost, operations wait for it, and are repeated if need be.
+
+    An open store has one connection (to each node), and while it is watched one more, in a
+    cluster 16.
+
+    Args:
+        url: ``valkey://[[user]:password@]host[:port][/db]``; ``valkeys://`` with TLS, also as
+            ``redis://`` and ``rediss://``. Options: ``?cluster=true`` (the host is any of its
+            nodes) and ``?cacert=PATH`` (PEM certificates to trust instead of the system's).
+        lease: seconds that a claim holds without being renewed.
+        prefix: what all keys begin with; stores with different ones don't see each other.
+        patience: seconds within which an operation succeeds or raises `StoreUnavailable`.
+        request_timeout: seconds that one attempt to connect or to get an answer may take.
+
+    Raises:
+        ModuleNotFoundError: the ``valkey`` extra is not installed.
+        ValueError: the URL or the prefix is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease: float = 10.0,
+        prefix: str = "trio-agent",
+        patience: float = 5.0,
+        request_timeout: float = 1.0,
+    ) -> None:
+        require_glide()
+        if min(lease, patience, request_timeout) <= 0:
+            raise ValueError("lease, patience and request_timeout are more than 0 seconds")
+        self._connector = ValkeyConnector(parse_valkey_url(url), request_timeout)
+        self._keys = Keys(prefix)
+        self._calls = Calls(self._keys, lease=lease)
+        self._lease = lease
+        self._patience = patience
+        self._opened: tuple[ValkeyClient, NewsDesk] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ValkeyStore {self._connector.address}>"
+
+    @property
+    def lease(self) -> float:
+        return self._lease
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator["ValkeyStore"]:
+        if self._opened is not None:
+            raise RuntimeError("this store is open already")
+        async with self._connector.open() as connection, open_plain_nursery() as nursery:
+            client = ValkeyClient(connection, self._connector.address, patience=self._patience)
+            await client.call_all(self._calls.orphans(1))
+            desk = NewsDesk(
+                client,
+                self._connector,
+                self._keys,
+                nursery,
+                lease=self._lease,
+                patience=self._patience,
+            )
+            nursery.start_soon(desk.keep_following)
+            self._opened = client, desk
+            try:
+                yield self
+            finally:
+                self._opened = None
+                nursery.cancel_scope.cancel(reason="the store is closed")
+
+    def open(self) -> AbstractAsyncContextManager["ValkeyStore"]:
+        """Connect for as long as the context lasts.
+
+        Raises:
+            StoreUnavailable: the server can't be reached, or refuses us; the message says why.
+            RuntimeError: it is open already.
+        """
+        return self._open()
+
+    @property
+    def _client(self) -> ValkeyClient:
+        return self._open_parts()[0]
+
+    def _open_parts(self) -> tuple[ValkeyClient, NewsDesk]:
+        if self._opened is None:
+            raise RuntimeError("open the store first: async with store.open()")
+        return self._opened
+
+    async def create(self, record: RunRecord) -> Created:
+        client = self._client
+        if record.idempotency_key is not None:
+            return await self._create_once(record, record.idempotency_key)
+        calls = self._calls
+        drafted, _ = await client.call_all(
+            [calls.draft(record, new_token()), calls.reveal(record.run_id, record.owner)]
+        )
+        _check_drafted(record, drafted)
+        return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def _create_once(self, record: RunRecord, idempotency_key: str) -> Created:
+        client, calls = self._client, self._calls
+        key = self._keys.idempotency(record.owner, idempotency_key)
+        holder: bytes | None = await client.call(Call(HOLDER, [key]))
+        while True:
+            if holder is not None:
+                run_id = run_of_proposal(holder)
+                if await client.call(calls.reveal(run_id, record.owner)):
+                    return Created(run_id, None)
+            token = new_token()
+            _check_drafted(record, await client.call(calls.draft(record, token, key)))
+            proposal = f"{token}:{record.run_id}".encode()
+            holder = await client.call(calls.propose(key, holder, proposal))
+            if holder == proposal:
+                revealed, _ = await client.call_all(
+                    [calls.reveal(record.run_id, record.owner), calls.keep(key, proposal)]
+                )
+                if revealed:
+                    return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        replies = await self._client.call_all([self._calls.append(append) for append in batch])
+        return [Appended(reply.decode()) for reply in replies]
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        return as_page(
+            run_id, after, await self._client.call(self._calls.read(run_id, after, limit))
+        )
+
+    async def info(self, run_id: str) -> RunInfo:
+        return as_info(run_id, await self._client.call(self._calls.info(run_id, private=True)))
+
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        client, calls = self._client, self._calls
+        bound = b"+"
+        if before is not None:
+            info = as_info(before, await client.call(calls.info(before, private=False)))
+            bound = b"(" + member_of(info.record)
+        found: list[RunInfo] = []
+        while wanted := limit - len(found):
+            pages = await client.call_all(calls.list(owner, bound, wanted))
+            members = sorted(chain.from_iterable(pages), reverse=True)[:wanted]
+            if not members:
+                break
+            bound = b"(" + members[-1]
+            run_ids = [run_of_member(member) for member in members]
+            replies = await client.call_all([calls.info(each, private=False) for each in run_ids])
+            found += [
+                as_info(run_id, reply)
+                for run_id, reply in zip(run_ids, replies, strict=True)
+                if not isinstance(reply, bytes)  # Then it was removed in this moment.
+            ]
+        return found
+
+    async def claim(self, run_id: str) -> Lease | None:
+        fence = present(run_id, await self._client.call(self._calls.claim(run_id)))
+        return None if fence is None else Lease(run_id, fence)
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        held = await self._client.call_all([self._calls.renew(lease) for lease in leases])
+        return [lease for lease, holds in zip(leases, held, strict=True) if not holds]
+
+    async def release(self, lease: Lease) -> None:
+        await self._client.call(self._calls.release(lease))
+
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        reply = await self._client.call(self._calls.renew_epoch(lease, epoch))
+        return Appended(reply.decode())
+
+    async def orphans(self, limit: int) -> Sequence[str]:
+        found = chain.from_iterable(await self._client.call_all(self._calls.orphans(limit)))
+        return [run_id.decode() for run_id in islice(found, limit)]
+
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        present(run_id, await self._client.call(self._calls.request_cancel(run_id, reason)))
+
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        present(run_id, await self._client.call(self._calls.set_viewers(run_id, worker, count)))
+
+    def watch(self) -> AbstractAsyncContextManager[Watch]:
+        return self._open_parts()[1].watch()
+
+    async def delete(self, run_id: str) -> None:
+        [reply] = await self._remove([run_id])
+        if present(run_id, reply) == b"active":
+            raise LimitExceeded("the run is active: cancel it first")
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        removed: list[str] = []
+        more = True
+        while more:
+            surveys = await self._client.call_all(self._calls.survey())
+            chosen, more = choose(surveys, retention)
+            replies = await self._remove(chosen)
+            removed += [
+                run_id
+                for run_id, reply in zip(chosen, replies, strict=True)
+                if reply == b"removed"  # By us.
+            ]
+        return removed
+
+    async def _remove(self, run_ids: Sequence[str]) -> Sequence[bytes]:
+        """Remove finished runs; return what became of each."""
+        client, calls = self._client, self._calls
+        replies = await client.call_all([calls.removable(run_id) for run_id in run_ids])
+        found = {
+            run_id: reply
+            for run_id, reply in zip(run_ids, replies, strict=True)
+            if not isinstance(reply, bytes)
+        }
+        await client.call_all(
+            [calls.forget(run_id, key.decode()) for run_id, (_, key) in found.items() if key]
+        )
+        removed = await client.call_all(
+            [calls.remove(run_id, record) for run_id, (record, _) in found.items()]
+        )
+        outcomes: dict[str, bytes] = dict(zip(run_ids, replies, strict=True))
+        outcomes.update(zip(found, removed, strict=True))
+        return [*outcomes.values()]
+
+
+def _check_drafted(record: RunRecord, drafted: bytes) -> None:
+    if drafted == b"taken":
+        raise LimitExceeded(f"the id {record.run_id!r} is taken")
