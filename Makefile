@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 LOCAL := $(VENV)/local
+DOCS := $(VENV)/docs
 INSTALLED := build/installed
 # flake8 takes codes of more than three letters on the command line only. ASYNC124: a handler or a
 # tool may have nothing to await; ASYNC127: httpx was chosen; in tests one may poll processes.
 FLAKE8 := flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127 \
   --startable-in-context-manager=serve_http,serve_websocket,serve_scripted_openai,_keep_open,_pump
 
-.PHONY: demo test check serve bench clean
+.PHONY: demo test check docs serve bench clean
 
 demo: $(LOCAL)  ## Watch a run on a real model being cut off and resumed.
 	@$(BIN)/trio-agent demo
@@ -38,6 +39,10 @@ check: $(READY)  ## Format, lint, types of the built package, layers.
 	cd build && PATH="$$PWD/installed/bin:$$PATH" ../$(BIN)/pyright --verifytypes trio_agent --ignoreexternal
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
+docs: $(DOCS)  ## The documentation, into docs/_build; warnings are errors.
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build
+	@echo "open docs/_build/index.html"
+
 serve: $(LOCAL)  ## Serve the default agent on port 8000.
 	@$(BIN)/trio-agent serve
 
@@ -45,7 +50,7 @@ bench: $(READY)  ## Measure against a bare proxy; takes some minutes.
 	@$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -56,4 +61,8 @@ $(READY): pyproject.toml
 
 $(LOCAL): $(READY)
 	@$(BIN)/python -m pip install --quiet --editable '.[local]'
+	@touch $@
+
+$(DOCS): $(READY)
+	@$(BIN)/python -m pip install --quiet --group docs
 	@touch $@

@@ -5,12 +5,12 @@ import time
 from functools import partial
 
 import trio
-from trio_agent.servers import serve_http
-from trio_agent.servers.cli._stores import make_store
 
 from benchmarks.upstream import TOKENS
 from trio_agent import Agent, OpenAIModel, open_runtime
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
+from trio_agent.servers import serve_http
+from trio_agent.servers.cli._stores import make_store
 
 
 class Stamps(Model):

@@ -1,10 +1,10 @@
 """A server of both wires, whose model says what time it is."""
 
 import trio
-from trio_agent.servers import serve_http, serve_websocket
 
 from benchmarks.agent_server import Stamps
 from trio_agent import Agent, open_runtime
+from trio_agent.servers import serve_http, serve_websocket
 
 
 async def main() -> None:

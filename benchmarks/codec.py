@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable
 
 from trio_agent import TextDelta
-from trio_agent._log.codec import decode_event, encode_event
 from trio_agent.models.openai._chat import ChatDecoder
 from trio_agent.testing.openai import finish, text
-from trio_agent.wire._sse import SSEDecoder, format_sse
+from trio_agent.wire import SSEDecoder, decode_event, encode_event, format_sse
 
 COUNT = 50_000
 ROUNDS = 5

@@ -7,8 +7,8 @@ from ._shared.guard import (
     bearer_tokens as bearer_tokens,
 )
 from ._shared.service import Service as Service
-from .http._app import create_app as create_app, serve_http as serve_http
-from .websocket._server import (
+from .http import create_app as create_app, serve_http as serve_http
+from .websocket import (
     WebSocketServer as WebSocketServer,
     serve_websocket as serve_websocket,
 )

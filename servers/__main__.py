@@ -1,6 +1,6 @@
 """``python -m trio_agent.servers`` is the command `trio-agent`."""
 
-from .cli._main import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

@@ -5,8 +5,8 @@ receipt. What you implement yourself is in `trio_agent.abc`, codecs without I/O 
 `trio_agent.wire`, what you test with in `trio_agent.testing`.
 """
 
-# To read the source: `_machine` says what happens in a run, `_performer` does it, `_feed` and
-# `_subscription` show it to others, `_runtime` is where runs live. CONTRIBUTING.md maps the rest.
+# To read the source: `_run/machine` says what happens in a run, `_run/performer` does it, `_log`
+# keeps it and shows it to others, `_runtime` is where runs live. CONTRIBUTING.md maps the rest.
 
 from ._agent import Agent as Agent, TextChannel as TextChannel
 from ._errors import (
@@ -48,10 +48,10 @@ from ._limits import (
     CancelAfter as CancelAfter,
     Limits as Limits,
     OnDisconnect as OnDisconnect,
+    Retention as Retention,
     RuntimeLimits as RuntimeLimits,
 )
 from ._log.cursor import Cursor as Cursor
-from ._log.store import Retention as Retention
 from ._log.subscription import (
     Subscription as Subscription,
     SubscriptionStatistics as SubscriptionStatistics,
@@ -76,22 +76,23 @@ from ._run.run import (
     Run as Run,
     RunOutcome as RunOutcome,
     RunStatistics as RunStatistics,
+    current_run as current_run,
 )
-from ._runtime.map import Mapped as Mapped
+from ._run.transcript import Transcript as Transcript
+from ._runtime.map import Mapped as Mapped, RunInput as RunInput
 from ._runtime.open_runtime import open_runtime as open_runtime
 from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from .models.openai._model import OpenAIModel as OpenAIModel
-from .stores._memory import (
+from ._version import __version__ as __version__
+from .models import OpenAIModel as OpenAIModel
+from .stores import (
     MemoryStore as MemoryStore,
     MemoryStoreStatistics as MemoryStoreStatistics,
-)
-from .stores.sqlite._store import (
     SQLiteStore as SQLiteStore,
     SQLiteStoreStatistics as SQLiteStoreStatistics,
+    ValkeyStore as ValkeyStore,
 )
-from .stores.valkey._store import ValkeyStore as ValkeyStore
-from .tools._tool import Tool as Tool, tool as tool
-from .wire._sse import format_sse as format_sse
+from .tools import Tool as Tool, tool as tool
+from .wire import format_sse as format_sse

@@ -10,8 +10,7 @@ import trio
 from ._config import AgentConfig
 from ._errors import RunFailed, RunIncomplete
 from ._events import RunError, RunFinish, TextDelta
-from ._limits import RuntimeLimits
-from ._log.store import Retention
+from ._limits import Retention, RuntimeLimits
 from ._log.subscription import Subscription
 from ._messages import AnyMessage
 from ._run.machine import Result

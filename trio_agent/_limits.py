@@ -6,8 +6,6 @@ from typing import Literal, TypeAlias
 import attrs
 from attrs.validators import ge, gt, optional
 
-from ._log.store import Retention
-
 
 @attrs.frozen(kw_only=True)
 class Limits:
@@ -27,6 +25,18 @@ class Limits:
     """Seconds from the first call within which the last repetition begins."""
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
     """For one tool call, unless the tool has its own. The model is told and goes on."""
+
+
+@attrs.frozen
+class Retention:
+    """Which finished logs a store may remove, oldest first. Active ones always stay."""
+
+    seconds: float = 300.0
+    """Age since the terminal event."""
+    max_runs: int = 10_000
+    """Finished logs that are kept at most."""
+    max_bytes: int = 1 << 30
+    """Bytes of finished logs that are kept at most."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,16 +1,17 @@
 """What you implement: models and stores."""
 
+from ._limits import Retention as Retention
 from ._log.log import Append as Append, Appended as Appended, Entry as Entry
 from ._log.store import (
     Created as Created,
     Lease as Lease,
     Page as Page,
-    Retention as Retention,
     RunInfo as RunInfo,
     RunRecord as RunRecord,
     Store as Store,
     Watch as Watch,
 )
+from ._nursery import open_plain_nursery as open_plain_nursery
 from .models._model import Emit as Emit, Model as Model
 from .models._parts import (
     ModelFinish as ModelFinish,
@@ -21,3 +22,4 @@ from .models._parts import (
     ToolInputPart as ToolInputPart,
     ToolSpec as ToolSpec,
 )
+from .stores._watch import NewsWatch as NewsWatch

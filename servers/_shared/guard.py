@@ -3,12 +3,11 @@
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 from starlette.requests import HTTPConnection
 
-from ..http._page import PATHS as _PAGE_PATHS
 from .problem import Problem
 
 Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
@@ -18,8 +17,12 @@ Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 
 _PORT: Final = re.compile(r":[0-9]*\Z")
-_OPEN_PATHS: Final = frozenset({*_PAGE_PATHS, "/health/live", "/health/ready"})
-"""Of HTTP: the WebSocket is at ``/``, too, and open to nobody."""
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """Return the path of a request below the one at which the app is mounted, if it is."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class Unauthorized(Exception):
@@ -71,15 +74,17 @@ class Guard:
     hosts: frozenset[str] = attrs.field(default=_names(LOOPBACK_HOSTS), converter=_names)
     origins: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
-    async def check(self, request: HTTPConnection) -> str | None:
+    async def check(self, request: HTTPConnection, *, public: bool = False) -> str | None:
         """Return the principal of the request. A checkpoint if `authorize` is one.
+
+        What is `public` needs no credentials, but the right host and origin all the same.
 
         Raises:
             Problem: 400 for a foreign host, 403 for a foreign origin, 401 without credentials.
         """
         self._check_host(request)
         self._check_origin(request)
-        if request["type"] == "http" and request["path"] in _OPEN_PATHS:
+        if public:
             return None
         try:
             return await self.authorize(request)
@@ -99,7 +104,7 @@ class Guard:
             if own or origin.lower() in self.origins:
                 return
         elif request.headers.get("sec-fetch-site", "none") in ("none", "same-origin") or (
-            request["path"] == "/" and request.headers.get("sec-fetch-mode") == "navigate"
+            path_of(request.scope) == "/" and request.headers.get("sec-fetch-mode") == "navigate"
         ):
             return
         message = "requests from this origin are not allowed; allow it with --allow-origin"

@@ -1,12 +1,9 @@
 """Errors as answers: a status, a code for programs, a sentence for people."""
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
 import attrs
-from starlette.responses import Response
-from starlette.types import Scope
 
 from trio_agent import (
     CursorExpired,
@@ -16,10 +13,6 @@ from trio_agent import (
     StoreUnavailable,
     UnknownRun,
 )
-
-from ..http._json import json_response
-
-logger = logging.getLogger("trio_agent.servers")
 
 
 @attrs.frozen
@@ -33,6 +26,16 @@ class Problem(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+    @property
+    def error(self) -> Mapping[str, str]:
+        """What every wire says of it."""
+        return {"code": self.code, "message": self.message}
+
+    @property
+    def body(self) -> Mapping[str, Mapping[str, str]]:
+        """What an answer of HTTP carries, a refused handshake's too."""
+        return {"error": self.error}
 
 
 _LATER: Final = {"retry-after": "1"}
@@ -55,17 +58,3 @@ def problem_of(exc: Exception) -> Problem:
         if isinstance(exc, cls):
             return Problem(status, code, str(exc), headers)
     return Problem(500, "internal", "internal error")
-
-
-def problem_response(problem: Problem) -> Response:
-    """Make the answer that carries a problem."""
-    body = {"error": {"code": problem.code, "message": problem.message}}
-    return json_response(body, status=problem.status, headers=problem.headers)
-
-
-def answer_to(exc: Exception, scope: Scope) -> Response:
-    """Make the answer to a request that failed; a bug of ours is logged."""
-    problem = problem_of(exc)
-    if problem.status == 500:
-        logger.error("%s %s failed by a bug", scope["method"], scope["path"], exc_info=exc)
-    return problem_response(problem)

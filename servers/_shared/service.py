@@ -4,19 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import trio
 
 from trio_agent import (
     Agent,
     AnyMessage,
     CancelAfter,
-    Cursor,
     OnDisconnect,
-    Receipt,
     Run,
-    RunError,
-    RunFinish,
     Runtime,
-    Subscription,
     UnknownRun,
 )
 from trio_agent.abc import RunInfo
@@ -24,6 +20,9 @@ from trio_agent.abc import RunInfo
 from .problem import Problem
 
 _MAX_KEY: Final = 255
+_CANCEL_WAIT: Final = 30.0
+"""Seconds after which a client that cancels is told that it takes longer."""
+
 _MAX_METADATA: Final = 16 << 10
 """Bytes of JSON: metadata is kept and listed as long as its run."""
 
@@ -38,21 +37,6 @@ class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
         None
     )
     metadata: dict[str, Any] = {}
-
-
-class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A run as clients see it."""
-
-    id: str
-    agent: str
-    status: str
-    created_at: int
-    cursor: str
-    viewers: int
-    events: str
-    """Where its events are."""
-    metadata: dict[str, Any] = {}
-    error: dict[str, str] | None = None
 
 
 class Service:
@@ -131,30 +115,33 @@ class Service:
             raise UnknownRun(run_id)
         return info
 
-    async def run(self, owner: str | None, run_id: str) -> Run:
-        """Find a run that belongs to this owner."""
-        await self.info(owner, run_id)
-        return await self.runtime.find(run_id)
-
-    async def subscribe(
-        self, owner: str | None, run_id: str, after: Cursor | str | int
-    ) -> Subscription:
-        """Subscribe to a run that belongs to this owner."""
-        return (await self.run(owner, run_id)).subscribe(after=after)
-
-    async def cancel(self, owner: str | None, run_id: str, reason: str) -> Receipt:
-        """Cancel a run that belongs to this owner, and wait until it is gone."""
-        return await (await self.run(owner, run_id)).cancel(reason)
-
-    async def view(self, owner: str | None, run_id: str) -> RunView:
-        """Show a run that belongs to this owner."""
-        return self._view(await self.info(owner, run_id))
-
-    async def views(self, owner: str | None, before: str | None, limit: int) -> list[RunView]:
-        """Show the runs of this owner, newest first."""
+    async def infos(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        """Tell what the store knows of the runs of this owner, newest first."""
         if before is not None:
             await self.info(owner, before)
-        return [self._view(info) for info in await self.runtime.store.find(owner, before, limit)]
+        return await self.runtime.store.find(owner, before, limit)
+
+    async def run(self, owner: str | None, run_id: str) -> Run:
+        """Find a run that belongs to this owner."""
+        run = await self.runtime.find(run_id)
+        if owner is not None and run.owner != owner:
+            raise UnknownRun(run_id)
+        return run
+
+    async def cancel(self, owner: str | None, run_id: str) -> Mapping[str, object] | None:
+        """Cancel a run that belongs to this owner, and wait until it is gone.
+
+        Returns the receipt as JSON; None if it is not gone after half a minute.
+        """
+        run = await self.run(owner, run_id)
+        with trio.move_on_after(_CANCEL_WAIT):
+            receipt = await run.cancel("requested by a client")
+            return {
+                "outcome": receipt.outcome,
+                "lastOffset": receipt.last_offset,
+                "abandoned": receipt.abandoned,
+            }
+        return None
 
     async def delete(self, owner: str | None, run_id: str) -> None:
         """Remove a finished run that belongs to this owner."""
@@ -162,23 +149,3 @@ class Service:
         if info.active:
             raise Problem(409, "run-active", "the run is active: cancel it first")
         await self.runtime.delete(run_id)
-
-    def _view(self, info: RunInfo) -> RunView:
-        record = info.record
-        status, error = "active", None
-        match info.last and info.last.event:
-            case RunFinish(run=run):
-                status = run.finish_reason
-            case RunError(error=detail):
-                status, error = "error", {"code": detail.code, "message": detail.message}
-        return RunView(
-            id=record.run_id,
-            agent=record.agent,
-            status=status,
-            created_at=record.created_at,
-            cursor=str(Cursor(record.run_id, record.epoch, info.tail)),
-            viewers=info.viewers,
-            events=f"/runs/{record.run_id}/events",
-            metadata=dict(record.metadata),
-            error=error,
-        )

@@ -1,1 +1,3 @@
 """The command `trio-agent`."""
+
+from ._main import main as main

@@ -16,14 +16,15 @@ import trio
 from trio_agent import (
     Agent,
     AnyMessage,
+    Mapped,
     ModelError,
     RunFailed,
+    RunInput,
     RuntimeLimits,
     StoreUnavailable,
     Usage,
     open_runtime,
 )
-from trio_agent._runtime.map import Input, Mapped
 from trio_agent.abc import Retention, Store
 
 from ._usage import UsageError
@@ -61,7 +62,7 @@ class _Item:
     index: int
     hash: str
     id: str | int | None
-    value: Input
+    value: RunInput
 
 
 @attrs.frozen(kw_only=True)

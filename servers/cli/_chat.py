@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 
 import trio
 
-from trio_agent import AnyMessage, TrioAgentError, UserMessage
-from trio_agent._nursery import open_plain_nursery
-from trio_agent._run.transcript import Transcript
+from trio_agent import AnyMessage, Transcript, TrioAgentError, UserMessage
+from trio_agent.abc import open_plain_nursery
 from trio_agent.client import Client
 
 from ._render import Renderer

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from trio_agent import RunFinish, TextDelta, ToolInputDelta
-from trio_agent._nursery import open_plain_nursery
+from trio_agent.abc import open_plain_nursery
 from trio_agent.client import Client, RemoteEvent
 
 from ._render import Renderer

@@ -12,8 +12,7 @@ import attrs
 import trio
 
 from trio_agent import Agent, ModelError, OnDisconnect, Runtime, RuntimeLimits, open_runtime
-from trio_agent._nursery import open_plain_nursery
-from trio_agent.abc import Store
+from trio_agent.abc import Store, open_plain_nursery
 
 from .._shared.guard import Guard
 from ..http._app import serve_http

@@ -10,8 +10,7 @@ from typing import Final
 
 import trio
 
-from trio_agent._nursery import open_plain_nursery
-from trio_agent.abc import Model
+from trio_agent.abc import Model, open_plain_nursery
 from trio_agent.client import Client, open_client
 from trio_agent.local import LocalModel, fetch_weights, show_progress
 

@@ -12,16 +12,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from trio_agent import Agent, OnDisconnect, Runtime
 
 from .._shared.addresses import address_of
-from .._shared.guard import Guard
-from .._shared.problem import answer_to
+from .._shared.guard import Guard, path_of
 from .._shared.service import Service
+from ._answers import answer_to
 from ._body import BodyLimit
 from ._endpoint import Endpoint
 from ._hypercorn import serve_asgi
-from ._page import Page
+from ._page import PATHS as PAGE_PATHS, Page
 from ._routes import Routes
 
 MAX_BODY: Final = 1 << 20
+
+_PUBLIC: Final = frozenset({*PAGE_PATHS, "/health/live", "/health/ready"})
+"""What needs no credentials."""
 
 
 class _Guarded:
@@ -34,7 +37,8 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                scope["principal"] = await self._guard.check(Request(scope))
+                public = path_of(scope) in _PUBLIC
+                scope["principal"] = await self._guard.check(Request(scope), public=public)
             except Exception as exc:
                 await answer_to(exc, scope)(scope, receive, send)
                 return

@@ -8,7 +8,8 @@ from typing import Final, cast
 import trio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .._shared.problem import Problem, problem_response
+from .._shared.problem import Problem
+from ._answers import problem_response
 
 _SECONDS: Final = 30.0
 """For a body to arrive."""

@@ -6,7 +6,8 @@ from typing import TypeAlias
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .._shared.problem import Problem, answer_to
+from .._shared.problem import Problem
+from ._answers import answer_to
 
 Handler: TypeAlias = Callable[[Request], Awaitable[ASGIApp]]
 """Answers a request with a response, which is an ASGI app."""

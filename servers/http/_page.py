@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ._answers import json_response
 from ._endpoint import Endpoint
-from ._json import json_response
 
 _FOLDER: Final = Path(__file__).with_name("page")
 

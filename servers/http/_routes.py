@@ -3,25 +3,23 @@
 from typing import Final
 
 import msgspec
-import trio
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from trio_agent import Cursor, Subscription
-from trio_agent._log.subscription import resolve_cursor
+from trio_agent import Cursor, Run, Subscription
 from trio_agent.wire import event_schema
 
 from .._shared.problem import Problem
 from .._shared.service import Service, Start
+from ._answers import json_response
 from ._endpoint import Endpoint
-from ._json import json_response
 from ._sse import HEADERS, EventStream
+from ._views import RunView, view_of
 
 _PAGE: Final = 50
 _MAX_PAGE: Final = 500
-_CANCEL_WAIT: Final = 30.0
 
 _decode_start = msgspec.json.Decoder(Start).decode
 
@@ -61,22 +59,25 @@ class Routes:
         run = await self._service.start(
             request["principal"], start, key=request.headers.get("idempotency-key")
         )
-        location = f"/runs/{run.id}"
+        location = f"{_root(request)}/runs/{run.id}"
         if "text/event-stream" in request.headers.get("accept", ""):
             return self._stream(run.subscribe(), status=201, location=location)
-        view = await self._service.view(request["principal"], run.id)
+        view = await self._view(request, run.id)
         return json_response(view, status=201, headers={"location": location})
+
+    async def _view(self, request: Request, run_id: str) -> RunView:
+        return view_of(await self._service.info(request["principal"], run_id), _root(request))
 
     async def list_runs(self, request: Request) -> Response:
         limit = _number(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)
         before = request.query_params.get("before")
-        runs = await self._service.views(request["principal"], before, limit)
+        infos = await self._service.infos(request["principal"], before, limit)
+        runs = [view_of(info, _root(request)) for info in infos]
         more = runs[-1].id if len(runs) == limit else None
         return json_response({"runs": runs, "next": more})
 
     async def show(self, request: Request) -> Response:
-        run_id = request.path_params["run_id"]
-        return json_response(await self._service.view(request["principal"], run_id))
+        return json_response(await self._view(request, request.path_params["run_id"]))
 
     async def delete(self, request: Request) -> Response:
         await self._service.delete(request["principal"], request.path_params["run_id"])
@@ -84,18 +85,18 @@ class Routes:
 
     async def events(self, request: Request) -> ASGIApp:
         after = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        return await self._follow(request, request.path_params["run_id"], after)
+        run = await self._service.run(request["principal"], request.path_params["run_id"])
+        return self._follow(request, run, 0 if after == "0" else after)
 
-    async def _follow(self, request: Request, run_id: str, after: str) -> ASGIApp:
-        run = await self._service.run(request["principal"], run_id)
-        offset = resolve_cursor(run.feed, 0 if after == "0" else after)
-        if run.feed.closed and offset == run.feed.tail:
+    def _follow(self, request: Request, run: Run, after: str | int) -> ASGIApp:
+        cursor = run.resolve(after)
+        if run.finished and cursor == run.cursor:
             # EventSource reconnects after every end; only this status tells it to stop.
             return Response(status_code=204)
         if request.method == "HEAD":
             # Who only asks is no viewer.
             return Response(headers=HEADERS)
-        return self._stream(run.subscribe(after=offset))
+        return self._stream(run.subscribe(after=cursor))
 
     def _stream(
         self, subscription: Subscription, *, status: int = 200, location: str | None = None
@@ -109,18 +110,11 @@ class Routes:
         )
 
     async def cancel(self, request: Request) -> Response:
-        owner, run_id = request["principal"], request.path_params["run_id"]
-        with trio.move_on_after(_CANCEL_WAIT):
-            receipt = await self._service.cancel(owner, run_id, "requested by a client")
-            return json_response(
-                {
-                    "id": run_id,
-                    "outcome": receipt.outcome,
-                    "lastOffset": receipt.last_offset,
-                    "abandoned": receipt.abandoned,
-                }
-            )
-        return json_response(await self._service.view(owner, run_id), status=202)
+        run_id = request.path_params["run_id"]
+        receipt = await self._service.cancel(request["principal"], run_id)
+        if receipt is None:
+            return json_response(await self._view(request, run_id), status=202)
+        return json_response({"id": run_id, **receipt})
 
     async def list_agents(self, request: Request) -> Response:
         agents = [
@@ -133,7 +127,10 @@ class Routes:
         """The seed's route. A browser that reconnects to it resumes its run."""
         cursor = request.headers.get("last-event-id")
         if cursor:
-            return await self._follow(request, Cursor.parse(cursor).run_id, cursor)
+            run_id = Cursor.parse(cursor).run_id
+            return self._follow(
+                request, await self._service.run(request["principal"], run_id), cursor
+            )
         if request.method == "HEAD" or "prefetch" in _purpose(request):
             raise Problem(403, "no-start", "only a GET that is meant starts a run")
         prompt = request.query_params.get("prompt")
@@ -149,9 +146,7 @@ class Routes:
         run = await self._service.run(request["principal"], request.path_params["run_id"])
         position = _number(request, "position", default=0, most=1 << 53)
         after = request.headers.get("last-event-id")
-        return await self._follow(
-            request, run.id, after or str(Cursor(run.id, run.feed.epoch, position))
-        )
+        return self._follow(request, run, after or position)
 
     async def schema(self, request: Request) -> Response:
         return json_response(event_schema())
@@ -165,6 +160,12 @@ class Routes:
         if (problem := self._service.not_ready()) is not None:
             raise Problem(503, "not-ready", problem)
         return json_response({"status": "ok"})
+
+
+def _root(request: Request) -> str:
+    """Return the path below which the app is mounted."""
+    root: str = request.scope.get("root_path", "")
+    return root
 
 
 def _content_type(request: Request) -> str:

@@ -175,7 +175,7 @@ def _asgi_connection(request: WebSocketRequest) -> HTTPConnection:
 
 
 async def _reject(request: WebSocketRequest, problem: Problem) -> None:
-    body = msgspec.json.encode({"error": {"code": problem.code, "message": problem.message}})
+    body = msgspec.json.encode(problem.body)
     fields = {"content-type": "application/json", "connection": "close", **problem.headers}
     headers = [(name.encode(), value.encode()) for name, value in fields.items()]
     await request.reject(problem.status, extra_headers=headers, body=body)

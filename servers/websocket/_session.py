@@ -30,7 +30,6 @@ MAX_QUEUED: Final = 64
 MAX_QUEUED_BYTES: Final = 1 << 20
 """Requests that wait for their turn; more are refused at once."""
 
-_CANCEL_WAIT: Final = 30.0
 _LAST_EVENTS: Final = 3.0
 """Seconds that a drained client may take to receive the last events of its runs."""
 
@@ -48,7 +47,7 @@ class _Following:
 
     def answer(self, kind: str, request_id: str | int | None) -> bytes:
         """Encode the answer that it begins with."""
-        if self.run.feed.closed and self.sent.offset == self.run.feed.tail:
+        if self.run.finished and self.sent == self.run.cursor:
             # Nothing will come, and this is how the client learns it.
             return answer_frame(kind, request_id, runId=self.run.id, ended=True)
         return answer_frame(kind, request_id, runId=self.run.id)
@@ -181,15 +180,9 @@ class Session:
             await self._send(answer_frame("started", request.request_id, runId=run.id))
 
     async def _cancel(self, request: CancelRequest) -> None:
-        fields: dict[str, object] = {"runId": request.run_id}
-        with trio.move_on_after(_CANCEL_WAIT):
-            receipt = await self._service.cancel(
-                self._owner, request.run_id, "requested by a client"
-            )
-            fields["outcome"] = receipt.outcome
-            fields["lastOffset"] = receipt.last_offset
-            fields["abandoned"] = receipt.abandoned
-        await self._send(answer_frame("cancelled", request.request_id, **fields))
+        receipt = await self._service.cancel(self._owner, request.run_id) or {}
+        answer = answer_frame("cancelled", request.request_id, runId=request.run_id, **receipt)
+        await self._send(answer)
 
     def _check_room(self) -> None:
         if len(self._followed) >= MAX_SUBSCRIPTIONS:
@@ -217,7 +210,7 @@ class Session:
                     "subscription-error",
                     runId=following.run.id,
                     after=str(following.sent),
-                    error=_error(problem),
+                    error=problem.error,
                 )
             )
 
@@ -245,7 +238,7 @@ class Session:
         return self._websocket.closed is None
 
     async def _refuse(self, problem: Problem, request_id: str | int | None) -> None:
-        await self._send(answer_frame("error", request_id, error=_error(problem)))
+        await self._send(answer_frame("error", request_id, error=problem.error))
 
     async def _ping(self) -> None:
         with suppress(ConnectionClosed):
@@ -260,7 +253,7 @@ class Session:
         """Send the last events of runs that have ended, and tell where the others stand."""
         with trio.move_on_after(_LAST_EVENTS):
             for following in list(self._followed.values()):
-                if following.run.feed.ended:
+                if following.subscription.ended:
                     await following.done.wait()
         answering.cancel(reason="drained")
         left = list(self._followed.values())
@@ -269,7 +262,3 @@ class Session:
             await following.done.wait()
         cursors = {following.run.id: str(following.sent) for following in left}
         await self._send(answer_frame("draining", cursors=cursors))
-
-
-def _error(problem: Problem) -> dict[str, str]:
-    return {"code": problem.code, "message": problem.message}

@@ -11,7 +11,6 @@ import trio
 import trio.testing
 from proxy_kit import canned, open_proxy
 from server_kit import SOON, StepModel, logged, open_server, talking_model
-from trio_agent.servers import Guard, bearer_tokens
 
 from trio_agent import (
     Agent,
@@ -33,6 +32,7 @@ from trio_agent.client import (
     open_client,
 )
 from trio_agent.client._client import _Backoff
+from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.testing import ScriptedModel
 
 EVENT = b'data: {"type":"text-delta","at":1,"delta":"%b"}\nid: r.e.%d\n\n'
@@ -213,7 +213,7 @@ async def test_cursors_that_are_none(after: str, expected: type[Exception]) -> N
     async with open_server(talking_model("a")) as server:
         run = await server.start()
         await run.wait()
-        cursor = after.format(id=run.id, epoch=run.feed.epoch)
+        cursor = after.format(id=run.id, epoch=run.cursor.epoch)
         for _ in range(2):
             with pytest.raises(expected):
                 await receive_all(server.url, run.id, after=cursor)

@@ -15,8 +15,6 @@ import trio.testing
 import trustme
 from proxy_kit import canned, open_proxy
 from server_kit import SOON, StepModel, endless, logged, open_server, talking_model
-from trio_agent.servers import Guard, bearer_tokens
-from trio_agent.servers.websocket._frames import answer_frame
 from trio_websocket import WebSocketRequest, serve_websocket
 from websocket_kit import open_websocket_server
 
@@ -31,6 +29,8 @@ from trio_agent import (
     UnknownRun,
 )
 from trio_agent.client import RemoteEvent, ServerError, TransportError, open_client
+from trio_agent.servers import Guard, bearer_tokens
+from trio_agent.servers.websocket._frames import answer_frame
 
 ACCEPT = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -140,13 +140,13 @@ async def test_cancel() -> None:
         run_id = await client.start("hi")
         receipt = await client.cancel(run_id)
         run = await kit.runtime.find(run_id)
-        assert receipt == Receipt("cancelled", run.feed.tail)
+        assert receipt == Receipt("cancelled", run.cursor.offset)
         with pytest.raises(UnknownRun, match="nope"):
             await client.cancel("nope")
 
 
 async def test_cancel_that_takes_too_long(monkeypatch: Any) -> None:
-    monkeypatch.setattr("trio_agent.servers.websocket._session._CANCEL_WAIT", 0.0)
+    monkeypatch.setattr("trio_agent.servers._shared.service._CANCEL_WAIT", 0.0)
     async with open_websocket_server(StepModel()) as kit, open_client(kit.url) as client:
         run = await kit.start()
         assert await client.cancel(run.id) is None
@@ -183,7 +183,7 @@ async def test_subscription_that_fails_later_is_tried_again() -> None:
         async with client.subscribe(run.id) as events:
             for _ in range(2):
                 await events.receive()
-            run.feed.break_off(StoreUnavailable("it is away"))
+            run._feed.break_off(StoreUnavailable("it is away"))
             with pytest.raises(StoreUnavailable):
                 await events.receive()
             assert events.reconnects > 1
@@ -292,8 +292,8 @@ async def test_leaving_in_the_middle() -> None:
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await events.receive()
-            assert run.feed.viewers == 1
-        while run.feed.viewers:
+            assert run.statistics().viewers == 1
+        while run.statistics().viewers:
             await trio.testing.wait_all_tasks_blocked()
 
 

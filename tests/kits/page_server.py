@@ -12,9 +12,6 @@ from urllib.parse import urlsplit
 
 import attrs
 import trio
-from trio_agent.servers import Guard, bearer_tokens
-from trio_agent.servers.http._app import serve_http
-from trio_agent.servers.websocket._server import serve_websocket
 
 from trio_agent import Agent, ModelError, Usage, UserMessage, open_runtime, tool
 from trio_agent.abc import (
@@ -25,6 +22,9 @@ from trio_agent.abc import (
     TextPart,
     ToolInputPart,
 )
+from trio_agent.servers import Guard, bearer_tokens
+from trio_agent.servers.http._app import serve_http
+from trio_agent.servers.websocket._server import serve_websocket
 
 WORDS: Final = [f"word{number} " for number in range(1, 41)]
 NASTY: Final = (

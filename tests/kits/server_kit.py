@@ -12,12 +12,12 @@ import h11
 import httpx
 import trio
 import trio.testing
-from trio_agent.servers import Guard, Service, create_app
-from trio_agent.servers.http._hypercorn import serve_asgi
 
 from trio_agent import Agent, Run, Runtime, RuntimeLimits, open_runtime, tool
 from trio_agent._nursery import open_plain_nursery
 from trio_agent.abc import Model, ModelFinish, ModelPart, ModelRequest, Store, TextPart
+from trio_agent.servers import Guard, Service, create_app
+from trio_agent.servers.http._hypercorn import serve_asgi
 from trio_agent.testing import ScriptedModel, call
 from trio_agent.wire import SSEDecoder
 
@@ -339,7 +339,7 @@ def _living_tasks() -> list[str]:
 async def logged(run: Run, server: Server) -> list[tuple[str, bytes]]:
     """What a viewer has to see of a run: ids and data."""
     page = await server.runtime.store.read(run.id, 0, 10_000)
-    return [(f"{run.id}.{run.feed.epoch}.{entry.offset}", entry.data) for entry in page.entries]
+    return [(f"{run.id}.{run.cursor.epoch}.{entry.offset}", entry.data) for entry in page.entries]
 
 
 def framed(events: Iterable[tuple[str, bytes]]) -> bytes:

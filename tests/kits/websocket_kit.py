@@ -10,7 +10,6 @@ import attrs
 import h11
 import trio
 from server_kit import SOON
-from trio_agent.servers import Guard, Service, WebSocketServer
 from wsproto import ConnectionType
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -18,6 +17,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from trio_agent import Agent, Run, Runtime, RuntimeLimits, open_runtime
 from trio_agent._nursery import open_plain_nursery
 from trio_agent.abc import Model, Store
+from trio_agent.servers import Guard, Service, WebSocketServer
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -215,7 +215,7 @@ async def expected(kit: WebSocketKit, run: Run) -> list[Any]:
     page = await kit.runtime.store.read(run.id, 0, 10_000)
     return [
         {
-            "id": f"{run.id}.{run.feed.epoch}.{entry.offset}",
+            "id": f"{run.id}.{run.cursor.epoch}.{entry.offset}",
             "runId": run.id,
             **json.loads(entry.data),
         }

@@ -260,14 +260,14 @@ async def test_lost_while_a_commit_is_on_its_way(
             committed.append([CALL])
             await trio.sleep(0.5)
             committed.append([delta()])
-            committed.lose()
+            committed.stop_as_lost()
             await trio.sleep(1)
             with pytest.raises(FenceLost, match="another worker"):
                 await committed.flush()
             store.away.add("append")
             stalled.append([CALL])
             await trio.sleep(0.5)
-            stalled.lose()
+            stalled.stop_as_lost()
             await trio.sleep(10)
             store.away.clear()
             with pytest.raises(FenceLost):
@@ -278,7 +278,7 @@ async def test_a_log_that_is_closed_can_not_be_lost() -> None:
     async with open_bench(MemoryStore()) as bench:
         log = await bench.log("r")
         log.append([FINISH])
-        log.lose()
+        log.stop_as_lost()
         await log.flush()
 
 
@@ -288,7 +288,7 @@ async def test_a_lost_log_does_not_hold_up_the_others(
     async with open_bench(store) as bench:
         lost, log = await bench.log("lost"), await bench.log("r")
         lost.append([delta()])
-        lost.lose()
+        lost.stop_as_lost()
         log.append([CALL])
         await log.flush()
         assert [batch for _, batch in store.batches] == [[("r", 1, 1)]]

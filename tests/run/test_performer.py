@@ -48,7 +48,7 @@ async def test_two_steps() -> None:
     @tool
     async def get_weather(city: str) -> dict[str, Any]:
         """Weather."""
-        assert current_run.get() is run
+        assert current_run() is run
         page = await runtime.store.read(run.id, 0, 100)
         seen.append([event for entry in page.entries if (event := entry.event) is not None])
         return {"city": city}
@@ -260,7 +260,7 @@ async def test_the_first_reason_wins() -> None:
         run.request_cancel("second")
         await run.cancel("third")
         assert (await run.wait()).reason == "first"
-        assert runtime.run(run.id).cancel_reason == "first"
+        assert runtime._live.get(run.id).cancel_reason == "first"
 
 
 async def test_cancelled_before_it_could_begin() -> None:
@@ -400,7 +400,7 @@ async def test_cancelling_the_waiter_does_not_undo_the_request() -> None:
             nursery.start_soon(run.wait)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        assert not runtime.run(run.id).done
+        assert not runtime._live.get(run.id).done
         go_on.set()
         assert (await run.wait()).reason == "user"
 
@@ -484,7 +484,7 @@ async def test_a_store_that_is_away_for_too_long(autojump_clock: trio.testing.Mo
             await run.cancel()
         with pytest.raises(StoreUnavailable):
             await run.wait()
-        assert runtime.run(run.id).done
+        assert runtime._live.get(run.id).done
         with run.subscribe() as events:
             await events.receive_batch()
             # No terminal event is invented, and none was promised.
@@ -510,7 +510,7 @@ async def test_a_run_survives_a_store_that_comes_back(
         await trio.sleep(29)
         store.away.add("append")
         await trio.sleep(11)
-        assert run.feed.failure is not None
+        assert run._feed.failure is not None
         store.away.clear()
         await trio.sleep(5)
         with run.subscribe() as events:

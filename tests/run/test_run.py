@@ -12,6 +12,7 @@ from trio_agent._events import AnyEvent, RunFinish, TextDelta
 from trio_agent._limits import CancelAfter, OnDisconnect
 from trio_agent._log.cursor import Cursor
 from trio_agent._log.feed import Feed
+from trio_agent._log.store import RunRecord
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.run import RunStatistics
 from trio_agent._runtime.open_runtime import open_runtime
@@ -26,7 +27,9 @@ async def start(
     agent = Agent(model=ScriptedModel(["a", seconds, "b"]))
     run = await runtime.start(agent, "hi", on_disconnect=on_disconnect)
     await trio.testing.wait_all_tasks_blocked()
-    return runtime.run(run.id)
+    live = runtime._live.get(run.id)
+    assert live is not None
+    return live
 
 
 async def test_continue(autojump_clock: trio.testing.MockClock) -> None:
@@ -88,7 +91,7 @@ async def test_a_viewer_who_comes_back_in_time(autojump_clock: trio.testing.Mock
     async with open_runtime() as runtime:
         run = await start(runtime, CancelAfter(5), seconds=20.0)
         seen: list[AnyEvent] = []
-        cursor = str(Cursor(run.id, run.feed.epoch, 0))
+        cursor = str(Cursor(run.id, run.cursor.epoch, 0))
         while not (seen and seen[-1].terminal):
             with run.subscribe(after=cursor) as events, trio.move_on_after(1):
                 while True:
@@ -109,7 +112,7 @@ async def test_a_failed_writer_is_not_a_viewer_who_left(
     policy: Literal["cancel"] | CancelAfter, autojump_clock: trio.testing.MockClock
 ) -> None:
     feed = Feed("r", "e")
-    run = LiveRun("a", feed, MemoryStore(), on_disconnect=policy)
+    run = LiveRun(RunRecord("r", "e", "a", 0), feed, MemoryStore(), on_disconnect=policy)
     with run.subscribe() as events:
         feed.break_off(StoreUnavailable("away"))
         with pytest.raises(trio.BrokenResourceError):
@@ -122,7 +125,8 @@ async def test_leaving_a_finished_run_changes_nothing() -> None:
     async with open_runtime() as runtime:
         agent = Agent(model=ScriptedModel(["a"]))
         started = await runtime.start(agent, "hi", on_disconnect="cancel")
-        run = runtime.run(started.id)
+        run = runtime._live.get(started.id)
+        assert run is not None
         with run.subscribe() as events:
             async for _ in events:
                 pass
@@ -137,7 +141,7 @@ async def test_cursors() -> None:
     async with open_runtime() as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
         await run.wait()
-        assert run.cursor == Cursor(run.id, run.feed.epoch, 5)
+        assert run.cursor == Cursor(run.id, run.cursor.epoch, 5)
         with run.subscribe(after=run.cursor) as events, pytest.raises(trio.EndOfChannel):
             await events.receive()
         for bad, error in (
@@ -148,7 +152,7 @@ async def test_cursors() -> None:
         ):
             with pytest.raises(error):
                 run.subscribe(after=bad)
-        assert run.feed.viewers == 0
+        assert run.statistics().viewers == 0
 
 
 async def test_a_late_joiner_beyond_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +160,7 @@ async def test_a_late_joiner_beyond_the_window(monkeypatch: pytest.MonkeyPatch) 
     async with open_runtime() as runtime:
         run = await runtime.start(Agent(model=ScriptedModel([str(n) for n in range(50)])), "hi")
         await run.wait()
-        assert not run.feed.recent(0)
+        assert not run._feed.recent(0)
         with run.subscribe() as events:
             seen = [event async for event in events]
         text = "".join(event.delta for event in seen if isinstance(event, TextDelta))
@@ -170,6 +174,6 @@ async def test_a_slow_subscriber_never_delays_the_run() -> None:
         with run.subscribe() as slow:
             await slow.receive()
             assert (await run.wait()).finish_reason == "stop"
-            assert slow.statistics().behind == run.feed.tail - 1
+            assert slow.statistics().behind == run.cursor.offset - 1
             rest = [event async for event in slow]
-        assert len(rest) == run.feed.tail - 1
+        assert len(rest) == run.cursor.offset - 1

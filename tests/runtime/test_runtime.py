@@ -16,8 +16,8 @@ from trio_agent._errors import (
     UnknownRun,
 )
 from trio_agent._events import ToolRequest
-from trio_agent._limits import CancelAfter, RuntimeLimits
-from trio_agent._log.store import Created, Retention, RunRecord
+from trio_agent._limits import CancelAfter, Retention, RuntimeLimits
+from trio_agent._log.store import Created, RunRecord
 from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
 from trio_agent._run.run import Run
 from trio_agent._runtime.open_runtime import open_runtime
@@ -253,17 +253,16 @@ async def test_a_key_of_a_run_that_is_not_here() -> None:
     async with open_runtime(store=store) as runtime:
         run = await runtime.start(quick(), "hi", idempotency_key="k")
         assert (run.id, run.status) == ("r", "active")
-        with pytest.raises(UnknownRun):
-            runtime.run("r")
+        assert runtime._live.get("r") is None
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
 
 
 async def test_finding_runs() -> None:
     async with open_runtime() as runtime:
         run = await finished(runtime)
-        assert runtime.run(run.id) is run
+        assert await runtime.find(run.id) is run
         with pytest.raises(UnknownRun, match="there is no run 'nope'"):
-            runtime.run("nope")
+            await runtime.find("nope")
 
 
 async def test_retention_by_age(autojump_clock: trio.testing.MockClock) -> None:
@@ -272,12 +271,11 @@ async def test_retention_by_age(autojump_clock: trio.testing.MockClock) -> None:
         run = await runtime.start(Agent(model=ScriptedModel([50.0, "a"])), "hi")
         await run.wait()
         await trio.sleep(9)
-        assert runtime.run(run.id) is run
+        assert await runtime.find(run.id) is run
         with run.subscribe() as events:
             assert len([event async for event in events]) == 5
         await trio.sleep(2)
-        with pytest.raises(UnknownRun):
-            runtime.run(run.id)
+        assert runtime._live.get(run.id) is None
         with pytest.raises(CursorExpired):
             await runtime.store.read(run.id, 0, 1)
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
@@ -287,17 +285,15 @@ async def test_retention_by_count_and_bytes() -> None:
     async with open_runtime(limits=RuntimeLimits(retention=Retention(max_runs=2))) as runtime:
         active = await runtime.start(endless(), "hi")
         runs = [await finished(runtime) for _ in range(3)]
-        with pytest.raises(UnknownRun):
-            runtime.run(runs[0].id)
+        assert runtime._live.get(runs[0].id) is None
         for run in (*runs[1:], active):
-            assert runtime.run(run.id) is run
+            assert await runtime.find(run.id) is run
         await active.cancel()
     retention = Retention(max_bytes=5000)
     async with open_runtime(limits=RuntimeLimits(retention=retention)) as runtime:
         runs = [await finished(runtime, "x" * 1000) for _ in range(3)]
-        with pytest.raises(UnknownRun):
-            runtime.run(runs[0].id)
-        assert runtime.run(runs[2].id) is runs[2]
+        assert runtime._live.get(runs[0].id) is None
+        assert await runtime.find(runs[2].id) is runs[2]
 
 
 async def test_a_retention_that_keeps_nothing() -> None:
@@ -314,7 +310,7 @@ async def test_retention_is_the_stores_whoever_ran_it() -> None:
     limits = RuntimeLimits(retention=Retention(max_runs=1))
     async with open_runtime(store=store, limits=limits) as runtime:
         run = await finished(runtime)
-        assert runtime.run(run.id) is run
+        assert await runtime.find(run.id) is run
         with pytest.raises(CursorExpired):
             await store.info(earlier.id)
 
@@ -325,8 +321,7 @@ async def test_deleting() -> None:
         with pytest.raises(LimitExceeded, match="active"):
             await runtime.delete(active.id)
         await runtime.delete(run.id)
-        with pytest.raises(UnknownRun):
-            runtime.run(run.id)
+        assert runtime._live.get(run.id) is None
         with pytest.raises(UnknownRun):
             await runtime.delete("nope")
         await active.cancel()
@@ -340,7 +335,7 @@ async def test_an_expiry_that_fails_harms_nobody(
     async with open_runtime(store=store) as runtime:
         store.away.add("expire")
         run = await finished(runtime)
-        assert runtime.run(run.id) is run
+        assert await runtime.find(run.id) is run
     assert "could not be removed" in caplog.text
 
 
@@ -378,7 +373,7 @@ async def test_drain(autojump_clock: trio.testing.MockClock) -> None:
         assert (await short.wait()).finish_reason == "stop"
         result = await long.wait()
         assert (result.finish_reason, result.reason) == ("cancelled", "the runtime was drained")
-        assert runtime.run(done.id) is done
+        assert await runtime.find(done.id) is done
         await runtime.drain(10)
         assert trio.current_time() - begin == 10
 

@@ -7,8 +7,9 @@ import trio.testing
 
 from trio_agent._errors import CursorExpired, LimitExceeded, StoreUnavailable, UnknownRun
 from trio_agent._events import RunFinish, RunSummary, TextDelta, Usage
+from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Entry
-from trio_agent._log.store import Retention, RunRecord, Store
+from trio_agent._log.store import RunRecord, Store
 from trio_agent.stores._memory import MemoryStore, MemoryStoreStatistics
 from trio_agent.testing import FaultyStore, InterruptingStore, check_store
 

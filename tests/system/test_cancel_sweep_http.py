@@ -10,10 +10,10 @@ import trio
 import trio.testing
 from server_kit import Forever, Leaving, get_weather, weather_model
 from starlette.types import Message
-from trio_agent.servers import Service, create_app
 
 from trio_agent import Agent, MemoryStore, open_runtime
 from trio_agent.abc import Model
+from trio_agent.servers import Service, create_app
 from trio_agent.testing import Sweep, cancel_sweep
 from trio_agent.wire import SSEDecoder
 

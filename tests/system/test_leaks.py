@@ -10,9 +10,8 @@ import trio.testing
 from server_kit import endless, live_tasks, open_server, settled
 
 from trio_agent._agent import Agent
-from trio_agent._limits import RuntimeLimits
+from trio_agent._limits import Retention, RuntimeLimits
 from trio_agent._log.log import Log
-from trio_agent._log.store import Retention
 from trio_agent._log.subscription import Subscription
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.run import Run

@@ -9,20 +9,19 @@ import pytest
 import trio
 import trio.testing
 from server_kit import StepModel
-from trio_agent.servers import Guard, bearer_tokens
 from websocket_kit import open_websocket_server
 
 from trio_agent import _resumable
 from trio_agent._agent import Agent
 from trio_agent._errors import LimitExceeded, ModelError, RunFailed, RunIncomplete, UnknownRun
 from trio_agent._events import AnyEvent, RunFinish, TextDelta, ToolCall, ToolInputDelta, Usage
-from trio_agent._limits import Limits, RuntimeLimits
+from trio_agent._limits import Limits, Retention, RuntimeLimits
 from trio_agent._log.codec import encode_event
-from trio_agent._log.store import Retention
 from trio_agent._messages import ToolMessage
 from trio_agent._resumable import ResumableStreamManager
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._parts import ModelFinish, ToolInputPart
+from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, call
 from trio_agent.tools._tool import tool
@@ -164,7 +163,7 @@ async def test_the_manager_evicts_active_streams() -> None:
             await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
         assert await runtime.store.expire(limits.retention) == []
         for run in runs:
-            assert runtime.run(run.id) is run
+            assert await runtime.find(run.id) is run
             assert (await run.cancel()).outcome == "cancelled"
 
 
@@ -188,8 +187,7 @@ async def test_the_manager_expires_a_live_stream_during_a_slow_tool(
 
 async def test_the_manager_answers_an_unknown_id_with_an_empty_success() -> None:
     async with open_runtime() as runtime:
-        with pytest.raises(UnknownRun):
-            runtime.run("nope")
+        assert runtime._live.get("nope") is None
         with pytest.raises(UnknownRun):
             await runtime.store.read("nope", 0, 1)
 
@@ -232,7 +230,7 @@ async def test_the_manager_reuses_a_position_after_completion() -> None:
         run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
         await run.wait()
         before = [entry.data for entry in (await store.read(run.id, 0, 100)).entries]
-        live = runtime._live[run.id]
+        live = runtime._live._live[run.id]
         live.log.append([TextDelta(at=0, delta="late")])
         assert [entry.data for entry in (await store.read(run.id, 0, 100)).entries] == before
 

@@ -194,7 +194,7 @@ async def test_a_cursor_that_is_newer_than_what_the_follower_has(
             await run.wait()
             await quiet()
             again = await b.find(run.id)
-            assert again.feed is viewer._feed
+            assert again._feed is viewer._feed
             late.hanging = False
             with again.subscribe(after=run.cursor) as events, pytest.raises(trio.EndOfChannel):
                 await events.receive()
@@ -616,11 +616,11 @@ async def test_a_run_that_was_released(autojump_clock: trio.testing.MockClock) -
     async with shared(store=store) as s:
         a, b = s.runtimes
         run = await a.start(endless(), "hi")
-        live = a._live[run.id]
+        live = a._live._live[run.id]
         await quiet()
         begin = trio.current_time()
         a._follower.discard_own(run.id)
-        del a._live[run.id]  # so that it does not look like ours: its process is gone
+        del a._live._live[run.id]  # so that it does not look like ours: its process is gone
         await store.release(live.log.lease)
         with pytest.raises(RunFailed, match="worker-lost"):
             await (await b.find(run.id)).wait()

@@ -10,8 +10,6 @@ import pytest
 import trio
 import trio.testing
 from server_kit import SOON, Forever, Leaving, get_weather, weather_model
-from trio_agent.servers import Service, WebSocketServer
-from trio_agent.servers.websocket._session import Session
 from trio_websocket import ConnectionClosed
 from websocket_kit import WebSocketKit, expected, open_websocket_server
 from wsproto import ConnectionType
@@ -21,6 +19,8 @@ from wsproto.frame_protocol import FrameProtocol
 
 from trio_agent import Agent, MemoryStore, open_runtime
 from trio_agent.abc import Model
+from trio_agent.servers import Service, WebSocketServer
+from trio_agent.servers.websocket._session import Session
 from trio_agent.testing import Sweep, cancel_sweep
 
 CUTTERS = 4

@@ -10,8 +10,9 @@ import trio
 import trio.testing
 
 from trio_agent._errors import UnknownRun
+from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
-from trio_agent._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import check_store
 

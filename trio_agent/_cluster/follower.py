@@ -41,12 +41,12 @@ class Follower:
     def add_own(self, run_id: str) -> None:
         """Follow the news of a run that lives here, but for its log. Again: look again."""
         self._own.add(run_id)
-        self._look(run_id)
+        self._watch_or_not(run_id)
 
     def discard_own(self, run_id: str) -> None:
         """Follow them no longer."""
         self._own.discard(run_id)
-        self._look(run_id)
+        self._watch_or_not(run_id)
 
     def feed(self, info: RunInfo) -> Feed:
         """Return the feed of a run that lives elsewhere. It grows while it is in use."""
@@ -64,17 +64,17 @@ class Follower:
         if feed.in_use and not feed.ended:
             if self._growing.get(feed.run_id) is not feed:
                 self._growing[feed.run_id] = feed
-                self._look(feed.run_id)
+                self._watch_or_not(feed.run_id)
         else:
             self._drop(feed)
 
     def _drop(self, feed: Feed) -> None:
         if self._growing.get(feed.run_id) is feed:
             del self._growing[feed.run_id]
-            self._look(feed.run_id)
+            self._watch_or_not(feed.run_id)
 
-    def _look(self, run_id: str) -> None:
-        """Watch what is to be watched of a run, beginning with a look at it."""
+    def _watch_or_not(self, run_id: str) -> None:
+        """Watch of a run what is to be watched, if anything; what is, is yielded once at first."""
         if run_id in self._growing:
             self._watch.add(run_id)
         elif run_id in self._own:
@@ -94,7 +94,7 @@ class Follower:
             except StoreUnavailable as exc:
                 logger.warning("news of run %s could not be read: %s", run_id, exc)
                 await trio.sleep(_AGAIN)
-                self._look(run_id)
+                self._watch_or_not(run_id)
             except (UnknownRun, CursorExpired) as exc:
                 self._end(run_id, exc)
 

@@ -35,7 +35,7 @@ class Presence:
 
     def viewers_changed(self, feed: Feed) -> None:
         """Tell soon how many watch this run here."""
-        if feed.viewers != self.told(feed.run_id) and not self._leaving:
+        if feed.viewers != self.known_viewers(feed.run_id) and not self._leaving:
             self._changed[feed.run_id] = feed
             self._waiting.unpark()
 
@@ -48,7 +48,7 @@ class Presence:
         self._changed.clear()
         self._present.clear()
 
-    def told(self, run_id: str) -> int:
+    def known_viewers(self, run_id: str) -> int:
         """Return how many viewers here the store knows of, at least."""
         return self._present[run_id][1] if run_id in self._present else 0
 
@@ -89,7 +89,7 @@ class Presence:
         while self._changed:
             run_id, feed = next(iter(self._changed.items()))
             count = feed.viewers
-            self._remember(feed, min(count, self.told(run_id)))
+            self._remember(feed, min(count, self.known_viewers(run_id)))
             try:
                 await self._store.set_viewers(run_id, self._worker, count)
                 self._remember(feed, count)

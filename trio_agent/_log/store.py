@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import trio
 
+from .._limits import Retention
 from .log import Append, Appended, Entry
 
 
@@ -79,18 +80,6 @@ class Page:
     tail: int
     closed: bool
     """Whether the log has its terminal event (perhaps behind these entries)."""
-
-
-@attrs.frozen
-class Retention:
-    """Which finished logs a store may remove, oldest first. Active ones always stay."""
-
-    seconds: float = 300.0
-    """Age since the terminal event."""
-    max_runs: int = 10_000
-    """Finished logs that are kept at most."""
-    max_bytes: int = 1 << 30
-    """Bytes of finished logs that are kept at most."""
 
 
 class Watch(trio.abc.ReceiveChannel[str]):

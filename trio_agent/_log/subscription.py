@@ -59,6 +59,11 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
         offset = self._unread[0].offset - 1 if self._unread else self._offset
         return Cursor(self._feed.run_id, self._feed.epoch, offset)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come into the log; there may be something to receive yet."""
+        return self._feed.ended
+
     async def receive_entries(self) -> Sequence[Entry]:
         """Return everything pending as log entries, at least one. What servers send.
 

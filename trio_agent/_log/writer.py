@@ -89,11 +89,11 @@ class Writer:
                 behind += self._also_submitted()
                 if trio.current_time() - started >= self._patience:
                     for log in [*(log for log, _ in taken), *behind]:
-                        log.stalled(exc)
+                        log.on_stall(exc)
                 await trio.sleep(delay)
                 delay = min(2 * delay, longest)
         for (log, append), outcome in zip(taken, outcomes, strict=True):
-            log.appended(append.entries, outcome)
+            log.on_outcome(append.entries, outcome)
         return behind
 
 
@@ -153,7 +153,7 @@ class RunLog:
             except (trio.WouldBlock, StoreUnavailable):
                 pass
             else:
-                self._settled(entries, outcome)
+                self._publish(entries, outcome)
                 return
         self._pending += entries
         self._uncommitted += size
@@ -165,19 +165,19 @@ class RunLog:
         entries, self._pending = self._pending, []
         return Append(self.lease.run_id, self.lease.fence, entries) if entries else None
 
-    def appended(self, entries: Sequence[Entry], outcome: Appended) -> None:
-        """Hear from the writer what came of it."""
+    def on_outcome(self, entries: Sequence[Entry], outcome: Appended) -> None:
+        """The writer says what came of entries that it took."""
         self._uncommitted -= sum(len(entry.data) for entry in entries)
-        self._settled(entries, outcome)
+        self._publish(entries, outcome)
         self._waiting.unpark_all()
 
-    def stalled(self, failure: StoreUnavailable) -> None:
-        """Hear from the writer that the store has been away for too long."""
+    def on_stall(self, failure: StoreUnavailable) -> None:
+        """The writer says that the store has been away for too long."""
         if not isinstance(self._failure, FenceLost):
             self._fail(failure)
 
-    def lose(self, why: str = "another worker has the run") -> None:
-        """Hear that this log is somebody else's now: nothing is appended any more."""
+    def stop_as_lost(self, why: str = "another worker has the run") -> None:
+        """The log is somebody else's now: append nothing any more."""
         if self.feed.closed:
             return
         self._pending.clear()
@@ -185,7 +185,7 @@ class RunLog:
         if self.on_lost is not None:
             self.on_lost()
 
-    def _settled(self, entries: Sequence[Entry], outcome: Appended) -> None:
+    def _publish(self, entries: Sequence[Entry], outcome: Appended) -> None:
         if isinstance(self._failure, FenceLost):
             return
         if outcome is Appended.COMMITTED:
@@ -193,7 +193,7 @@ class RunLog:
             self.feed.extend(entries)
         else:
             self.cut_short = outcome is Appended.GAP
-            self.lose(f"the log is {outcome.value}")
+            self.stop_as_lost(f"the log is {outcome.value}")
 
     def _fail(self, failure: StoreUnavailable | FenceLost) -> None:
         self._failure = failure

@@ -9,7 +9,7 @@ from .._errors import FenceLost, RunFailed, StoreUnavailable
 from .._events import RunError, RunFinish
 from .._limits import CancelAfter, OnDisconnect
 from .._log.feed import Feed
-from .._log.store import Store
+from .._log.store import RunRecord, Store
 from .machine import Result
 from .run import Receipt, Run, RunOutcome, outcome_of
 
@@ -18,9 +18,9 @@ class LiveRun(Run):
     """A run with its cancel scopes. What it does is its `Performer`'s business."""
 
     def __init__(
-        self, agent: str, feed: Feed, store: Store, *, on_disconnect: OnDisconnect
+        self, record: RunRecord, feed: Feed, store: Store, *, on_disconnect: OnDisconnect
     ) -> None:
-        super().__init__(agent, feed, store)
+        super().__init__(record, feed, store)
         self.cancel_scope: trio.CancelScope = trio.CancelScope()
         self.viewer_scope: trio.CancelScope = trio.CancelScope()
         """Cancelled by its deadline when nobody has watched for long enough."""
@@ -53,46 +53,48 @@ class LiveRun(Run):
     async def wait(self) -> Result:
         self._check_outside()
         await self._done.wait()
-        terminal = self._closing()
+        terminal = self._terminal_or_failure()
         if isinstance(terminal, RunError):
             raise RunFailed(terminal.error.code, terminal.error.message)
         assert self._result is not None
         return self._result
 
     def request_cancel(self, reason: str = "requested") -> None:
-        if self.cancel_reason is None and not self.feed.closed:
+        if self.cancel_reason is None and not self._feed.closed:
             self.cancel_reason = reason
             self.cancel_scope.cancel(reason=reason)
 
-    async def _gone(self) -> Receipt:
+    async def _wait_gone(self) -> Receipt:
         await self._done.wait()
-        return Receipt(outcome_of(self._closing()), self.feed.tail, tuple(self.abandoned))
+        return Receipt(
+            outcome_of(self._terminal_or_failure()), self._feed.tail, tuple(self.abandoned)
+        )
 
-    def settle(
+    def end(
         self,
         terminal: RunFinish | RunError,
         result: Result | None,
         failure: StoreUnavailable | FenceLost | None,
     ) -> None:
-        """Hear that everything is gone."""
+        """Everything of the run is gone: those who wait for it go on."""
         self._terminal = terminal
         self._result = result
         self._failure = failure
         self._done.set()
 
-    def _closing(self) -> RunFinish | RunError:
+    def _terminal_or_failure(self) -> RunFinish | RunError:
         if self._failure is not None:
             raise type(self._failure)(*self._failure.args) from self._failure
         assert self._terminal is not None
         return self._terminal
 
-    def lose(self) -> None:
-        """Hear that another worker has taken it over."""
+    def stop_as_lost(self) -> None:
+        """Another worker has taken it over: stop what it does here."""
         self.lost = True
         self.cancel_scope.cancel(reason="another worker has the run")
 
-    def watched_elsewhere(self, viewers: int) -> None:
-        """Hear how many subscriptions follow it in other processes."""
+    def set_viewers_elsewhere(self, viewers: int) -> None:
+        """So many subscriptions follow it in other processes."""
         if viewers != self.viewers_elsewhere:
             self.viewers_elsewhere = viewers
             self._viewers_changed()
@@ -100,10 +102,10 @@ class LiveRun(Run):
     def _viewers_changed(self) -> None:
         if self.done:
             return
-        if self.feed.viewers or self.viewers_elsewhere:
+        if self._feed.viewers or self.viewers_elsewhere:
             self._watched = True
             self.viewer_scope.deadline = math.inf
-        elif self.feed.failure is not None:
+        elif self._feed.failure is not None:
             pass  # They did not leave: they were told that the log can't be continued.
         elif isinstance(self.on_disconnect, CancelAfter):
             self.viewer_scope.deadline = trio.current_time() + self.on_disconnect.seconds

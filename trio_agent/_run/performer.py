@@ -22,7 +22,7 @@ from ..tools._call import call_tool
 from .live_run import LiveRun
 from .machine import AskModel, Machine, RunTools
 from .retry import generate_with_retries
-from .run import current_run
+from .run import enter_run
 
 logger = logging.getLogger("trio_agent")
 
@@ -60,7 +60,7 @@ class Performer:
             max_tokens=job.agent.limits.max_tokens,
         )
         self._full = False
-        log.on_lost = run.lose
+        log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:
         """Run to the end. Whatever happens, the log gets its terminal event, or is lost.
@@ -68,7 +68,7 @@ class Performer:
         If cancelled from outside, the run is `cancelled`; its closing events still get
         `closing_bound` seconds to be committed. `Exception` of a run ends here, as its `error`.
         """
-        current_run.set(self._run)
+        enter_run(self._run)
         try:
             with self._run.cancel_scope, self._run.viewer_scope:
                 await self._until_deadline()
@@ -88,7 +88,7 @@ class Performer:
             self._fail("internal", f"internal error ({type(exc).__name__})")
         finally:
             self._finish("cancelled", self._why_cancelled())
-            await self._settle()  # noqa: ASYNC102 - shielded and bounded inside
+            await self._end()  # noqa: ASYNC102 - shielded and bounded inside
 
     async def _until_deadline(self) -> None:
         seconds = self._agent.limits.run_deadline
@@ -178,7 +178,7 @@ class Performer:
             return "nobody watches"
         return "the runtime was cancelled"
 
-    async def _settle(self) -> None:
+    async def _end(self) -> None:
         failure: StoreUnavailable | FenceLost | None = None
         with trio.move_on_after(self._job.closing_bound, shield=True) as scope:
             try:
@@ -189,7 +189,7 @@ class Performer:
             failure = StoreUnavailable("the store did not take the terminal event in time")
         terminal = self._machine.terminal
         assert terminal is not None
-        self._run.settle(terminal, self._machine.result, failure)
+        self._run.end(terminal, self._machine.result, failure)
 
 
 class _Emit:

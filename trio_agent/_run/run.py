@@ -2,24 +2,24 @@
 
 import contextvars
 from abc import ABC, abstractmethod
-from typing import Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
 from .._log.feed import Feed
-from .._log.store import Store
+from .._log.store import RunRecord, Store
 from .._log.subscription import Subscription, resolve_cursor
 from .machine import Result
 
 RunOutcome: TypeAlias = FinishReason | Literal["error"]
 """How a run ended: its finish reason, or `error`."""
 
-current_run: Final[contextvars.ContextVar["Run | None"]] = contextvars.ContextVar(
+_current_run: Final[contextvars.ContextVar["Run | None"]] = contextvars.ContextVar(
     "trio_agent_current_run", default=None
 )
-"""The run that this code is a part of."""
 
 
 @attrs.frozen
@@ -46,11 +46,15 @@ class RunStatistics:
 class Run(ABC):
     """A run: one that lives here (`Runtime.start`), or one that the store knows of."""
 
-    def __init__(self, agent: str, feed: Feed, store: Store) -> None:
-        self.id: str = feed.run_id
-        self.agent: str = agent
+    def __init__(self, record: RunRecord, feed: Feed, store: Store) -> None:
+        self.id: str = record.run_id
+        self.agent: str = record.agent
         """The agent's name."""
-        self.feed: Feed = feed
+        self.owner: str | None = record.owner
+        """The principal whose run it is, None where nobody is asked."""
+        self.metadata: Mapping[str, Any] = record.metadata
+        """What was given at the start."""
+        self._feed = feed
         self._store = store
 
     @property
@@ -61,7 +65,21 @@ class Run(ABC):
     @property
     def cursor(self) -> Cursor:
         """The end of the log as far as it is known here."""
-        return Cursor(self.id, self.feed.epoch, self.feed.tail)
+        return Cursor(self.id, self._feed.epoch, self._feed.tail)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the log has its terminal event, as far as it is known here."""
+        return self._feed.closed
+
+    def resolve(self, after: Cursor | str | int) -> Cursor:
+        """Return the cursor that a cursor's text or an offset means in this run's log.
+
+        Raises:
+            CursorInvalid: the text is no cursor, or the cursor of another run.
+            CursorExpired: the cursor is from a lost log, or beyond the end.
+        """
+        return Cursor(self.id, self._feed.epoch, resolve_cursor(self._feed, after))
 
     def subscribe(self, *, after: Cursor | str | int = 0) -> Subscription:
         """Subscribe to the events behind a cursor (or an offset; 0: all of them).
@@ -70,10 +88,9 @@ class Run(ABC):
         subscription counts as a viewer.
 
         Raises:
-            CursorInvalid: the text is no cursor, or the cursor of another run.
-            CursorExpired: the cursor is from a lost log, or beyond the end.
+            As `resolve`.
         """
-        return Subscription(self.feed, self._store, resolve_cursor(self.feed, after))
+        return Subscription(self._feed, self._store, resolve_cursor(self._feed, after))
 
     @abstractmethod
     async def wait(self) -> Result:
@@ -105,21 +122,34 @@ class Run(ABC):
         """
         self._check_outside()
         self.request_cancel(reason)
-        return await self._gone()
+        return await self._wait_gone()
 
     @abstractmethod
-    async def _gone(self) -> Receipt:
+    async def _wait_gone(self) -> Receipt:
         """Wait until everything of the run is gone."""
 
     def statistics(self) -> RunStatistics:
         """Tell how the run stands."""
-        return RunStatistics(self.feed.tail, self.feed.viewers)
+        return RunStatistics(self._feed.tail, self._feed.viewers)
 
     def _check_outside(self) -> None:
-        if current_run.get() is self:
+        if current_run() is self:
             raise RuntimeError("a run can't wait for its own end: use request_cancel() in a tool")
 
 
 def outcome_of(terminal: RunFinish | RunError) -> RunOutcome:
     """Say how a run with this terminal event ended."""
     return "error" if isinstance(terminal, RunError) else terminal.run.finish_reason
+
+
+def current_run() -> Run | None:
+    """Return the run that this code is a part of, such as a tool's; None outside of all runs.
+
+    Also in the threads of sync tools.
+    """
+    return _current_run.get()
+
+
+def enter_run(run: Run) -> None:
+    """Make `run` the current one of this task and of those that it starts."""
+    _current_run.set(run)

@@ -32,7 +32,7 @@ class StoredRun(Run):
         store: Store,
         request_cancel: Callable[[str, str], None],
     ) -> None:
-        super().__init__(info.record.agent, feed, store)
+        super().__init__(info.record, feed, store)
         self._info = info
         self._request_cancel = request_cancel
         self._terminal: RunFinish | RunError | None = None
@@ -41,7 +41,7 @@ class StoredRun(Run):
 
     @property
     def status(self) -> Literal["active"] | RunOutcome:
-        self._look_at_feed()
+        self._take_terminal()
         return "active" if self._terminal is None else outcome_of(self._terminal)
 
     async def wait(self) -> Result:
@@ -65,26 +65,26 @@ class StoredRun(Run):
         if self._terminal is None:
             self._request_cancel(self.id, reason)
 
-    async def _gone(self) -> Receipt:
+    async def _wait_gone(self) -> Receipt:
         terminal = await self._wait_closed()
-        return Receipt(outcome_of(terminal), self.feed.tail)
+        return Receipt(outcome_of(terminal), self._feed.tail)
 
     async def _wait_closed(self) -> RunFinish | RunError:
         await trio.lowlevel.checkpoint()
-        with self.feed.hold():
-            while not self.feed.ended:
-                await self.feed.changed()
-        if self.feed.failure is not None:
-            raise self.feed.failure
-        self._look_at_feed()
+        with self._feed.hold():
+            while not self._feed.ended:
+                await self._feed.changed()
+        if self._feed.failure is not None:
+            raise self._feed.failure
+        self._take_terminal()
         if self._terminal is None:
-            page = await self._store.read(self.id, self.feed.tail - 1, 1)
+            page = await self._store.read(self.id, self._feed.tail - 1, 1)
             self._terminal = _terminal(page.entries[0].event)
         return self._terminal
 
-    def _look_at_feed(self) -> None:
-        if self._terminal is None and self.feed.closed:
-            for entry in self.feed.recent(self.feed.tail - 1):
+    def _take_terminal(self) -> None:
+        if self._terminal is None and self._feed.closed:
+            for entry in self._feed.recent(self._feed.tail - 1):
                 self._terminal = _terminal(entry.event)
 
 

@@ -14,7 +14,7 @@ from .._nursery import open_plain_nursery
 from .._run.machine import Result
 from .._run.run import Run
 
-Input: TypeAlias = str | Sequence[AnyMessage]
+RunInput: TypeAlias = str | Sequence[AnyMessage]
 """A prompt, or a transcript to go on from."""
 
 
@@ -24,7 +24,7 @@ class Mapped:
 
     index: int
     """Its place among the inputs, from 0."""
-    input: Input
+    input: RunInput
     run_id: str | None
     """None if the run could not be started."""
     seconds: float
@@ -39,7 +39,7 @@ class Mapped:
 async def map_runs(
     start: Callable[..., Awaitable[Run]],
     agent: AgentConfig,
-    inputs: Iterable[Input],
+    inputs: Iterable[RunInput],
     *,
     concurrency: int,
     deadline: float | None,
@@ -68,7 +68,7 @@ async def map_runs(
 async def _work(
     start: Callable[..., Awaitable[Run]],
     agent: AgentConfig,
-    numbered: Iterator[tuple[int, Input]],
+    numbered: Iterator[tuple[int, RunInput]],
     send: trio.MemorySendChannel[Mapped],
 ) -> None:
     # Nobody may want the rest: then this is over.
@@ -78,7 +78,7 @@ async def _work(
 
 
 async def _run_one(
-    start: Callable[..., Awaitable[Run]], agent: AgentConfig, index: int, value: Input
+    start: Callable[..., Awaitable[Run]], agent: AgentConfig, index: int, value: RunInput
 ) -> Mapped:
     started = trio.current_time()
     run: Run | None = None

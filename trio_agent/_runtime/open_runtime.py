@@ -11,6 +11,7 @@ from .._log.store import Store
 from .._log.writer import Writer
 from .._nursery import open_plain_nursery
 from ..stores._memory import MemoryStore
+from .live_runs import LiveRuns
 from .model_pool import ModelPool
 from .runtime import Runtime
 
@@ -44,10 +45,11 @@ async def open_runtime(
         try:
             async with store.watch() as watch, open_plain_nursery() as keepers:
                 async with open_plain_nursery() as runs:
-                    runtime = Runtime(store, limits, writer, watch, ModelPool(keepers), runs)
-                    keepers.start_soon(runtime.keep)
-                    yield runtime
-                    runtime.close()
+                    models = ModelPool(keepers)
+                    live = LiveRuns(store, limits, writer, watch, models, runs)
+                    keepers.start_soon(live.serve)
+                    yield Runtime(store, limits, live, models)
+                    live.close()
                 keepers.cancel_scope.cancel(reason="all runs are gone")
         finally:
             writer.close()

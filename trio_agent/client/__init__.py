@@ -1,6 +1,6 @@
 """A client of a trio-agent server."""
 
-from .._http.transport import TransportError as TransportError
+from .._http import TransportError as TransportError
 from ._client import (
     Client as Client,
     RemoteSubscription as RemoteSubscription,

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from .._errors import LimitExceeded, StoreUnavailable, TrioAgentError
-from .._http.transport import TransportError, open_transport
+from .._http import TransportError, open_transport
 from .._limits import CancelAfter, OnDisconnect
 from .._log.cursor import Cursor
 from .._messages import AnyMessage

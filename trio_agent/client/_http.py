@@ -9,7 +9,7 @@ import attrs
 import msgspec
 import trio
 
-from .._http.transport import Response, Transport, TransportError
+from .._http import Response, Transport, TransportError
 from .._log.codec import EventInvalid
 from .._run.run import Receipt
 from ..wire._sse import SSEDecoder, SSEError

@@ -18,7 +18,7 @@ from trio_websocket import (
 )
 from wsproto.utilities import ProtocolError
 
-from .._http.transport import DEFAULT_CONNECT_DEADLINE, TransportError
+from .._http import DEFAULT_CONNECT_DEADLINE, TransportError
 from .._log.codec import EventInvalid
 from .._nursery import open_plain_nursery
 from .._run.run import Receipt

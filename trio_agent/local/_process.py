@@ -15,7 +15,7 @@ import attrs
 import msgspec
 import trio
 
-from .._http.transport import open_transport
+from .._http import open_transport
 from .._nursery import open_plain_nursery
 from ._errors import LocalModelUnavailable
 

@@ -1,1 +1,3 @@
 """Language models."""
+
+from .openai import OpenAIModel as OpenAIModel

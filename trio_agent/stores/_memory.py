@@ -9,8 +9,9 @@ import attrs
 import trio
 
 from .._errors import CursorExpired, LimitExceeded, UnknownRun
+from .._limits import Retention
 from .._log.log import Append, Appended, Entry, Log
-from .._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from .._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 from ._watch import NewsWatch
 
 _TOMBSTONES: Final = 10_000
@@ -246,7 +247,7 @@ class MemoryStore(Store):
 
     def _changed(self, run_id: str, *, log: bool = False) -> None:
         for watch in self._watches:
-            watch.tell(run_id, log=log)
+            watch.notify(run_id, log=log)
 
     def _lease_end(self) -> float:
         return trio.current_time() + self._lease

@@ -6,7 +6,10 @@ from .._log.store import Watch
 
 
 class NewsWatch(Watch):
-    """A `Watch` that is told by its store what is new."""
+    """A ready-made `Watch` for a store: the store calls `notify`, the watch merges and yields.
+
+    All methods but `receive` and `aclose` are synchronous and belong into one Trio thread.
+    """
 
     def __init__(self) -> None:
         # Whether the growth of the log is news, too.
@@ -24,24 +27,24 @@ class NewsWatch(Watch):
     def add(self, run_id: str, *, log: bool = True) -> None:
         """Watch this run, too; see `Watch.add`."""
         self._watched[run_id] = log
-        self.tell(run_id)
+        self.notify(run_id)
 
     def discard(self, run_id: str) -> None:
         """Watch it no longer."""
         self._watched.pop(run_id, None)
         self._news.pop(run_id, None)
 
-    def tell(self, run_id: str, *, log: bool = False) -> None:
-        """Hear from the store that there is news of a run; `log`: only that its log is longer."""
+    def notify(self, run_id: str, *, log: bool = False) -> None:
+        """There is news of a run; `log`: only that its log is longer."""
         wants_log = self._watched.get(run_id)
         if wants_log is not None and (wants_log or not log):
             self._news[run_id] = None
             self._waiting.unpark()
 
-    def tell_all(self) -> None:
-        """Hear that news may have been missed."""
+    def notify_all(self) -> None:
+        """News may have been missed: yield every watched run."""
         for run_id in self._watched:
-            self.tell(run_id)
+            self.notify(run_id)
 
     async def receive(self) -> str:
         """Return the id of a run that has news. A checkpoint; if cancelled, none was taken."""

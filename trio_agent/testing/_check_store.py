@@ -8,8 +8,9 @@ import attrs
 import trio
 
 from .._errors import CursorExpired, LimitExceeded, UnknownRun
+from .._limits import Retention
 from .._log.log import Appended
-from .._log.store import Lease, Retention, Store, Watch
+from .._log.store import Lease, Store, Watch
 from ._check_log import (
     LOG_CHECKS,
     append_all,

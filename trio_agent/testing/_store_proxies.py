@@ -8,8 +8,9 @@ from typing import TypeVar
 import trio
 
 from .._errors import StoreUnavailable
+from .._limits import Retention
 from .._log.log import Append, Appended
-from .._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from .._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 
 T = TypeVar("T")
 

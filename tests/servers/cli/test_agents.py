@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from trio_agent.servers.cli import _agents
-from trio_agent.servers.cli._agents import find_model, load_agents
-from trio_agent.servers.cli._usage import UsageError
 
 from trio_agent import OpenAIModel
 from trio_agent.local import LocalModel
+from trio_agent.servers.cli import _agents
+from trio_agent.servers.cli._agents import find_model, load_agents
+from trio_agent.servers.cli._usage import UsageError
 
 ENDPOINT = {"OPENAI_BASE_URL": "http://localhost/v1"}
 KEY = {"OPENAI_API_KEY": "k"}

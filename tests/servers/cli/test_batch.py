@@ -14,11 +14,11 @@ import pytest
 import trio
 from process_kit import open_process
 from trio.testing import MockClock
-from trio_agent.servers.cli._batch import BatchOptions, batch
-from trio_agent.servers.cli._usage import UsageError
 
 from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
+from trio_agent.servers.cli._batch import BatchOptions, batch
+from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing import FaultyStore
 from trio_agent.testing.openai import (
     Answer,

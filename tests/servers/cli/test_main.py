@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 from process_kit import Process, open_process
-from trio_agent.servers.cli import _commands, _converters, _main as _cli
 
 from trio_agent import CancelAfter
+from trio_agent.servers.cli import _commands, _converters, _main as _cli
 from trio_agent.testing.openai import (
     Script,
     ScriptedOpenAI,

@@ -3,7 +3,6 @@
 import io
 
 import pytest
-from trio_agent.servers.cli._render import Renderer
 
 from trio_agent import (
     AnyEvent,
@@ -24,6 +23,7 @@ from trio_agent import (
     ToolResult,
     Usage,
 )
+from trio_agent.servers.cli._render import Renderer
 
 NASTY = "\x1b]0;owned\x07\x9b31m\r\x08\x00\u202e\u200b"
 """Escape sequences in both forms, and what hides or reorders text."""

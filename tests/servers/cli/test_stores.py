@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import trio
 from process_kit import Viewers, open_process, open_server
-from trio_agent.servers.cli._stores import list_runs, make_store, show_run
-from trio_agent.servers.cli._usage import UsageError
 from valkey_kit import ValkeyServer, running_server
 
 from trio_agent import MemoryStore, RunError, RunFinish, SQLiteStore, TextDelta
 from trio_agent._events import AnyEvent, ErrorDetail, RunSummary, Usage
 from trio_agent.abc import Append, Entry, RunInfo, RunRecord, Store
 from trio_agent.client import open_client
+from trio_agent.servers.cli._stores import list_runs, make_store, show_run
+from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing import StoreProxy
 
 

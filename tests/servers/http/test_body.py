@@ -8,6 +8,7 @@ import trio
 import trio.testing
 from server_kit import Client, StepModel, live_tasks, open_server, settled
 from starlette.types import Message, Receive, Scope, Send
+
 from trio_agent.servers.http import _body
 from trio_agent.servers.http._body import BodyLimit
 

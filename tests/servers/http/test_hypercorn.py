@@ -22,11 +22,11 @@ from server_kit import (
     settled,
 )
 from starlette.types import Receive, Scope, Send
+
+from trio_agent import Agent, CancelAfter, open_runtime
 from trio_agent.servers import serve_http
 from trio_agent.servers.http import _hypercorn
 from trio_agent.servers.http._hypercorn import _Connection, serve_asgi
-
-from trio_agent import Agent, CancelAfter, open_runtime
 
 BIG = ["x" * 1_000_000] * 10
 """More than all buffers of a connection hold."""

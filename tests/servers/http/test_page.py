@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-import trio_agent.servers
 from server_kit import StepModel, open_server
+
+import trio_agent.servers
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.servers.http._page import PATHS
 

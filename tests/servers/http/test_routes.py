@@ -21,7 +21,6 @@ from server_kit import (
     weather_model,
 )
 from starlette.types import Message
-from trio_agent.servers import Service, create_app
 
 from trio_agent import (
     Agent,
@@ -32,6 +31,7 @@ from trio_agent import (
     open_runtime,
 )
 from trio_agent.abc import Model, Retention
+from trio_agent.servers import Service, create_app
 from trio_agent.wire import event_schema
 
 SSE = {"Accept": "text/event-stream"}
@@ -455,7 +455,7 @@ class TestEvents:
         async with open_server(talking_model("x")) as server:
             run = await server.start()
             await run.wait()
-            cursor, tail = str(run.cursor), run.feed.tail
+            cursor, tail = str(run.cursor), run.cursor.offset
             for path, headers in [
                 (f"/runs/{run.id}/events", {"Last-Event-ID": cursor}),
                 (f"/runs/{run.id}/events?after={cursor}", {}),
@@ -481,7 +481,7 @@ class TestEvents:
             run, other = await server.start(), await server.start()
             await run.wait()
             await other.wait()
-            tail, epoch = run.feed.tail, run.feed.epoch
+            tail, epoch = run.cursor.offset, run.cursor.epoch
             for cursor, status in [
                 ("junk", 400),
                 ("1", 400),
@@ -611,7 +611,7 @@ class TestCancel:
             await trio.testing.wait_all_tasks_blocked()
             answer = await server.request("POST", f"/runs/{run.id}/cancel")
             assert answer.status == 200
-            receipt = {"id": run.id, "outcome": "cancelled", "lastOffset": run.feed.tail}
+            receipt = {"id": run.id, "outcome": "cancelled", "lastOffset": run.cursor.offset}
             assert answer.json == {**receipt, "abandoned": []}
             assert run.done
             again = await server.request("POST", f"/runs/{run.id}/cancel", body={})

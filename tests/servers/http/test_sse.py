@@ -8,10 +8,10 @@ import trio
 import trio.testing
 from server_kit import StepModel, framed, live_tasks, logged, open_server, settled
 from starlette.types import Message
-from trio_agent.servers.http._sse import EventStream
 
 from trio_agent import Agent, CancelAfter, Run, StoreUnavailable, open_runtime
 from trio_agent.abc import ModelFinish, ModelRequest, TextPart
+from trio_agent.servers.http._sse import EventStream
 
 
 class Exchange:
@@ -92,7 +92,7 @@ async def test_everything_pending_goes_out_in_one_send(
         nursery.start_soon(exchange.play, EventStream(run.subscribe(after=3)))
         await trio.testing.wait_all_tasks_blocked()
         _, events, end = exchange.bodies
-        assert events.count(b"data: ") == run.feed.tail - 3
+        assert events.count(b"data: ") == run.cursor.offset - 3
         assert end == b""
 
 
@@ -115,10 +115,10 @@ async def test_log_that_breaks_off_aborts_the_response(
         exchange = Exchange()
         nursery.start_soon(exchange.play, EventStream(run.subscribe()))
         await trio.testing.wait_all_tasks_blocked()
-        run.feed.break_off(StoreUnavailable("it is away"))
+        run._feed.break_off(StoreUnavailable("it is away"))
         await trio.testing.wait_all_tasks_blocked()
         assert not exchange.complete
-        assert run.feed.viewers == 0
+        assert run.statistics().viewers == 0
         # They were sent away, they did not leave.
         assert run.status == "active"
         run.request_cancel()
@@ -152,7 +152,7 @@ async def test_log_that_is_removed_aborts_the_response(
         await trio.testing.wait_all_tasks_blocked()
         assert exchange.bodies[-1] != b""
         assert not exchange.complete
-        assert run.feed.viewers == 0
+        assert run.statistics().viewers == 0
 
 
 @pytest.mark.parametrize("policy", ["cancel", "continue", CancelAfter(0)])
@@ -165,7 +165,7 @@ async def test_client_that_leaves(policy: Any, autojump_clock: trio.testing.Mock
         exchange.gone.set()
         await trio.testing.wait_all_tasks_blocked()
         assert not nursery.child_tasks
-        assert run.feed.viewers == 0
+        assert run.statistics().viewers == 0
         assert run.status == ("active" if policy == "continue" else "cancelled")
         run.request_cancel()
 
@@ -191,7 +191,7 @@ class TestOverSockets:
             run = await server.start()
             answer = await client.watch(f"/runs/{run.id}/events")
             await client.receive_body(answer, until=b"step-start")
-            run.feed.break_off(StoreUnavailable("it is away"))
+            run._feed.break_off(StoreUnavailable("it is away"))
             await client.receive_body(answer)
             assert not answer.complete
 
@@ -247,5 +247,5 @@ async def test_clients_are_sent_elsewhere(autojump_clock: trio.testing.MockClock
         assert 100 <= int(retry.split()[1]) <= 2000
         assert end == b""
         assert run.status == "active"
-        assert run.feed.viewers == 0
+        assert run.statistics().viewers == 0
         run.request_cancel()

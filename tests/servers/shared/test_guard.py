@@ -4,6 +4,7 @@ import pytest
 import trio.testing
 from server_kit import StepModel, endless, open_server
 from starlette.requests import HTTPConnection
+
 from trio_agent.servers import Guard, Unauthorized, bearer_tokens
 
 ALICE = {"Authorization": "Bearer alice-has-a-token"}
@@ -21,7 +22,7 @@ class TestPrincipals:
             run = await server.runtime.find(run_id)
             await run.wait()
             bobs = (await server.request("POST", "/runs", BOB, body)).json["id"]
-            cursor = {"Last-Event-ID": f"{run_id}.{run.feed.epoch}.1"}
+            cursor = {"Last-Event-ID": f"{run_id}.{run.cursor.epoch}.1"}
             for method, path, headers in [
                 ("GET", f"/runs/{run_id}", {}),
                 ("GET", f"/runs/{run_id}/events", {}),

@@ -3,11 +3,11 @@
 import pytest
 import trio.testing
 from server_kit import StepModel, endless
+
+from trio_agent import Agent, CancelAfter, MemoryStore, UnknownRun, open_runtime
 from trio_agent.servers import Service
 from trio_agent.servers._shared.problem import Problem, problem_of
 from trio_agent.servers._shared.service import Start
-
-from trio_agent import Agent, CancelAfter, MemoryStore, UnknownRun, open_runtime
 
 
 async def test_agents() -> None:
@@ -26,23 +26,21 @@ async def test_who_is_nobody_in_particular_sees_all(autojump_clock: object) -> N
         run = await service.start("alice", Start(prompt="x"))
         await run.wait()
         for owner in ("alice", None):
-            assert (await service.view(owner, run.id)).id == run.id
+            assert (await service.info(owner, run.id)).record.run_id == run.id
             assert await service.run(owner, run.id) is run
-            assert [view.id for view in await service.views(owner, None, 10)] == [run.id]
-            with await service.subscribe(owner, run.id, 0) as events:
-                assert len(await events.receive_batch()) == run.feed.tail
+            [info] = await service.infos(owner, None, 10)
+            assert info.record.run_id == run.id
         for act in (
-            service.view("bob", run.id),
+            service.info("bob", run.id),
             service.run("bob", run.id),
-            service.views("bob", run.id, 10),
-            service.subscribe("bob", run.id, 0),
-            service.cancel("bob", run.id, "because"),
+            service.infos("bob", run.id, 10),
+            service.cancel("bob", run.id),
             service.delete("bob", run.id),
         ):
             with pytest.raises(UnknownRun):
                 await act
-        assert await service.views("bob", None, 10) == []
-        assert (await service.cancel("alice", run.id, "because")).outcome == "stop"
+        assert await service.infos("bob", None, 10) == []
+        assert (await service.cancel("alice", run.id) or {})["outcome"] == "stop"
         await service.delete("alice", run.id)
 
 
@@ -65,9 +63,8 @@ async def test_run_that_lives_no_more(autojump_clock: object) -> None:
         await run.wait()
     async with open_runtime(store=store) as runtime:
         service = Service(runtime, [agent])
-        view = await service.view(None, run.id)
-        assert (view.status, view.viewers) == ("stop", 0)
-        assert (await service.cancel(None, run.id, "because")).outcome == "stop"
+        assert (await service.run(None, run.id)).status == "stop"
+        assert (await service.cancel(None, run.id) or {})["outcome"] == "stop"
 
 
 async def test_bound_on_metadata(autojump_clock: object) -> None:

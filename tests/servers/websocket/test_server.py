@@ -17,16 +17,16 @@ from server_kit import (
     talking_model,
     weather_model,
 )
-from trio_agent.servers import Guard, bearer_tokens, serve_websocket
-from trio_agent.servers.websocket._frames import text_frame
-from trio_agent.servers.websocket._requests import MAX_MESSAGE
-from trio_agent.servers.websocket._session import MAX_QUEUED, MAX_SUBSCRIPTIONS
 from websocket_kit import WebSocketKit, expected, open_websocket_server
 from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection, Ping, TextMessage
 
 from trio_agent import Agent, MemoryStore, RuntimeLimits, StoreUnavailable, open_runtime
+from trio_agent.servers import Guard, bearer_tokens, serve_websocket
+from trio_agent.servers.websocket._frames import text_frame
+from trio_agent.servers.websocket._requests import MAX_MESSAGE
+from trio_agent.servers.websocket._session import MAX_QUEUED, MAX_SUBSCRIPTIONS
 
 TOKENS = {"alice": "a" * 16, "bob": "b" * 16}
 ALICE = {"Authorization": f"Bearer {TOKENS['alice']}"}
@@ -102,8 +102,8 @@ class TestRequests:
                 }
             )
             assert answer == {"type": "started", "requestId": "r1", "runId": answer["runId"]}
-            view = await kit.service.view(None, answer["runId"])
-            assert (view.agent, view.metadata) == ("two", {"a": 1})
+            run = await kit.service.run(None, answer["runId"])
+            assert (run.agent, run.metadata) == ("two", {"a": 1})
             # It does not follow: the next message is an answer again.
             assert await socket.ask({"type": "?"}) == error("unknown-type")
 
@@ -163,11 +163,11 @@ class TestRequests:
             run = await kit.start()
             await socket.ask({"type": "subscribe", "runId": run.id})
             cursor = [(await socket.receive())["id"] for _ in range(2)][-1]
-            assert run.feed.viewers == 1
+            assert run.statistics().viewers == 1
             request = {"type": "unsubscribe", "runId": run.id, "requestId": "u"}
             gone = {"type": "unsubscribed", "runId": run.id, "requestId": "u"}
             assert await socket.ask(request) == gone
-            assert run.feed.viewers == 0
+            assert run.statistics().viewers == 0
             model.say("a")
             await trio.testing.wait_all_tasks_blocked()
             assert await socket.ask(request) == gone  # and no event came before it
@@ -185,13 +185,13 @@ class TestRequests:
                 "requestId": 7,
                 "runId": run.id,
                 "outcome": "cancelled",
-                "lastOffset": run.feed.tail,
+                "lastOffset": run.cursor.offset,
                 "abandoned": [],
             }
             assert await socket.ask({"type": "cancel", "runId": run.id, "requestId": 7}) == answer
 
     async def test_cancel_of_a_run_that_does_not_end(self, monkeypatch: Any) -> None:
-        monkeypatch.setattr("trio_agent.servers.websocket._session._CANCEL_WAIT", 0.0)
+        monkeypatch.setattr("trio_agent.servers._shared.service._CANCEL_WAIT", 0.0)
         async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:
             run = await kit.start()
             answer = await socket.ask({"type": "cancel", "runId": run.id})
@@ -321,7 +321,7 @@ class TestErrors:
                 await socket.receive()
             answer = await socket.ask({"type": "subscribe", "runId": run.id, "requestId": 1})
             assert answer == error("already-subscribed", 1)
-            assert run.feed.viewers == 1
+            assert run.statistics().viewers == 1
 
     async def test_full_server(self) -> None:
         limits = RuntimeLimits(max_streams=1)
@@ -355,7 +355,7 @@ class TestErrors:
 
             async def cancel(*args: object) -> Any:
                 await blocked.wait()
-                return await run.cancel()
+                return {"outcome": (await run.cancel()).outcome}
 
             kit.service.cancel = cancel  # type: ignore[method-assign]
             async with await kit.open() as socket:
@@ -377,7 +377,7 @@ class TestErrors:
 
             async def cancel(*args: object) -> Any:
                 await blocked.wait()
-                return await run.cancel()
+                return {"outcome": (await run.cancel()).outcome}
 
             kit.service.cancel = cancel  # type: ignore[method-assign]
             large = "x" * (MAX_MESSAGE // 2)
@@ -427,7 +427,7 @@ class TestErrors:
             run = await kit.start()
             await socket.ask({"type": "subscribe", "runId": run.id})
             last = [await socket.receive() for _ in range(2)][-1]
-            run.feed.break_off(StoreUnavailable("it is away"))
+            run._feed.break_off(StoreUnavailable("it is away"))
             assert await socket.receive() == {
                 "type": "subscription-error",
                 "runId": run.id,
@@ -454,7 +454,7 @@ class TestErrors:
                 answer = await socket.receive()
                 assert answer["type"] == "subscription-error"
                 assert answer["error"]["code"] == "cursor-expired"
-                assert answer["after"] == f"{run.id}.{run.feed.epoch}.0"
+                assert answer["after"] == f"{run.id}.{run.cursor.epoch}.0"
 
 
 class TestHandshake:
@@ -623,7 +623,7 @@ class TestConnections:
                 for _ in range(8):
                     model.say("x" * 1_000_000)
                     seen.append(await neighbour.receive())
-                while run.feed.viewers > 1:
+                while run.statistics().viewers > 1:
                     await trio.sleep(0.01)  # a real deadline of a real socket
                 model.finish()
                 assert [*seen, *await neighbour.receive_run()] == await expected(kit, run)

@@ -19,8 +19,9 @@ import trio.testing
 from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, StoreUnavailable, UnknownRun
 from trio_agent._events import AnyEvent, RunFinish, RunSummary, TextDelta, Usage
+from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import Lease, Retention, RunRecord, Store, Watch
+from trio_agent._log.store import Lease, RunRecord, Store, Watch
 from trio_agent._log.subscription import Subscription
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.sqlite import _schema as _sqlite_schema

@@ -22,8 +22,9 @@ from valkey_kit import ValkeyServer, free_port, running_cluster, running_server
 from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, LimitExceeded, StoreUnavailable, UnknownRun
 from trio_agent._events import AnyEvent, RunFinish, RunSummary, TextDelta, Usage
+from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import Created, Lease, Retention, RunRecord, Store, Watch
+from trio_agent._log.store import Created, Lease, RunRecord, Store, Watch
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.valkey._client import ValkeyClient
 from trio_agent.stores.valkey._scripts import Call

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trio_agent._log.store import Retention
+from trio_agent._limits import Retention
 from trio_agent.stores.valkey._calls import choose
 from trio_agent.stores.valkey._keys import PARTITIONS, Keys
 from trio_agent.stores.valkey._url import ValkeyAddress, parse_valkey_url

@@ -1,1 +1,3 @@
 """Models behind endpoints that speak OpenAI's Chat Completions."""
+
+from ._model import OpenAIModel as OpenAIModel

@@ -13,8 +13,8 @@ import msgspec
 import trio
 
 from ..._errors import ModelError
+from ..._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
 from ..._http.before_waiting import BeforeWaiting
-from ..._http.transport import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
 from .._model import Emit, Model
 from .._parts import ModelFinish, ModelRequest
 from ._chat import ChatDecoder, encode_request

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..._errors import CursorExpired, LimitExceeded, UnknownRun
+from ..._limits import Retention
 from ..._log.log import Append, Appended, Entry
-from ..._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord
+from ..._log.store import Created, Lease, Page, RunInfo, RunRecord
 
 _TOMBSTONES: Final = 10_000
 

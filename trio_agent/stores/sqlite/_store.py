@@ -10,8 +10,9 @@ from typing import Final
 import attrs
 
 from ..._errors import StoreUnavailable
+from ..._limits import Retention
 from ..._log.log import Append, Appended
-from ..._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 from ..._nursery import open_plain_nursery
 from . import _acts as acts
 from ._connection import Connection
@@ -162,7 +163,7 @@ class SQLiteStore(Store):
 
     def _changed(self, run_id: str, *, log: bool = False) -> None:
         for watch in self._watches:
-            watch.tell(run_id, log=log)
+            watch.notify(run_id, log=log)
 
     def statistics(self) -> "SQLiteStoreStatistics":
         """Count who waits."""

@@ -50,4 +50,4 @@ class PolledWatch(NewsWatch):
             if run_id not in known or mark != known[run_id]:
                 before = known.get(run_id)
                 longer = before is not None and mark is not None and before[0] == mark[0]
-                self.tell(run_id, log=longer)
+                self.notify(run_id, log=longer)

@@ -1,1 +1,3 @@
-"""Logs in Valkey or Redis."""
+"""Logs in Valkey or Redis, shared by several servers. Needs the extra `valkey`."""
+
+from ._store import ValkeyStore as ValkeyStore

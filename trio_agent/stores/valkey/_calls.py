@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from ..._errors import CursorExpired, UnknownRun
+from ..._limits import Retention
 from ..._log.log import Append, Entry
-from ..._log.store import Lease, Page, Retention, RunInfo, RunRecord
+from ..._log.store import Lease, Page, RunInfo, RunRecord
 from ._keys import Keys, RunKeys
 from ._scripts import (
     APPEND,

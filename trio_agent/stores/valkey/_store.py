@@ -24,8 +24,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import chain, islice
 
 from ..._errors import LimitExceeded
+from ..._limits import Retention
 from ..._log.log import Append, Appended
-from ..._log.store import Created, Lease, Page, Retention, RunInfo, RunRecord, Store, Watch
+from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 from ..._nursery import open_plain_nursery
 from ._calls import (
     Calls,

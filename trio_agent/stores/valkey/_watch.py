@@ -87,15 +87,15 @@ class NewsDesk:
         for tail in self._tails:
             self._nursery.start_soon(tail.run, self._connector)
 
-    def tell(self, run_id: str, *, log: bool) -> None:
+    def notify(self, run_id: str, *, log: bool) -> None:
         """Tell all watches of a run's news."""
         for watch in self._watches:
-            watch.tell(run_id, log=log)
+            watch.notify(run_id, log=log)
 
-    def tell_all(self) -> None:
+    def notify_all(self) -> None:
         """Tell all watches that they may have missed something."""
         for watch in self._watches:
-            watch.tell_all()
+            watch.notify_all()
 
     def follow(self, run_id: str) -> None:
         """Let the growing of this run's log be news soon."""
@@ -127,7 +127,7 @@ class NewsDesk:
             for run_id, followed in zip(run_ids, without_gap, strict=True):
                 if run_id in self._unfollowed or not followed:
                     self._unfollowed.discard(run_id)
-                    self.tell(run_id, log=True)
+                    self.notify(run_id, log=True)
 
 
 class _FollowingWatch(NewsWatch):
@@ -154,7 +154,7 @@ class _Tail:
 
     def __init__(self, desk: NewsDesk, client: ValkeyClient, streams: Sequence[str]) -> None:
         self.ready = trio.Event()
-        """From here on, nothing is missed that isn't told by `tell_all`."""
+        """From here on, nothing is missed that isn't told by `notify_all`."""
         self._desk = desk
         self._client = client
         self._streams = streams
@@ -175,7 +175,7 @@ class _Tail:
 
         newest = await self._client.call_all([Call(NEWEST_NEWS, [each]) for each in self._streams])
         positions = dict(zip(self._streams, newest, strict=True))
-        self._desk.tell_all()
+        self._desk.notify_all()
         self.ready.set()
         options = glide.StreamReadOptions(block_ms=round(_BLOCK * 1000), count=NEWS)
         while True:
@@ -186,9 +186,9 @@ class _Tail:
                 told.update((kind, run_id) for [[kind, run_id]] in entries.values())
                 if len(entries) == NEWS:
                     # Older ones may have been dropped: this tail was slow.
-                    self._desk.tell_all()
+                    self._desk.notify_all()
             for kind, run_id in told:
-                self._desk.tell(run_id.decode(), log=kind == b"log")
+                self._desk.notify(run_id.decode(), log=kind == b"log")
 
 
 def _place(entry_id: bytes) -> tuple[int, int]:

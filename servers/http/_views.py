@@ -1,0 +1,45 @@
+"""Runs as clients see them."""
+
+from typing import Any
+
+import msgspec
+
+from trio_agent import Cursor, RunError, RunFinish
+from trio_agent.abc import RunInfo
+
+
+class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A run as clients see it."""
+
+    id: str
+    agent: str
+    status: str
+    created_at: int
+    cursor: str
+    viewers: int
+    events: str
+    """Where its events are."""
+    metadata: dict[str, Any] = {}
+    error: dict[str, str] | None = None
+
+
+def view_of(info: RunInfo, root: str) -> RunView:
+    """Show a run; links begin with `root`, the path below which the app is mounted."""
+    record = info.record
+    status, error = "active", None
+    match info.last and info.last.event:
+        case RunFinish(run=run):
+            status = run.finish_reason
+        case RunError(error=detail):
+            status, error = "error", {"code": detail.code, "message": detail.message}
+    return RunView(
+        id=record.run_id,
+        agent=record.agent,
+        status=status,
+        created_at=record.created_at,
+        cursor=str(Cursor(record.run_id, record.epoch, info.tail)),
+        viewers=info.viewers,
+        events=f"{root}/runs/{record.run_id}/events",
+        metadata=dict(record.metadata),
+        error=error,
+    )
