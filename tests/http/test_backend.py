@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import httpcore
 import pytest
 import trio
 import trio.testing
 import trustme
 
+from trio_agent._http import open_transport
 from trio_agent._http.backend import Backend
-from trio_agent._http.transport import open_transport
+from trio_agent._http.library import httpcore
 from trio_agent.testing.openai import end, open_scripted_openai
 
 

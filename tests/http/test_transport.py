@@ -322,7 +322,7 @@ async def test_certificates_are_loaded_once_and_only_for_https(
         loads.append(1)
         load(*args, **kwargs)
 
-    from trio_agent._http import transport as _http
+    from trio_agent._http import transport as _http  # its cache is the process's
 
     _http._ssl_context.cache_clear()
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", count)

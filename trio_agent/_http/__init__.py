@@ -1,9 +1,10 @@
 """Streamed HTTP responses: the one place that knows httpx."""
 
+from .errors import TransportError as TransportError
+from .exchange import Receiver as Receiver
+from .response import Response as Response
 from .transport import (
     DEFAULT_CONNECT_DEADLINE as DEFAULT_CONNECT_DEADLINE,
-    Response as Response,
     Transport as Transport,
-    TransportError as TransportError,
     open_transport as open_transport,
 )

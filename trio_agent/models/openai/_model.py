@@ -133,9 +133,7 @@ class _OpenedModel(Model):
                 await self._transport.exchange(
                     "POST",
                     "/chat/completions",
-                    on_head=answer.begin,
-                    on_data=answer.receive,
-                    room=answer.room,
+                    answer,
                     headers=headers | self._authorization(),
                     content=msgspec.json.encode(body),
                     connect_deadline=self._config.connect_deadline,
@@ -188,11 +186,12 @@ class _Answer:
         self._emit = emit
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the head; what is no stream is an error."""
         if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
             self.refused = status, headers
             self._end_within(_ERROR_SECONDS)
 
-    def receive(self, data: bytes) -> bool:
+    def feed(self, data: bytes) -> bool:
         """Take what came in one read; False if `room` is needed before more."""
         if self.refused is not None:
             self.body += data
