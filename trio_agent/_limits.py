@@ -38,6 +38,16 @@ class Retention:
     max_bytes: int = 1 << 30
     """Bytes of finished logs that are kept at most."""
 
+    def keeps(self, *, age: float, runs: int, size: int) -> bool:
+        """Whether the oldest finished run stays.
+
+        Args:
+            age: seconds since its terminal event.
+            runs: how many finished runs there are.
+            size: bytes of their logs.
+        """
+        return age < self.seconds and runs <= self.max_runs and size <= self.max_bytes
+
 
 @attrs.frozen(kw_only=True)
 class RuntimeLimits:

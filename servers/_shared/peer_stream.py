@@ -20,6 +20,8 @@ def write_nowait(socket: trio.socket.SocketType, data: bytes | bytearray | memor
     Nearly always it takes everything. Trio's way there, through a deadline and two checkpoints,
     would cost about as much again as the write itself.
     """
+    if os.name != "posix":
+        return 0  # elsewhere a socket is no file
     try:
         return os.write(socket.fileno(), data)
     except OSError:
@@ -33,11 +35,16 @@ class PeerStream(trio.abc.Stream):
         stream: the socket stream; it belongs to this one from now on.
         write_deadline: seconds after which a peer that reads nothing, with bytes waiting, is
             cut off.
+        shield: what becomes of a frame whose sender is cancelled while it goes out: it is sent to
+            its end, or, if false, the peer is cut off.
     """
 
-    def __init__(self, stream: trio.SocketStream, write_deadline: float) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, write_deadline: float, *, shield: bool = True
+    ) -> None:
         self._stream = stream
         self._write_deadline = write_deadline
+        self._shield = shield
         self._sending = trio.StrictFIFOLock()
         self.ended = trio.Event()
         """Nothing more will be received."""
@@ -45,8 +52,7 @@ class PeerStream(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all, in the order of the calls. A checkpoint only if it has to wait.
 
-        If cancelled before its turn, nothing was sent; once it has begun, it goes on to its end
-        or the write deadline.
+        If cancelled before its turn, nothing was sent.
 
         Raises:
             trio.BrokenResourceError: the peer is gone, or was cut off because it did not read.
@@ -78,13 +84,16 @@ class PeerStream(trio.abc.Stream):
             self._sending.release()
 
     async def _send_rest(self, rest: memoryview) -> None:
-        with trio.CancelScope(shield=True) as scope:
-            while rest:
-                scope.deadline = trio.current_time() + self._write_deadline
-                await self._stream.send_all(rest[:_SLICE])
-                rest = rest[_SLICE:]
-        if scope.cancelled_caught:
-            self.close()  # half a frame may be written, so that nothing can follow it
+        try:
+            with trio.CancelScope(shield=self._shield) as scope:
+                while rest:
+                    scope.deadline = trio.current_time() + self._write_deadline
+                    await self._stream.send_all(rest[:_SLICE])
+                    rest = rest[_SLICE:]
+        finally:
+            if rest:
+                self.close()  # half a frame may be written, so that nothing can follow it
+        if rest:
             raise trio.BrokenResourceError("the peer does not read")
 
     async def wait_send_all_might_not_block(self) -> None:

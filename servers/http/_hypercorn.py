@@ -22,7 +22,7 @@ from hypercorn.utils import parse_socket_addr
 from starlette.types import ASGIApp
 
 from .._shared.accept import serve_connections
-from .._shared.peer_stream import write_nowait
+from .._shared.peer_stream import PeerStream
 
 _LINGER: Final = 5.0
 """Seconds that open responses may take at the end before they are cut."""
@@ -32,9 +32,6 @@ _IDLE: Final = 15.0
 
 _VANISHED: Final = 30.0
 """Seconds after which a peer that acknowledges nothing is given up."""
-
-_SLICE: Final = 1 << 16
-"""Bytes that a client has to read within the write deadline."""
 
 
 class _HTTP11(H11Protocol):
@@ -56,12 +53,9 @@ class _HTTP11(H11Protocol):
 
 
 class _Connection(TCPServer):
-    """One client.
+    """One client. What it is sent goes through `peer`."""
 
-    `write_deadline` is in seconds: who reads nothing for longer, with bytes waiting, is cut off.
-    """
-
-    write_deadline: float
+    peer: PeerStream
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -103,42 +97,14 @@ class _Connection(TCPServer):
         # else nobody waits for a request of a client that is gone
 
     async def _send(self, data: bytes) -> None:
-        """Write all in turn with others, or cut the client off. A checkpoint only if it waits."""
-        written = 0
-        if self.send_lock.locked():
-            await self.send_lock.acquire()
-        else:
-            written = write_nowait(self.stream.socket, data)
-            if written == len(data):
-                return
-            if not written:
-                await trio.lowlevel.checkpoint_if_cancelled()
-            self.send_lock.acquire_nowait()  # no checkpoint: half a message may be written
         try:
-            sent = await self._write(memoryview(data)[written:])
-        finally:
-            self.send_lock.release()
-        if not sent:
+            await self.peer.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             try:
                 await self.protocol.handle(Closed())
             finally:
                 # It may be waiting for the response's end, to read what the client pipelined.
                 self._reading.cancel(reason="the client is cut off or gone")
-
-    async def _write(self, data: memoryview) -> bool:
-        """Write all, or cut the client off and return False. If cancelled, it is cut off, too."""
-        sent = 0
-        try:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-                while sent < len(data):
-                    with trio.fail_after(self.write_deadline):
-                        await self.stream.send_all(data[sent : sent + _SLICE])
-                    sent += _SLICE
-        finally:
-            if sent < len(data):
-                # Half a message may be written, so that nothing can follow it.
-                self.stream.socket.close()
-        return sent >= len(data)
 
 
 def _notice_vanished(stream: trio.SocketStream) -> None:
@@ -179,7 +145,7 @@ async def serve_asgi(
         connection = _Connection(
             cast(AppWrapper, ASGIWrapper(cast(Any, app))), config, context, {}, stream
         )
-        connection.write_deadline = write_deadline
+        connection.peer = PeerStream(stream, write_deadline, shield=False)
         await connection.run()
 
     await serve_connections(

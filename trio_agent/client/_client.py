@@ -129,11 +129,11 @@ class _Backoff:
         self._give_up_at: float | None = None
 
     def connected(self) -> None:
-        """Hear that the server is there."""
+        """The server is there."""
         self._give_up_at = None
 
     def reset(self) -> None:
-        """Hear that it goes on."""
+        """It goes on: the next loss is a new one."""
         self._delay = 0.0
 
     async def wait(self, failure: TrioAgentError) -> None:

@@ -200,11 +200,8 @@ class MemoryStore(Store):
         while self._finished:
             run_id, run = next(iter(self._finished.items()))
             assert run.finished_at is not None
-            if (
-                run.finished_at + retention.seconds > now
-                and len(self._finished) <= retention.max_runs
-                and self._finished_size <= retention.max_bytes
-            ):
+            age = now - run.finished_at
+            if retention.keeps(age=age, runs=len(self._finished), size=self._finished_size):
                 break
             self._remove(run_id)
             removed.append(run_id)

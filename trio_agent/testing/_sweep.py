@@ -69,16 +69,16 @@ class Sweep(trio.abc.Instrument):
             raise AssertionError(f"tasks outlived the scenario: {', '.join(names)}")
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Hear from Trio that a task is about to run to its next checkpoint."""
+        """A task is about to run to its next checkpoint (called by Trio)."""
         if self._steps and task in self._tasks:
             self.point()
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        """Hear from Trio of a new task."""
+        """A task has begun (called by Trio)."""
         self._tasks.add(task)
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
-        """Hear from Trio of a task's end."""
+        """A task has ended (called by Trio)."""
         self._tasks.discard(task)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from hypercorn.events import RawData
 from server_kit import (
     SOON,
     Client,
@@ -26,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from trio_agent import Agent, CancelAfter, open_runtime
 from trio_agent.servers import serve_http
 from trio_agent.servers.http import _hypercorn
-from trio_agent.servers.http._hypercorn import _Connection, serve_asgi
+from trio_agent.servers.http._hypercorn import serve_asgi
 
 BIG = ["x" * 1_000_000] * 10
 """More than all buffers of a connection hold."""
@@ -112,74 +111,6 @@ class TestClientThatNeverReads:
                 await trio.testing.wait_all_tasks_blocked()
                 await server.runtime.drain(0)
                 await server.done.wait()
-
-
-class TestWriteDeadline:
-    """It counts while a client reads nothing, however much there is to send."""
-
-    @staticmethod
-    @asynccontextmanager
-    async def open_connection() -> AsyncIterator[tuple[_Connection, trio.abc.ReceiveStream]]:
-        stream, other = trio.testing.lockstep_stream_pair()
-        stream.socket = closed = trio.socket.socket()  # type: ignore[attr-defined]
-        connection = _Connection(None, None, None, None, stream)
-        connection.write_deadline = 10.0
-        with closed:
-            yield connection, other
-
-    async def test_slow_reader(self, autojump_clock: trio.testing.MockClock) -> None:
-        async with self.open_connection() as (connection, other), trio.open_nursery() as nursery:
-            got = bytearray()
-
-            async def read() -> None:
-                while len(got) < 1_000_000:
-                    await trio.sleep(9)
-                    got.extend(await other.receive_some(1 << 16))
-
-            nursery.start_soon(read)
-            assert await connection._write(memoryview(b"x" * 1_000_000))
-            assert trio.current_time() == 9 * 16
-            assert got == b"x" * 1_000_000
-            assert connection.stream.socket.fileno() != -1
-
-    async def test_reader_who_stops(self, autojump_clock: trio.testing.MockClock) -> None:
-        async with self.open_connection() as (connection, other), trio.open_nursery() as nursery:
-
-            async def read() -> None:
-                await trio.sleep(9)
-                await other.receive_some(1 << 16)
-
-            nursery.start_soon(read)
-            assert not await connection._write(memoryview(b"x" * 1_000_000))
-            assert trio.current_time() == 9 + 10
-            assert connection.stream.socket.fileno() == -1
-
-    async def test_cancelled(self, autojump_clock: trio.testing.MockClock) -> None:
-        async with self.open_connection() as (connection, _other):
-            with trio.move_on_after(1):
-                await connection._write(memoryview(b"x"))
-            assert connection.stream.socket.fileno() == -1
-
-    async def test_cancelled_before(self, autojump_clock: trio.testing.MockClock) -> None:
-        # Such as a heartbeat when the stream ends: what comes next can still be written.
-        async with self.open_connection() as (connection, _other):
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await connection.protocol_send(RawData(b"x"))
-            assert scope.cancelled_caught
-            assert connection.stream.socket.fileno() != -1
-            assert not connection.send_lock.locked()
-
-    async def test_two_at_once_take_turns(self, autojump_clock: trio.testing.MockClock) -> None:
-        async with self.open_connection() as (connection, other), trio.open_nursery() as nursery:
-            nursery.start_soon(connection.protocol_send, RawData(b"a" * 100_000))
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(connection.protocol_send, RawData(b"b" * 100_000))
-            await trio.testing.wait_all_tasks_blocked()
-            got = b""
-            while len(got) < 200_000:
-                got += await other.receive_some()
-            assert got == b"a" * 100_000 + b"b" * 100_000
 
 
 class TestClientThatLeaves:

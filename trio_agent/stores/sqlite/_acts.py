@@ -283,7 +283,7 @@ def set_viewers(
     return True
 
 
-def look(
+def poll_changes(
     db: sqlite3.Connection, seen: int | None, run_ids: Iterable[str]
 ) -> tuple[int, Mapping[str, Mark | None] | None]:
     """Return the number of the last change by others and, if it was not seen, marks of runs."""
@@ -316,11 +316,7 @@ def expire(db: sqlite3.Connection, retention: Retention) -> list[str]:
         ORDER BY finished_at, run
         """
     ):
-        if (
-            finished_at + retention.seconds > now
-            and finished <= retention.max_runs
-            and size <= retention.max_bytes
-        ):
+        if retention.keeps(age=now - finished_at, runs=finished, size=size):
             break
         finished -= 1
         size -= its_size

@@ -131,7 +131,7 @@ class SQLiteStore(Store):
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:
         # What others change is seen on the connection that makes our own changes, and only there.
-        seen, _ = await self._writer.read(acts.look, None, ())
+        seen, _ = await self._writer.read(acts.poll_changes, None, ())
         watch = PolledWatch()
         self._watches.add(watch)
         try:

@@ -7,7 +7,7 @@ import trio
 
 from ..._errors import StoreUnavailable
 from .._watch import NewsWatch
-from ._acts import Mark, look
+from ._acts import Mark, poll_changes
 from ._connection import Connection
 
 _POLL: Final = 0.05
@@ -35,7 +35,7 @@ class PolledWatch(NewsWatch):
                 await self._added.wait()
             await trio.sleep(_POLL)
             try:
-                seen, marks = await connection.read(look, seen, self.watched)
+                seen, marks = await connection.read(poll_changes, seen, self.watched)
             except StoreUnavailable:
                 # What is missed meanwhile is told when the store is back.
                 seen, known = None, {}

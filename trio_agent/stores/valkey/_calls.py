@@ -98,7 +98,7 @@ class Calls:
         """Take an idempotency key that nobody has, or only the stale proposal."""
         return Call(PROPOSE, [key], [stale or b"", proposal, _PROPOSAL])
 
-    def keep(self, key: str, proposal: bytes) -> Call:
+    def keep_key(self, key: str, proposal: bytes) -> Call:
         """Let a proposal live for as long as its run."""
         return Call(KEEP, [key], [proposal])
 
@@ -294,11 +294,7 @@ def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], boo
     for age, run_id, bytes_ in sorted(runs, key=lambda run: (-run[0], run[1])):
         if age < youngest:
             return chosen, True
-        if (
-            age < retention.seconds * 1000
-            and count <= retention.max_runs
-            and size <= retention.max_bytes
-        ):
+        if retention.keeps(age=age / 1000, runs=count, size=size):
             return chosen, False
         chosen.append(run_id.decode())
         count -= 1

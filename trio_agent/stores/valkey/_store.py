@@ -167,7 +167,7 @@ class ValkeyStore(Store):
             holder = await client.call(calls.propose(key, holder, proposal))
             if holder == proposal:
                 revealed, _ = await client.call_all(
-                    [calls.reveal(record.run_id, record.owner), calls.keep(key, proposal)]
+                    [calls.reveal(record.run_id, record.owner), calls.keep_key(key, proposal)]
                 )
                 if revealed:
                     return Created(record.run_id, Lease(record.run_id, 1))
