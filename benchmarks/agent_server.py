@@ -7,10 +7,9 @@ from functools import partial
 import trio
 
 from benchmarks.upstream import TOKENS
-from trio_agent import Agent, OpenAIModel, open_runtime
-from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
+from trio_agent import Agent, MemoryStore, OpenAIModel, SQLiteStore, ValkeyStore, open_runtime
+from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
 from trio_agent.servers import serve_http
-from trio_agent.servers.cli._stores import make_store
 
 
 class Stamps(Model):
@@ -22,6 +21,14 @@ class Stamps(Model):
             await trio.sleep(pause)
             await emit(TextPart(f"{time.perf_counter_ns()} "))
         return ModelFinish("stop")
+
+
+def make_store(name: str) -> Store:
+    """Make the store that ``memory``, ``sqlite:PATH`` or a URL of Valkey means."""
+    if name == "memory":
+        return MemoryStore()
+    kind, _, path = name.partition(":")
+    return SQLiteStore(path) if kind == "sqlite" else ValkeyStore(name)
 
 
 async def main(base_url: str, store: str = "memory") -> None:

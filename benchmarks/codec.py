@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from trio_agent import TextDelta
-from trio_agent.models.openai._chat import ChatDecoder
+from trio_agent.models.openai import ChatDecoder
 from trio_agent.testing.openai import finish, text
 from trio_agent.wire import SSEDecoder, decode_event, encode_event, format_sse
 

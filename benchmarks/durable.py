@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import trio
 
+from benchmarks.agent_server import make_store
 from benchmarks.http_stream import (
     ROUNDS,
     STREAMS,
@@ -33,7 +34,6 @@ from benchmarks.http_stream import (
 from benchmarks.upstream import TOKENS
 from trio_agent import RunFinish, RunSummary, TextDelta, Usage
 from trio_agent.abc import Append, Entry, RunRecord, Store
-from trio_agent.servers.cli._stores import make_store
 
 RATE = 50
 """Tokens per second and stream."""

@@ -1,142 +1,253 @@
-"""Imports go down only. The layers are those of the design; a module belongs to one of them."""
+"""Imports go down only, over the tree as it is.
+
+A room is a folder or a module directly below `trio_agent/`. Rooms stand on floors, in the order of
+`FLOORS`: a room may import from its own floor's left and from the floors below it. What is not
+named there has no place, and fails.
+"""
 
 import ast
 import statistics
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-import trio_agent
+REPOSITORY = Path(__file__).parents[1]
 
-PACKAGE = Path(trio_agent.__file__).parent
-REPOSITORY = PACKAGE.parent
-
-LAYERS: dict[str, set[str]] = {
-    "values": {"_errors", "_events", "_messages", "_parts"},
-    "pure": {
-        "_client_events",
-        "_codec",
-        "_cursor",
-        "_log",
-        "_machine",
-        "_openai",
-        "_openai_errors",
-        "_schema",
-        "_sse",
-        "_tool",
-        "_transcript",
-        "_vercel",
-        "wire",
-    },
-    "trio": {
-        "_before_waiting",
-        "_closing",
-        "_feed",
-        "_follower",
-        "_http",
-        "_http_backend",
-        "_limits",
-        "_memory",
-        "_model",
-        "_model_pool",
-        "_nursery",
-        "_openai_model",
-        "_presence",
-        "_reaper",
-        "_replay",
-        "_resumable",
-        "_retry",
-        "_store",
-        "_subscription",
-        "_tool_call",
-        "_watch",
-        "_writer",
-        "abc",
-    },
-    "run": {"_config", "_live_run", "_performer", "_record", "_run", "_stored_run"},
-    "agent": {"__init__", "_agent", "_map", "_open_runtime", "_runtime"},
-    "client": {"_client", "_client_http", "_client_ws", "_remote", "client"},
+FLOORS = (
+    # values
+    ("_version", "_errors", "_events", "_messages", "_limits", "_nursery", "_file_lock"),
+    # one log; bytes on a wire
+    ("_log", "_http", "wire"),
+    # what is implemented more than once, each by a contract that stands below
+    ("stores", "models", "tools"),
+    ("abc", "testing", "local"),
+    # an agent, its runs, where they live
+    ("_config", "_run", "_cluster", "_runtime", "_agent"),
+    ("_resumable", "client"),
+    ("__init__",),
+    ("servers",),
+    ("__main__",),
+)
+PLACES = {
+    room: (number, place) for number, floor in enumerate(FLOORS) for place, room in enumerate(floor)
 }
-ORDER = list(LAYERS)
-NOT_PURE = {"trio", "httpx", "httpx2", "time", "random", "secrets", "socket", "threading"}
+
+PURE = {
+    "_errors", "_events", "_messages", "_limits", "_config",
+    "_log/codec", "_log/cursor", "_log/log",
+    "_run/machine", "_run/transcript",
+    "models/_parts", "models/openai/_chat", "models/openai/_errors",
+    "tools/_schema", "tools/_tool",
+    "wire/__init__", "wire/_sse",
+    "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
+}  # fmt: skip
+"""Values and decisions: they know no clock, no chance, no task and no I/O."""
+NOT_PURE = {
+    "trio",
+    "httpx",
+    "httpx2",
+    "time",
+    "random",
+    "secrets",
+    "socket",
+    "threading",
+    "asyncio",
+}
+
+DEFAULTS = {
+    ("_config", "models.openai._model"),
+    ("_config", "models"),
+    ("_runtime/open_runtime", "stores._memory"),
+    ("_runtime/open_runtime", "stores"),
+}
+"""Where something that is open to all has a default: the only imports of implementations."""
+CONTRACTS = {"models": {"_model", "_parts"}, "stores": {"_watch"}}
+"""What is no implementation, in the rooms that have some."""
+
+PUBLIC = {"abc", "client", "local", "models", "stores", "testing", "tools", "wire"}
 
 
-def layer_of(module: str) -> str:
-    if module.startswith(("_sqlite", "_valkey")):
-        return "trio"  # a store is as many modules as it needs
-    layers = [layer for layer, modules in LAYERS.items() if module in modules]
-    assert len(layers) == 1, f"give {module} its place in LAYERS"
-    return layers[0]
+def name_of(path: Path) -> str:
+    """Such as ``_log/feed``, ``servers/http/_app``, ``__init__``."""
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return "/".join(parts[1:] if parts[0] == "trio_agent" else parts)
 
 
-def imports(path: Path) -> set[str]:
-    """The modules that a module imports: ours by their own name, others by their first name."""
+CORE = sorted((REPOSITORY / "trio_agent").rglob("*.py"))
+SERVERS = sorted((REPOSITORY / "servers").rglob("*.py"))
+BENCHMARKS = sorted((REPOSITORY / "benchmarks").glob("*.py"))
+SOURCE = {name_of(path): path for path in [*CORE, *SERVERS]}
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Absolute names of what a module imports, wherever in it, but for annotations only."""
+    name = name_of(path)
+    package = ["trio_agent", *name.split("/")][:-1]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _walk_at_run_time(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            name = node.module or ""
-            if node.level:
-                names = [name] if name else [alias.name for alias in node.names]
-                found |= {f".{each.split('.')[0]}" for each in names}
-            else:
-                found.add(name.split(".")[0])
-    return found
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
 
 
-MODULES = sorted(PACKAGE.glob("*.py"))
-ALL_MODULES = sorted([*PACKAGE.rglob("*.py"), *(REPOSITORY / "servers").glob("*.py")])
+def _walk_at_run_time(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        for other in node.orelse:
+            yield from _walk_at_run_time(other)
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _walk_at_run_time(child)
 
 
-def stem(path: Path) -> str:
-    return path.stem
+def ours(path: Path) -> set[str]:
+    """What it imports of this package, without the package's name."""
+    prefix = "trio_agent."
+    return {name.removeprefix(prefix) for name in imports(path) if name.startswith(prefix)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=stem)
-def test_imports_go_down(path: Path) -> None:
-    layer = layer_of(path.stem)
-    for module in imports(path):
-        if module.startswith("."):
-            below = layer_of(module[1:])
-            assert ORDER.index(below) <= ORDER.index(layer), f"{path.stem} imports {module[1:]}"
+def room_of(name: str) -> str:
+    return name.replace("/", ".").partition(".")[0]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=stem)
-def test_values_and_pure_logic_do_no_io(path: Path) -> None:
-    if layer_of(path.stem) in ("values", "pure"):
-        assert not imports(path) & NOT_PURE
+@pytest.mark.parametrize("name", SOURCE)
+def test_imports_go_down(name: str) -> None:
+    own = room_of(name)
+    assert own in PLACES, f"give {own} its place in FLOORS"
+    for imported in ours(SOURCE[name]):
+        room = room_of(imported)
+        if room not in PLACES:
+            room = "__init__"  # a name of the package itself
+        if room != own:
+            assert PLACES[room] < PLACES[own], f"{name} imports {imported}"
 
 
-def test_the_client_needs_no_agent() -> None:
-    for module in LAYERS["client"]:
-        path = PACKAGE / f"{module}.py"
-        if path.exists():
-            assert not {f".{name}" for name in LAYERS["agent"]} & imports(path)
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_values_and_decisions_do_no_io(name: str) -> None:
+    assert not {each.partition(".")[0] for each in imports(SOURCE[name])} & NOT_PURE
 
 
-def test_one_module_imports_httpx() -> None:
-    importers = {path.stem for path in ALL_MODULES if imports(path) & {"httpx", "httpx2"}}
-    assert importers <= {"_http", "_http_backend"}
+@pytest.mark.parametrize("name", [name for name in SOURCE if room_of(name) in ("_log", "_run")])
+def test_logs_and_runs_know_contracts_only(name: str) -> None:
+    for imported in ours(SOURCE[name]):
+        room, _, rest = imported.partition(".")
+        if room in CONTRACTS:
+            assert rest.partition(".")[0] in CONTRACTS[room], f"{name} imports {imported}"
 
 
-def test_nobody_imports_servers_or_the_testing_kit() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        text = path.read_text()
-        assert "servers" not in {name.strip(".") for name in imports(path)}, path
-        if path.parent.name != "testing":
-            assert "from .testing" not in text, path
+def test_nobody_else_knows_implementations() -> None:
+    for name, path in SOURCE.items():
+        if room_of(name) not in ("_config", "_runtime", "_cluster", "_agent"):
+            continue
+        for imported in ours(path):
+            room, _, rest = imported.partition(".")
+            if room in CONTRACTS and rest.partition(".")[0] not in CONTRACTS[room]:
+                assert (name, imported.rpartition(".")[0]) in DEFAULTS, f"{name}: {imported}"
+
+
+@pytest.mark.parametrize("kind", ["stores", "models"])
+def test_implementations_do_not_know_each_other(kind: str) -> None:
+    for name, path in SOURCE.items():
+        parts = name.split("/")
+        if parts[0] == kind and len(parts) == 3:
+            for imported in ours(path):
+                room, inner, *_ = [*imported.split("."), ""]
+                assert room != kind or inner in {parts[1], *CONTRACTS[kind]}, f"{name}: {imported}"
+
+
+def test_one_room_knows_httpx() -> None:
+    libraries = {"httpx", "httpx2", "httpcore", "httpcore2"}
+    importers = {
+        name
+        for name, path in SOURCE.items()
+        if {i.partition(".")[0] for i in imports(path)} & libraries
+    }
+    assert importers == {"_http/library"}
+
+
+def is_public(imported: str) -> bool:
+    """Whether users may import it, too: no part of its module's name has an underscore."""
+    module, _, _ = imported.rpartition(".")
+    return not any(part.startswith("_") for part in module.split("."))
+
+
+@pytest.mark.parametrize("path", [*SERVERS, *BENCHMARKS], ids=name_of)
+def test_servers_and_benchmarks_import_public_names_only(path: Path) -> None:
+    benchmark = path in BENCHMARKS
+    for imported in ours(path):
+        if benchmark or room_of(imported) != "servers":
+            assert is_public(imported), f"{name_of(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", SERVERS, ids=name_of)
+def test_rooms_of_servers_share_one_room(path: Path) -> None:
+    """HTTP, WebSocket and command line: only the last knows the others, by their public names."""
+    own = name_of(path).split("/")[1]
+    for imported in ours(path):
+        if room_of(imported) == "servers":
+            room = imported.split(".")[1]
+            if own in ("_shared", "http", "websocket"):
+                assert room in {own, "_shared"}, f"{name_of(path)} imports {imported}"
+
+
+def test_packages_do_no_work() -> None:
+    """They are empty, or hand on what is below them."""
+    for path in SOURCE.values():
+        if path.name == "__init__.py":
+            doc, *body = ast.parse(path.read_text()).body
+            assert isinstance(doc, ast.Expr), f"{path} says what it is for"
+            assert all(
+                isinstance(node, ast.Import | ast.ImportFrom)
+                or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+                for node in body
+            ), path
+
+
+def test_a_listing_shows_the_architecture() -> None:
+    def entries(folder: str) -> set[str]:
+        skipped = ("__pycache__", ".")
+        return {p.name for p in (REPOSITORY / folder).iterdir() if not p.name.startswith(skipped)}
+
+    assert len(entries("trio_agent")) <= 26
+    assert {"cli", "http", "websocket"} <= entries("servers")
+    assert len(entries("servers")) <= 6
 
 
 def test_modules_are_small() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in ALL_MODULES}
-    assert {path.name: length for path, length in lengths.items() if length > 400} == {}
+    lengths = {name: len(path.read_text().splitlines()) for name, path in SOURCE.items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
     assert statistics.median(lengths.values()) < 150
 
 
-def test_every_layer_can_fail() -> None:
-    """The checks above see what they are to see."""
-    tree = PACKAGE / "_machine.py"
-    assert {"._events", "._parts", "enum", "attrs"} <= imports(tree)
-    with pytest.raises(AssertionError, match="its place in LAYERS"):
-        layer_of("_unheard_of")
+WITHOUT = {
+    "_version": "a constant",
+    "servers/cli/_usage": "an exception without behaviour",
+}
+"""Modules without a test file of their own, and why."""
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCE if not n.rpartition("/")[2].startswith("__")])
+def test_each_module_has_a_test_file_of_its_name(name: str) -> None:
+    *folders, module = [part.lstrip("_") for part in name.split("/")]
+    path = REPOSITORY.joinpath("tests", *folders, f"test_{module}.py")
+    assert path.exists() != (name in WITHOUT), f"{name} has its tests in {path}"
+
+
+def test_the_checks_see_what_they_are_to_see() -> None:
+    machine = ours(SOURCE["_run/machine"])
+    assert {"_events.AnyEvent", "models._parts.ModelFinish"} <= machine
+    assert "attrs" in imports(SOURCE["_run/machine"])
+    assert "stores._watch.NewsWatch" in ours(SOURCE["stores/sqlite/_watch"])
+    assert "_agent.Agent" not in ours(SOURCE["_runtime/runtime"]), "that is for annotations only"
+    assert not is_public("_log.feed.Feed")
+    assert is_public("abc.Store")
+    assert is_public("models.openai.ChatDecoder")
+    assert len(SOURCE) > 90
+    assert set(PURE) <= set(SOURCE)

@@ -85,7 +85,6 @@ from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from ._version import __version__ as __version__
 from .models import OpenAIModel as OpenAIModel
 from .stores import (
     MemoryStore as MemoryStore,
@@ -96,3 +95,5 @@ from .stores import (
 )
 from .tools import Tool as Tool, tool as tool
 from .wire import format_sse as format_sse
+
+__version__ = "0.1.0"

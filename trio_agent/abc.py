@@ -1,5 +1,6 @@
 """What you implement: models and stores."""
 
+from ._file_lock import lock_file as lock_file
 from ._limits import Retention as Retention
 from ._log.log import Append as Append, Appended as Appended, Entry as Entry
 from ._log.store import (

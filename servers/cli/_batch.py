@@ -1,6 +1,5 @@
 """``trio-agent batch``: one agent over the lines of a file, taken up where it stopped."""
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -18,6 +17,7 @@ from trio_agent import (
     AnyMessage,
     Mapped,
     ModelError,
+    Retention,
     RunFailed,
     RunInput,
     RuntimeLimits,
@@ -25,7 +25,7 @@ from trio_agent import (
     Usage,
     open_runtime,
 )
-from trio_agent.abc import Retention, Store
+from trio_agent.abc import Store, lock_file
 
 from ._usage import UsageError
 
@@ -134,10 +134,16 @@ def _read_items(path: Path) -> Iterator[_Item]:
         raise UsageError(f"can't read {path}: {exc.strerror}") from exc
     for index, line in enumerate(lines):
         try:
-            parsed = msgspec.json.decode(line, type=str | _Line)
+            parsed = msgspec.json.decode(line, type=str | tuple[AnyMessage, ...] | _Line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise UsageError(f"{path}, line {index + 1}: {exc}") from None
-        said = _Line(prompt=parsed) if isinstance(parsed, str) else parsed
+        match parsed:
+            case str():
+                said = _Line(prompt=parsed)
+            case tuple():
+                said = _Line(messages=parsed)
+            case _:
+                said = parsed
         if (said.prompt is None) == (not said.messages):
             raise UsageError(f'{path}, line {index + 1}: give "prompt" or "messages"')
         value = said.messages if said.prompt is None else said.prompt
@@ -181,7 +187,7 @@ def _open_results(path: Path) -> Iterator[BinaryIO]:
     with out:
         with _writing(path):
             try:
-                fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(out)
             except BlockingIOError:
                 raise UsageError(f"another batch is writing {path}: give another --out") from None
         yield out

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 import trio
 
-from trio_agent import Agent, RuntimeLimits
-from trio_agent.abc import Model, Retention
+from trio_agent import Agent, Retention, RuntimeLimits
+from trio_agent.abc import Model
 from trio_agent.client import Client, open_client
 
 from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens
@@ -78,8 +78,11 @@ def run_show(options: argparse.Namespace) -> int:
 def _agents(options: argparse.Namespace) -> list[Agent]:
     if options.agent:
         return load_agents(options.agent)
-    model = find_model(name=options.model, gguf=options.gguf)
-    return [Agent(name="default", instructions=DEFAULT_INSTRUCTIONS, model=model)]
+    return [Agent(name="default", instructions=DEFAULT_INSTRUCTIONS, model=_model(options))]
+
+
+def _model(options: argparse.Namespace) -> Model:
+    return find_model(name=options.model, base_url=options.base_url, gguf=options.gguf)
 
 
 def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:
@@ -117,15 +120,13 @@ def _is_loopback(host: str) -> bool:
 
 def run_demo(options: argparse.Namespace) -> int:
     """Show a run being cut off and resumed."""
-    model = find_model(name=options.model, gguf=options.gguf)
-    return trio.run(_with_own_server, demo, model, DEMO_AGENT, options)
+    return trio.run(_with_own_server, demo, _model(options), DEMO_AGENT, options)
 
 
 def run_chat(options: argparse.Namespace) -> int:
     """Talk in the terminal."""
     if options.url is None:
-        model = find_model(name=options.model, gguf=options.gguf)
-        return trio.run(_with_own_server, chat, model, None, options)
+        return trio.run(_with_own_server, chat, _model(options), None, options)
     return trio.run(_with_server, chat, options.url, os.environ.get(PREFIX + "TOKEN"))
 
 
@@ -135,7 +136,11 @@ async def _with_own_server(
     agent: str | None,
     options: argparse.Namespace,
 ) -> int:
-    settings = {PREFIX + "MODEL": options.model, PREFIX + "GGUF": options.gguf}
+    settings = {
+        PREFIX + "MODEL": options.model,
+        PREFIX + "BASE_URL": options.base_url,
+        PREFIX + "GGUF": options.gguf,
+    }
     async with open_server(model, agent=agent, settings=settings) as client:
         return await command(client)
 

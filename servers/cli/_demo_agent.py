@@ -32,7 +32,9 @@ def convert_temperature(celsius: float) -> float:
 def make_agent() -> Agent:
     """Make the agent on the model that the environment names."""
     model = find_model(
-        name=os.environ.get("TRIO_AGENT_MODEL"), gguf=os.environ.get("TRIO_AGENT_GGUF")
+        name=os.environ.get("TRIO_AGENT_MODEL"),
+        base_url=os.environ.get("TRIO_AGENT_BASE_URL"),
+        gguf=os.environ.get("TRIO_AGENT_GGUF"),
     )
     return Agent(
         name="demo",

@@ -2,14 +2,16 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from trio_agent import StoreUnavailable
+from trio_agent import StoreUnavailable, __version__
 from trio_agent.local import LocalModelUnavailable
 
 from . import _commands as commands, _converters as converters
+from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL
 from ._options import PREFIX, add_option, add_repeatable
 from ._usage import UsageError
 
@@ -20,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; ends the process with status 0, 1 (it failed) or 2 (wrong usage)."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        options = _parser().parse_args(argv)
+        parser = _parser()
+        _complete(parser)
+        options = parser.parse_args(argv)
         sys.exit(options.command(options))
     except _USAGE_ERRORS as exc:
         _fail(exc)
@@ -43,6 +47,16 @@ def _fail(exc: BaseException) -> None:
     sys.exit(2)
 
 
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how a line may go on, if the extra `completion` is installed."""
+    if "_ARGCOMPLETE" in os.environ:
+        try:
+            import argcomplete
+        except ImportError:
+            return
+        argcomplete.autocomplete(parser)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
@@ -55,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Streaming agents for Trio.",
         epilog=f"Every option can be given as {PREFIX}NAME in the environment, too.",
     )
+    parser.add_argument("--version", action="version", version=f"trio-agent {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text, add in (
         ("serve", "serve agents over HTTP and WebSocket", _add_serve),
@@ -69,7 +84,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    add_option(parser, "--model", metavar="NAME", help="model at the OpenAI-compatible endpoint")
+    text = f"at the OpenAI-compatible endpoint (default: OPENAI_MODEL, or else {DEFAULT_MODEL})"
+    add_option(parser, "--model", metavar="NAME", help=text)
+    text = f"the endpoint (default: OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
+    add_option(parser, "--base-url", metavar="URL", help=text)
     add_option(parser, "--gguf", metavar="PATH", help="run this GGUF file on this machine")
 
 
@@ -80,9 +98,9 @@ def _add_agent_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_store_option(parser: argparse.ArgumentParser, default: str | None) -> None:
-    text = "memory, sqlite:PATH or valkey://HOST:PORT"
+    text = "sqlite:PATH or valkey://HOST:PORT"
     if default is not None:
-        text += f" (default: {default})"
+        text = f"{default}, {text} (default: {default})"
     add_option(parser, "--store", default=default, required=default is None, help=text)
 
 
@@ -124,8 +142,12 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompts", help='lines of JSON: "text", {"prompt": ...} or messages')
-    parser.add_argument("--out", required=True, help="results are appended here, a line each")
+    text = 'lines of JSON: "text", [messages], {"prompt": "text"} or {"messages": [...]}; the'
+    text += ' latter two may have an "id"'
+    parser.add_argument("prompts", help=text)
+    text = "results are appended here, a line of JSON each, as they come: index, input (a hash),"
+    text += " id, runId, status (a finish reason or error), text, steps, usage, seconds, error"
+    parser.add_argument("--out", required=True, help=text)
     text = "runs at one time (default: 8)"
     add_option(parser, "--concurrency", type=converters.count, default="8", metavar="N", help=text)
     text = "for each run, which then finishes with timeout"

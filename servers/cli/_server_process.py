@@ -41,7 +41,7 @@ async def open_server(
         await fetch_weights(progress=show_progress())
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment = {**inherited, **{name: value for name, value in settings.items() if value}}
-    command = [sys.executable, "-m", "trio_agent.servers", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "trio_agent", "serve", "--port", "0"]
     if agent is not None:
         command += ["--agent", agent]
     async with open_plain_nursery() as nursery:

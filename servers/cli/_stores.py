@@ -44,9 +44,10 @@ def make_store(name: str, *, follow: bool = False, lease: float = 10.0) -> Store
     if name.startswith(_URLS):
         try:
             return ValkeyStore(name, lease=lease)
-        except (ValueError, StoreUnavailable) as exc:
+        except (ImportError, ValueError, StoreUnavailable) as exc:
             raise UsageError(f"--store: {exc}") from exc
-    raise UsageError("--store takes memory, sqlite:PATH or valkey://HOST:PORT")
+    memory = "" if follow else "memory, "
+    raise UsageError(f"--store takes {memory}sqlite:PATH or valkey://HOST:PORT")
 
 
 async def list_runs(store: Store) -> int:

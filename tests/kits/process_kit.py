@@ -109,7 +109,7 @@ async def open_process(
             process = await nursery.start(
                 partial(
                     trio.run_process,
-                    [sys.executable, "-m", "trio_agent.servers", *arguments],
+                    [sys.executable, "-m", "trio_agent", *arguments],
                     cwd=cwd,
                     env=environment(**env),
                     stdin=stdin,

@@ -5,13 +5,13 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
 
 import attrs
 import trio
 
+from .._file_lock import lock_file
 from ._download import PIP, Wheel, download_url, download_wheels
 from ._errors import LocalModelUnavailable
 from ._progress import Progress, ProgressCallback, no_progress
@@ -177,7 +177,7 @@ async def _locked(path: Path) -> AsyncGenerator[None]:
     with path.open("wb") as file:
         while True:
             try:
-                flock(file, LOCK_EX | LOCK_NB)
+                lock_file(file)
                 break
             except BlockingIOError:
                 await trio.sleep(_LOCK_SECONDS)

@@ -34,14 +34,14 @@ class TestFindModel:
         ],
     )
     def test_endpoint(self, name: str | None, environment: dict[str, str], found: str) -> None:
-        model = find_model(name=name, gguf=None, environment=environment)
+        model = find_model(name=name, base_url=None, gguf=None, environment=environment)
         assert isinstance(model, OpenAIModel)
         assert model.name == found
 
     def test_file_comes_first(self, tmp_path: Path) -> None:
         path = tmp_path / "model.gguf"
         path.touch()
-        model = find_model(name="m", gguf=str(path), environment=ENDPOINT)
+        model = find_model(name="m", base_url=None, gguf=str(path), environment=ENDPOINT)
         assert isinstance(model, LocalModel)
         assert str(model.path) == str(path)
 
@@ -49,19 +49,19 @@ class TestFindModel:
         "environment", [{}, {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}, {"OPENAI_MODEL": "x"}]
     )
     def test_embedded_comes_last(self, environment: dict[str, str]) -> None:
-        model = find_model(name=None, gguf=None, environment=environment)
+        model = find_model(name=None, base_url=None, gguf=None, environment=environment)
         assert isinstance(model, LocalModel)
         assert model.path is None
 
     def test_no_such_file(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="--gguf"):
-            find_model(name=None, gguf=str(tmp_path), environment=KEY)
+            find_model(name=None, base_url=None, gguf=str(tmp_path), environment=KEY)
 
 
 def test_never_a_fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_agents, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"OPENAI_API_KEY(.|\n)*--gguf(.|\n)*trio-agent\[local\]"):
-        find_model(name=None, gguf=None, environment={})
+        find_model(name=None, base_url=None, gguf=None, environment={})
 
 
 def test_load_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

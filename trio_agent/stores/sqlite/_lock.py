@@ -1,6 +1,5 @@
 """Who is dead: a lock that ends with its holder, and the id of the machine's own life."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..._errors import StoreUnavailable
+from ..._file_lock import lock_file
 
 _MODE: Final = 0o600
 
@@ -17,28 +17,29 @@ def serving(path: Path) -> Iterator[None]:
     """Be the only server of a file, which is made if there is none.
 
     Raises:
-        StoreUnavailable: there is another server, or the file can't be made.
+        StoreUnavailable: there is another server, or the file can't be made or locked.
     """
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a directory: give the path of a file in it")
     try:
         # The lock file is never removed: two servers could hold two files of one name.
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, _MODE)
     except OSError as exc:
         raise StoreUnavailable(f"{path} can't be opened: {exc.strerror}") from exc
     try:
         try:
-            # Not `lockf`: such a lock doesn't keep two servers of one process apart.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock)
         except BlockingIOError:
             raise StoreUnavailable(
                 f"{path} is in use by another server: stop that one, use another file, "
                 "or look on with SQLiteStore(path, follow=True)"
             ) from None
+        except OSError as exc:
+            raise StoreUnavailable(f"{path} can't be locked: {exc.strerror}") from exc
         # Only to make it: closing a file that this process has open elsewhere, too, would take
         # SQLite's own locks away.
         with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _MODE))
         yield
     finally:
         os.close(lock)

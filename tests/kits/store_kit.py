@@ -1,0 +1,39 @@
+"""What tests put into stores by hand: records, pieces of logs, finished runs."""
+
+from typing import Any
+
+import trio
+
+from trio_agent._events import RunFinish, RunSummary, TextDelta, Usage
+from trio_agent._log.log import Append, Appended, Entry
+from trio_agent._log.store import RunRecord, Store, Watch
+
+
+def record(run_id: str, **changes: Any) -> RunRecord:
+    return RunRecord(run_id=run_id, epoch="e", agent="a", created_at=0, **changes)
+
+
+def deltas(run_id: str, first: int, count: int = 1, *, text: str = "x", fence: int = 1) -> Append:
+    entries = [Entry.of(first + n, TextDelta(at=0, delta=text)) for n in range(count)]
+    return Append(run_id, fence, entries)
+
+
+def finish(run_id: str, offset: int) -> Append:
+    event = RunFinish(at=0, run=RunSummary(run_id, "", 1, "stop", Usage()))
+    return Append(run_id, 1, [Entry.of(offset, event)])
+
+
+async def finished(store: Store, run_id: str, count: int = 0, **changes: Any) -> None:
+    """Put a finished run there, with so many events before its last."""
+    await store.create(record(run_id, **changes))
+    batch = [finish(run_id, count + 1)]
+    if count:
+        batch.insert(0, deltas(run_id, 1, count))
+    assert set(await store.append(batch)) == {Appended.COMMITTED}
+
+
+async def heard(watch: Watch, run_id: str) -> None:
+    """Wait for news of this run."""
+    with trio.fail_after(60):
+        while await watch.receive() != run_id:
+            pass
