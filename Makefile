@@ -1,32 +1,47 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 LOCAL := $(VENV)/local
 DOCS := $(VENV)/docs
 INSTALLED := build/installed
+# All Pythons of this machine that are new enough, newest last.
+PYTHONS = $(foreach minor,11 12 13 14,$(firstword \
+  $(wildcard $(HOME)/.pyenv/versions/3.$(minor).*/bin/python) $(shell command -v python3.$(minor))))
 # flake8 takes codes of more than three letters on the command line only. ASYNC124: a handler or a
 # tool may have nothing to await; ASYNC127: httpx was chosen; in tests one may poll processes.
 FLAKE8 := flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127 \
   --startable-in-context-manager=serve_http,serve_websocket,serve_scripted_openai,_keep_open,_pump
+# What pip says is for those whose installation fails.
+PIP = log=$$(mktemp) && $(BIN)/python -m pip install --disable-pip-version-check $(1) >$$log 2>&1 \
+  || { cat $$log; exit 1; }; rm -f $$log
 
-.PHONY: demo test check docs serve bench clean
+.PHONY: demo test test-all check docs serve bench clean
 
 demo: $(LOCAL)  ## Watch a run on a real model being cut off and resumed.
 	@$(BIN)/trio-agent demo
 
 test: $(READY)  ## The whole test suite with branch coverage.
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+test-all:  ## The test suite on each Python of this machine, 3.11 to 3.14, in a folder each.
+	@echo "on $(PYTHONS)"
+	@set -e; for python in $(PYTHONS); do \
+	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  $(MAKE) --no-print-directory PYTHON=$$python VENV=.venv-$$version .venv-$$version/ready; \
+	  .venv-$$version/bin/python --version; \
+	  .venv-$$version/bin/python -m pytest -q $(ARGS); \
+	done
 
 check: $(READY)  ## Format, lint, types of the built package, layers.
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
-	$(BIN)/$(FLAKE8) trio_agent servers benchmarks
+	$(BIN)/$(FLAKE8) trio_agent servers benchmarks docs
 	$(BIN)/$(FLAKE8) --extend-ignore=ASYNC110,ASYNC112,ASYNC115,ASYNC124,ASYNC127 tests
 	@rm -rf build dist && mkdir build
 	$(BIN)/python -m build --wheel --outdir dist . >build/wheel.log || { cat build/wheel.log; exit 1; }
@@ -50,19 +65,21 @@ bench: $(READY)  ## Measure against a bare proxy; takes some minutes.
 	@$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-* build dist docs/_build .coverage .coverage.* .hypothesis \
+	  .mypy_cache .pytest_cache .ruff_cache *.egg-info
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "setting up $(VENV) (once; a minute)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@$(call PIP,--upgrade 'pip>=25.1')
+	@$(call PIP,--editable . --group dev)
 	@touch $@
 
 $(LOCAL): $(READY)
-	@$(BIN)/python -m pip install --quiet --editable '.[local]'
+	@$(call PIP,--editable '.[local]')
 	@touch $@
 
 $(DOCS): $(READY)
-	@$(BIN)/python -m pip install --quiet --group docs
+	@$(call PIP,--group docs)
 	@touch $@

@@ -64,6 +64,19 @@ class Agent(AgentConfig):
 
     Its methods open a runtime of their own for one run. To run many, to share connections, or to
     let runs outlive their viewers, use `open_runtime` and `Runtime.start`.
+
+    Args:
+        model: who answers: a `Model`, or a name such as ``"gpt-4o-mini"``, which means
+            `OpenAIModel` of that name.
+        name: what the agent is called in events, lists and requests.
+        instructions: the system prompt. It is never part of an event.
+        tools: what the model may call: made by `tool`, or plain functions.
+        limits: what one run may use.
+        options: passed to the provider as they are: `temperature`, `max_tokens`, ...
+
+    Raises:
+        TypeError, ValueError: the model is none, a tool can't be described to a model, or two
+            tools have one name.
     """
 
     async def run(

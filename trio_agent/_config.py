@@ -35,15 +35,11 @@ class AgentConfig:
     """The configuration of an agent. `Agent` adds the ways to run it."""
 
     model: Model = attrs.field(converter=_to_model)
-    """Who answers. A name such as ``"gpt-4o-mini"`` means `OpenAIModel` of that name."""
     name: str = "agent"
     instructions: str = attrs.field(default="", repr=False)
-    """The system prompt. It is never part of an event."""
     tools: tuple[Tool[..., Any], ...] = attrs.field(default=(), converter=_to_tools)
-    """What the model may call: made by `tool`, or plain functions."""
     limits: Limits = Limits()
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    """Passed to the provider as they are: `temperature`, `max_tokens`, ..."""
 
     @property
     def tools_by_name(self) -> Mapping[str, Tool[..., Any]]:

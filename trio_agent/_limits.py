@@ -9,34 +9,44 @@ from attrs.validators import ge, gt, optional
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one run of an agent may use. Deadlines are in seconds; `math.inf` means none."""
+    """What one run of an agent may use. Deadlines are in seconds; `math.inf` means none.
+
+    Args:
+        max_steps: model calls. The tools of the last one still run; then the run ends with
+            `max-steps`.
+        max_tokens: tokens in all steps together, by default as many as it takes. The run ends
+            with `budget`, in the middle of an answer.
+        run_deadline: for the whole run, which then ends with `timeout`.
+        step_deadline: for one model call and its tools. The run ends with `timeout`.
+        model_retries: times that a failed model call is repeated, only while the model has said
+            nothing.
+        retry_window: seconds from the first call within which the last repetition begins.
+        tool_deadline: for one tool call, unless the tool has its own. The model is told and goes
+            on.
+    """
 
     max_steps: int = attrs.field(default=10, validator=ge(1))
-    """Model calls. The tools of the last one still run; then the run ends with `max-steps`."""
     max_tokens: int | None = attrs.field(default=None, validator=optional(ge(1)))
-    """Tokens in all steps together. The run ends with `budget`, in the middle of an answer."""
     run_deadline: float = attrs.field(default=math.inf, validator=gt(0))
-    """For the whole run, which then ends with `timeout`."""
     step_deadline: float = attrs.field(default=math.inf, validator=gt(0))
-    """For one model call and its tools. The run ends with `timeout`."""
     model_retries: int = attrs.field(default=3, validator=ge(0))
-    """Times that a failed model call is repeated, only while the model has said nothing."""
     retry_window: float = attrs.field(default=15.0, validator=ge(0))
-    """Seconds from the first call within which the last repetition begins."""
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
-    """For one tool call, unless the tool has its own. The model is told and goes on."""
 
 
 @attrs.frozen
 class Retention:
-    """Which finished logs a store may remove, oldest first. Active ones always stay."""
+    """Which finished logs a store may remove, oldest first. Active ones always stay.
+
+    Args:
+        seconds: age since the terminal event.
+        max_runs: finished logs that are kept at most.
+        max_bytes: bytes of finished logs that are kept at most.
+    """
 
     seconds: float = 300.0
-    """Age since the terminal event."""
     max_runs: int = 10_000
-    """Finished logs that are kept at most."""
     max_bytes: int = 1 << 30
-    """Bytes of finished logs that are kept at most."""
 
     def keeps(self, *, age: float, runs: int, size: int) -> bool:
         """Whether the oldest finished run stays.
@@ -51,20 +61,24 @@ class Retention:
 
 @attrs.frozen(kw_only=True)
 class RuntimeLimits:
-    """The bounds of a runtime."""
+    """The bounds of a runtime.
+
+    Args:
+        max_streams: active runs; one more is refused with `LimitExceeded`.
+        max_log_bytes: bytes of one run's log; a run that needs more ends with `error`
+            `log-limit`.
+        retention: which finished runs are kept, in durable stores, too.
+        closing_bound: seconds that closing events may take when everything is being cancelled.
+        store_patience: seconds that a store may be away before runs and subscribers are told.
+        tool_threads: sync tools that run at once.
+    """
 
     max_streams: int = attrs.field(default=1000, validator=ge(1))
-    """Active runs; one more is refused with `LimitExceeded`."""
     max_log_bytes: int = attrs.field(default=64 << 20, validator=ge(1024))
-    """Bytes of one run's log; a run that needs more ends with `error` `log-limit`."""
     retention: Retention = Retention()
-    """Which finished runs are kept."""
     closing_bound: float = attrs.field(default=5.0, validator=gt(0))
-    """Seconds that closing events may take when everything is being cancelled."""
     store_patience: float = attrs.field(default=5.0, validator=ge(0))
-    """Seconds that a store may be away before runs and subscribers are told."""
     tool_threads: int = attrs.field(default=40, validator=ge(1))
-    """Sync tools that run at once."""
 
 
 @attrs.frozen

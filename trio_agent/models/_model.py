@@ -44,8 +44,9 @@ class Model(ABC):
     def open(self) -> AbstractAsyncContextManager["Model"]:
         """Open what `generate` needs for as long as the context lasts.
 
-        A runtime opens each model once, at its first run, and closes it at the end. The value
-        of the context is the model to ask. By default that is the model itself.
+        A runtime opens each model once, at its first run, and closes it at its end, or when
+        nobody has used it for 60 seconds; the next run opens it again. The value of the context
+        is the model to ask. By default that is the model itself.
         """
         return nullcontext(self)
 

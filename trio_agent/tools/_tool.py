@@ -56,7 +56,7 @@ class Tool(Generic[P, R]):
     """The JSON Schema of its arguments, an object without references."""
 
     deadline: float | None
-    """Seconds that one call may take, or None."""
+    """Seconds that one call may take; None: what the agent's limits say."""
 
     abandon: bool
     """Whether a cancelled call of a sync tool is left behind in its thread."""
@@ -154,7 +154,8 @@ def tool(
         function: an async or sync function, bound method, partial, or object with `__call__`.
         name: 1 to 64 letters, digits, `_` or `-`. By default the function's name.
         description: by default the first paragraph of the docstring.
-        deadline: seconds that one call may take. By default there is no deadline.
+        deadline: seconds that one call may take; `math.inf` for no deadline. By default that of
+            the agent's limits (`Limits.tool_deadline`, 60 seconds unless you set it).
         abandon: for sync functions: on cancellation, and at the deadline, leave the thread behind;
             the result then says that the outcome is unknown.
 
