@@ -59,7 +59,7 @@ class LiveRun(Run):
         assert self._result is not None
         return self._result
 
-    def request_cancel(self, reason: str = "requested") -> None:
+    def _request_cancel(self, reason: str) -> None:
         if self.cancel_reason is None and not self._feed.closed:
             self.cancel_reason = reason
             self.cancel_scope.cancel(reason=reason)

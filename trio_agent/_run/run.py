@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
+import trio
 
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
@@ -105,9 +106,22 @@ class Run(ABC):
             FenceLost: another worker took the run over.
         """
 
-    @abstractmethod
     def request_cancel(self, reason: str = "requested") -> None:
-        """Ask the run to end, without waiting. The first reason wins; again, it does nothing."""
+        """Ask the run to end, without waiting. The first reason wins; again, it does nothing.
+
+        May be called from the thread of a sync tool, too.
+
+        Raises:
+            RuntimeError: called from a thread that Trio has not started.
+        """
+        if trio.lowlevel.in_trio_run():
+            self._request_cancel(reason)
+        else:
+            trio.from_thread.run_sync(self._request_cancel, reason)
+
+    @abstractmethod
+    def _request_cancel(self, reason: str) -> None:
+        """Do so, within Trio."""
 
     async def cancel(self, reason: str = "requested") -> Receipt:
         """Cancel the run and wait until all that belongs to it is gone. A checkpoint.

@@ -34,7 +34,7 @@ class StoredRun(Run):
     ) -> None:
         super().__init__(info.record, feed, store)
         self._info = info
-        self._request_cancel = request_cancel
+        self._ask_worker = request_cancel
         self._terminal: RunFinish | RunError | None = None
         if info.last is not None:
             self._terminal = _terminal(info.last.event)
@@ -61,9 +61,9 @@ class StoredRun(Run):
             run.reason,
         )
 
-    def request_cancel(self, reason: str = "requested") -> None:
+    def _request_cancel(self, reason: str) -> None:
         if self._terminal is None:
-            self._request_cancel(self.id, reason)
+            self._ask_worker(self.id, reason)
 
     async def _wait_gone(self) -> Receipt:
         terminal = await self._wait_closed()
