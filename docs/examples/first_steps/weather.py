@@ -1,0 +1,30 @@
+import trio
+
+from trio_agent import Agent, RunFinish, TextDelta, ToolCall, ToolResult, tool
+
+
+@tool
+async def get_weather(city: str) -> str:
+    """Get the current weather of a city."""
+    return f"{city}: -3 degrees, snow"
+
+
+agent = Agent(model="gpt-4o-mini", instructions="Be helpful.", tools=[get_weather])
+
+
+async def main() -> None:
+    async with agent.stream_events("What is the weather in Oslo?") as events:
+        async for event in events:
+            match event:
+                case TextDelta(delta=text):
+                    print(text, end="", flush=True)
+                case ToolCall(tool=call):
+                    print(f"-> {call.name}({call.input})")
+                case ToolResult(tool=call):
+                    print(f"<- {call.status}: {call.output}")
+                case RunFinish(run=run):
+                    print(f"\n[{run.finish_reason}: {run.usage.total_tokens} tokens]")
+
+
+if __name__ == "__main__":
+    trio.run(main)
