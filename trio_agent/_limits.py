@@ -68,7 +68,8 @@ class RuntimeLimits:
         max_log_bytes: bytes of one run's log; a run that needs more ends with `error`
             `log-limit`.
         retention: which finished runs are kept, in durable stores, too.
-        closing_bound: seconds that closing events may take when everything is being cancelled.
+        closing_bound: seconds that a run's closing events may take, also when everything is
+            being cancelled.
         store_patience: seconds that a store may be away before runs and subscribers are told.
         tool_threads: sync tools that run at once.
     """

@@ -603,3 +603,23 @@ async def test_a_model_that_fails_after_the_end_changes_nothing() -> None:
 
     result = await Agent(model=Sore(), limits=Limits(max_tokens=1)).run("hi")
     assert (result.finish_reason, result.text) == ("budget", "x")
+
+
+async def test_nothing_emitted_is_nothing_said(autojump_clock: trio.testing.MockClock) -> None:
+    """Empty deltas are no events, so that a failure behind them may pass."""
+
+    class Empty(Model):
+        asked = 0
+
+        async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+            self.asked += 1
+            await emit()
+            await emit(TextPart(""))
+            if self.asked == 1:
+                raise ModelError("cut-stream", "it broke", retryable=True)
+            await emit(TextPart("at last"))
+            return ModelFinish("stop")
+
+    model = Empty()
+    assert (await Agent(model=model).run("hi")).text == "at last"
+    assert model.asked == 2

@@ -85,9 +85,9 @@ class Page:
 class Watch(trio.abc.ReceiveChannel[str]):
     """Yields the id of a watched run when there is news of it.
 
-    News are a new claim, a cancel request, other viewers, its removal and, if wanted, a longer
-    log. An id says only "look again"; news that nobody has received yet are merged. After a lost
-    connection all watched ids are yielded.
+    News are a new claim, a release, a new epoch, a cancel request, other viewers, its removal and,
+    if wanted, a longer log. An id says only "look again"; news that nobody has received yet are
+    merged. After a lost connection all watched ids are yielded.
     """
 
     @abstractmethod

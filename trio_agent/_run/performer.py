@@ -200,9 +200,10 @@ class _Emit:
         self._log = log
         self._answer = answer
         self._calls = 0
+        self._silent = True
 
     def is_silent(self) -> bool:
-        return not self._calls
+        return self._silent
 
     async def __call__(self, *parts: ModelPart) -> None:
         if not self.nowait(*parts):
@@ -213,6 +214,7 @@ class _Emit:
         events = self._machine.said(parts, _now())
         done = self._machine.done
         if events:
+            self._silent = False
             self._log.append(events, bounded=not done)
         if done:
             self._answer.cancel(reason="the machine is done")

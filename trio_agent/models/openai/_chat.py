@@ -168,9 +168,9 @@ class ChatDecoder:
     """
 
     def __init__(self, *, secret: str = "") -> None:
-        self.done = False
+        self.done: bool = False
         """Nothing more is expected: the stream said `[DONE]`, or it can't be understood."""
-        self.started = False
+        self.started: bool = False
         """Whether a part was handed out. Afterwards no failure is retryable."""
         self._sse = SSEDecoder()
         self._secret = secret

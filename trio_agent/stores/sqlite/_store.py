@@ -35,8 +35,9 @@ class SQLiteStore(Store):
     machine open the file with `follow`.
 
     Commits are not forced to the disk one by one (``synchronous=NORMAL``): if the *machine* dies,
-    the newest may be lost. Then active logs have a new epoch, so that no cursor misleads. The
-    space of removed logs is used again, but the file never shrinks.
+    the newest may be lost. On Linux, which tells one life of a machine from the next, active logs
+    then have a new epoch, so that no cursor misleads. The space of removed logs is used again, but
+    the file never shrinks.
 
     Args:
         path: the file, which is made (for your eyes only) if there is none.

@@ -1,0 +1,265 @@
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from trio_agent import Agent, CursorExpired, LimitExceeded, UnknownRun, open_runtime
+from trio_agent.abc import (
+    Append,
+    Appended,
+    Created,
+    Entry,
+    Lease,
+    NewsWatch,
+    Page,
+    Retention,
+    RunInfo,
+    RunRecord,
+    Store,
+    Watch,
+)
+from trio_agent.testing import ScriptedModel, autojump_clock, check_store
+
+
+@attrs.define
+class Row:
+    """What is kept of a run."""
+
+    record: RunRecord
+    leased_until: float
+    fence: int = 1
+    log: list[bytes] = attrs.field(factory=list)
+    finished_at: float | None = None
+    cancel_reason: str | None = None
+    viewers: dict[str, tuple[int, float]] = attrs.field(factory=dict)
+
+    @property
+    def closed(self) -> bool:
+        return self.finished_at is not None
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.log))
+
+    def page(self, after: int, limit: int) -> list[Entry]:
+        """The end of a closed log, and nothing else, is its terminal entry."""
+        last = len(self.log) if self.closed else None
+        return [
+            Entry(offset, data, offset == last)
+            for offset, data in enumerate(self.log[after : after + limit], after + 1)
+        ]
+
+
+class DictStore(Store):
+    """Keeps runs in a dict, in the order of their creation."""
+
+    def __init__(self, *, lease: float = 10.0) -> None:
+        self._lease = lease
+        self._rows: dict[str, Row] = {}
+        self._removed: set[str] = set()  # a real store bounds what it remembers of these
+        self._watches: set[NewsWatch] = set()
+
+    @property
+    def lease(self) -> float:
+        return self._lease
+
+    # Creating, appending, reading. From its checkpoint on each method is one atomic act, because
+    # nothing is awaited in it. A store with I/O needs a transaction or a script for the same.
+
+    async def create(self, record: RunRecord) -> Created:
+        await trio.lowlevel.checkpoint()
+        if record.idempotency_key is not None:
+            for run_id, row in self._rows.items():
+                known = row.record
+                if (known.owner, known.idempotency_key) == (record.owner, record.idempotency_key):
+                    return Created(run_id, None)
+        if record.run_id in self._rows:
+            raise LimitExceeded("the id is taken")
+        self._rows[record.run_id] = Row(record, trio.current_time() + self._lease)
+        return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        await trio.lowlevel.checkpoint()
+        return [self._append(append) for append in batch]
+
+    def _append(self, append: Append) -> Appended:
+        row = self._rows.get(append.run_id)
+        if row is None:
+            return Appended.UNKNOWN
+        outcome = append.check(fence=row.fence, tail=len(row.log), closed=row.closed)
+        if outcome is None:
+            row.log += [entry.data for entry in append.entries]
+            if append.terminal:
+                row.finished_at = trio.current_time()
+            self._tell(append.run_id, log=True)
+        return outcome or Appended.COMMITTED
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        row = await self._row(run_id)
+        return Page(row.page(after, limit), len(row.log), row.closed)
+
+    async def info(self, run_id: str) -> RunInfo:
+        return self._info(await self._row(run_id))
+
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        await trio.lowlevel.checkpoint()
+        run_ids = list(self._rows)
+        if before is not None:
+            await self._row(before)
+            run_ids = run_ids[: run_ids.index(before)]
+        rows = [self._rows[run_id] for run_id in reversed(run_ids)]
+        infos = [self._info(row) for row in rows if owner in (None, row.record.owner)]
+        return [
+            attrs.evolve(info, record=attrs.evolve(info.record, private=b""))
+            for info in infos[:limit]
+        ]
+
+    def _info(self, row: Row) -> RunInfo:
+        now = trio.current_time()
+        return RunInfo(
+            record=row.record,
+            tail=len(row.log),
+            size=row.size,
+            last=row.page(len(row.log) - 1, 1)[0] if row.closed else None,
+            fence=row.fence,
+            leased=not row.closed and row.leased_until > now,
+            cancel_reason=row.cancel_reason,
+            viewers=sum(count for count, until in row.viewers.values() if until > now),
+        )
+
+    # Who holds a run, and what others want of it.
+
+    async def claim(self, run_id: str) -> Lease | None:
+        row = await self._row(run_id)
+        if row.closed or row.leased_until > trio.current_time():
+            return None
+        row.fence += 1
+        row.leased_until = trio.current_time() + self._lease
+        self._tell(run_id)
+        return Lease(run_id, row.fence)
+
+    async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        await trio.lowlevel.checkpoint()
+        lost = []
+        for lease in leases:
+            if (row := self._held(lease)) is None:
+                lost.append(lease)
+            else:
+                row.leased_until = trio.current_time() + self._lease
+        return lost
+
+    async def release(self, lease: Lease) -> None:
+        await trio.lowlevel.checkpoint()
+        if (row := self._held(lease)) is not None:
+            row.leased_until = trio.current_time()
+            self._tell(lease.run_id)
+
+    def _held(self, lease: Lease) -> Row | None:
+        row = self._rows.get(lease.run_id)
+        return row if row is not None and row.fence == lease.fence else None
+
+    async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
+        await trio.lowlevel.checkpoint()
+        row = self._rows.get(lease.run_id)
+        if row is None:
+            return Appended.UNKNOWN
+        if row.fence != lease.fence:
+            return Appended.FENCED
+        if row.closed:
+            return Appended.CLOSED
+        row.record = attrs.evolve(row.record, epoch=epoch)
+        self._tell(lease.run_id)
+        return Appended.COMMITTED
+
+    async def orphans(self, limit: int) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        now = trio.current_time()
+        return [
+            run_id
+            for run_id, row in self._rows.items()
+            if not row.closed and row.leased_until <= now
+        ][:limit]
+
+    async def request_cancel(self, run_id: str, reason: str) -> None:
+        row = await self._row(run_id)
+        if row.cancel_reason is None and not row.closed:
+            row.cancel_reason = reason
+            self._tell(run_id)
+
+    async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
+        row = await self._row(run_id)
+        row.viewers[worker] = (count, trio.current_time() + self._lease)
+        self._tell(run_id)
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[Watch]:
+        await trio.lowlevel.checkpoint()
+        watch = NewsWatch()
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+            watch.close()
+
+    # Removing.
+
+    async def delete(self, run_id: str) -> None:
+        if not (await self._row(run_id)).closed:
+            raise LimitExceeded("the run is active: cancel it first")
+        self._remove(run_id)
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        removed = []
+        finished = [
+            (row.finished_at, run_id)
+            for run_id, row in self._rows.items()
+            if row.finished_at is not None
+        ]
+        number, size = len(finished), sum(self._rows[run_id].size for _, run_id in finished)
+        for finished_at, run_id in sorted(finished):
+            age = trio.current_time() - finished_at
+            if retention.keeps(age=age, runs=number, size=size):
+                break
+            number -= 1
+            size -= self._rows[run_id].size
+            self._remove(run_id)
+            removed.append(run_id)
+        return removed
+
+    def _remove(self, run_id: str) -> None:
+        del self._rows[run_id]
+        self._removed.add(run_id)
+        self._tell(run_id)
+
+    async def _row(self, run_id: str) -> Row:
+        await trio.lowlevel.checkpoint()
+        if run_id in self._rows:
+            return self._rows[run_id]
+        if run_id in self._removed:
+            raise CursorExpired("the log was removed")
+        raise UnknownRun(run_id)
+
+    def _tell(self, run_id: str, *, log: bool = False) -> None:
+        for watch in self._watches:
+            watch.notify(run_id, log=log)
+
+
+@asynccontextmanager
+async def open_empty() -> AsyncIterator[Store]:
+    store = DictStore(lease=1.0)
+    async with store.open():
+        yield store
+
+
+async def main() -> None:
+    await check_store(open_empty, lease=1.0)
+    print("it keeps the contract")
+    async with open_runtime(store=DictStore()) as runtime:
+        run = await runtime.start(Agent(model=ScriptedModel(["It ", "works."])), "Does it?")
+        print((await run.wait()).text)
+
+
+trio.run(main, clock=autojump_clock())
