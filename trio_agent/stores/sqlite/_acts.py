@@ -348,10 +348,10 @@ def sweep(db: sqlite3.Connection) -> bool:
         [number] = garbage
         deleted = db.execute(
             """
-            DELETE FROM entries WHERE run = ?1
-            AND offset < ?2 + (SELECT min(offset) FROM entries WHERE run = ?1)
+            DELETE FROM entries WHERE run = :run
+            AND offset < :limit + (SELECT min(offset) FROM entries WHERE run = :run)
             """,
-            (number, left),
+            {"run": number, "limit": left},
         ).rowcount
         if deleted < left:
             for table in ("records", "viewers", "garbage"):
