@@ -2,6 +2,7 @@
 
 from ._shared.guard import (
     Authorize as Authorize,
+    LOOPBACK_HOSTS as LOOPBACK_HOSTS,
     Guard as Guard,
     Unauthorized as Unauthorized,
     bearer_tokens as bearer_tokens,

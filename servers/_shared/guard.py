@@ -15,6 +15,7 @@ Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
 `Unauthorized`. It is asked for every route and for the WebSocket handshake."""
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+"""The names that a guard allows by default; add them to your own."""
 
 _PORT: Final = re.compile(r":[0-9]*\Z")
 

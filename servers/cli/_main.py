@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trio-agent",
         description="Streaming agents for Trio.",
-        epilog=f"Every option can be given as {PREFIX}NAME in the environment, too.",
+        epilog=f"Options of a command can be given as {PREFIX}NAME in the environment, too, but for"
+        " --out and --json.",
     )
     parser.add_argument("--version", action="version", version=f"trio-agent {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")

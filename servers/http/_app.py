@@ -42,6 +42,11 @@ class _Guarded:
             except Exception as exc:
                 await answer_to(exc, scope)(scope, receive, send)
                 return
+        elif scope["type"] == "websocket":
+            # That has a server of its own; below an app that takes handshakes, they may come.
+            await receive()
+            await send({"type": "websocket.close"})
+            return
         await self._app(scope, receive, send)
 
 

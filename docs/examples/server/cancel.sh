@@ -1,0 +1,1 @@
+curl -sS -X POST "$URL/runs/$RUN/cancel"

@@ -1,0 +1,1 @@
+curl -sS "$URL/runs?limit=1&before=$RUN"

@@ -1,0 +1,1 @@
+curl -sS "$URL/health/ready"

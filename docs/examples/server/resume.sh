@@ -1,0 +1,1 @@
+curl -sS -N "$URL/runs/$RUN/events" -H "Last-Event-ID: $CURSOR"

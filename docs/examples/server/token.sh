@@ -1,0 +1,1 @@
+curl -sS "$URL/agents" -H "Authorization: Bearer $TOKEN"
