@@ -14,6 +14,7 @@ from .._log.store import RunInfo, Store, Watch
 logger = logging.getLogger("trio_agent")
 
 _PAGE: Final = 1024
+_LOST: Final = "the end of this log was lost"
 _AGAIN: Final = 1.0
 """Seconds until the store is asked again if it was away."""
 
@@ -52,6 +53,10 @@ class Follower:
         """Return the feed of a run that lives elsewhere. It grows while it is in use."""
         run_id, epoch = info.record.run_id, info.record.epoch
         feed = self._known.get(run_id)
+        if feed is not None and feed.epoch != epoch:
+            # Who still reads it can't go on, and it must not grow in the place of the new one.
+            self._drop(feed)
+            feed.break_off(CursorExpired(_LOST))
         if feed is None or feed.failure is not None or feed.epoch != epoch:
             feed = self._known[run_id] = Feed(run_id, epoch)
             feed.on_use.append(self._use_changed)
@@ -111,7 +116,7 @@ class Follower:
                 # Behind an end that was lost come only closing events, under a new epoch.
                 info = await self._store.info(feed.run_id)
                 if info.record.epoch != feed.epoch:
-                    self._end(feed.run_id, CursorExpired("the end of this log was lost"))
+                    self._end(feed.run_id, CursorExpired(_LOST))
                     return
             if feed.tail != after:
                 continue  # it was looked up meanwhile

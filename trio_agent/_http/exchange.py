@@ -8,12 +8,15 @@ failure cancels the reading, and is raised when the connection is closed.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import trio
 
 from .before_waiting import BeforeWaiting
 from .errors import transport_error
+
+_CLOSE: Final = 1.0
+"""Seconds that closing a connection may take; it needs none, whatever a client does then."""
 
 
 class Receiver(Protocol):
@@ -50,20 +53,28 @@ class Exchange:
                 await BeforeWaiting(self._read(client, request), self._hand_on)
                 self._hand_on()
         except Exception as exc:
-            error = transport_error(exc)
-            if error is None or self._failure is not None:
-                raise
-            raise error from exc
+            self._hand_on()  # what came before, in the same read
+            if self._failure is None:
+                error = transport_error(exc)
+                if error is None:
+                    raise
+                raise error from exc
         if self._failure is not None:
             raise self._failure
 
     async def _read(self, client: Any, request: Any) -> None:
         response = await client.send(request, stream=True)
-        self._receiver.begin(response.status_code, response.headers)
-        async for chunk in response.stream:
-            self._chunks.append(chunk)
-            if not self._has_room:
-                await self._wait_for_room()
+        try:
+            self._receiver.begin(response.status_code, response.headers)
+            async for chunk in response.stream:
+                self._chunks.append(chunk)
+                if not self._has_room:
+                    await self._wait_for_room()
+        except BaseException:
+            # httpcore closes the connection by itself, but forgets the request only then.
+            with trio.move_on_after(_CLOSE, shield=True):
+                await response.aclose()
+            raise
         await response.aclose()
 
     def _hand_on(self) -> None:
