@@ -1,10 +1,9 @@
-from typing import Any
+"""What an agent is made of."""
 
 import pytest
 
 from trio_agent._agent import Agent
 from trio_agent._config import AgentConfig
-from trio_agent._limits import CancelAfter, Limits
 from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import ScriptedModel
 from trio_agent.tools._tool import tool
@@ -48,25 +47,3 @@ def test_the_fingerprint_is_of_what_the_model_is_told() -> None:
         Agent(model=ScriptedModel(), name="z", tools=[look], instructions="x"),
     ):
         assert other.fingerprint() != same[0].fingerprint()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"max_steps": 0},
-        {"max_tokens": 0},
-        {"run_deadline": 0},
-        {"step_deadline": -1},
-        {"tool_deadline": 0},
-        {"model_retries": -1},
-        {"retry_window": -1},
-    ],
-)
-def test_limits_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Limits(**wrong)
-
-
-def test_cancel_after_is_not_negative() -> None:
-    with pytest.raises(ValueError, match="seconds"):
-        CancelAfter(-1)

@@ -1,7 +1,8 @@
 """Locks that end with their holder."""
 
-import multiprocessing
+import sys
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -19,17 +20,22 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         lock_file(three)
 
 
-def _lock_and_die(path: Path) -> None:
-    lock_file(path.open("wb"))
-
-
 def test_a_holder_that_died(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(
-        target=_lock_and_die, args=(tmp_path / "x",)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    program = """
+import sys
+from trio_agent.abc import lock_file
+file = open(sys.argv[1], "wb")
+lock_file(file)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "x")]
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        with (tmp_path / "x").open("wb") as file, pytest.raises(BlockingIOError):
+            lock_file(file)
+        process.kill()
     with (tmp_path / "x").open("wb") as file:
         lock_file(file)
 

@@ -1,14 +1,14 @@
-"""The client against a real server, through a proxy that cuts, and against bad servers."""
+"""Subscriptions that survive lost connections: through a proxy that cuts, and bad servers."""
 
 import json
 import random
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from client_kit import END, EVENT, STREAM, answer, error, pairs, receive_all
 from proxy_kit import canned, open_proxy
 from server_kit import SOON, StepModel, logged, open_server, talking_model
 
@@ -17,11 +17,8 @@ from trio_agent import (
     CancelAfter,
     Cursor,
     CursorExpired,
-    CursorInvalid,
     LimitExceeded,
-    Receipt,
     StoreUnavailable,
-    UnknownRun,
     UserMessage,
 )
 from trio_agent.client import (
@@ -32,34 +29,6 @@ from trio_agent.client import (
     open_client,
 )
 from trio_agent.client._client import _Backoff
-from trio_agent.servers import Guard, bearer_tokens
-from trio_agent.testing import ScriptedModel
-
-EVENT = b'data: {"type":"text-delta","at":1,"delta":"%b"}\nid: r.e.%d\n\n'
-END = b'data: {"type":"error","at":1,"error":{"code":"x","message":"y"}}\nid: r.e.9\n\n'
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-DONE = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
-
-
-def answer(status: int, body: object) -> bytes:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + data
-
-
-def error(status: int, code: str) -> bytes:
-    return answer(status, {"error": {"code": code, "message": f"because {code}"}})
-
-
-async def receive_all(
-    url: str, run_id: str = "r", *, after: Cursor | str = "", **settings: Any
-) -> list[RemoteEvent]:
-    async with open_client(url, **settings) as client, client.subscribe(run_id, after=after) as sub:
-        return [event async for event in sub]
-
-
-def pairs(events: Iterable[RemoteEvent]) -> list[tuple[str, bytes]]:
-    return [(event.cursor, event.data.encode()) for event in events]
 
 
 async def test_everything_once_and_in_order() -> None:
@@ -168,59 +137,6 @@ async def test_starting_with_everything() -> None:
         assert caught.value.status in (400, 422)
 
 
-async def test_cancelling() -> None:
-    async with open_server(ScriptedModel(["a", trio.Event()])) as server:
-        run = await server.start()
-        async with open_client(server.url) as client:
-            receipt = await client.cancel(run.id)
-            assert receipt == await run.cancel() == await client.cancel(run.id)
-            for act in (client.cancel, client.info):
-                with pytest.raises(UnknownRun, match=r"^there is no run 'no\?pe'$"):
-                    await act("no?pe")
-
-
-async def test_a_receipt_that_takes_long() -> None:
-    receipt = {"id": "r", "outcome": "error", "lastOffset": 7, "abandoned": ["1"]}
-    async with (
-        canned(answer(202, {"id": "r", "status": "active"}), answer(200, receipt)) as (
-            url,
-            _,
-        ),
-        open_client(url) as client,
-    ):
-        assert await client.cancel("r") is None
-        assert await client.cancel("r") == Receipt("error", 7, ("1",))
-
-
-async def test_a_token() -> None:
-    guard = Guard(authorize=bearer_tokens({"me": "secret"}))
-    async with open_server(talking_model("a"), guard=guard) as server:
-        async with open_client(server.url, token="secret") as client:
-            run_id = await client.start("hi")
-            assert "secret" not in repr(client)
-        assert (await receive_all(server.url, run_id, token="secret"))[-1].terminal
-        for token in (None, "wrong"):
-            with pytest.raises(ServerError) as caught:
-                await receive_all(server.url, run_id, token=token)
-            assert (caught.value.status, caught.value.code) == (401, "unauthorized")
-
-
-@pytest.mark.parametrize(
-    ("after", "expected"),
-    [("?", CursorInvalid), ("{id}.other.1", CursorExpired), ("{id}.{epoch}.99", CursorExpired)],
-)
-async def test_cursors_that_are_none(after: str, expected: type[Exception]) -> None:
-    async with open_server(talking_model("a")) as server:
-        run = await server.start()
-        await run.wait()
-        cursor = after.format(id=run.id, epoch=run.cursor.epoch)
-        for _ in range(2):
-            with pytest.raises(expected):
-                await receive_all(server.url, run.id, after=cursor)
-        with pytest.raises(UnknownRun, match=r"^there is no run 'nope'$"):
-            await receive_all(server.url, "nope")
-
-
 async def test_errors_come_behind_the_events_before_them() -> None:
     async with canned(STREAM + EVENT % (b"a", 1), error(410, "cursor-expired")) as (url, requests):
         async with open_client(url) as client, client.subscribe("r") as events:
@@ -287,54 +203,6 @@ async def test_patience_counts_while_the_server_is_away(
     begin = trio.current_time()
     await backoff.wait(failure)
     assert trio.current_time() == begin
-
-
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        answer(200, b"<html>a login page</html>"),
-        STREAM + b"data: no JSON\nid: r.e.1\n\n",
-        STREAM + b'data: {"type":"text-delta"}\nid: r.e.1\n\n',
-        STREAM + b"data: " + b"x" * (2 << 20) + b"\n\n",
-    ],
-)
-async def test_garbage(garbage: bytes) -> None:
-    async with canned(garbage) as (url, _):
-        with pytest.raises(ServerError) as caught:
-            await receive_all(url)
-        assert caught.value.code == "bad-response"
-        assert str(caught.value).startswith("bad-response: ")
-
-
-@pytest.mark.parametrize("garbage", [b"", b"<html>", b"[]", b"{}", b'{"outcome":"?"}', b"\xff"])
-async def test_garbage_for_an_answer(garbage: bytes) -> None:
-    async with canned(*[answer(200, garbage)] * 2) as (url, _), open_client(url) as client:
-        with pytest.raises(ServerError, match="bad-response"):
-            await client.start("hi")
-        if garbage != b"{}":
-            with pytest.raises(ServerError, match="bad-response"):
-                await client.cancel("r")
-
-
-async def test_refusals_that_say_nothing() -> None:
-    async with canned(answer(404, b"<html>"), answer(302, b"")) as (url, _):
-        for status in (404, 302):
-            with pytest.raises(ServerError, match="http-error") as caught:
-                await receive_all(url)
-            assert caught.value.status == status
-
-
-async def test_a_type_that_we_do_not_know() -> None:
-    unknown = b'data: {"type":"waiting","at":1}\nid: r.e.1\n\n'
-    async with canned(STREAM + unknown + END) as (url, _):
-        first, last = await receive_all(url)
-        assert (first.event, first.terminal) == (None, False)
-        assert (json.loads(first.data)["type"], last.terminal) == ("waiting", True)
-
-
-async def test_a_run_of_which_all_was_seen() -> None:
-    async with canned(STREAM + EVENT % (b"a", 1), DONE) as (url, _):
-        assert len(await receive_all(url)) == 1
 
 
 async def test_two_who_receive() -> None:
@@ -410,12 +278,3 @@ async def start_again(nursery: trio.Nursery, server: Any) -> None:
     app = create_app(server.service)
     serve = partial(serve_asgi, app, [listener], until=trio.sleep_forever)
     nursery.start_soon(serve)
-
-
-async def test_an_answer_cut_in_the_middle_is_no_bad_answer() -> None:
-    """With an idempotency key the client may ask again, as after any broken connection."""
-    whole = answer(201, {"id": "r"})
-    for size in range(whole.index(b"\r\n\r\n"), len(whole)):
-        async with canned(whole[:size]) as (url, _), open_client(url) as client:
-            with pytest.raises(TransportError):
-                await client.start("hi", idempotency_key="k")

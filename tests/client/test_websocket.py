@@ -3,7 +3,6 @@
 import json
 import random
 import ssl
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import trio
 import trio.testing
 import trustme
+from client_kit import pairs, receive_all
 from proxy_kit import canned, open_proxy
 from server_kit import SOON, StepModel, endless, logged, open_server, talking_model
 from trio_websocket import WebSocketRequest, serve_websocket
@@ -28,7 +28,7 @@ from trio_agent import (
     StoreUnavailable,
     UnknownRun,
 )
-from trio_agent.client import RemoteEvent, ServerError, TransportError, open_client
+from trio_agent.client import ServerError, TransportError, open_client
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.servers.websocket._frames import answer_frame
 
@@ -36,15 +36,6 @@ ACCEPT = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: %b\r\n\r\n"
 )
-
-
-def pairs(events: Iterable[RemoteEvent]) -> list[tuple[str, bytes]]:
-    return [(event.cursor, event.data.encode()) for event in events]
-
-
-async def receive_all(url: str, run_id: str, after: str = "") -> list[RemoteEvent]:
-    async with open_client(url) as client, client.subscribe(run_id, after=after) as events:
-        return [event async for event in events]
 
 
 async def test_everything_once_and_in_order_as_over_sse() -> None:
@@ -58,8 +49,8 @@ async def test_everything_once_and_in_order_as_over_sse() -> None:
             assert events.reconnects == 0
         run = await kit.runtime.find(run_id)
         assert pairs(seen) == await logged(run, kit)  # type: ignore[arg-type]
-        assert await receive_all(kit.url, run_id, seen[2].cursor) == seen[3:]
-        assert await receive_all(kit.url, run_id, seen[-1].cursor) == []
+        assert await receive_all(kit.url, run_id, after=seen[2].cursor) == seen[3:]
+        assert await receive_all(kit.url, run_id, after=seen[-1].cursor) == []
         assert await client.not_ready() is None
         with pytest.raises(ServerError, match="over HTTP"):
             await client.info(run_id)

@@ -1,50 +1,62 @@
-"""What the runs of several runtimes leave open: see `test_shared_store.py` for the rest."""
+"""Runs whose worker is gone: found, claimed by one, and closed."""
 
 import logging
 
 import pytest
 import trio
 import trio.testing
+from runtime_kit import endless, logged
+from shared_kit import LEASE, orphan, quiet, shared
 
-from trio_agent._cluster.closing import close_log
+from trio_agent._agent import Agent
 from trio_agent._cluster.reaper import reap
-from trio_agent._events import RunError, RunStart
-from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import Lease, RunRecord
-from trio_agent._run.record import said_before
+from trio_agent._errors import RunFailed
+from trio_agent._events import ErrorDetail, RunError
+from trio_agent._limits import RuntimeLimits
+from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore
+from trio_agent.testing import FaultyStore, ScriptedModel
 
 
-def record(run_id: str = "r") -> RunRecord:
-    return RunRecord(run_id=run_id, epoch="e", agent="a", created_at=0)
-
-
-async def orphan(store: MemoryStore, run_id: str = "r") -> Lease:
-    lease = (await store.create(record(run_id))).lease
-    assert lease is not None
-    start = RunStart(at=0, run_id=run_id, agent="a")
-    await store.append([Append(run_id, lease.fence, [Entry.of(1, start)])])
-    await store.release(lease)
-    return lease
-
-
-async def test_a_removed_run_has_nothing_to_close() -> None:
+async def test_at_once_and_again_but_for_our_own(autojump_clock: trio.testing.MockClock) -> None:
     store = MemoryStore()
-    assert await close_log(store, Lease("nope", 1), "x", "y") is Appended.UNKNOWN
+    async with trio.open_nursery() as nursery:
+        for run_id in ("first", "ours"):
+            await orphan(store, run_id)
+        nursery.start_soon(reap, store, {"ours"}.__contains__, 3.0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [error.code for error in await errors(store, "first")] == ["worker-lost"]
+        await orphan(store, "second")
+        await trio.sleep(2.9)
+        assert await errors(store, "second") == []
+        await trio.sleep(0.2)
+        assert [error.code for error in await errors(store, "second")] == ["worker-lost"]
+        await trio.sleep(60)
+        assert await errors(store, "ours") == []
+        assert len(await errors(store, "first")) == 1
+        nursery.cancel_scope.cancel()
 
 
-async def test_closed_by_the_holder_only() -> None:
+async def errors(store: MemoryStore, run_id: str) -> list[ErrorDetail]:
+    return [event.error for event in await logged(store, run_id) if isinstance(event, RunError)]
+
+
+async def test_more_than_are_taken_at_once(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    monkeypatch.setattr("trio_agent._cluster.reaper._AT_ONCE", 2)
     store = MemoryStore()
-    old = await orphan(store)
-    lease = await store.claim("r")
-    assert lease is not None
-    assert await close_log(store, old, "x", "y") is Appended.FENCED
-    assert await close_log(store, lease, "x", "y") is Appended.COMMITTED
-    last = (await store.info("r")).last
-    assert last is not None
-    assert isinstance(last.event, RunError)
-    assert await close_log(store, lease, "x", "y") is Appended.CLOSED
+    for n in range(5):
+        await orphan(store, str(n))
+    left: list[int] = []
+    with trio.move_on_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reap, store, set[str]().__contains__, 1.0)
+            while True:
+                await trio.sleep(0.5)
+                left.append(len(await store.orphans(10)))
+                await trio.sleep(0.5)
+    assert left == [3, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("operation", ["orphans", "claim", "read", "append"])
@@ -81,5 +93,56 @@ async def test_a_run_that_is_removed_meanwhile(
     assert not (await store.info("r")).active
 
 
-def test_a_record_without_a_private_part() -> None:
-    assert said_before(record()) == ()
+async def test_reapers_race(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(lease=LEASE)
+    with trio.CancelScope() as death:
+        async with open_runtime(
+            store=(door := FaultyStore(store)), limits=RuntimeLimits(closing_bound=0.1)
+        ) as doomed:
+            run = await doomed.start(Agent(model=ScriptedModel(["a", trio.Event()])), "hi")
+            await quiet()
+            door.away |= {"append", "renew", "release", "expire"}
+            death.cancel()
+    assert (await store.info(run.id)).active
+    # With a delay, so that each looks before one has claimed.
+    async with shared(3, store=store, delay=0.1) as s:
+        found = await s.runtimes[0].find(run.id)
+        with pytest.raises(RunFailed, match="worker-lost"):
+            await found.wait()
+        await trio.sleep(30)
+        events = await logged(store, run.id)
+        assert [event.terminal for event in events] == [False, False, False, True]
+        assert sum(door.calls["claim"] for door in s.doors) == 3
+        assert sum(door.calls["append"] for door in s.doors) == 1
+
+
+async def test_a_run_that_was_released(autojump_clock: trio.testing.MockClock) -> None:
+    """Another worker need not wait for the end of its lease."""
+    store = MemoryStore(lease=1000)
+    async with shared(store=store) as s:
+        a, b = s.runtimes
+        run = await a.start(endless(), "hi")
+        live = a._live._live[run.id]
+        await quiet()
+        begin = trio.current_time()
+        a._live.follower.discard_own(run.id)
+        del a._live._live[run.id]  # so that it does not look like ours: its process is gone
+        await store.release(live.log.lease)
+        with pytest.raises(RunFailed, match="worker-lost"):
+            await (await b.find(run.id)).wait()
+        assert trio.current_time() - begin <= 300
+        run.request_cancel()
+
+
+async def test_a_runtime_reaps_no_run_of_its_own(autojump_clock: trio.testing.MockClock) -> None:
+    async with shared(1) as s:
+        [a] = s.runtimes
+        run = await a.start(endless(), "hi")
+        s.doors[0].away.add("renew")
+        await trio.sleep(60)
+        assert not (await s.store.info(run.id)).leased
+        assert run.status == "active"
+        s.doors[0].away.clear()
+        await trio.sleep(4)
+        assert (await s.store.info(run.id)).leased
+        assert (await run.cancel()).outcome == "cancelled"

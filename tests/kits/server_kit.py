@@ -24,6 +24,10 @@ from trio_agent.wire import SSEDecoder
 SOON = 60.0
 """Seconds: a test that waits longer hangs, on however busy a machine."""
 
+TOKENS = {"alice": "alice-has-a-token", "bob": "bob-has-another-one"}
+ALICE = {"Authorization": "Bearer alice-has-a-token"}
+BOB = {"Authorization": "Bearer bob-has-another-one"}
+
 
 class StepModel(Model):
     """Says what the test tells it to, when it does. All of its runs hear the same steps."""

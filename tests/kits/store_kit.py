@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import trio
 
 from trio_agent._events import RunFinish, RunSummary, TextDelta, Usage
@@ -10,7 +11,8 @@ from trio_agent._log.store import RunRecord, Store, Watch
 
 
 def record(run_id: str, **changes: Any) -> RunRecord:
-    return RunRecord(run_id=run_id, epoch="e", agent="a", created_at=0, **changes)
+    plain = RunRecord(run_id=run_id, epoch="e", agent="a", created_at=0)
+    return attrs.evolve(plain, **changes)
 
 
 def deltas(run_id: str, first: int, count: int = 1, *, text: str = "x", fence: int = 1) -> Append:

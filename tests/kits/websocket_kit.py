@@ -9,7 +9,8 @@ from typing import Any, Self
 import attrs
 import h11
 import trio
-from server_kit import SOON
+import trio.testing
+from server_kit import SOON, live_tasks
 from wsproto import ConnectionType
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -221,3 +222,39 @@ async def expected(kit: WebSocketKit, run: Run) -> list[Any]:
         }
         for entry in page.entries
     ]
+
+
+def error(code: str, request_id: object = None) -> Any:
+    """An error answer, whatever its message."""
+
+    class Answer:
+        def __eq__(self, other: object) -> bool:
+            assert isinstance(other, dict)
+            ids = {} if request_id is None else {"requestId": request_id}
+            detail = dict(other["error"])
+            return bool(detail.pop("message")) and {**other, "error": detail} == {
+                "type": "error",
+                "error": {"code": code},
+                **ids,
+            }
+
+        def __repr__(self) -> str:
+            return f"error {code} {request_id}"
+
+    return Answer()
+
+
+async def tasks_between_runs(kit: WebSocketKit) -> int:
+    """How many tasks live when the model was used once, and nobody is connected."""
+    run = await kit.start()
+    await trio.testing.wait_all_tasks_blocked()
+    await run.cancel()
+    return await live_tasks()
+
+
+async def until_tasks(count: int) -> None:
+    """Wait until no connection is left."""
+    with trio.move_on_after(SOON / 2):
+        while trio.lowlevel.current_statistics().tasks_living > count:
+            await trio.testing.wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == count

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 from local_fakes import make_xllamacpp
+from model_kit import Emitted
 
 from trio_agent._errors import ModelError
 from trio_agent._events import ToolRequest
@@ -20,7 +21,6 @@ from trio_agent.local._progress import ProgressCallback
 from trio_agent.models._model import Model
 from trio_agent.models._parts import (
     ModelFinish,
-    ModelPart,
     ModelRequest,
     TextPart,
     ToolInputPart,
@@ -94,23 +94,8 @@ async def opened(model: Model) -> AsyncGenerator[Model]:
         yield live
 
 
-class Parts(list[ModelPart]):
-    """An `emit` that keeps the parts."""
-
-    async def __call__(self, *parts: ModelPart) -> None:
-        self.nowait(*parts)
-        await self.room()
-
-    def nowait(self, *parts: ModelPart) -> bool:
-        self.extend(parts)
-        return False
-
-    async def room(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
-async def ask(model: Model, request: ModelRequest) -> tuple[ModelFinish, Parts]:
-    parts = Parts()
+async def ask(model: Model, request: ModelRequest) -> tuple[ModelFinish, Emitted]:
+    parts = Emitted()
     return await model.generate(request, parts), parts
 
 

@@ -1,46 +1,20 @@
 """The subprocess: it starts, says what is wrong, is replaced, and dies with its parent."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
-from local_fakes import make_xllamacpp
+from local_fakes import is_gone, script, starts
 from trio.testing import wait_all_tasks_blocked
 
 from trio_agent.local import _process
 from trio_agent.local._errors import LocalModelUnavailable
-from trio_agent.local._process import PROGRAM, LocalServer, ServerConfig, open_local_server
-
-
-@pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_xllamacpp(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return script(tmp_path / "model.gguf")
-
-
-def script(path: Path, **what: Any) -> Path:
-    path.write_bytes(b"GGUF" + json.dumps(what).encode())
-    return path
-
-
-def starts(model: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(f"{model}.starts").read_text().splitlines()]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+from trio_agent.local._process import LocalServer, ServerConfig, open_local_server
 
 
 async def test_starts_and_ends_with_the_context(model: Path) -> None:
@@ -120,23 +94,6 @@ async def test_llama_cpp_refuses(model: Path) -> None:
 async def test_crash_while_loading(model: Path) -> None:
     script(model, crash=True)
     with pytest.raises(LocalModelUnavailable, match="status 7 before it was ready"):
-        await _enter(model)
-
-
-@pytest.mark.parametrize(
-    ("source", "sentence"),
-    [
-        ("raise ModuleNotFoundError('no')", r"pip install 'trio-agent\[local\]'"),
-        (
-            "raise ImportError('libgomp.so.1: cannot open shared object file')",
-            "install the system package libgomp1",
-        ),
-        ("raise ImportError('symbol')", "llama.cpp can't be loaded: symbol"),
-    ],
-)
-async def test_import_fails(model: Path, source: str, sentence: str) -> None:
-    make_xllamacpp(model.parent, source)
-    with pytest.raises(LocalModelUnavailable, match=sentence):
         await _enter(model)
 
 
@@ -273,10 +230,6 @@ def test_dies_with_a_killed_parent(model: Path) -> None:
         parent.kill()
         # The subprocess has inherited standard error, which ends when both are gone.
         assert parent.stderr.read() == b""
-
-
-def test_the_program_imports_nothing_of_ours() -> None:
-    assert "trio" not in Path(PROGRAM[-1]).read_text().replace("Trio", "").replace("trio-agent", "")
 
 
 @pytest.mark.parametrize("name", ["context_size", "parallel", "threads"])

@@ -1,3 +1,5 @@
+"""Events as JSON: the wire form of each type, and what is no event."""
+
 import json
 
 import pytest

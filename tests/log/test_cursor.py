@@ -1,3 +1,5 @@
+"""Cursors: what is printed is parsed again, and nothing else is."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""The feed of a log: its window of recent entries, and who is woken."""
+
 from collections.abc import Sequence
 
 import pytest

@@ -1,3 +1,5 @@
+"""Logs in memory, their entries, and the checks of an append."""
+
 import pytest
 
 from trio_agent._events import AnyEvent, RunFinish, RunSummary, TextDelta, Usage

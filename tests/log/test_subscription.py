@@ -1,3 +1,5 @@
+"""Subscriptions: every event once and in order, live, late, and while the store is away."""
+
 from collections.abc import Sequence
 
 import pytest

@@ -1,3 +1,5 @@
+"""The writer: appends in groups, in order, and what it does while the store is away."""
+
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 

@@ -1,3 +1,5 @@
+"""What an agent does next, as a pure function of what happened."""
+
 import re
 from typing import Any, Literal
 

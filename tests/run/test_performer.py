@@ -11,12 +11,7 @@ import trio
 import trio.testing
 
 from trio_agent._agent import Agent
-from trio_agent._errors import (
-    FenceLost,
-    ModelError,
-    RunFailed,
-    StoreUnavailable,
-)
+from trio_agent._errors import FenceLost, ModelError, RunFailed, StoreUnavailable
 from trio_agent._events import AnyEvent, RunError, RunFinish, RunStart, ToolCall, ToolResult, Usage
 from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._log.store import Lease
@@ -253,16 +248,6 @@ async def test_cancel_while_the_model_speaks() -> None:
         assert types(await read(runtime, run))[-1] == "run-finish"
 
 
-async def test_the_first_reason_wins() -> None:
-    async with open_runtime() as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel([trio.Event()])), "hi")
-        run.request_cancel("first")
-        run.request_cancel("second")
-        await run.cancel("third")
-        assert (await run.wait()).reason == "first"
-        assert runtime._live.get(run.id).cancel_reason == "first"
-
-
 async def test_cancelled_before_it_could_begin() -> None:
     async with open_runtime() as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
@@ -360,49 +345,6 @@ async def test_a_sync_tool_is_waited_for_and_hears_of_it() -> None:
         receipt = await run.cancel()
         assert was_cancelled
         assert receipt.abandoned == ()
-
-
-async def test_a_run_can_not_wait_for_itself() -> None:
-    @tool
-    async def stop() -> str:
-        """Stop."""
-        with pytest.raises(RuntimeError, match="request_cancel"):
-            await run.cancel("x")
-        with pytest.raises(RuntimeError, match="request_cancel"):
-            await run.wait()
-        run.request_cancel("by a tool")
-        return "stopping"
-
-    async with open_runtime() as runtime:
-        agent = Agent(model=ScriptedModel([call("1", "stop")]), tools=[stop])
-        run = await runtime.start(agent, "hi")
-        result = await run.wait()
-        assert (result.finish_reason, result.reason) == ("cancelled", "by a tool")
-        assert result.messages[-1] == ToolMessage("1", "stopping")
-
-
-async def test_cancelling_the_waiter_does_not_undo_the_request() -> None:
-    go_on = trio.Event()
-
-    @tool
-    async def shielded() -> int:
-        """Shielded."""
-        with trio.CancelScope(shield=True):
-            await go_on.wait()
-        return 1
-
-    async with open_runtime() as runtime:
-        agent = Agent(model=ScriptedModel([call("1", "shielded")]), tools=[shielded])
-        run = await runtime.start(agent, "hi")
-        await trio.testing.wait_all_tasks_blocked()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run.cancel, "user")
-            nursery.start_soon(run.wait)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-        assert not runtime._live.get(run.id).done
-        go_on.set()
-        assert (await run.wait()).reason == "user"
 
 
 async def test_the_log_bound_leaves_room_for_the_end() -> None:
@@ -517,27 +459,6 @@ async def test_a_run_survives_a_store_that_comes_back(
             seen = [event async for event in events]
         assert (await run.wait()).text == "abc"
         assert types(seen)[-2:] == ["step-finish", "run-finish"]
-
-
-async def test_a_run_that_somebody_else_took(autojump_clock: trio.testing.MockClock) -> None:
-    """Its performer stops; whoever has it closes its log, here or elsewhere."""
-    memory = MemoryStore(lease=2)
-    async with open_runtime(store=memory) as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel(["a", trio.Event()])), "hi")
-        await trio.sleep(1)
-        await memory.release(Lease(run.id, 1))
-        assert await memory.claim(run.id) is not None
-        with pytest.raises(FenceLost):
-            await run.wait()
-        with pytest.raises(FenceLost):
-            await run.cancel()
-        await trio.sleep(10)
-        found = await runtime.find(run.id)
-        with found.subscribe() as events:
-            last = [event async for event in events][-1]
-        assert isinstance(last, RunError)
-        assert last.error.code == "worker-lost"
-        assert found.status == "error"
 
 
 async def test_a_fence_lost_at_an_append(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,3 +1,5 @@
+"""Model calls that are repeated, and those that never are."""
+
 from functools import partial
 
 import pytest

@@ -1,140 +1,21 @@
-"""Who watches, and what becomes of a run when nobody does."""
+"""A run as its users hold it: its cursors, its subscribers, who may wait for it and cancel it."""
 
-from typing import Literal
+import threading
 
 import pytest
 import trio
 import trio.testing
+from runtime_kit import endless, finished
 
 from trio_agent._agent import Agent
-from trio_agent._errors import CursorExpired, CursorInvalid, StoreUnavailable
-from trio_agent._events import AnyEvent, RunFinish, TextDelta
-from trio_agent._limits import CancelAfter, OnDisconnect
+from trio_agent._errors import CursorExpired, CursorInvalid
+from trio_agent._events import ErrorDetail, RunError, RunFinish, RunSummary, TextDelta, Usage
 from trio_agent._log.cursor import Cursor
-from trio_agent._log.feed import Feed
-from trio_agent._log.store import RunRecord
-from trio_agent._run.live_run import LiveRun
-from trio_agent._run.run import RunStatistics
+from trio_agent._messages import ToolMessage
+from trio_agent._run.run import Run, current_run, outcome_of
 from trio_agent._runtime.open_runtime import open_runtime
-from trio_agent._runtime.runtime import Runtime
-from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import ScriptedModel
-
-
-async def start(
-    runtime: Runtime, on_disconnect: OnDisconnect, *, seconds: float = 100.0
-) -> LiveRun:
-    agent = Agent(model=ScriptedModel(["a", seconds, "b"]))
-    run = await runtime.start(agent, "hi", on_disconnect=on_disconnect)
-    await trio.testing.wait_all_tasks_blocked()
-    live = runtime._live.get(run.id)
-    assert live is not None
-    return live
-
-
-async def test_continue(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime() as runtime:
-        run = await start(runtime, "continue")
-        async with run.subscribe() as events:
-            await events.receive()
-        assert (await run.wait()).finish_reason == "stop"
-
-
-async def test_cancel_arms_at_the_first_viewer(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime() as runtime:
-        run = await start(runtime, "cancel")
-        await trio.sleep(10)
-        assert not run.done
-        async with run.subscribe(), run.subscribe():
-            pass
-        result = await run.wait()
-        assert (result.finish_reason, result.reason) == ("cancelled", "nobody watches")
-
-
-async def test_cancel_waits_for_the_last_viewer(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime() as runtime:
-        run = await start(runtime, "cancel")
-        with run.subscribe():
-            with run.subscribe():
-                assert run.statistics() == RunStatistics(tail=3, viewers=2)
-            await trio.sleep(10)
-            assert run.cancel_reason is None
-        assert run.cancel_reason == "nobody watches"
-
-
-async def test_waiting_is_not_watching(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime() as runtime:
-        run = await start(runtime, CancelAfter(5))
-        begin = trio.current_time()
-        assert (await run.wait()).reason == "nobody watches"
-        assert trio.current_time() - begin == 5
-
-
-async def test_cancel_after_counts_from_the_last_leaving(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    async with open_runtime() as runtime:
-        run = await start(runtime, CancelAfter(5))
-        await trio.sleep(4)
-        with run.subscribe():
-            await trio.sleep(20)
-        await trio.sleep(4)
-        with run.subscribe(), run.subscribe():
-            await trio.sleep(1)
-        begin = trio.current_time()
-        result = await run.wait()
-        assert (result.finish_reason, result.reason) == ("cancelled", "nobody watches")
-        assert trio.current_time() - begin == 5
-
-
-async def test_a_viewer_who_comes_back_in_time(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime() as runtime:
-        run = await start(runtime, CancelAfter(5), seconds=20.0)
-        seen: list[AnyEvent] = []
-        cursor = str(Cursor(run.id, run.cursor.epoch, 0))
-        while not (seen and seen[-1].terminal):
-            with run.subscribe(after=cursor) as events, trio.move_on_after(1):
-                while True:
-                    try:
-                        seen.append(await events.receive())
-                    except trio.EndOfChannel:
-                        break
-                    finally:
-                        cursor = str(events.cursor)
-            await trio.sleep(4)
-        assert isinstance(seen[-1], RunFinish)
-        assert seen[-1].run.finish_reason == "stop"
-        assert [event.delta for event in seen if isinstance(event, TextDelta)] == ["a", "b"]
-
-
-@pytest.mark.parametrize("policy", ["cancel", CancelAfter(5)])
-async def test_a_failed_writer_is_not_a_viewer_who_left(
-    policy: Literal["cancel"] | CancelAfter, autojump_clock: trio.testing.MockClock
-) -> None:
-    feed = Feed("r", "e")
-    run = LiveRun(RunRecord("r", "e", "a", 0), feed, MemoryStore(), on_disconnect=policy)
-    with run.subscribe() as events:
-        feed.break_off(StoreUnavailable("away"))
-        with pytest.raises(trio.BrokenResourceError):
-            await events.receive()
-    assert run.cancel_reason is None
-    assert run.viewer_scope.deadline == float("inf")
-
-
-async def test_leaving_a_finished_run_changes_nothing() -> None:
-    async with open_runtime() as runtime:
-        agent = Agent(model=ScriptedModel(["a"]))
-        started = await runtime.start(agent, "hi", on_disconnect="cancel")
-        run = runtime._live.get(started.id)
-        assert run is not None
-        with run.subscribe() as events:
-            async for _ in events:
-                pass
-            result = await run.wait()
-        assert run.cancel_reason is None
-        run.request_cancel("late")
-        assert run.cancel_reason is None
-        assert await run.wait() == result
+from trio_agent.testing import ScriptedModel, call
+from trio_agent.tools._tool import tool
 
 
 async def test_cursors() -> None:
@@ -177,3 +58,128 @@ async def test_a_slow_subscriber_never_delays_the_run() -> None:
             assert slow.statistics().behind == run.cursor.offset - 1
             rest = [event async for event in slow]
         assert len(rest) == run.cursor.offset - 1
+
+
+async def test_a_run_can_not_wait_for_itself() -> None:
+    @tool
+    async def stop() -> str:
+        """Stop."""
+        with pytest.raises(RuntimeError, match="request_cancel"):
+            await run.cancel("x")
+        with pytest.raises(RuntimeError, match="request_cancel"):
+            await run.wait()
+        run.request_cancel("by a tool")
+        return "stopping"
+
+    async with open_runtime() as runtime:
+        agent = Agent(model=ScriptedModel([call("1", "stop")]), tools=[stop])
+        run = await runtime.start(agent, "hi")
+        result = await run.wait()
+        assert (result.finish_reason, result.reason) == ("cancelled", "by a tool")
+        assert result.messages[-1] == ToolMessage("1", "stopping")
+
+
+async def test_cancelling_the_waiter_does_not_undo_the_request() -> None:
+    go_on = trio.Event()
+
+    @tool
+    async def shielded() -> int:
+        """Shielded."""
+        with trio.CancelScope(shield=True):
+            await go_on.wait()
+        return 1
+
+    async with open_runtime() as runtime:
+        agent = Agent(model=ScriptedModel([call("1", "shielded")]), tools=[shielded])
+        run = await runtime.start(agent, "hi")
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run.cancel, "user")
+            nursery.start_soon(run.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert not runtime._live.get(run.id).done
+        go_on.set()
+        assert (await run.wait()).reason == "user"
+
+
+@pytest.mark.parametrize("form", ["cursor", "text", "offset"])
+async def test_any_form_of_a_cursor_is_resolved(form: str) -> None:
+    async with open_runtime() as runtime:
+        run = await finished(runtime)
+        cursor = Cursor(run.id, run.cursor.epoch, 2)
+        forms: dict[str, Cursor | str | int] = {"cursor": cursor, "text": str(cursor), "offset": 2}
+        assert run.resolve(forms[form]) == cursor
+        assert run.finished
+
+
+@pytest.mark.parametrize(
+    ("terminal", "outcome"),
+    [
+        (RunFinish(at=0, run=RunSummary("r", "", 1, "budget", Usage())), "budget"),
+        (RunError(at=0, error=ErrorDetail("x", "y")), "error"),
+    ],
+)
+def test_the_outcome_is_in_the_terminal_event(terminal: RunFinish | RunError, outcome: str) -> None:
+    assert outcome_of(terminal) == outcome
+
+
+async def test_the_current_run() -> None:
+    """Everything that a run starts is a part of it, threads too; nothing else is."""
+    seen: dict[str, Run | None] = {}
+
+    @tool
+    def in_thread() -> None:
+        """Look, in a thread."""
+        seen["thread"] = current_run()
+
+    @tool
+    async def in_task() -> None:
+        """Look, in a task of its own."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+
+    async def look() -> None:
+        seen["task"] = current_run()
+
+    model = ScriptedModel([call("1", "in_thread"), call("2", "in_task")], ["ok"])
+    async with open_runtime() as runtime:
+        run = await runtime.start(Agent(model=model, tools=[in_thread, in_task]), "hi")
+        assert current_run() is None
+        await run.wait()
+        assert current_run() is None
+        assert seen == {"thread": run, "task": run}
+
+
+async def test_a_sync_tool_may_ask_its_run_to_end() -> None:
+    @tool
+    def stop() -> str:
+        """Stop."""
+        run = current_run()
+        assert run is not None
+        run.request_cancel("by a thread")
+        return "stopping"
+
+    async with open_runtime() as runtime:
+        agent = Agent(model=ScriptedModel([call("1", "stop")], [trio.Event()]), tools=[stop])
+        result = await (await runtime.start(agent, "hi")).wait()
+        assert (result.finish_reason, result.reason) == ("cancelled", "by a thread")
+
+
+async def test_a_thread_that_trio_has_not_started_may_not() -> None:
+    raised: list[BaseException] = []
+
+    def stop() -> None:
+        with pytest.raises(RuntimeError) as caught:
+            run.request_cancel("from nowhere")
+        raised.append(caught.value)
+
+    async with open_runtime() as runtime:
+        run = await runtime.start(endless(), "hi")
+        thread = threading.Thread(target=stop)
+        thread.start()
+        await trio.to_thread.run_sync(thread.join)
+        assert len(raised) == 1
+        assert run.status == "active"
+        assert (await run.cancel("here")).outcome == "cancelled"
+        assert (await run.wait()).reason == "here"

@@ -1,3 +1,5 @@
+"""The transcript of a run as a fold of its events."""
+
 from trio_agent._events import (
     AnyEvent,
     RunStart,

@@ -1,3 +1,5 @@
+"""One agent over many inputs, so many at a time."""
+
 from collections.abc import Iterator
 from typing import Any
 

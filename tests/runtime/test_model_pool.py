@@ -1,3 +1,5 @@
+"""Models that are open while somebody uses them, and a while longer."""
+
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

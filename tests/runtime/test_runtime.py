@@ -1,58 +1,29 @@
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+"""The runtime as its users call it: starting, finding, removing runs, and draining."""
+
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from runtime_kit import endless, finished, quick, stepwise
+from shared_kit import LEASE, quiet, shared
 
 from trio_agent._agent import Agent
-from trio_agent._errors import (
-    CursorExpired,
-    LimitExceeded,
-    ModelError,
-    StoreUnavailable,
-    UnknownRun,
-)
+from trio_agent._errors import LimitExceeded, ModelError, StoreUnavailable, UnknownRun
 from trio_agent._events import ToolRequest
-from trio_agent._limits import CancelAfter, Retention, RuntimeLimits
+from trio_agent._limits import RuntimeLimits
 from trio_agent._log.store import Created, RunRecord
+from trio_agent._log.subscription import Subscription
 from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
+from trio_agent._run.live_run import LiveRun
 from trio_agent._run.run import Run
+from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime, RuntimeStatistics
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore, ScriptedModel, call
+from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
 from trio_agent.tools._tool import tool
-
-
-def quick(text: str = "a") -> Agent:
-    return Agent(model=ScriptedModel([text]), name="quick", instructions="secret")
-
-
-def endless() -> Agent:
-    return Agent(model=ScriptedModel(["a", trio.Event()]))
-
-
-async def finished(runtime: Runtime, text: str = "a") -> Run:
-    run = await runtime.start(quick(text), "hi")
-    await run.wait()
-    await trio.testing.wait_all_tasks_blocked()
-    return run
-
-
-async def test_leaving_waits_for_the_runs() -> None:
-    go_on = trio.Event()
-    async with trio.open_nursery() as nursery, open_runtime() as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel(["a", go_on, "b"])), "hi")
-
-        async def later() -> None:
-            await trio.testing.wait_all_tasks_blocked()
-            go_on.set()
-
-        nursery.start_soon(later)
-    assert (await run.wait()).text == "ab"
 
 
 async def test_runs_live_on_when_their_starter_is_gone() -> None:
@@ -70,52 +41,6 @@ async def test_runs_live_on_when_their_starter_is_gone() -> None:
         [run] = runs
         assert run.status == "active"
         await run.cancel()
-
-
-async def test_the_bodys_exception_is_plain_and_cancels_the_runs() -> None:
-    store = MemoryStore()
-    failure = KeyError("x")
-    with pytest.raises(KeyError) as caught:  # noqa: PT012
-        async with open_runtime(store=store) as runtime:
-            run = await runtime.start(endless(), "hi")
-            await trio.testing.wait_all_tasks_blocked()
-            raise failure
-    assert caught.value is failure
-    result = await run.wait()
-    assert (result.finish_reason, result.reason) == ("cancelled", "the runtime was cancelled")
-    assert (await store.info(run.id)).last is not None
-
-
-@pytest.mark.parametrize("hidden", [False, True])
-async def test_cancelled_with_everything_around_it(hidden: bool) -> None:
-    store: Any = FaultyStore(MemoryStore()) if hidden else MemoryStore()
-    with trio.CancelScope() as scope:
-        async with open_runtime(store=store) as runtime:
-            run = await runtime.start(endless(), "hi")
-            await trio.testing.wait_all_tasks_blocked()
-            scope.cancel()
-    assert (await run.wait()).finish_reason == "cancelled"
-    last = (await store.info(run.id)).last
-    assert last is not None
-    assert last.terminal
-
-
-async def test_the_closing_bound(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = FaultyStore(MemoryStore())
-    with trio.CancelScope() as scope:
-        async with open_runtime(store=store, limits=RuntimeLimits(closing_bound=3)) as runtime:
-            run = await runtime.start(endless(), "hi")
-            await trio.testing.wait_all_tasks_blocked()
-            await trio.sleep(1)
-            store.away.add("append")
-            begin = trio.current_time()
-            scope.cancel()
-    assert trio.current_time() - begin <= 6
-    with pytest.raises(StoreUnavailable, match="in time"):
-        await run.wait()
-    assert "they are lost" in caplog.text
 
 
 async def test_nothing_to_say() -> None:
@@ -140,48 +65,6 @@ async def test_a_transcript_goes_on() -> None:
         result = await run.wait()
     assert model.requests[0].messages == (*earlier, UserMessage("go on"))
     assert result.messages == (*earlier, UserMessage("go on"), AssistantMessage("b"))
-
-
-async def test_the_record() -> None:
-    async with open_runtime() as runtime:
-        run = await runtime.start(
-            quick(), "hi", owner="me", metadata={"n": 1}, on_disconnect=CancelAfter(30)
-        )
-        record = (await runtime.store.info(run.id)).record
-        assert (record.agent, record.owner, record.metadata) == ("quick", "me", {"n": 1})
-        assert len(run.id) == 32
-        private = json.loads(record.private)
-        assert private["messages"] == [{"role": "user", "content": "hi"}]
-        assert private["onDisconnect"] == 30
-        assert len(private["fingerprint"]) == 64
-
-
-async def test_max_streams() -> None:
-    async with open_runtime(limits=RuntimeLimits(max_streams=2)) as runtime:
-        runs = [await runtime.start(endless(), "hi") for _ in range(2)]
-        with pytest.raises(LimitExceeded, match="2 runs are active"):
-            await runtime.start(quick(), "hi")
-        assert runtime.statistics() == RuntimeStatistics(2, 0, 0)
-        await runs[0].cancel()
-        assert runtime.statistics() == RuntimeStatistics(1, 1, 0)
-        await finished(runtime)
-        await runs[1].cancel()
-
-
-async def test_two_can_not_have_the_last_place() -> None:
-    async with open_runtime(limits=RuntimeLimits(max_streams=1)) as runtime:
-        refused: list[LimitExceeded] = []
-
-        async def start() -> None:
-            try:
-                await (await runtime.start(endless(), "hi")).cancel()
-            except LimitExceeded as exc:
-                refused.append(exc)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(start)
-            nursery.start_soon(start)
-        assert len(refused) == 1
 
 
 async def test_a_creation_that_fails_takes_no_place() -> None:
@@ -257,6 +140,36 @@ async def test_a_key_of_a_run_that_is_not_here() -> None:
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
 
 
+async def test_one_key_in_two_processes(autojump_clock: trio.testing.MockClock) -> None:
+    async with shared() as s:
+        a, b = s.runtimes
+        model = ScriptedModel(["a"])
+        first = await a.start(Agent(model=model), "hi", owner="me", idempotency_key="k")
+        second = await b.start(Agent(model=model), "hi", owner="me", idempotency_key="k")
+        assert second.id == first.id
+        assert isinstance(second, StoredRun)
+        assert await second.wait() == await first.wait()
+        assert len(model.requests) == 1
+        assert b.statistics().active == 0
+
+
+async def test_one_key_in_two_processes_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with shared() as s, trio.open_nursery() as nursery:
+        model = ScriptedModel(["a"])
+        runs: list[Run] = []
+
+        async def start(runtime: Runtime) -> None:
+            runs.append(await runtime.start(Agent(model=model), "hi", idempotency_key="k"))
+
+        for runtime in s.runtimes:
+            nursery.start_soon(start, runtime)
+        while len(runs) < 2:
+            await quiet()
+        assert {type(run) for run in runs} == {LiveRun, StoredRun}
+        assert await runs[0].wait() == await runs[1].wait()
+        assert len(model.requests) == 1
+
+
 async def test_finding_runs() -> None:
     async with open_runtime() as runtime:
         run = await finished(runtime)
@@ -265,54 +178,19 @@ async def test_finding_runs() -> None:
             await runtime.find("nope")
 
 
-async def test_retention_by_age(autojump_clock: trio.testing.MockClock) -> None:
-    limits = RuntimeLimits(retention=Retention(seconds=10))
-    async with open_runtime(limits=limits) as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel([50.0, "a"])), "hi")
-        await run.wait()
-        await trio.sleep(9)
-        assert await runtime.find(run.id) is run
-        with run.subscribe() as events:
-            assert len([event async for event in events]) == 5
-        await trio.sleep(2)
-        assert runtime._live.get(run.id) is None
-        with pytest.raises(CursorExpired):
-            await runtime.store.read(run.id, 0, 1)
-        assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
+async def test_no_such_run(autojump_clock: trio.testing.MockClock) -> None:
+    async with shared() as s:
+        with pytest.raises(UnknownRun):
+            await s.runtimes[1].find("nope")
 
 
-async def test_retention_by_count_and_bytes() -> None:
-    async with open_runtime(limits=RuntimeLimits(retention=Retention(max_runs=2))) as runtime:
-        active = await runtime.start(endless(), "hi")
-        runs = [await finished(runtime) for _ in range(3)]
-        assert runtime._live.get(runs[0].id) is None
-        for run in (*runs[1:], active):
-            assert await runtime.find(run.id) is run
-        await active.cancel()
-    retention = Retention(max_bytes=5000)
-    async with open_runtime(limits=RuntimeLimits(retention=retention)) as runtime:
-        runs = [await finished(runtime, "x" * 1000) for _ in range(3)]
-        assert runtime._live.get(runs[0].id) is None
-        assert await runtime.find(runs[2].id) is runs[2]
-
-
-async def test_a_retention_that_keeps_nothing() -> None:
-    limits = RuntimeLimits(retention=Retention(max_runs=0))
-    async with open_runtime(limits=limits) as runtime:
-        await finished(runtime)
-        assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
-
-
-async def test_retention_is_the_stores_whoever_ran_it() -> None:
-    store = MemoryStore()
-    async with open_runtime(store=store) as runtime:
-        earlier = await finished(runtime)
-    limits = RuntimeLimits(retention=Retention(max_runs=1))
-    async with open_runtime(store=store, limits=limits) as runtime:
-        run = await finished(runtime)
-        assert await runtime.find(run.id) is run
-        with pytest.raises(CursorExpired):
-            await store.info(earlier.id)
+async def test_its_own_process_finds_it_alive(autojump_clock: trio.testing.MockClock) -> None:
+    agent, (second,) = stepwise("a", "b")
+    async with shared() as s:
+        run = await s.runtimes[0].start(agent, "hi")
+        with trio.testing.assert_checkpoints():
+            assert await s.runtimes[0].find(run.id) is run
+        second.set()
 
 
 async def test_deleting() -> None:
@@ -326,34 +204,6 @@ async def test_deleting() -> None:
             await runtime.delete("nope")
         await active.cancel()
         assert runtime.statistics() == RuntimeStatistics(0, 1, 0)
-
-
-async def test_an_expiry_that_fails_harms_nobody(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    store = FaultyStore(MemoryStore())
-    async with open_runtime(store=store) as runtime:
-        store.away.add("expire")
-        run = await finished(runtime)
-        assert await runtime.find(run.id) is run
-    assert "could not be removed" in caplog.text
-
-
-async def test_leases_are_renewed(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = FaultyStore(MemoryStore(lease=10))
-    async with open_runtime(store=store) as runtime:
-        run = await runtime.start(endless(), "hi")
-        await trio.sleep(60)
-        assert (await store.info(run.id)).leased
-        store.away.add("renew")
-        await trio.sleep(5)
-        store.away.clear()
-        assert "leases could not be renewed" in caplog.text
-        await trio.sleep(60)
-        assert (await store.info(run.id)).leased
-        await run.cancel()
 
 
 async def test_drain(autojump_clock: trio.testing.MockClock) -> None:
@@ -378,18 +228,6 @@ async def test_drain(autojump_clock: trio.testing.MockClock) -> None:
         assert trio.current_time() - begin == 10
 
 
-async def test_a_run_that_was_being_created_is_drained_too(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    store = FaultyStore(MemoryStore())
-    async with open_runtime(store=store) as runtime, trio.open_nursery() as nursery:
-        store.delay = 5
-        nursery.start_soon(runtime.start, endless(), "hi")
-        await trio.sleep(1)
-        with trio.fail_after(60):
-            await runtime.drain(0)
-
-
 async def test_a_drain_that_is_cancelled_still_refuses() -> None:
     async with open_runtime() as runtime:
         run = await runtime.start(endless(), "hi")
@@ -398,6 +236,62 @@ async def test_a_drain_that_is_cancelled_still_refuses() -> None:
             await runtime.drain(10)
         assert not runtime.accepting
         await run.cancel()
+
+
+class SharedStore(StoreProxy):
+    """Memory, as if several servers could have it."""
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+
+async def drain(runtime: Runtime, *, leaving: Subscription) -> None:
+    """Begin to drain a runtime, and send its viewer away, as servers do."""
+    await runtime.wait_draining()
+    leaving.close()
+
+
+async def test_who_is_sent_away_by_a_drain_has_not_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore(lease=LEASE)
+    async with (
+        open_runtime(store=SharedStore(store)) as a,
+        open_runtime(store=SharedStore(store)) as b,
+        trio.open_nursery() as nursery,
+    ):
+        here = await a.start(endless(), "hi", on_disconnect="cancel")
+        there = await a.start(endless(), "hi", on_disconnect="cancel")
+        nursery.start_soon(partial(drain, b, leaving=(await b.find(there.id)).subscribe()))
+        await quiet()
+        assert there.statistics().viewers == 0
+        await b.drain(0)
+        await quiet()
+        assert there.status == "active"
+        # It comes back to the other one in time.
+        again = there.subscribe()
+        await trio.sleep(3 * LEASE)
+        assert there.status == "active"
+        nursery.start_soon(partial(drain, a, leaving=here.subscribe()))
+        nursery.start_soon(partial(drain, a, leaving=again))
+        await quiet()
+        with trio.move_on_after(LEASE):
+            await a.drain(100)
+        assert (here.status, there.status) == ("active", "active")
+        await a.drain(0)
+        assert (here.status, there.status) == ("cancelled", "cancelled")
+        assert here.cancel_reason == "the runtime was drained"  # type: ignore[attr-defined]
+
+
+async def test_who_leaves_while_the_memory_is_drained_has_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+        run = await runtime.start(endless(), "hi", on_disconnect="cancel")
+        nursery.start_soon(partial(drain, runtime, leaving=run.subscribe()))
+        await runtime.drain(100)
+        assert run.cancel_reason == "nobody watches"  # type: ignore[attr-defined]
 
 
 async def test_a_tool_can_start_a_run() -> None:
@@ -414,15 +308,6 @@ async def test_a_tool_can_start_a_run() -> None:
         assert model.requests[1].messages[-1] == ToolMessage("1", "from the child")
 
 
-async def test_one_crash_leaves_the_others_alone() -> None:
-    async with open_runtime() as runtime:
-        other = await runtime.start(endless(), "hi")
-        run = await runtime.start(Agent(model=ScriptedModel([ModelError("x", "y")])), "hi")
-        assert (await run.cancel()).outcome in ("error", "cancelled")
-        assert other.status == "active"
-        await other.cancel()
-
-
 async def test_checking_a_model() -> None:
     class Checked(ScriptedModel):
         async def check(self) -> None:
@@ -432,18 +317,6 @@ async def test_checking_a_model() -> None:
         await runtime.check_model(quick())
         with pytest.raises(ModelError, match="unreachable"):
             await runtime.check_model(Agent(model=Checked()))
-
-
-async def test_a_store_that_can_not_be_opened() -> None:
-    class Closed(MemoryStore):
-        @asynccontextmanager
-        async def open(self) -> AsyncIterator[object]:
-            raise StoreUnavailable("no disk")
-            yield
-
-    with pytest.raises(StoreUnavailable, match="no disk"):
-        async with open_runtime(store=Closed()):
-            pytest.fail("it can't be opened")
 
 
 @pytest.mark.parametrize(

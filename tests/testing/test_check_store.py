@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import attrs
 import pytest
 import trio
 import trio.testing
@@ -12,65 +11,9 @@ import trio.testing
 from trio_agent._errors import UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
-from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+from trio_agent._log.store import Lease, RunInfo, Store, Watch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import check_store
-
-
-class LosesMetadata(MemoryStore):
-    async def create(self, record: RunRecord) -> Created:
-        return await super().create(attrs.evolve(record, metadata={}))
-
-
-class SharesKeys(MemoryStore):
-    async def create(self, record: RunRecord) -> Created:
-        created = await super().create(attrs.evolve(record, owner=None))
-        self._runs[created.run_id].record = record
-        return created
-
-
-class IgnoresFences(MemoryStore):
-    def _append(self, append: Append) -> Appended:
-        if (run := self._runs.get(append.run_id)) is not None:
-            append = Append(append.run_id, run.log.fence, append.entries)
-        return super()._append(append)
-
-
-class Repeats(MemoryStore):
-    def _append(self, append: Append) -> Appended:
-        run = self._runs.get(append.run_id)
-        if run is not None and append.first_offset <= run.log.tail:
-            run.log.entries.extend(append.entries)
-        return super()._append(append)
-
-
-class NeverCloses(MemoryStore):
-    def _append(self, append: Append) -> Appended:
-        outcome = super()._append(append)
-        if (run := self._runs.get(append.run_id)) is not None:
-            run.log.closed = False
-        return outcome
-
-
-class AllOrNothing(MemoryStore):
-    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
-        outcomes: list[Appended] = []
-        for append in batch:
-            [outcome] = await super().append([append])
-            outcomes.append(outcome)
-            if outcome is not Appended.COMMITTED:
-                break
-        return [*outcomes, *([Appended.GAP] * (len(batch) - len(outcomes)))]
-
-
-class ReadsTooMuch(MemoryStore):
-    async def read(self, run_id: str, after: int, limit: int) -> Page:
-        return await super().read(run_id, after, limit + 1)
-
-
-class OldestFirst(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return list(reversed(await super().find(owner, before, limit)))
 
 
 class KeepsItsFence(MemoryStore):
@@ -151,14 +94,6 @@ class EternalLeases(MemoryStore):
 
 
 BROKEN: dict[type[MemoryStore], str] = {
-    LosesMetadata: "keeps its record",
-    SharesKeys: "id of the new run",
-    IgnoresFences: "a fence that is too high",
-    Repeats: "an overlap is refused",
-    NeverCloses: "terminal|without a gap|what fits",
-    AllOrNothing: "has its own outcome",
-    ReadsTooMuch: "at most `limit`",
-    OldestFirst: "newest first",
     KeepsItsFence: "greater fence",
     LosesEverything: "holder can renew",
     LastReason: "first reason stays|can't be cancelled",

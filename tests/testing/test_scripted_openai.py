@@ -1,3 +1,5 @@
+"""The scripted server: its steps on a real socket, and bad clients."""
+
 from collections.abc import Callable
 
 import httpx

@@ -1,3 +1,5 @@
+"""Requests and chunks of chat completions, without any I/O."""
+
 import itertools
 import json
 from collections.abc import Iterable

@@ -1,3 +1,5 @@
+"""What providers answer instead of an answer, as a ModelError."""
+
 import json
 from typing import Any
 

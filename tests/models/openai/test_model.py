@@ -1,3 +1,5 @@
+"""OpenAIModel against a scripted server on a real socket."""
+
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -8,6 +10,7 @@ import httpx
 import pytest
 import trio
 import trio.testing
+from model_kit import Emitted
 
 from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
@@ -34,27 +37,6 @@ ASK = ModelRequest((UserMessage("Hi"),))
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-
-class Emitted(list[ModelPart]):
-    """An `emit` that keeps the parts, and tells when there are some."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.event = trio.Event()
-
-    async def __call__(self, *parts: ModelPart) -> None:
-        self.nowait(*parts)
-        await self.room()
-
-    def nowait(self, *parts: ModelPart) -> bool:
-        assert parts
-        self.extend(parts)
-        self.event.set()
-        return False
-
-    async def room(self) -> None:
-        await trio.lowlevel.checkpoint()
 
 
 @asynccontextmanager

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_kit import refused
+from process_kit import open_process
 
 from trio_agent import OpenAIModel
 from trio_agent.local import LocalModel
@@ -82,3 +84,33 @@ def test_load_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("empty", "mixed"):
         with pytest.raises(UsageError, match="neither an Agent nor a list"):
             load_agents([f"agents_of_this_test:{name}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve", "--agent", "nope"], "takes MODULE:ATTRIBUTE, not 'nope'"),
+        (["serve", "--agent", ":nope"], "takes MODULE:ATTRIBUTE"),
+        (["serve", "--agent", "nope:"], "takes MODULE:ATTRIBUTE"),
+        (["serve", "--agent", "nope_nope:x"], "can't import 'nope_nope'"),
+        (["serve", "--agent", "math:nope"], "'math' has no 'nope'"),
+        (["serve", "--agent", "math:pi"], "neither an Agent nor a list of them"),
+        (["serve", "--agent", "sys:meta_path"], "neither an Agent nor a list of them"),
+        (["serve", "--gguf", "/nope.gguf"], "there is no file '/nope.gguf' (--gguf)"),
+    ],
+)
+def test_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(arguments, capsys)
+    assert message in said
+    assert said.count("\n") == 1
+
+
+async def test_agent_that_prints(tmp_path: Path) -> None:
+    # What it prints when it is imported is before the ready line, and its own business; an
+    # error of it is one line.
+    (tmp_path / "broken.py").write_text("import not_there_at_all\n")
+    async with open_process("serve", "--agent", "broken:agent", cwd=tmp_path) as process:
+        assert await process.process.wait() == 2
+        await process.until(b"\n", process.stderr)
+        assert process.stderr.count(b"\n") == 1
+        assert b"not_there_at_all" in process.stderr

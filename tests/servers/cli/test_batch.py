@@ -216,7 +216,7 @@ class TestRefused:
         [
             ("", "truncated"),
             ("a", "malformed"),
-            ("1", "Expected `str | object`"),
+            ("1", "Expected `str | object | array`"),
             ("{}", 'give "prompt" or "messages"'),
             ('{"prompt": "a", "messages": [{"role": "user", "content": "b"}]}', "give"),
             ('{"promt": "a"}', "promt"),
@@ -368,13 +368,3 @@ async def test_ended_in_the_middle(number: signal.Signals, tmp_path: Path) -> No
             assert process.stderr.startswith(b"%d of 20 were done before\n" % len(done))
     assert len(heard) == 20 - len(done)
     assert [result["text"] for result in files.results] == [f"P{number}" for number in range(20)]
-
-
-async def test_several_agents(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from trio_agent import Agent\ntwo = [Agent(name=n, model='m') for n in 'ab']\n"
-    )
-    arguments = ("batch", "p", "--out", "o", "--agent", "mine:two")
-    async with open_process(*arguments, cwd=tmp_path) as process:
-        assert await process.process.wait() == 2
-        await process.until(b"batch takes one agent", process.stderr)

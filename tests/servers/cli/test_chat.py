@@ -1,49 +1,13 @@
-"""`trio-agent chat` as a real process, with its input piped."""
+"""``trio-agent chat`` as a real process, with its input piped."""
 
 import re
 import signal
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from subprocess import PIPE
 
-from process_kit import Process, free_port, open_process, open_server
-
-from trio_agent.testing.openai import finish, open_scripted_openai, text
+from cli_kit import ended, heard, open_chat, prompts, say
+from process_kit import free_port, open_server
 
 RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
-
-
-@asynccontextmanager
-async def open_chat(*arguments: str, cwd: Path, **env: str) -> AsyncIterator[Process]:
-    async with open_process("chat", *arguments, cwd=cwd, stdin=PIPE, **env) as process:
-        yield process
-
-
-async def say(chat: Process, text: str) -> None:
-    """Say it at the next prompt."""
-    assert chat.process.stdin is not None
-    await chat.process.stdin.send_all(text.encode())
-
-
-async def heard(chat: Process, what: bytes, times: int) -> None:
-    while chat.stdout.count(what) < times:
-        await chat.news.wait()
-
-
-async def prompts(chat: Process, n: int) -> None:
-    """Wait until it asks for the n-th time."""
-    while chat.stdout.count(b"> ") - chat.stdout.count(b"-> ") < n:
-        await chat.news.wait()
-
-
-async def ended(chat: Process) -> str:
-    """Wait until it ends well; return what it said."""
-    assert await chat.process.wait() == 0, chat.stderr
-    await chat.finished()
-    assert chat.stderr == b""
-    return chat.stdout.decode()
 
 
 async def test_conversation_to_the_end_of_input(tmp_path: Path) -> None:
@@ -109,27 +73,3 @@ async def test_server_that_dies_and_comes_back(tmp_path: Path) -> None:
             assert b"-- no answer: " in chat.stdout
             chat.process.send_signal(signal.SIGINT)
             await ended(chat)
-
-
-async def test_no_server(tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        async with open_chat("--url", url, cwd=tmp_path) as chat:
-            assert await chat.process.wait() == 2
-            await chat.until(f"trio-agent: error: {url} can't be used: ".encode(), chat.stderr)
-
-
-async def test_own_server(tmp_path: Path) -> None:
-    async with (
-        open_scripted_openai([[text("Hello "), text("you."), finish()]]) as provider,
-        open_chat(cwd=tmp_path, OPENAI_BASE_URL=provider.base_url) as chat,
-    ):
-        await say(chat, "hi\n")
-        await prompts(chat, 2)
-        chat.process.send_signal(signal.SIGINT)
-        assert await chat.process.wait() == 0
-        assert b"Hello you.\n[stop: 1 steps]\n" in chat.stdout
-        await chat.finished()
-        assert b"Traceback" not in chat.stderr
-        assert b"SIGTERM: draining" in chat.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from cli_kit import command
 from process_kit import Viewers, open_process, open_server
 from valkey_kit import ValkeyServer, running_server
 
@@ -17,13 +18,6 @@ from trio_agent.client import open_client
 from trio_agent.servers.cli._stores import list_runs, make_store, show_run
 from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing import StoreProxy
-
-
-async def command(*arguments: str, cwd: Path) -> tuple[int, str, str]:
-    async with open_process(*arguments, cwd=cwd) as process:
-        code = await process.process.wait()
-        await process.finished()
-        return code, process.stdout.decode(), process.stderr.decode()
 
 
 def finish(reason: str = "stop") -> RunFinish:

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 from server_kit import (
+    ALICE,
     SOON,
+    TOKENS,
     Client,
     StepModel,
     endless,
@@ -22,8 +23,8 @@ from server_kit import (
 )
 from starlette.types import Receive, Scope, Send
 
-from trio_agent import Agent, CancelAfter, open_runtime
-from trio_agent.servers import serve_http
+from trio_agent import CancelAfter
+from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.servers.http import _hypercorn
 from trio_agent.servers.http._hypercorn import serve_asgi
 
@@ -259,6 +260,57 @@ class TestNonsense:
             assert await live_tasks() == tasks
 
 
+class TestProtocols:
+    WEBSOCKET = (
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    )
+
+    async def test_websocket_on_the_http_port(self) -> None:
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_server(StepModel(), guard=guard) as server:
+            for path, headers, status in [
+                ("/nope", ALICE, 404),
+                ("/runs", {}, 401),
+                ("/runs", ALICE, 200),
+            ]:
+                answer = await server.request("GET", path, {**dict(self.WEBSOCKET), **headers})
+                assert answer.status == status
+            answer = await server.request("GET", "/runs", dict(self.WEBSOCKET), host="evil.com")
+            assert (answer.status, answer.code) == (400, "bad-host")
+
+    async def test_bytes_behind_a_refused_upgrade(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            request = client.encode("GET", "/nope", self.WEBSOCKET)
+            await client.stream.send_all(request + b"\x81\x85\0\0\0\0hello" * 100)
+            answer = await client.stream.receive_some()
+            assert answer.startswith(b"HTTP/1.1 404 ")
+            await client.stream.send_eof()
+            raw = answer + await client.receive_all()
+            assert raw.count(b"HTTP/1.1 ") <= 2  # the second: that is no HTTP
+
+    async def test_h2c_upgrade_is_ignored(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            headers = {
+                "Upgrade": "h2c",
+                "Connection": "Upgrade, HTTP2-Settings",
+                "HTTP2-Settings": "AAMAAABkAARAAAAAAAIAAAAA",
+            }
+            answer = await client.request("GET", "/runs", headers)
+            assert (answer.status, answer.json) == (200, {"runs": [], "next": None})
+            assert (await client.request("GET", "/agents")).status == 200
+
+    async def test_http_2_with_prior_knowledge(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+            await client.stream.send_all(preface)
+            raw = await client.receive_all()
+            assert raw.startswith(b"HTTP/1.1 400 ")
+            assert b"\0" not in raw
+
+
 class TestBugs:
     async def test_app_that_raises(self, capfd: pytest.CaptureFixture[str]) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -325,38 +377,3 @@ class TestTheEnd:
             # Runs live in the runtime.
             assert run.status == "active"
             assert server.runtime.statistics().viewers == 0
-
-    async def test_serve_http(self) -> None:
-        async with open_runtime() as runtime, trio.open_nursery() as nursery:
-            agents = [Agent(model=endless("x"))]
-            (address,) = await nursery.start(serve_http, runtime, agents)
-            host, port = address.removeprefix("http://").split(":")
-            stream = await trio.open_tcp_stream(host, int(port))
-            async with Client(stream, f"{host}:{port}") as client:
-                answer = await client.request("GET", "/stream?prompt=x")
-                assert answer.complete
-            await runtime.drain(1)
-
-    async def test_serve_http_on_ipv6(self) -> None:
-        async with open_runtime() as runtime, trio.open_nursery() as nursery:
-            agents = [Agent(model=endless("x"))]
-            try:
-                (address,) = await nursery.start(partial(serve_http, runtime, agents, host="::1"))
-            except OSError as exc:
-                pytest.skip(f"no IPv6 here: {exc}")
-            assert address.startswith("http://[::1]:")
-            port = int(address.rpartition(":")[2])
-            async with Client(await trio.open_tcp_stream("::1", port), f"[::1]:{port}") as client:
-                assert (await client.request("GET", "/runs")).status == 200
-            await runtime.drain(1)
-
-    async def test_serve_http_that_can_not_start(self) -> None:
-        async with open_runtime() as runtime, trio.open_nursery() as nursery:
-            with pytest.raises(ValueError, match="at least one agent"):
-                await nursery.start(serve_http, runtime, [])
-            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            async with listener:
-                port = listener.socket.getsockname()[1]
-                start = partial(serve_http, runtime, [Agent(model=endless("x"))], port=port)
-                with pytest.raises(OSError, match="in use"):
-                    await nursery.start(start)

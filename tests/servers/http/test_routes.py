@@ -1,16 +1,23 @@
-"""DESIGN section 6, the table of routes, over real sockets."""
+"""The table of routes: what each says and takes, over real sockets."""
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
 
+import attrs
 import httpx
 import msgspec
 import pytest
 import trio
 import trio.testing
 from server_kit import (
+    ALICE,
+    BOB,
+    TOKENS,
+    Server,
     StepModel,
     endless,
     framed,
@@ -20,18 +27,20 @@ from server_kit import (
     talking_model,
     weather_model,
 )
-from starlette.types import Message
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trio_agent import (
     Agent,
     CancelAfter,
-    ModelError,
+    MemoryStore,
+    Run,
     RuntimeLimits,
     StoreUnavailable,
     open_runtime,
 )
 from trio_agent.abc import Model, Retention
-from trio_agent.servers import Service, create_app
+from trio_agent.servers import Guard, Service, bearer_tokens, create_app
+from trio_agent.testing import StoreProxy
 from trio_agent.wire import event_schema
 
 SSE = {"Accept": "text/event-stream"}
@@ -259,34 +268,6 @@ class TestRuns:
             answer = await server.request("GET", "/runs?before=nope")
             assert (answer.status, answer.code) == (404, "unknown-run")
 
-    async def test_status_while_it_runs_and_after(self) -> None:
-        model = StepModel()
-        async with open_server(model) as server:
-            run = await server.start(metadata={"m": 1})
-            with run.subscribe():
-                await trio.testing.wait_all_tasks_blocked()
-                view = (await server.request("GET", f"/runs/{run.id}")).json
-            assert view["status"] == "active"
-            assert view["viewers"] == 1
-            assert view["cursor"] == str(run.cursor)
-            assert "error" not in view
-            model.finish("length")
-            await run.wait()
-            view = (await server.request("GET", f"/runs/{run.id}")).json
-            assert view["status"] == "length"
-            assert view["viewers"] == 0
-            assert view["cursor"] == str(run.cursor)
-
-    async def test_status_of_a_failed_run(self) -> None:
-        model = StepModel()
-        async with open_server(model) as server:
-            run = await server.start()
-            model.fail(ModelError("auth", "no"))
-            await run._done.wait()
-            view = (await server.request("GET", f"/runs/{run.id}")).json
-            assert view["status"] == "error"
-            assert view["error"] == {"code": "auth", "message": "no"}
-
     async def test_delete(self) -> None:
         model = StepModel()
         async with open_server(model) as server:
@@ -329,20 +310,6 @@ class TestRuns:
                 answer = await server.request(method, path)
                 assert (answer.status, answer.code) == (404, "unknown-run"), path
 
-    async def test_not_found_and_method_not_allowed(self) -> None:
-        async with open_server(StepModel()) as server:
-            answer = await server.request("GET", "/nope")
-            assert (answer.status, answer.code) == (404, "not-found")
-            for method, path, allowed in [
-                ("PUT", "/runs", {"GET", "HEAD", "POST"}),
-                ("PATCH", "/runs/x", {"GET", "HEAD", "DELETE"}),
-                ("GET", "/runs/x/cancel", {"POST"}),
-                ("POST", "/stream?prompt=x", {"GET", "HEAD"}),
-            ]:
-                answer = await server.request(method, path, body={})
-                assert (answer.status, answer.code) == (405, "method-not-allowed")
-                assert set(answer.headers["allow"].split(", ")) == allowed
-
     async def test_head(self) -> None:
         async with open_server(StepModel()) as server:
             run = await server.start(on_disconnect="cancel")
@@ -355,6 +322,60 @@ class TestRuns:
             await trio.testing.wait_all_tasks_blocked()
             assert run.status == "active"
             assert run.cancel_reason is None
+
+
+class TestOwners:
+    async def test_owners_see_their_runs_only(self) -> None:
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_server(endless("x"), guard=guard) as server:
+            body = {"prompt": "x"}
+            run_id = (await server.request("POST", "/runs", ALICE, body)).json["id"]
+            run = await server.runtime.find(run_id)
+            await run.wait()
+            bobs = (await server.request("POST", "/runs", BOB, body)).json["id"]
+            cursor = {"Last-Event-ID": f"{run_id}.{run.cursor.epoch}.1"}
+            for method, path, headers in [
+                ("GET", f"/runs/{run_id}", {}),
+                ("GET", f"/runs/{run_id}/events", {}),
+                ("GET", f"/runs/{run_id}/events", cursor),
+                ("GET", f"/runs?before={run_id}", {}),
+                ("DELETE", f"/runs/{run_id}", {}),
+                ("POST", f"/runs/{run_id}/cancel", {}),
+                ("GET", f"/stream/{run_id}/resume?position=0", {}),
+                ("GET", "/stream?prompt=x", cursor),
+            ]:
+                answer = await server.request(method, path, {**BOB, **headers})
+                assert (answer.status, answer.code) == (404, "unknown-run"), path
+                # Word for word what he gets about a run that never was.
+                nobody = answer.body.replace(run_id.encode(), b"nope")
+                unknown = await server.request(
+                    method,
+                    path.replace(run_id, "nope"),
+                    {**BOB, **dict.fromkeys(headers, "nope.e.1")},
+                )
+                assert unknown.body == nobody
+            for who, runs in [(ALICE, [run_id]), (BOB, [bobs])]:
+                listed = (await server.request("GET", "/runs", who)).json["runs"]
+                assert [run["id"] for run in listed] == runs
+            for method, path in [
+                ("GET", f"/runs/{run_id}/events"),
+                ("POST", f"/runs/{run_id}/cancel"),
+            ]:
+                assert (await server.request(method, path, ALICE)).status == 200
+            assert (await server.request("DELETE", f"/runs/{run_id}", ALICE)).status == 204
+
+    async def test_idempotency_key_is_per_owner(self) -> None:
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_server(endless("x"), guard=guard) as server:
+            ids = [
+                (
+                    await server.request(
+                        "POST", "/runs", {**who, "Idempotency-Key": "k"}, {"prompt": "x"}
+                    )
+                ).json["id"]
+                for who in (ALICE, BOB, ALICE)
+            ]
+            assert ids[0] == ids[2] != ids[1]
 
 
 class TestEvents:
@@ -687,36 +708,142 @@ class TestHealth:
             assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_bug_in_a_handler_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
-    async with open_server(StepModel()) as server:
-
-        async def find(*args: object) -> None:
-            raise ZeroDivisionError("with a secret")
-
-        server.runtime.store.find = find  # type: ignore[assignment, method-assign]
-        async with await server.connect() as client:
-            answer = await client.request("GET", "/runs")
-            assert (answer.status, answer.code) == (500, "internal")
-            assert b"secret" not in answer.body
-            # The server and even the connection live on.
-            assert (await client.request("GET", "/agents")).status == 200
-    assert caplog.messages == ["GET /runs failed by a bug"]
+by_requests: ContextVar[list[str]] = ContextVar("by_requests")
 
 
-async def test_lifespan_of_other_asgi_servers() -> None:
-    received = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-    sent: list[Message] = []
+class NotingStore(StoreProxy):
+    """Notes what requests ask it, and not what the runtime asks for itself."""
 
-    async def receive() -> Message:
-        return received.pop(0)
+    async def perform(self, operation: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if (asked := by_requests.get(None)) is not None:
+            asked.append(operation)
+        return await act()
 
-    async def send(message: Message) -> None:
-        sent.append(message)
 
-    async with open_runtime() as runtime:
-        app = create_app(Service(runtime, [Agent(model=StepModel())]))
-        await app({"type": "lifespan", "state": {}}, receive, send)
-    assert [message["type"] for message in sent] == [
-        "lifespan.startup.complete",
-        "lifespan.shutdown.complete",
-    ]
+class SharedStore(MemoryStore):
+    shared = True
+
+
+@attrs.define
+class Noting:
+    server: Server
+    runs: dict[str, Run]
+    """One that lives here, one that did, one that lives elsewhere, one that did."""
+    model: StepModel
+    asked: list[str]
+    """What requests have asked the store."""
+
+    def finish(self) -> None:
+        """End what is active, and one more, so that whoever follows a run sees its end."""
+        for _ in range(3):
+            self.model.finish()
+
+
+@asynccontextmanager
+async def open_noting() -> AsyncIterator[Noting]:
+    model = StepModel()
+    agent = Agent(model=model)
+    store = SharedStore()
+    asked: list[str] = []
+
+    def noting(app: ASGIApp) -> ASGIApp:
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            by_requests.set(asked)
+            await app(scope, receive, send)
+
+        return noted
+
+    async with (
+        open_runtime(store=store) as other,
+        open_server(agent, store=NotingStore(store), wrap=noting) as server,
+    ):
+        here = server.runtime
+        runs = {}
+        for name, runtime in {"kept": here, "stored": other, "live": here, "away": other}.items():
+            runs[name] = await runtime.start(agent, "x", idempotency_key=name)
+            if name in ("kept", "stored"):
+                model.finish()
+                await runs[name].wait()
+        noting_server = Noting(server, runs, model, asked)
+        yield noting_server
+        noting_server.finish()
+
+
+class TestReads:
+    """No request asks the store twice what it knows of a run."""
+
+    @pytest.mark.parametrize("run", ["live", "kept", "stored", "away"])
+    @pytest.mark.parametrize(
+        ("method", "path", "headers"),
+        [
+            ("GET", "/runs/{run}", {}),
+            ("DELETE", "/runs/{run}", {}),
+            ("GET", "/runs/{run}/events", {}),
+            ("HEAD", "/runs/{run}/events", {}),
+            ("GET", "/runs/{run}/events", {"Last-Event-ID": "{run}.{epoch}.1"}),
+            ("GET", "/runs/{run}/events?after={run}.other.1", {}),
+            ("POST", "/runs/{run}/cancel", {}),
+            ("GET", "/runs?before={run}", {}),
+            ("GET", "/stream/{run}/resume?position=1", {}),
+            ("GET", "/stream?prompt=x", {"Last-Event-ID": "{run}.{epoch}.1"}),
+            ("GET", "/stream?prompt=x&key={name}", {}),
+            ("POST", "/runs", {"Idempotency-Key": "{name}", **SSE}),
+        ],
+    )
+    async def test_of_a_known_run(
+        self, run: str, method: str, path: str, headers: dict[str, str]
+    ) -> None:
+        async with open_noting() as noting, await noting.server.connect() as client:
+            known = noting.runs[run]
+            names = {"name": run, "run": known.id, "epoch": known.cursor.epoch}
+            body = {"prompt": "x"} if path == "/runs" else b""
+            filled = {name: value.format(**names) for name, value in headers.items()}
+            await client.send(method, path.format(**names), filled, body)
+            answer = await client.receive_head()
+            noting.finish()
+            await client.receive_body(answer)
+            assert noting.asked.count("info") <= 1, noting.asked
+
+    @pytest.mark.parametrize(
+        ("run", "most"),
+        # One that does not live here is looked up, and then shown as it is by now.
+        [("live", 1), ("kept", 1), ("stored", 2), ("away", 2)],
+    )
+    async def test_of_a_run_that_its_key_finds(self, run: str, most: int) -> None:
+        async with open_noting() as noting:
+            headers = {"Idempotency-Key": run}
+            answer = await noting.server.request("POST", "/runs", headers, {"prompt": "x"})
+            assert answer.json["id"] == noting.runs[run].id
+            assert noting.asked.count("info") <= most, noting.asked
+
+    @pytest.mark.parametrize(
+        ("method", "path", "headers"),
+        [
+            ("POST", "/runs", {}),
+            ("POST", "/runs", SSE),
+            ("POST", "/runs", {"Idempotency-Key": "new"}),
+            ("GET", "/stream?prompt=x", {}),
+            ("GET", "/runs", {}),
+            ("GET", "/runs/nope", {}),
+            ("GET", "/runs/nope/events", {}),
+            ("DELETE", "/runs/nope", {}),
+            ("POST", "/runs/nope/cancel", {}),
+            ("GET", "/agents", {}),
+            ("GET", "/health/ready", {}),
+        ],
+    )
+    async def test_of_others(self, method: str, path: str, headers: dict[str, str]) -> None:
+        async with open_noting() as noting, await noting.server.connect() as client:
+            body = {"prompt": "x"} if path == "/runs" and method == "POST" else b""
+            await client.send(method, path, headers, body)
+            answer = await client.receive_head()
+            noting.finish()
+            await client.receive_body(answer)
+            assert noting.asked.count("info") <= 1, noting.asked
+
+    async def test_it_is_noted(self) -> None:
+        async with open_noting() as noting:
+            await noting.server.request("GET", f"/runs/{noting.runs['live'].id}")
+            assert noting.asked == ["info"]
+            await noting.server.request("GET", f"/runs/{noting.runs['stored'].id}/events")
+            assert noting.asked.count("info") == 2

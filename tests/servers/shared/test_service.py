@@ -6,7 +6,7 @@ from server_kit import StepModel, endless
 
 from trio_agent import Agent, CancelAfter, MemoryStore, UnknownRun, open_runtime
 from trio_agent.servers import Service
-from trio_agent.servers._shared.problem import Problem, problem_of
+from trio_agent.servers._shared.problem import Problem
 from trio_agent.servers._shared.service import Start
 
 
@@ -74,11 +74,3 @@ async def test_bound_on_metadata(autojump_clock: object) -> None:
         await service.start(None, Start(prompt="x", metadata={"x": "y" * size}))
         with pytest.raises(Problem, match="16384 bytes"):
             await service.start(None, Start(prompt="x", metadata={"x": "y" * (size + 1)}))
-
-
-def test_bugs_say_nothing() -> None:
-    problem = problem_of(KeyError("a secret"))
-    assert (problem.status, problem.code, problem.message) == (500, "internal", "internal error")
-    problem = Problem(418, "teapot", "I am one")
-    assert problem_of(problem) is problem
-    assert str(problem) == "teapot: I am one"

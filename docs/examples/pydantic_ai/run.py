@@ -1,0 +1,21 @@
+import trio
+
+from trio_agent import Agent, tool
+
+
+@tool
+async def get_weather(city: str) -> str:
+    """Get the current weather of a city."""
+    return f"{city}: -3 degrees, snow"
+
+
+agent = Agent(model="gpt-4o-mini", instructions="Be helpful.", tools=[get_weather])
+
+
+async def main() -> None:
+    result = await agent.run("What is the weather in Oslo?")
+    print(result.text)
+    print(result.usage.total_tokens, "tokens")
+
+
+trio.run(main)

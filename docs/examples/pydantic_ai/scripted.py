@@ -1,0 +1,24 @@
+import attrs
+import trio
+
+from trio_agent import Agent, tool
+from trio_agent.testing import ScriptedModel, call
+
+
+@tool
+async def get_weather(city: str) -> str:
+    """Get the current weather of a city."""
+    return f"{city}: snow"
+
+
+agent = Agent(model="gpt-4o-mini", tools=[get_weather])
+
+
+async def main() -> None:
+    model = ScriptedModel([call("c1", "get_weather", city="Oslo")], ["It ", "snows."])
+    result = await attrs.evolve(agent, model=model).run("How is the weather?")
+    assert result.text == "It snows."
+    print(model.requests[1].messages[-1])
+
+
+trio.run(main)

@@ -1,0 +1,114 @@
+"""The client's way over HTTP: what it asks, and what it makes of answers."""
+
+import pytest
+import trio
+from client_kit import DONE, EVENT, STREAM, answer, receive_all
+from proxy_kit import canned
+from server_kit import open_server, talking_model
+
+from trio_agent import CursorExpired, CursorInvalid, Receipt, UnknownRun
+from trio_agent.client import ServerError, TransportError, open_client
+from trio_agent.servers import Guard, bearer_tokens
+from trio_agent.testing import ScriptedModel
+
+
+async def test_cancelling() -> None:
+    async with open_server(ScriptedModel(["a", trio.Event()])) as server:
+        run = await server.start()
+        async with open_client(server.url) as client:
+            receipt = await client.cancel(run.id)
+            assert receipt == await run.cancel() == await client.cancel(run.id)
+            for act in (client.cancel, client.info):
+                with pytest.raises(UnknownRun, match=r"^there is no run 'no\?pe'$"):
+                    await act("no?pe")
+
+
+async def test_a_receipt_that_takes_long() -> None:
+    receipt = {"id": "r", "outcome": "error", "lastOffset": 7, "abandoned": ["1"]}
+    async with (
+        canned(answer(202, {"id": "r", "status": "active"}), answer(200, receipt)) as (
+            url,
+            _,
+        ),
+        open_client(url) as client,
+    ):
+        assert await client.cancel("r") is None
+        assert await client.cancel("r") == Receipt("error", 7, ("1",))
+
+
+async def test_a_token() -> None:
+    guard = Guard(authorize=bearer_tokens({"me": "secret"}))
+    async with open_server(talking_model("a"), guard=guard) as server:
+        async with open_client(server.url, token="secret") as client:
+            run_id = await client.start("hi")
+            assert "secret" not in repr(client)
+        assert (await receive_all(server.url, run_id, token="secret"))[-1].terminal
+        for token in (None, "wrong"):
+            with pytest.raises(ServerError) as caught:
+                await receive_all(server.url, run_id, token=token)
+            assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [("?", CursorInvalid), ("{id}.other.1", CursorExpired), ("{id}.{epoch}.99", CursorExpired)],
+)
+async def test_cursors_that_are_none(after: str, expected: type[Exception]) -> None:
+    async with open_server(talking_model("a")) as server:
+        run = await server.start()
+        await run.wait()
+        cursor = after.format(id=run.id, epoch=run.cursor.epoch)
+        for _ in range(2):
+            with pytest.raises(expected):
+                await receive_all(server.url, run.id, after=cursor)
+        with pytest.raises(UnknownRun, match=r"^there is no run 'nope'$"):
+            await receive_all(server.url, "nope")
+
+
+async def test_a_run_of_which_all_was_seen() -> None:
+    async with canned(STREAM + EVENT % (b"a", 1), DONE) as (url, _):
+        assert len(await receive_all(url)) == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        answer(200, b"<html>a login page</html>"),
+        STREAM + b"data: no JSON\nid: r.e.1\n\n",
+        STREAM + b'data: {"type":"text-delta"}\nid: r.e.1\n\n',
+        STREAM + b"data: " + b"x" * (2 << 20) + b"\n\n",
+    ],
+)
+async def test_garbage(garbage: bytes) -> None:
+    async with canned(garbage) as (url, _):
+        with pytest.raises(ServerError) as caught:
+            await receive_all(url)
+        assert caught.value.code == "bad-response"
+        assert str(caught.value).startswith("bad-response: ")
+
+
+@pytest.mark.parametrize("garbage", [b"", b"<html>", b"[]", b"{}", b'{"outcome":"?"}', b"\xff"])
+async def test_garbage_for_an_answer(garbage: bytes) -> None:
+    async with canned(*[answer(200, garbage)] * 2) as (url, _), open_client(url) as client:
+        with pytest.raises(ServerError, match="bad-response"):
+            await client.start("hi")
+        if garbage != b"{}":
+            with pytest.raises(ServerError, match="bad-response"):
+                await client.cancel("r")
+
+
+async def test_refusals_that_say_nothing() -> None:
+    async with canned(answer(404, b"<html>"), answer(302, b"")) as (url, _):
+        for status in (404, 302):
+            with pytest.raises(ServerError, match="http-error") as caught:
+                await receive_all(url)
+            assert caught.value.status == status
+
+
+async def test_an_answer_cut_in_the_middle_is_no_bad_answer() -> None:
+    """With an idempotency key the client may ask again, as after any broken connection."""
+    whole = answer(201, {"id": "r"})
+    for size in range(whole.index(b"\r\n\r\n"), len(whole)):
+        async with canned(whole[:size]) as (url, _), open_client(url) as client:
+            with pytest.raises(TransportError):
+                await client.start("hi", idempotency_key="k")

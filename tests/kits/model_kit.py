@@ -1,0 +1,28 @@
+"""What tests of models share: an `emit` that keeps what it is given."""
+
+import trio
+
+from trio_agent.models._parts import ModelPart
+
+
+class Emitted(list[ModelPart]):
+    """The parts; `calls` has those of each call together, `event` is set by the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[ModelPart, ...]] = []
+        self.event = trio.Event()
+
+    async def __call__(self, *parts: ModelPart) -> None:
+        self.nowait(*parts)
+        await self.room()
+
+    def nowait(self, *parts: ModelPart) -> bool:
+        assert parts
+        self.extend(parts)
+        self.calls.append(parts)
+        self.event.set()
+        return False
+
+    async def room(self) -> None:
+        await trio.lowlevel.checkpoint()

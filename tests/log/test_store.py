@@ -1,0 +1,90 @@
+"""What a store is without an implementation: its abstract methods, its defaults, its values."""
+
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from store_kit import finish, record
+
+from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+
+ACTS = {
+    *("create", "append", "read", "info", "find"),
+    *("claim", "renew", "release", "renew_epoch", "orphans"),
+    *("request_cancel", "set_viewers", "watch", "delete", "expire"),
+}
+
+
+def bare(base: type[Any]) -> Any:
+    """Make an instance that has nothing but what the base class gives it."""
+    return type("Bare", (base,), dict.fromkeys(base.__abstractmethods__))()
+
+
+def info(**changes: Any) -> RunInfo:
+    plain = RunInfo(
+        record=record("a"),
+        tail=0,
+        size=0,
+        last=None,
+        fence=1,
+        leased=True,
+        cancel_reason=None,
+        viewers=0,
+    )
+    return attrs.evolve(plain, **changes)
+
+
+@pytest.mark.parametrize(
+    ("base", "names"), [(Store, ACTS), (Watch, {"add", "discard", "receive", "aclose"})]
+)
+def test_what_must_be_implemented(base: type[Any], names: set[str]) -> None:
+    assert base.__abstractmethods__ == names
+    for name in names:
+        almost = type("Almost", (base,), dict.fromkeys(names - {name}))
+        with pytest.raises(TypeError, match=rf"abstract method '?{name}\b"):
+            almost()
+
+
+async def test_a_store_is_open_for_one_server_and_does_io_by_default() -> None:
+    store: Store = bare(Store)
+    assert store.lease == 10.0
+    assert store.shared is False
+    for _ in range(2):
+        async with store.open() as opened:
+            assert opened is None
+    with pytest.raises(trio.WouldBlock):
+        store.append_nowait([])
+
+
+def test_a_run_is_active_until_its_terminal_event() -> None:
+    assert info().active
+    assert info(leased=False, cancel_reason="why").active
+    [last] = finish("a", 1).entries
+    assert not info(tail=1, last=last, leased=False).active
+
+
+def test_a_record_has_no_owner_and_nothing_private_by_default() -> None:
+    plain = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
+    assert (plain.owner, plain.metadata, plain.idempotency_key) == (None, {}, None)
+    assert plain.private == b""
+    other = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
+    assert plain == other
+    assert plain.metadata is not other.metadata
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (record("a"), "epoch"),
+        (info(), "tail"),
+        (Lease("a", 1), "fence"),
+        (Created("a", None), "lease"),
+        (Page([], 0, closed=False), "closed"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+)
+def test_what_a_store_returns_is_immutable(value: Any, field: str) -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, field, getattr(value, field))

@@ -1,0 +1,54 @@
+"""What a model is asked and what it answers: immutable values with few defaults."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from trio_agent._events import Usage
+from trio_agent._messages import UserMessage
+from trio_agent.models._parts import (
+    ModelFinish,
+    ModelRequest,
+    ReasoningPart,
+    TextPart,
+    ToolInputPart,
+    ToolSpec,
+)
+
+MESSAGES = (UserMessage("Hi"),)
+
+
+def test_a_request_is_messages_and_nothing_else_by_default() -> None:
+    request = ModelRequest(MESSAGES)
+    assert (request.messages, request.instructions, request.tools) == (MESSAGES, "", ())
+    assert request.options == {}
+    assert request.options is not ModelRequest(MESSAGES).options
+
+
+def test_an_answer_costs_nothing_by_default() -> None:
+    assert ModelFinish("stop").usage == Usage(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (ToolSpec("t", "Do it.", {}), "schema"),
+        (ModelRequest(MESSAGES), "tools"),
+        (ModelFinish("stop"), "reason"),
+        (TextPart("x"), "delta"),
+        (ReasoningPart("x"), "delta"),
+        (ToolInputPart("1", "t", "{"), "delta"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+)
+def test_values_are_immutable(value: Any, field: str) -> None:
+    with pytest.raises((AttributeError, attrs.exceptions.FrozenInstanceError)):
+        setattr(value, field, getattr(value, field))
+
+
+def test_parts_of_different_kinds_are_never_equal() -> None:
+    parts = [TextPart("x"), ReasoningPart("x"), ToolInputPart("1", "t", "x")]
+    for number, part in enumerate(parts):
+        assert [each == part for each in parts] == [n == number for n in range(len(parts))]
+    assert TextPart("x") == TextPart("x") != TextPart("y")

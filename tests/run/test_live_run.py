@@ -1,0 +1,296 @@
+"""A run that lives here: its end, who cancels it, what becomes of it when nobody watches."""
+
+import math
+from typing import Literal
+
+import pytest
+import trio
+import trio.testing
+from store_kit import record
+
+from trio_agent._agent import Agent
+from trio_agent._errors import FenceLost, RunFailed, StoreUnavailable
+from trio_agent._events import (
+    AnyEvent,
+    ErrorDetail,
+    FinishReason,
+    RunError,
+    RunFinish,
+    RunSummary,
+    TextDelta,
+    Usage,
+)
+from trio_agent._limits import CancelAfter, OnDisconnect
+from trio_agent._log.cursor import Cursor
+from trio_agent._log.feed import Feed
+from trio_agent._log.log import Entry
+from trio_agent._log.store import RunRecord
+from trio_agent._run.live_run import LiveRun
+from trio_agent._run.machine import Result
+from trio_agent._run.run import Receipt, RunStatistics
+from trio_agent._runtime.open_runtime import open_runtime
+from trio_agent._runtime.runtime import Runtime
+from trio_agent.stores._memory import MemoryStore
+from trio_agent.testing import ScriptedModel
+
+
+async def start(
+    runtime: Runtime, on_disconnect: OnDisconnect, *, seconds: float = 100.0
+) -> LiveRun:
+    agent = Agent(model=ScriptedModel(["a", seconds, "b"]))
+    run = await runtime.start(agent, "hi", on_disconnect=on_disconnect)
+    await trio.testing.wait_all_tasks_blocked()
+    live = runtime._live.get(run.id)
+    assert live is not None
+    return live
+
+
+async def test_continue(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime() as runtime:
+        run = await start(runtime, "continue")
+        async with run.subscribe() as events:
+            await events.receive()
+        assert (await run.wait()).finish_reason == "stop"
+
+
+async def test_cancel_arms_at_the_first_viewer(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime() as runtime:
+        run = await start(runtime, "cancel")
+        await trio.sleep(10)
+        assert not run.done
+        async with run.subscribe(), run.subscribe():
+            pass
+        result = await run.wait()
+        assert (result.finish_reason, result.reason) == ("cancelled", "nobody watches")
+
+
+async def test_cancel_waits_for_the_last_viewer(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime() as runtime:
+        run = await start(runtime, "cancel")
+        with run.subscribe():
+            with run.subscribe():
+                assert run.statistics() == RunStatistics(tail=3, viewers=2)
+            await trio.sleep(10)
+            assert run.cancel_reason is None
+        assert run.cancel_reason == "nobody watches"
+
+
+async def test_waiting_is_not_watching(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime() as runtime:
+        run = await start(runtime, CancelAfter(5))
+        begin = trio.current_time()
+        assert (await run.wait()).reason == "nobody watches"
+        assert trio.current_time() - begin == 5
+
+
+async def test_cancel_after_counts_from_the_last_leaving(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_runtime() as runtime:
+        run = await start(runtime, CancelAfter(5))
+        await trio.sleep(4)
+        with run.subscribe():
+            await trio.sleep(20)
+        await trio.sleep(4)
+        with run.subscribe(), run.subscribe():
+            await trio.sleep(1)
+        begin = trio.current_time()
+        result = await run.wait()
+        assert (result.finish_reason, result.reason) == ("cancelled", "nobody watches")
+        assert trio.current_time() - begin == 5
+
+
+async def test_a_viewer_who_comes_back_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime() as runtime:
+        run = await start(runtime, CancelAfter(5), seconds=20.0)
+        seen: list[AnyEvent] = []
+        cursor = str(Cursor(run.id, run.cursor.epoch, 0))
+        while not (seen and seen[-1].terminal):
+            with run.subscribe(after=cursor) as events, trio.move_on_after(1):
+                while True:
+                    try:
+                        seen.append(await events.receive())
+                    except trio.EndOfChannel:
+                        break
+                    finally:
+                        cursor = str(events.cursor)
+            await trio.sleep(4)
+        assert isinstance(seen[-1], RunFinish)
+        assert seen[-1].run.finish_reason == "stop"
+        assert [event.delta for event in seen if isinstance(event, TextDelta)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("policy", ["cancel", CancelAfter(5)])
+async def test_a_failed_writer_is_not_a_viewer_who_left(
+    policy: Literal["cancel"] | CancelAfter, autojump_clock: trio.testing.MockClock
+) -> None:
+    feed = Feed("r", "e")
+    run = LiveRun(RunRecord("r", "e", "a", 0), feed, MemoryStore(), on_disconnect=policy)
+    with run.subscribe() as events:
+        feed.break_off(StoreUnavailable("away"))
+        with pytest.raises(trio.BrokenResourceError):
+            await events.receive()
+    assert run.cancel_reason is None
+    assert run.viewer_scope.deadline == float("inf")
+
+
+async def test_leaving_a_finished_run_changes_nothing() -> None:
+    async with open_runtime() as runtime:
+        agent = Agent(model=ScriptedModel(["a"]))
+        started = await runtime.start(agent, "hi", on_disconnect="cancel")
+        run = runtime._live.get(started.id)
+        assert run is not None
+        with run.subscribe() as events:
+            async for _ in events:
+                pass
+            result = await run.wait()
+        assert run.cancel_reason is None
+        run.request_cancel("late")
+        assert run.cancel_reason is None
+        assert await run.wait() == result
+
+
+async def test_the_first_reason_wins() -> None:
+    async with open_runtime() as runtime:
+        run = await runtime.start(Agent(model=ScriptedModel([trio.Event()])), "hi")
+        run.request_cancel("first")
+        run.request_cancel("second")
+        await run.cancel("third")
+        assert (await run.wait()).reason == "first"
+        assert runtime._live.get(run.id).cancel_reason == "first"
+
+
+# Without a runtime
+
+
+def live(policy: OnDisconnect = "continue") -> tuple[LiveRun, Feed]:
+    feed = Feed("r", "e")
+    return LiveRun(record("r"), feed, MemoryStore(), on_disconnect=policy), feed
+
+
+def finish(reason: FinishReason = "stop") -> RunFinish:
+    return RunFinish(at=0, run=RunSummary("r", "", 1, reason, Usage()))
+
+
+FAILED = RunError(at=0, error=ErrorDetail("x", "it broke"))
+
+
+@pytest.mark.parametrize(
+    ("terminal", "outcome"),
+    [
+        (finish(), "stop"),
+        (finish("cancelled"), "cancelled"),
+        (finish("max-steps"), "max-steps"),
+        (FAILED, "error"),
+    ],
+)
+async def test_how_it_ended(terminal: RunFinish | RunError, outcome: str) -> None:
+    run, feed = live()
+    run.abandoned.append("1")
+    feed.extend([Entry.of(1, terminal)])
+    assert (run.status, run.done) == ("active", False)
+    receipts: list[Receipt] = []
+    async with trio.open_nursery() as nursery:
+
+        async def cancel() -> None:
+            receipts.append(await run.cancel())
+
+        nursery.start_soon(cancel)
+        await trio.testing.wait_all_tasks_blocked()
+        assert receipts == []
+        run.end(terminal, None, None)
+    assert (run.status, run.done) == (outcome, True)
+    assert receipts == [Receipt(outcome, 1, ("1",))]  # type: ignore[arg-type]
+    if isinstance(terminal, RunError):
+        with trio.testing.assert_checkpoints(), pytest.raises(RunFailed) as caught:
+            await run.wait()
+        assert (caught.value.code, caught.value.message) == ("x", "it broke")
+
+
+async def test_its_result() -> None:
+    run, _ = live()
+    result = Result("r", "a", 1, "stop", Usage(), ())
+    run.end(finish(), result, None)
+    with trio.testing.assert_checkpoints():
+        assert await run.wait() is result
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("away"), FenceLost("gone")])
+async def test_an_end_that_was_not_committed(failure: StoreUnavailable | FenceLost) -> None:
+    """Whoever waits gets an exception of their own."""
+    run, _ = live()
+    run.end(finish(), None, failure)
+    raised: list[BaseException] = []
+    for wait in (run.wait, run.wait, run.cancel):
+        with pytest.raises(type(failure), match=str(failure)) as caught:
+            await wait()
+        assert caught.value.__cause__ is failure
+        assert caught.value not in [failure, *raised]
+        raised.append(caught.value)
+
+
+async def test_a_cancel_request_cancels_its_scope_once() -> None:
+    run, _ = live()
+    with run.cancel_scope:
+        run.request_cancel("first")
+        run.request_cancel("second")
+        await trio.lowlevel.checkpoint()
+    assert run.cancel_scope.cancelled_caught
+    assert run.cancel_reason == "first"
+
+
+async def test_a_cancel_request_behind_the_end_is_none() -> None:
+    run, feed = live()
+    feed.extend([Entry.of(1, finish())])
+    run.request_cancel("late")
+    assert run.cancel_reason is None
+    assert not run.cancel_scope.cancel_called
+
+
+async def test_a_run_that_was_lost_is_stopped_for_no_reason_of_its_own() -> None:
+    run, _ = live()
+    assert not run.lost
+    run.stop_as_lost()
+    assert run.lost
+    assert run.cancel_scope.cancel_called
+    assert run.cancel_reason is None
+
+
+async def test_viewers_elsewhere_count(autojump_clock: trio.testing.MockClock) -> None:
+    run, _ = live(CancelAfter(5))
+    assert run.viewer_scope.deadline == trio.current_time() + 5
+    run.set_viewers_elsewhere(2)
+    assert run.viewer_scope.deadline == math.inf
+    with run.subscribe():
+        await trio.sleep(60)
+        run.set_viewers_elsewhere(0)
+        assert run.viewer_scope.deadline == math.inf
+    left = trio.current_time()
+    assert run.viewer_scope.deadline == left + 5
+    await trio.sleep(1)
+    # It is no news that there is still nobody.
+    run.set_viewers_elsewhere(0)
+    assert run.viewer_scope.deadline == left + 5
+
+
+async def test_cancel_arms_at_a_viewer_elsewhere() -> None:
+    run, _ = live("cancel")
+    run.set_viewers_elsewhere(0)
+    assert run.cancel_reason is None
+    run.set_viewers_elsewhere(1)
+    with run.subscribe():
+        run.set_viewers_elsewhere(0)
+        run.set_viewers_elsewhere(1)
+    assert run.cancel_reason is None
+    run.set_viewers_elsewhere(0)
+    assert run.cancel_reason == "nobody watches"
+
+
+async def test_when_all_is_gone_nobody_is_missed() -> None:
+    run, _ = live(CancelAfter(5))
+    run.set_viewers_elsewhere(1)
+    run.end(finish(), None, None)
+    run.set_viewers_elsewhere(0)
+    with run.subscribe():
+        pass
+    assert run.viewer_scope.deadline == math.inf

@@ -1,0 +1,247 @@
+"""Acts on a connection: one after the other, each done or not done."""
+
+import resource
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from sqlite_kit import limit_pages, opened, rows
+from store_kit import deltas, record
+
+from trio_agent._errors import StoreUnavailable, UnknownRun
+from trio_agent._limits import Retention
+from trio_agent._log.log import Appended
+from trio_agent.stores.sqlite._connection import Connection
+from trio_agent.stores.sqlite._store import SQLiteStore
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("CREATE TABLE IF NOT EXISTS numbers (n INTEGER)")
+
+
+def add(db: sqlite3.Connection, n: int) -> None:
+    db.execute("INSERT INTO numbers VALUES (?)", (n,))
+
+
+def count(db: sqlite3.Connection) -> int:
+    [number] = db.execute("SELECT count(*) FROM numbers").fetchone()
+    return int(number)
+
+
+@asynccontextmanager
+async def connected(path: Path) -> AsyncIterator[Connection]:
+    path.touch()
+    connection = Connection(path)
+    async with connection.open(prepare):
+        yield connection
+
+
+async def test_acts_wait_for_their_turn(path: Path) -> None:
+    gate = threading.Event()
+    inside: list[int] = []
+
+    def act(db: sqlite3.Connection, n: int) -> None:
+        inside.append(n)
+        gate.wait(60)
+        assert inside == [n]
+        add(db, n)
+        inside.clear()
+
+    async with connected(path) as connection:
+        assert connection.waiting == 0
+        async with trio.open_nursery() as nursery:
+            for n in range(3):
+                nursery.start_soon(connection.write, act, n)
+            await trio.testing.wait_all_tasks_blocked()
+            assert connection.waiting == 2
+            gate.set()
+        assert connection.waiting == 0
+        assert await connection.read(count) == 3
+
+
+async def test_an_act_that_has_begun_is_finished(path: Path) -> None:
+    begun = trio.Event()
+    gate = threading.Event()
+    outcomes: list[str] = []
+
+    def act(db: sqlite3.Connection) -> str:
+        trio.from_thread.run_sync(begun.set)
+        gate.wait(60)
+        add(db, 1)
+        return "done"
+
+    async def perform() -> None:
+        outcomes.append(await connection.write(act))
+
+    async with connected(path) as connection, trio.open_nursery() as nursery:
+        nursery.start_soon(perform)
+        await begun.wait()
+        nursery.start_soon(connection.write, add, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        gate.set()
+    # Who waited for it knows so; the one that was still to come is not done.
+    assert outcomes == ["done"]
+    assert rows(path, "SELECT n FROM numbers") == [(1,)]
+
+
+async def test_closing_waits_for_an_act(path: Path) -> None:
+    begun = trio.Event()
+    gate = threading.Event()
+
+    def act(db: sqlite3.Connection) -> None:
+        trio.from_thread.run_sync(begun.set)
+        gate.wait(60)
+        add(db, 1)
+
+    path.touch()
+    connection = Connection(path)
+    async with trio.open_nursery() as nursery:
+        async with connection.open(prepare):
+            nursery.start_soon(connection.write, act)
+            await begun.wait()
+            nursery.start_soon(trio.to_thread.run_sync, gate.set)
+        assert rows(path, "SELECT n FROM numbers") == [(1,)]
+
+
+class Refused(Exception):
+    """What an act or a preparation raises."""
+
+
+async def test_what_an_act_raises_undoes_it(path: Path) -> None:
+    def act(db: sqlite3.Connection) -> None:
+        add(db, 1)
+        raise Refused
+
+    async with connected(path) as connection:
+        with pytest.raises(Refused):
+            await connection.write(act)
+        assert await connection.read(count) == 0
+        await connection.write(add, 2)
+        assert await connection.read(count) == 1
+
+
+async def test_what_sqlite_cannot_do_is_named_with_the_file(path: Path) -> None:
+    async with connected(path) as connection:
+        for perform in (connection.write, connection.read):
+            with pytest.raises(StoreUnavailable, match="no such table: letters") as caught:
+                await perform(lambda db: db.execute("SELECT * FROM letters"))
+            assert str(path) in str(caught.value)
+            assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+async def test_a_reader_sees_one_state(path: Path) -> None:
+    def act(db: sqlite3.Connection) -> tuple[int, int]:
+        before = count(db)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            add(other, 1)
+        return before, count(db)
+
+    async with connected(path) as connection:
+        assert await connection.read(act) == (0, 0)
+        assert await connection.read(count) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"), [(Refused("no"), Refused), (sqlite3.DatabaseError("no"), StoreUnavailable)]
+)
+async def test_what_a_preparation_refuses_is_not_open(
+    path: Path, error: Exception, seen: type[Exception]
+) -> None:
+    def refuse(db: sqlite3.Connection) -> None:
+        raise error
+
+    path.touch()
+    connection = Connection(path)
+    with pytest.raises(seen, match="no"):
+        async with connection.open(refuse):
+            pytest.fail("it was refused")
+    with pytest.raises(StoreUnavailable, match="is not open"):
+        await connection.read(count)
+    async with connection.open(prepare):
+        assert await connection.read(count) == 0
+
+
+# In a store
+
+
+async def test_an_odd_name(tmp_path: Path) -> None:
+    path = tmp_path / "100% ü?mode=memory#.db"
+    async with opened(path) as store:
+        await store.create(record("a"))
+    async with opened(path) as store:
+        assert (await store.info("a")).record == record("a")
+
+
+async def test_nothing_works_while_it_is_not_open(path: Path) -> None:
+    store = SQLiteStore(path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"is not open"):
+            await store.create(record("a"))
+        with pytest.raises(StoreUnavailable, match=r"is not open"):
+            await store.info("a")
+        with pytest.raises(StoreUnavailable, match=r"is not open"):
+            async with store.watch():
+                pytest.fail("it is not open")
+        async with store.open():
+            await store.expire(Retention())
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(path: Path) -> None:
+    store = SQLiteStore(path)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with store.open():
+            pytest.fail("it was cancelled")
+    assert scope.cancelled_caught
+    async with store.open():
+        await store.create(record("a"))
+
+
+# A disk that is full
+
+
+async def test_a_full_disk(path: Path) -> None:
+    async with opened(path) as store:
+        await store.create(record("a"))
+        await store.create(record("b"))
+        await store.append([deltas("a", 1, 3)])
+        await limit_pages(store, 1)
+        big = [deltas("b", 1), deltas("a", 4, 10, text="x" * 10_000)]
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="disk is full") as caught:
+                await store.append(big)
+            assert "xxx" not in str(caught.value)
+            with pytest.raises(StoreUnavailable, match="disk is full"):
+                await store.create(record("c", private=b"x" * 100_000))
+        assert [(await store.info(run_id)).tail for run_id in "ab"] == [3, 0]
+        with pytest.raises(UnknownRun):
+            await store.info("c")
+        await limit_pages(store, 1_000_000)
+        assert await store.append(big) == [Appended.COMMITTED, Appended.COMMITTED]
+        assert [(await store.info(run_id)).tail for run_id in "ab"] == [13, 1]
+
+
+async def test_a_disk_that_takes_no_more(path: Path) -> None:
+    """The operating system refuses to make the files longer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with opened(path) as store:
+        await store.create(record("a"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            with pytest.raises(StoreUnavailable):
+                await store.append([deltas("a", 1, 200, text="x" * 10_000)])
+            assert (await store.append([deltas("a", 1)])) == [Appended.COMMITTED]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (await store.append([deltas("a", 2, 200, text="x" * 10_000)])) == [
+            Appended.COMMITTED
+        ]
+        page = await store.read("a", 0, 1000)
+        assert [entry.offset for entry in page.entries] == list(range(1, 202))

@@ -1,0 +1,195 @@
+"""Acts as calls of scripts, and what their replies mean. No server is needed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from store_kit import deltas, finish, record
+
+from trio_agent._errors import CursorExpired, UnknownRun
+from trio_agent._limits import Retention
+from trio_agent._log.log import Entry
+from trio_agent._log.store import Lease, Page, RunInfo
+from trio_agent.stores.valkey._calls import (
+    Calls,
+    as_info,
+    as_page,
+    choose,
+    member_of,
+    new_token,
+    present,
+    run_of_member,
+    run_of_proposal,
+)
+from trio_agent.stores.valkey._keys import PARTITIONS, Keys
+from trio_agent.stores.valkey._scripts import Call
+
+KEYS = Keys("x")
+CALLS = Calls(KEYS, lease=1.5)
+RUN = KEYS.of_run("r")
+SHARED = RUN.partition
+
+
+@pytest.mark.parametrize(
+    ("call", "keys"),
+    [
+        (CALLS.draft(record("r"), "token"), [RUN.draft, RUN.run]),
+        (
+            CALLS.reveal("r", None),
+            [RUN.draft, RUN.run, RUN.gone, SHARED.index, SHARED.leases],
+        ),
+        (
+            CALLS.reveal("r", "me"),
+            [RUN.draft, RUN.run, RUN.gone, SHARED.index, SHARED.leases, SHARED.owner("me")],
+        ),
+        (CALLS.append(deltas("r", 1)), [RUN.run, RUN.log, SHARED.news]),
+        (
+            CALLS.append(finish("r", 1)),
+            [RUN.run, RUN.log, SHARED.news, SHARED.leases, SHARED.finished, SHARED.sizes],
+        ),
+        (CALLS.read("r", 0, 10), [RUN.run, RUN.log, RUN.gone]),
+        (
+            CALLS.remove("r", b'{"owner":"me"}'),
+            [
+                *(RUN.run, RUN.log, RUN.viewers, RUN.gone),
+                *(SHARED.index, SHARED.finished, SHARED.sizes, SHARED.news, SHARED.owner("me")),
+            ],
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, Call) else str(len(value)),
+)
+def test_a_call_names_the_keys_that_its_script_takes(call: Call, keys: list[str]) -> None:
+    """Scripts know their keys by their order."""
+    assert list(call.keys) == keys
+
+
+def test_what_is_appended() -> None:
+    append = deltas("r", 4, 2, fence=3)
+    data = [entry.data for entry in append.entries]
+    assert CALLS.append(append).arguments == ["r", "3", "4", "0", *data]
+    assert CALLS.append(finish("r", 7)).arguments[2:4] == ["7", "1"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        CALLS.reveal("r", None),
+        CALLS.claim("r"),
+        CALLS.renew(Lease("r", 1)),
+        CALLS.set_viewers("r", "w", 1),
+    ],
+    ids=["reveal", "claim", "renew", "set_viewers"],
+)
+def test_leases_are_in_milliseconds(call: Call) -> None:
+    assert call.arguments[-1] == "1500"
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [CALLS.list(None, b"+", 5), CALLS.list("me", b"+", 5), CALLS.orphans(5), CALLS.survey()],
+    ids=["list", "list of an owner", "orphans", "survey"],
+)
+def test_what_is_everywhere_is_asked_of_every_partition(calls: list[Call]) -> None:
+    [*keys] = (key for call in calls for key in call.keys)
+    assert {key.partition("}")[0] + "}" for key in keys} == {each.tag for each in KEYS.partitions}
+    assert len(calls) == PARTITIONS
+
+
+# Names
+
+
+def test_members_are_in_the_order_of_creation() -> None:
+    times = [0, 9, 10, 1_700_000_000_000, 9_999_999_999_999]
+    members = [member_of(record(f"r:{n}", created_at=at)) for n, at in enumerate(times)]
+    assert sorted(members) == members
+    assert [run_of_member(member) for member in members] == [f"r:{n}" for n in range(len(times))]
+
+
+def test_a_proposal_names_its_run() -> None:
+    tokens = {new_token() for _ in range(100)}
+    assert len(tokens) == 100
+    for token in tokens:
+        assert run_of_proposal(f"{token}:a:ü".encode()) == "a:ü"
+
+
+# Replies
+
+
+@pytest.mark.parametrize(
+    "understand",
+    [present, lambda run_id, reply: as_page(run_id, 0, reply), as_info],
+    ids=["present", "as_page", "as_info"],
+)
+def test_a_run_that_is_not_there(understand: Callable[[str, Any], object]) -> None:
+    with pytest.raises(UnknownRun) as unknown:
+        understand("r", b"unknown")
+    assert unknown.value.run_id == "r"
+    with pytest.raises(CursorExpired, match="'r' was removed"):
+        understand("r", b"expired")
+
+
+def understood(page: Page) -> tuple[list[tuple[int, bytes, bool]], int, bool]:
+    entries = [(entry.offset, entry.data, entry.terminal) for entry in page.entries]
+    return entries, page.tail, page.closed
+
+
+@pytest.mark.parametrize(
+    ("after", "reply", "expected"),
+    [
+        (0, [b"0", b"0", []], ([], 0, False)),
+        (1, [b"3", b"0", [b"b", b"c"]], ([(2, b"b", False), (3, b"c", False)], 3, False)),
+        (1, [b"3", b"1", [b"b", b"c"]], ([(2, b"b", False), (3, b"c", True)], 3, True)),
+        (0, [b"3", b"1", [b"a"]], ([(1, b"a", False)], 3, True)),
+        (3, [b"3", b"1", []], ([], 3, True)),
+    ],
+)
+def test_a_page(after: int, reply: Any, expected: object) -> None:
+    assert understood(as_page("r", after, reply)) == expected
+
+
+def test_what_is_known_of_a_run() -> None:
+    full = record("r", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
+    call = CALLS.draft(full, "token", "key of k")
+    draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
+    assert b"secret" not in bytes(draft["record"])  # type: ignore[arg-type]
+    known = [draft["record"], b"e", b"0", b"0", b"1", None]
+    info = as_info("r", [known, None, 1, 2, draft["private"]])
+    assert info == RunInfo(full, 0, 0, None, 1, True, None, 2)
+
+    known = [draft["record"], b"e", b"7", b"99", b"3", "w\u00fc".encode()]
+    info = as_info("r", [known, b"end", 0, 0, b""])
+    assert (info.tail, info.size, info.fence) == (7, 99, 3)
+    assert (info.leased, info.cancel_reason, info.record.private) == (False, "wü", b"")
+    assert isinstance(info.last, Entry)
+    assert (info.last.offset, info.last.data, info.last.terminal) == (7, b"end", True)
+
+
+# Retention
+
+
+def survey(*runs: tuple[str, int, int]) -> list[Any]:
+    """A partition's reply: ids with their ages and sizes."""
+    found = [[run_id.encode(), age, str(size).encode()] for run_id, age, size in runs]
+    return [len(runs), str(sum(size for _, _, size in runs)).encode(), found]
+
+
+KEEP = Retention(seconds=100, max_runs=100, max_bytes=10_000)
+
+
+def test_the_oldest_of_all_partitions_are_chosen() -> None:
+    surveys = [survey(("b", 50_000, 10), ("c", 20_000, 10)), survey(("a", 70_000, 10)), survey()]
+    assert choose(surveys, KEEP) == ([], False)
+    assert choose(surveys, Retention(50, 100, 10_000)) == (["a", "b"], False)
+    assert choose(surveys, Retention(100, 2, 10_000)) == (["a"], False)
+    assert choose(surveys, Retention(100, 100, 19)) == (["a", "b"], False)
+    assert choose(surveys, Retention(0, 0, 0)) == (["a", "b", "c"], False)
+
+
+def test_what_may_not_be_the_oldest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_agent.stores.valkey._calls._SURVEYED", 2)
+    page = survey(("a", 9000, 1), ("b", 8000, 1))
+    page[0] = 3  # There is another, between 8000 and 5000 perhaps.
+    surveys = [page, survey(("z", 5000, 1))]
+    assert choose(surveys, Retention(0, 0, 0)) == (["a", "b"], True)
+    assert choose(surveys, Retention(100, 3, 100)) == (["a"], False)
+    assert choose([page], Retention(0, 0, 0)) == (["a", "b"], True)

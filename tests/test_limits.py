@@ -1,0 +1,140 @@
+"""Bounds: what they are if nobody says, and which are none."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from trio_agent._limits import CancelAfter, Limits, Retention, RuntimeLimits
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_steps": 0},
+        {"max_tokens": 0},
+        {"run_deadline": 0},
+        {"step_deadline": -1},
+        {"tool_deadline": 0},
+        {"model_retries": -1},
+        {"retry_window": -1},
+    ],
+)
+def test_limits_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Limits(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_streams": 0},
+        {"max_log_bytes": 1023},
+        {"closing_bound": 0},
+        {"store_patience": -0.1},
+        {"tool_threads": 0},
+    ],
+)
+def test_limits_of_a_runtime_are_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RuntimeLimits(**wrong)
+
+
+def test_cancel_after_is_not_negative() -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        CancelAfter(-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "least"),
+    [
+        (
+            Limits,
+            {
+                "max_steps": 1,
+                "max_tokens": 1,
+                "run_deadline": 1e-9,
+                "step_deadline": 1e-9,
+                "model_retries": 0,
+                "retry_window": 0,
+                "tool_deadline": 1e-9,
+            },
+        ),
+        (
+            RuntimeLimits,
+            {
+                "max_streams": 1,
+                "max_log_bytes": 1024,
+                "retention": Retention(0, 0, 0),
+                "closing_bound": 1e-9,
+                "store_patience": 0,
+                "tool_threads": 1,
+            },
+        ),
+        (CancelAfter, {"seconds": 0}),
+    ],
+)
+def test_the_least_is_allowed(make: Callable[..., Any], least: dict[str, Any]) -> None:
+    assert attrs.asdict(make(**least), recurse=False) == least
+
+
+def test_what_holds_if_nobody_says() -> None:
+    assert attrs.asdict(Limits()) == {
+        "max_steps": 10,
+        "max_tokens": None,
+        "run_deadline": math.inf,
+        "step_deadline": math.inf,
+        "model_retries": 3,
+        "retry_window": 15.0,
+        "tool_deadline": 60.0,
+    }
+    assert attrs.asdict(RuntimeLimits()) == {
+        "max_streams": 1000,
+        "max_log_bytes": 64 * 1024 * 1024,
+        "retention": {"seconds": 300.0, "max_runs": 10_000, "max_bytes": 1024 * 1024 * 1024},
+        "closing_bound": 5.0,
+        "store_patience": 5.0,
+        "tool_threads": 40,
+    }
+
+
+@pytest.mark.parametrize("limits", [Limits, RuntimeLimits])
+def test_limits_are_named(limits: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="positional"):
+        limits(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (Limits(), "max_steps"),
+        (RuntimeLimits(), "max_streams"),
+        (Retention(), "seconds"),
+        (CancelAfter(1), "seconds"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+)
+def test_limits_are_immutable(value: Any, field: str) -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, field, 1)
+
+
+@pytest.mark.parametrize(
+    ("age", "runs", "size", "kept"),
+    [
+        (9.9, 5, 100, True),
+        (0, 1, 0, True),
+        (10, 5, 100, False),
+        (9.9, 6, 100, False),
+        (9.9, 5, 101, False),
+        (1e9, 99, 1e9, False),
+    ],
+)
+def test_what_retention_keeps(age: float, runs: int, size: int, kept: bool) -> None:
+    assert Retention(10, 5, 100).keeps(age=age, runs=runs, size=size) is kept
+
+
+def test_nothing_finished_is_kept_for_no_time() -> None:
+    assert not Retention(seconds=0).keeps(age=0, runs=1, size=1)
