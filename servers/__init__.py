@@ -1,8 +1,8 @@
 """Servers for agents: HTTP with server-sent events, WebSocket, and the `trio-agent` command."""
 
 from ._shared.guard import (
-    Authorize as Authorize,
     LOOPBACK_HOSTS as LOOPBACK_HOSTS,
+    Authorize as Authorize,
     Guard as Guard,
     Unauthorized as Unauthorized,
     bearer_tokens as bearer_tokens,
