@@ -133,8 +133,8 @@ def test_limits_are_immutable(value: Any, field: str) -> None:
     ],
 )
 def test_what_retention_keeps(age: float, runs: int, size: int, kept: bool) -> None:
-    assert Retention(10, 5, 100).keeps(age=age, runs=runs, size=size) is kept
+    assert Retention(10, 5, 100).keeps(3, now=3 + age, runs=runs, size=size) is kept
 
 
 def test_nothing_finished_is_kept_for_no_time() -> None:
-    assert not Retention(seconds=0).keeps(age=0, runs=1, size=1)
+    assert not Retention(seconds=0).keeps(3, now=3, runs=1, size=1)

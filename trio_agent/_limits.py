@@ -48,15 +48,18 @@ class Retention:
     max_runs: int = 10_000
     max_bytes: int = 1 << 30
 
-    def keeps(self, *, age: float, runs: int, size: int) -> bool:
+    def keeps(self, finished_at: float, *, now: float, runs: int, size: int) -> bool:
         """Whether the oldest finished run stays.
 
         Args:
-            age: seconds since its terminal event.
+            finished_at: when its terminal event came, in seconds of the clock of `now`.
+            now: what that clock says.
             runs: how many finished runs there are.
             size: bytes of their logs.
         """
-        return age < self.seconds and runs <= self.max_runs and size <= self.max_bytes
+        # Counted forward, as a deadline is: it has passed when somebody who slept until it looks.
+        young = finished_at + self.seconds > now
+        return young and runs <= self.max_runs and size <= self.max_bytes
 
 
 @attrs.frozen(kw_only=True)

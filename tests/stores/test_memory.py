@@ -59,11 +59,11 @@ async def test_an_id_that_is_taken_leaves_no_key_behind() -> None:
 
 async def test_a_run_expires_at_its_age_to_the_moment(mock_clock: trio.testing.MockClock) -> None:
     store = MemoryStore()
-    # (0.1 + 0.4) - 0.4 is less than 0.1: the age is counted forward from the end.
-    mock_clock.jump(0.1)
-    await finished(store, "a")
+    # (0.4 + 0.1) - 0.4 is less than 0.1: the age is counted forward from the end.
     mock_clock.jump(0.4)
-    assert await store.expire(Retention(seconds=0.4)) == ["a"]
+    await finished(store, "a")
+    mock_clock.jump(0.1)
+    assert await store.expire(Retention(seconds=0.1)) == ["a"]
 
 
 async def test_a_watch_whose_opening_is_cancelled_leaves_nothing() -> None:

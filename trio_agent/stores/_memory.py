@@ -200,8 +200,8 @@ class MemoryStore(Store):
         while self._finished:
             run_id, run = next(iter(self._finished.items()))
             assert run.finished_at is not None
-            age = now - run.finished_at
-            if retention.keeps(age=age, runs=len(self._finished), size=self._finished_size):
+            runs, size = len(self._finished), self._finished_size
+            if retention.keeps(run.finished_at, now=now, runs=runs, size=size):
                 break
             self._remove(run_id)
             removed.append(run_id)

@@ -94,6 +94,7 @@ async def _create_makes_an_empty_log(store: Store) -> None:
     )
     created = await store.create(record)
     lease = created.lease
+    hold(lease is not None, "who creates a run has it")
     assert lease is not None
     info = await store.info("a")
     expected = RunInfo(record, 0, 0, None, lease.fence, True, None, 0)

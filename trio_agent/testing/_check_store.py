@@ -285,6 +285,7 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
     info = await store.info(run_id)
     hold(info.leased == (info.fence > lease.fence), "a claim that was cancelled is whole")
     claimed = Lease(run_id, info.fence) if info.leased else await store.claim(run_id)
+    hold(claimed is not None, "a run that nobody holds can be claimed")
     assert claimed is not None
     await commit(store, entries_at(claimed, 3, run_finish(run_id)))
     await cut(lambda: store.delete(run_id))

@@ -220,8 +220,8 @@ class DictStore(Store):
         ]
         number, size = len(finished), sum(self._rows[run_id].size for _, run_id in finished)
         for finished_at, run_id in sorted(finished):
-            age = trio.current_time() - finished_at
-            if retention.keeps(age=age, runs=number, size=size):
+            now = trio.current_time()
+            if retention.keeps(finished_at, now=now, runs=number, size=size):
                 break
             number -= 1
             size -= self._rows[run_id].size

@@ -316,7 +316,7 @@ def expire(db: sqlite3.Connection, retention: Retention) -> list[str]:
         ORDER BY finished_at, run
         """
     ):
-        if retention.keeps(age=now - finished_at, runs=finished, size=size):
+        if retention.keeps(finished_at, now=now, runs=finished, size=size):
             break
         finished -= 1
         size -= its_size

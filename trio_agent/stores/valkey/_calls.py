@@ -294,7 +294,7 @@ def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], boo
     for age, run_id, bytes_ in sorted(runs, key=lambda run: (-run[0], run[1])):
         if age < youngest:
             return chosen, True
-        if retention.keeps(age=age / 1000, runs=count, size=size):
+        if retention.keeps(0, now=age / 1000, runs=count, size=size):
             return chosen, False
         chosen.append(run_id.decode())
         count -= 1
