@@ -50,25 +50,40 @@ async def open_server(
             trio.run_process,
             command,
             stdout=PIPE,
+            stderr=PIPE,
             env=environment,
             check=False,
             start_new_session=True,
         )
         process: trio.Process = await nursery.start(start)
+        listening, said_all = trio.CancelScope(), trio.Event()
+        nursery.start_soon(_pass_on, process, listening, said_all)
         try:
-            async with open_client(await _ready_url(process)) as client:
+            async with open_client(await _ready_url(process, said_all)) as client:
                 await _until_ready(client)
                 yield client
         finally:
-            process.terminate()  # the server drains and leaves by itself
+            # The server drains and leaves by itself; what it says of that is news to nobody.
+            listening.cancel(reason="the server is not needed any more")
+            process.terminate()
 
 
-async def _ready_url(process: trio.Process) -> str:
+async def _pass_on(process: trio.Process, scope: trio.CancelScope, said_all: trio.Event) -> None:
+    """Let the user read what the server says."""
+    assert process.stderr is not None
+    with scope:
+        async for data in process.stderr:
+            print(data.decode(errors="replace"), end="", file=sys.stderr, flush=True)
+    said_all.set()
+
+
+async def _ready_url(process: trio.Process, said_all: trio.Event) -> str:
     assert process.stdout is not None
     line = b""
     while not line.endswith(b"\n") and (data := await process.stdout.receive_some()):
         line += data
     if not line:
+        await said_all.wait()
         raise UsageError("the server did not start; see above")
     return line.split()[1].decode()
 
