@@ -49,6 +49,7 @@ class Run(ABC):
 
     def __init__(self, record: RunRecord, feed: Feed, store: Store) -> None:
         self.id: str = record.run_id
+        """Names the run in every store, cursor and URL."""
         self.agent: str = record.agent
         """The agent's name."""
         self.owner: str | None = record.owner

@@ -26,6 +26,7 @@ class Transcript:
 
     def __init__(self, messages: Sequence[AnyMessage] = ()) -> None:
         self.messages: tuple[AnyMessage, ...] = tuple(messages)
+        """Up to the last step that has ended."""
         self._said: list[str] = []
         self._step_began = 0
         self._calls: list[ToolRequest] = []

@@ -25,6 +25,7 @@ class Mapped:
     index: int
     """Its place among the inputs, from 0."""
     input: RunInput
+    """What was to be run."""
     run_id: str | None
     """None if the run could not be started."""
     seconds: float

@@ -263,6 +263,8 @@ class MemoryStoreStatistics:
     """What a `MemoryStore` keeps."""
 
     runs: int
+    """All of them."""
     finished: int
+    """Those of them that have ended."""
     size: int
     """Bytes of all logs."""

@@ -127,7 +127,7 @@ def format_sse(
 
     Args:
         data: the payload; line breaks in it become several `data:` lines, which the reader
-            joins with `\n` again. None writes no data: readers then take `id` and `retry`, and
+            joins with ``\n`` again. None writes no data: readers then take `id` and `retry`, and
             dispatch nothing.
         id: what the client sends as `Last-Event-ID` when it reconnects.
         event: the type; by default readers call it `message`.

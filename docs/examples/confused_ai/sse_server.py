@@ -27,7 +27,12 @@ from trio_agent import (
     open_runtime,
 )
 
-STATUS: Final = {CursorInvalid: 400, UnknownRun: 404, CursorExpired: 410, LimitExceeded: 503}
+STATUS: Final = {
+    CursorInvalid: 400,
+    UnknownRun: 404,
+    CursorExpired: 410,
+    LimitExceeded: 503,
+}
 SSE: Final = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
 agent = Agent(name="streamer", instructions="Be helpful.", model="gpt-4o-mini")
@@ -67,27 +72,32 @@ class Frames(trio.abc.ReceiveChannel[bytes]):
 
 
 def follow(stream_id: str, after: int | str) -> Response:
-    if streams.checkpoint(stream_id).complete and not streams.chunks_since(stream_id, after):
+    complete = streams.checkpoint(stream_id).complete
+    if complete and not streams.chunks_since(stream_id, after):
         return Response(status_code=204)  # tells EventSource not to come again
     frames = Frames(stream_id, after)
     headers = {**SSE, "x-stream-id": stream_id}
-    return StreamingResponse(frames, headers=headers, background=BackgroundTask(frames.aclose))
+    close = BackgroundTask(frames.aclose)
+    return StreamingResponse(frames, headers=headers, background=close)
 
 
 async def stream(request: Request) -> Response:
-    if cursor := request.headers.get("last-event-id"):  # EventSource was cut off and came back
+    if cursor := request.headers.get("last-event-id"):
+        # EventSource was cut off and comes back.
         return follow(Cursor.parse(cursor).run_id, cursor)
     if "prompt" not in request.query_params:
         raise HTTPException(400, "say something: /stream?prompt=...")
     stream_id = streams.create_stream()
-    app = request.app.state
-    app.nursery.start_soon(produce, app.runtime, stream_id, request.query_params["prompt"])
+    prompt = request.query_params["prompt"]
+    state = request.app.state
+    state.nursery.start_soon(produce, state.runtime, stream_id, prompt)
     return follow(stream_id, 0)
 
 
 async def resume(request: Request) -> Response:
     position = request.query_params.get("position", "0")
-    return follow(request.path_params["id"], int(position) if position.isdecimal() else position)
+    after = int(position) if position.isdecimal() else position
+    return follow(request.path_params["id"], after)
 
 
 async def refuse(_: Request, exc: Exception) -> Response:
@@ -101,9 +111,9 @@ async def main() -> None:
     )
     config = Config()
     config.bind = ["127.0.0.1:0"]
-    config.errorlog = None
-    async with open_runtime() as app.state.runtime, trio.open_nursery() as app.state.nursery:
-        addresses = await app.state.nursery.start(serve, app, config)
+    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+        app.state.runtime, app.state.nursery = runtime, nursery
+        addresses = await nursery.start(serve, app, config)
         print(json.dumps(addresses), flush=True)
 
 

@@ -18,7 +18,12 @@ async def search(query: str) -> list[str]:
     return [f"{query}: an introduction"]
 
 
-agent = Agent(name="streamer", instructions="Be helpful.", model="gpt-4o-mini", tools=[search])
+agent = Agent(
+    name="streamer",
+    instructions="Be helpful.",
+    model="gpt-4o-mini",
+    tools=[search],
+)
 
 
 async def main() -> None:

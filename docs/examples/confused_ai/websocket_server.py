@@ -35,8 +35,8 @@ async def handle(request: WebSocketRequest) -> None:
 
 
 async def stream(prompt: str, websocket: WebSocketConnection) -> None:
-    # If the client is gone, sending raises ConnectionClosed: that leaves the block, and so
-    # cancels the run.
+    # If the client is gone, sending raises ConnectionClosed: that leaves the block,
+    # and so cancels the run.
     async with agent.stream_events(prompt) as events:
         async for event in events:
             await websocket.send_message(encode_event(event).decode())

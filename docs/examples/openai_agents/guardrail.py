@@ -3,7 +3,7 @@ import trio
 from trio_agent import Agent, OpenAIModel, open_runtime
 
 model = OpenAIModel("gpt-4o-mini")
-judge = Agent(name="judge", instructions="Is this homework? Say yes or no.", model=model)
+judge = Agent(name="judge", instructions="Is it homework? Say yes or no.", model=model)
 tutor = Agent(name="tutor", model=model)
 
 

@@ -7,7 +7,7 @@ agent = Agent(name="assistant", model="gpt-4o-mini")
 
 async def main() -> None:
     async with open_runtime() as runtime:
-        run = await runtime.start(agent, "Tell me a story.")  # lives in the runtime from here on
+        run = await runtime.start(agent, "Tell me a story.")  # it lives in the runtime
         await read(run, "live")
         await read(run, "late")
 

@@ -10,7 +10,10 @@ async def get_weather(city: str) -> str:
 
 
 agent = Agent(
-    name="assistant", instructions="Be helpful.", model="gpt-4o-mini", tools=[get_weather]
+    name="assistant",
+    instructions="Be helpful.",
+    model="gpt-4o-mini",
+    tools=[get_weather],
 )
 
 

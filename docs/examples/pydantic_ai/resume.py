@@ -7,7 +7,8 @@ agent = Agent(model="gpt-4o-mini")
 
 async def main() -> None:
     async with open_runtime(store=SQLiteStore("runs.db")) as runtime:
-        run = await runtime.start(agent, "Tell me a story.", on_disconnect=CancelAfter(30))
+        policy = CancelAfter(30)
+        run = await runtime.start(agent, "Tell me a story.", on_disconnect=policy)
         async with run.subscribe() as events:
             async for event in events:
                 if isinstance(event, TextDelta):
@@ -16,7 +17,8 @@ async def main() -> None:
             cursor = str(events.cursor)
         await print_text(run, after=cursor)
 
-    async with open_runtime(store=SQLiteStore("runs.db")) as runtime:  # perhaps another process
+    # Perhaps in another process:
+    async with open_runtime(store=SQLiteStore("runs.db")) as runtime:
         print("later:")
         await print_text(await runtime.find(run.id), after=cursor)
 

@@ -22,6 +22,7 @@ from trio_agent import Agent, open_runtime
 from trio_agent.servers import Guard, Service, bearer_tokens, create_app, serve_http
 from trio_agent.servers.http._app import MAX_BODY
 from trio_agent.servers.http._page import PATHS
+from trio_agent.testing import ScriptedModel
 
 APP = "https://app.example.com"
 
@@ -271,3 +272,21 @@ async def test_lifespan_of_other_asgi_servers() -> None:
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",
     ]
+
+
+async def test_a_handshake_for_a_websocket_is_refused() -> None:
+    """It may come where the app is mounted below another one; the WebSocket has its own server."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await trio.lowlevel.checkpoint()
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        await trio.lowlevel.checkpoint()
+        sent.append(message)
+
+    async with open_runtime() as runtime:
+        app = create_app(Service(runtime, [Agent(model=ScriptedModel())]))
+        await app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close"}]
