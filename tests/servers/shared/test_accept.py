@@ -156,6 +156,7 @@ async def test_too_many_are_closed_as_they_come(
     assert await third.receive_some() == b""
     # Those that are there don't notice, and who leaves makes room.
     await first.aclose()
+    await trio.testing.wait_all_tasks_blocked()
     for client in (second, await server.connect(0)):
         await client.send_all(b"hi")
         assert await client.receive_some() == b"hi"
@@ -176,6 +177,7 @@ async def test_a_bug_ends_its_connection_only(
     client = await server.connect()
     await client.send_all(b"bug")
     assert await client.receive_some() == b""
+    await trio.testing.wait_all_tasks_blocked()
     [record] = caplog.records
     assert (record.levelno, record.name) == (logging.ERROR, "trio_agent.servers")
     assert record.exc_info is not None
