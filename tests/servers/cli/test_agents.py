@@ -40,6 +40,23 @@ class TestFindModel:
         assert isinstance(model, OpenAIModel)
         assert model.name == found
 
+    @pytest.mark.parametrize(
+        ("name", "environment", "found"),
+        [
+            ("m", {}, "m"),
+            ("m", {**ENDPOINT, **KEY, "OPENAI_MODEL": "other"}, "m"),
+            (None, {}, "gpt-4o-mini"),
+            (None, {"OPENAI_MODEL": "other"}, "other"),
+        ],
+    )
+    def test_endpoint_that_is_named(
+        self, name: str | None, environment: dict[str, str], found: str
+    ) -> None:
+        url = "http://127.0.0.1:1/v1"
+        model = find_model(name=name, base_url=url, gguf=None, environment=environment)
+        assert isinstance(model, OpenAIModel)
+        assert (model.name, model.base_url) == (found, url)
+
     def test_file_comes_first(self, tmp_path: Path) -> None:
         path = tmp_path / "model.gguf"
         path.touch()

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import trio
+from cli_kit import refused
 from process_kit import open_process
 from trio.testing import MockClock
 
-from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable
+from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable, _file_lock
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
 from trio_agent.servers.cli._batch import BatchOptions, batch
 from trio_agent.servers.cli._usage import UsageError
@@ -35,6 +36,7 @@ class Echo(Model):
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.requests: list[ModelRequest] = []
         self.pace = 1.0
         self.active = self.most = 0
         self.on_done: Callable[[], object] = lambda: None
@@ -42,6 +44,7 @@ class Echo(Model):
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
         said = request.messages[-1].content
         self.heard.append(said)
+        self.requests.append(request)
         self.active += 1
         self.most = max(self.most, self.active)
         try:
@@ -121,6 +124,26 @@ async def test_all_kinds_of_lines(
         "2/3, 0 failed, 2.0/s",
         "3/3, 0 failed, 3.0/s",
     ]
+
+
+async def test_bare_arrays_of_messages(files: Batch, autojump_clock: MockClock) -> None:
+    """What a conversation is elsewhere; they mean what `messages` means."""
+    said = [
+        {"role": "system", "content": "Shout."},
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "X"},
+    ]
+    bare = [*said, {"role": "user", "content": "a"}]
+    files.write(bare, {"messages": bare}, [{"role": "user", "content": "b"}])
+    assert await files.run(concurrency=1) == 0
+    assert [result["text"] for result in files.results] == ["A", "A", "B"]
+    one, two, three = files.model.requests
+    assert one.messages == two.messages
+    assert [message.content for message in one.messages] == ["Shout.", "x", "X", "a"]
+    assert [message.content for message in three.messages] == ["b"]
+    # Done is done, whatever the form of the line.
+    assert await files.run() == 0
+    assert len(files.model.heard) == 3
 
 
 async def test_errors_are_lines(
@@ -218,6 +241,10 @@ class TestRefused:
             ("a", "malformed"),
             ("1", "Expected `str | object | array`"),
             ("{}", 'give "prompt" or "messages"'),
+            ("[]", 'give "prompt" or "messages"'),
+            ('["a"]', "Expected `object`, got `str`"),
+            ('[{"role": "user", "content": "a"}, {"role": "nobody"}]', "nobody"),
+            ('[{"role": "user"}]', "content"),
             ('{"prompt": "a", "messages": [{"role": "user", "content": "b"}]}', "give"),
             ('{"promt": "a"}', "promt"),
             ('{"messages": [{"role": "nobody"}]}', "nobody"),
@@ -287,6 +314,17 @@ class TestRefused:
             with pytest.raises(UsageError, match="another batch is writing"):
                 await files.run()
         assert await files.run() == 0
+
+    def test_system_without_file_locks(
+        self, files: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(_file_lock, "fcntl", None)
+        files.write("a")
+        arguments = ["batch", str(files.prompts), "--out", str(files.out), "--model", "m"]
+        assert refused(arguments, capsys) == (
+            f"trio-agent: error: can't write {files.out}: this system has no POSIX file locks\n"
+        )
+        assert files.out.read_bytes() == b""
 
     async def test_full_disk(self, files: Batch, autojump_clock: MockClock) -> None:
         files.write("a")

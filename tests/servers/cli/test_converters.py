@@ -1,5 +1,8 @@
 """From the texts of a command line to values."""
 
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
 import pytest
 from cli_kit import refused
 
@@ -49,3 +52,45 @@ def test_sizes(text_: str, size: int) -> None:
 )
 def test_policies(text_: str, policy: object) -> None:
     assert _converters.policy(text_) == policy
+
+
+@pytest.mark.parametrize(
+    ("convert", "text_", "value"),
+    [
+        (_converters.port, "0", 0),
+        (_converters.port, "65535", 65535),
+        (_converters.seconds, "0", 0.0),
+        (_converters.seconds, "1e3", 1000.0),
+        (_converters.lease, "1", 1.0),
+        (_converters.count, "1", 1),
+        (_converters.policy, "0", CancelAfter(0.0)),
+    ],
+)
+def test_values_at_the_bounds(convert: Callable[[str], object], text_: str, value: object) -> None:
+    assert convert(text_) == value
+
+
+@pytest.mark.parametrize(
+    ("convert", "text_", "message"),
+    [
+        (_converters.port, "", "'' is not a port, 0 to 65535"),
+        (_converters.port, "8000.0", "'8000.0' is not a port, 0 to 65535"),
+        (_converters.seconds, "", "'' is not a number of seconds"),
+        (_converters.seconds, "-0.1", "'-0.1' is not a number of seconds"),
+        (_converters.lease, "0.99", "'0.99' is not a number of seconds, 1 at least"),
+        (_converters.lease, "x", "'x' is not a number of seconds, 1 at least"),
+        (_converters.count, "-1", "'-1' is not a whole number from 1"),
+        (_converters.count, "1.5", "'1.5' is not a whole number from 1"),
+        (_converters.size, "1023", "'1023' is not a size such as 64MiB, 1024 bytes at least"),
+        (_converters.size, "MiB", "'MiB' is not a size such as 64MiB, 1024 bytes at least"),
+        (_converters.size, "1.5MiB", "'1.5MiB' is not a size such as 64MiB, 1024 bytes at least"),
+        (_converters.size, "64MB", "'64MB' is not a size such as 64MiB, 1024 bytes at least"),
+        (_converters.policy, "-1", "'-1' is not continue, cancel or a number of seconds"),
+        (_converters.policy, "", "'' is not continue, cancel or a number of seconds"),
+    ],
+)
+def test_texts_that_are_none(convert: Callable[[str], object], text_: str, message: str) -> None:
+    """The message names what was given, and what is taken."""
+    with pytest.raises(ArgumentTypeError) as caught:
+        convert(text_)
+    assert str(caught.value) == message

@@ -1,12 +1,29 @@
 """A server of our own, in a process of its own."""
 
+import os
 import signal
 from pathlib import Path
 
+import pytest
+import trio
 from cli_kit import open_chat, prompts, say
-from process_kit import open_process
+from process_kit import PATIENCE, open_process
 
-from trio_agent.testing.openai import finish, open_scripted_openai, text
+from trio_agent import OpenAIModel
+from trio_agent.local import LocalModel, LocalModelUnavailable
+from trio_agent.servers.cli import _server_process
+from trio_agent.servers.cli._server_process import open_server
+from trio_agent.servers.cli._usage import UsageError
+from trio_agent.testing.openai import finish, open_scripted_openai, pause, text
+
+NOBODY = "http://127.0.0.1:1/v1"
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set that a server would take up."""
+    for name in [name for name in os.environ if name.startswith(("TRIO_AGENT_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
 
 
 async def test_own_server(tmp_path: Path) -> None:
@@ -33,3 +50,95 @@ async def test_a_server_that_does_not_start(tmp_path: Path) -> None:
         theirs, ours = process.stderr.decode().splitlines()
         assert "'nonsense' is not a number of seconds" in theirs
         assert ours == "trio-agent: error: the server did not start; see above"
+
+
+async def test_settings_are_its_environment() -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_scripted_openai([[text("Hello."), finish()]]) as provider:
+            settings = {
+                "TRIO_AGENT_MODEL": "m",
+                "TRIO_AGENT_BASE_URL": provider.base_url,
+                "TRIO_AGENT_GGUF": None,
+            }
+            async with open_server(OpenAIModel("m"), settings=settings) as client:
+                run_id = await client.start("hi")
+                async with client.subscribe(run_id) as events:
+                    assert [event async for event in events][-1].terminal
+                assert (await client.info(run_id))["agent"] == "default"
+            assert [request.body["model"] for request in provider.requests if request.body] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRIO_AGENT_AGENT", "math:pi"),
+        ("TRIO_AGENT_HOST", "0.0.0.0"),
+        ("TRIO_AGENT_STORE", "sqlite:/nowhere/runs.db"),
+        ("TRIO_AGENT_TOKENS", "me:0123456789abcdef"),
+    ],
+)
+async def test_what_is_for_servers_of_others_is_not_inherited(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with trio.fail_after(PATIENCE):
+        async with open_scripted_openai([[text("Hello."), finish()]]) as provider:
+            settings = {"TRIO_AGENT_BASE_URL": provider.base_url}
+            async with open_server(OpenAIModel("m"), settings=settings) as client:
+                assert (await client.info(await client.start("hi")))["agent"] == "default"
+
+
+async def test_when_it_is_left_it_ends_and_so_do_its_runs() -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_scripted_openai([[text("a"), pause(trio.Event())]]) as provider:
+            settings = {"TRIO_AGENT_BASE_URL": provider.base_url, "TRIO_AGENT_GRACE": "0"}
+            async with (
+                open_server(OpenAIModel("m"), settings=settings) as client,
+                client.subscribe(await client.start("hi")) as events,
+            ):
+                for _ in range(3):
+                    await events.receive()
+            await provider.requests[-1].disconnected.wait()
+
+
+async def test_an_agent_that_can_not_be_loaded(capfd: pytest.CaptureFixture[str]) -> None:
+    settings = {"TRIO_AGENT_BASE_URL": NOBODY}
+    with trio.fail_after(PATIENCE), pytest.raises(UsageError, match="did not start; see above"):
+        async with open_server(OpenAIModel("m"), agent="math:pi", settings=settings):
+            raise AssertionError
+    assert "neither an Agent nor a list of them" in capfd.readouterr().err
+
+
+async def test_a_model_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_server_process, "_READY", 0.0)
+    settings = {"TRIO_AGENT_BASE_URL": NOBODY}
+    with trio.fail_after(PATIENCE), pytest.raises(UsageError, match="the server is not ready: "):
+        async with open_server(OpenAIModel("m"), settings=settings):
+            raise AssertionError
+    assert "Traceback" not in capfd.readouterr().err
+
+
+class TestWeights:
+    """Those of the embedded model are there before a server waits for them."""
+
+    async def test_they_are_fetched_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def fetch_weights(**settings: object) -> Path:
+            await trio.lowlevel.checkpoint()
+            raise LocalModelUnavailable("no disk")
+
+        monkeypatch.setattr(_server_process, "fetch_weights", fetch_weights)
+        monkeypatch.setattr("trio.run_process", None)  # no server is started
+        with pytest.raises(LocalModelUnavailable, match="no disk"):
+            async with open_server(LocalModel(), settings={}):
+                raise AssertionError
+
+    async def test_a_file_of_ones_own_is_not(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(_server_process, "fetch_weights", None)
+        settings = {"TRIO_AGENT_GGUF": str(tmp_path / "nope.gguf")}
+        with trio.fail_after(PATIENCE), pytest.raises(UsageError, match="did not start"):
+            async with open_server(LocalModel("x.gguf"), settings=settings):
+                raise AssertionError

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import trio
-from cli_kit import command
+from cli_kit import command, refused
 from process_kit import Viewers, open_process, open_server
 from valkey_kit import ValkeyServer, running_server
 
@@ -181,6 +182,58 @@ class TestBesideAServer:
         assert (code, out) == (2, "")
         assert message in err.splitlines()[-1]
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("url", ["valkey://127.0.0.1:1", "rediss://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--model", "m"),
+        ("batch", "p", "--out", "o", "--model", "m"),
+        ("runs",),
+        ("show", "x"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_valkey_where_its_client_is_not_installed(
+    arguments: tuple[str, ...],
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "glide", None)
+    said = refused([*arguments, "--store", url], capsys)
+    assert said == (
+        "trio-agent: error: --store: ValkeyStore needs valkey-glide:"
+        " pip install 'trio-agent[valkey]'\n"
+    )
+
+
+class TestNames:
+    def test_memory(self) -> None:
+        assert isinstance(make_store("memory"), MemoryStore)
+        with pytest.raises(UsageError, match="can't be read from outside"):
+            make_store("memory", follow=True)
+
+    @pytest.mark.parametrize("path", ["runs.db", "/var/lib/runs.db", "C:runs.db", "a b.db"])
+    def test_sqlite(self, path: str) -> None:
+        store = make_store(f"sqlite:{path}")
+        assert isinstance(store, SQLiteStore)
+        assert not store.shared
+
+    @pytest.mark.parametrize("scheme", ["valkey", "valkeys", "redis", "rediss"])
+    def test_valkey(self, scheme: str) -> None:
+        store = make_store(f"{scheme}://localhost", lease=7)
+        assert (store.lease, store.shared) == (7, True)
+
+    @pytest.mark.parametrize(
+        "name", ["", "Memory", "sqlite", "sqlite:", "postgres://h", "valkey:h", "runs.db"]
+    )
+    @pytest.mark.parametrize("follow", [False, True])
+    def test_others(self, name: str, follow: bool) -> None:
+        with pytest.raises(UsageError, match="--store takes") as caught:
+            make_store(name, follow=follow)
+        assert ("memory" in str(caught.value)) != follow
 
 
 @pytest.fixture
