@@ -16,7 +16,9 @@ from trio_agent.local import LocalModel, fetch_weights, show_progress
 
 from ._usage import UsageError
 
-_NOT_INHERITED: Final = tuple(f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "STORE", "TOKENS"))
+_NOT_INHERITED: Final = tuple(
+    f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "STORE", "TOKENS", "WS_PORT")
+)
 """Settings of servers for others; ours is on loopback, for us."""
 
 _READY: Final = 120.0

@@ -1,6 +1,7 @@
 """The HTTP routes: what each says and takes."""
 
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -163,9 +164,8 @@ class Routes:
 
 
 def _root(request: Request) -> str:
-    """Return the path below which the app is mounted."""
-    root: str = request.scope.get("root_path", "")
-    return root
+    """Return the path below which the app is mounted, as a URL has it."""
+    return quote(request.scope.get("root_path", ""))
 
 
 def _content_type(request: Request) -> str:

@@ -88,6 +88,17 @@ async def test_what_is_for_servers_of_others_is_not_inherited(
                 assert (await client.info(await client.start("hi")))["agent"] == "default"
 
 
+async def test_nor_is_a_port_that_another_server_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        monkeypatch.setenv("TRIO_AGENT_WS_PORT", str(listener.socket.getsockname()[1]))
+        with trio.fail_after(PATIENCE):
+            async with open_scripted_openai([[text("Hello."), finish()]]) as provider:
+                settings = {"TRIO_AGENT_BASE_URL": provider.base_url}
+                async with open_server(OpenAIModel("m"), settings=settings) as client:
+                    assert await client.not_ready() is None
+
+
 async def test_when_it_is_left_it_ends_and_so_do_its_runs() -> None:
     with trio.fail_after(PATIENCE):
         async with open_scripted_openai([[text("a"), pause(trio.Event())]]) as provider:

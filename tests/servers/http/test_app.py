@@ -2,7 +2,7 @@
 
 import re
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
 import trio
@@ -290,3 +290,18 @@ async def test_a_handshake_for_a_websocket_is_refused() -> None:
         app = create_app(Service(runtime, [Agent(model=ScriptedModel())]))
         await app({"type": "websocket", "path": "/", "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close"}]
+
+
+async def test_a_prefix_that_a_url_can_not_have_as_it_is() -> None:
+    """Links are URLs, whatever the prefix is."""
+
+    def below(app: ASGIApp) -> ASGIApp:
+        return Starlette(routes=[Mount("/日本 ä", app)])
+
+    async with open_server(endless("x"), wrap=below) as server:
+        prefix = quote("/日本 ä")
+        answer = await server.request("POST", f"{prefix}/runs", body={"prompt": "x"})
+        assert answer.headers["location"] == f"{prefix}/runs/{answer.json['id']}"
+        assert answer.json["events"] == f"{prefix}/runs/{answer.json['id']}/events"
+        shown = await server.request("GET", answer.headers["location"])
+        assert (shown.status, shown.json["id"]) == (200, answer.json["id"])
