@@ -361,6 +361,16 @@ async def test_a_feed_that_can_not_go_on_gives_way_to_a_new_one(why: str) -> Non
         assert await f.look_up() is other
 
 
+async def test_an_end_that_was_seen_and_lost_is_no_end_of_the_new_epoch() -> None:
+    async with following("r") as f:
+        await f.store.append([finish("r", 1)])
+        ended, info = await f.look_up(), await f.store.info("r")
+        assert ended.closed
+        renewed = attrs.evolve(info.record, epoch="f")
+        other = f.follower.feed(attrs.evolve(info, record=renewed, tail=0, last=None))
+        assert (other.epoch, other.tail, other.closed) == ("f", 0, False)
+
+
 async def test_who_comes_back_to_an_old_feed_takes_nothing_from_the_new_one() -> None:
     async with following("r") as f:
         old = await f.look_up()

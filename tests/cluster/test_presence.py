@@ -263,6 +263,18 @@ async def test_who_leaves_for_elsewhere_is_told_no_more() -> None:
         assert await h.told() == [("r", "it may go now")]
 
 
+async def test_who_leaves_while_it_is_told_is_not_told_again() -> None:
+    async with here("r") as h:
+        h.store.gate = gate = trio.Event()
+        h.feed("r").add_viewers(1)
+        assert await h.told() == [("r", 1)]
+        h.presence.leave()
+        gate.set()
+        await h.told()
+        h.presence.refresh()
+        assert await h.told() == []
+
+
 async def test_the_first_reason_is_told() -> None:
     async with here("r", "q") as h:
         for run_id, reason in (("r", "first"), ("q", "other"), ("r", "second")):

@@ -13,6 +13,7 @@ import trio.testing
 import trustme
 from http_kit import SOON, say_nothing, tcp_server
 
+from trio_agent._http.backend import Connection
 from trio_agent._http.errors import transport_error
 from trio_agent._http.library import httpx
 from trio_agent._http.pool import PoolTransport
@@ -126,15 +127,15 @@ async def test_closing_it_closes_what_it_keeps() -> None:
 
 
 async def test_requests_and_responses_as_they_are() -> None:
-    answer = b"HTTP/1.1 418 I'm a teapot\r\nX-Odd: 1\r\nX-Odd: 2\r\nContent-Length: 0\r\n\r\n"
+    answer = b"HTTP/1.1 418 Short and stout\r\nX-Odd: 1\r\nX-Odd: 2\r\nContent-Length: 0\r\n\r\n"
     server = Server([answer])
     async with client_of(server) as (client, url):
         response = await client.post(
             f"{url}/a%20b/%C3%A9?x=1&y=%26", headers={"X-Mine": "yes"}, content=b""
         )
-        assert (response.status_code, response.reason_phrase) == (418, "I'm a teapot")
+        assert (response.status_code, response.reason_phrase) == (418, "Short and stout")
         assert response.headers.get_list("x-odd") == ["1", "2"]
-        assert response.http_version == "HTTP/1.1"
+        assert isinstance(response.extensions["network_stream"], Connection)
     [request] = server.requests
     line, *headers = request.split(b"\r\n")
     assert line == b"POST /a%20b/%C3%A9?x=1&y=%26 HTTP/1.1"

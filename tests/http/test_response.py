@@ -3,7 +3,7 @@
 import pytest
 import trio
 import trio.testing
-from http_kit import post, read, read_into, serve
+from http_kit import SOON, post, read, read_into, serve
 
 from trio_agent._http.errors import TransportError
 from trio_agent._http.response import Response
@@ -170,7 +170,8 @@ async def test_room_until_the_reader_is_far_behind(
         assert len(nursery.child_tasks) == 1
         assert await response.receive() == b"".join(pieces)
     assert response.feed(b"y")
-    await response.room()
+    with trio.fail_after(SOON):
+        await response.room()
 
 
 async def test_there_is_room_when_nobody_reads_any_more() -> None:
@@ -182,7 +183,8 @@ async def test_there_is_room_when_nobody_reads_any_more() -> None:
         assert len(nursery.child_tasks) == 1
         response.leave()
     response.feed(FULL)
-    await response.room()
+    with trio.fail_after(SOON):
+        await response.room()
 
 
 @pytest.mark.parametrize(

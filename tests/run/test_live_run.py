@@ -274,8 +274,10 @@ async def test_viewers_elsewhere_count(autojump_clock: trio.testing.MockClock) -
 
 
 async def test_cancel_arms_at_a_viewer_elsewhere() -> None:
-    run, _ = live("cancel")
+    run, feed = live("cancel")
     run.set_viewers_elsewhere(0)
+    with feed.hold():
+        pass
     assert run.cancel_reason is None
     run.set_viewers_elsewhere(1)
     with run.subscribe():

@@ -228,6 +228,14 @@ async def test_what_was_said_before_is_in_its_result() -> None:
     assert (result.run_id, result.finish_reason) == (made.run_id, "stop")
 
 
+async def test_waiting_is_a_checkpoint_when_all_is_known() -> None:
+    k = await known()
+    run = await k.look_up()
+    k.feed.extend(finish("r", 1).entries)
+    with trio.testing.assert_checkpoints():
+        assert await run.cancel() == Receipt("stop", 1)
+
+
 async def test_a_store_that_is_away_can_not_tell() -> None:
     k = await known()
     run = await k.look_up()

@@ -189,6 +189,18 @@ async def test_a_run_that_somebody_else_took(autojump_clock: trio.testing.MockCl
         assert found.status == "error"
 
 
+async def test_a_claim_of_somebody_else_is_news() -> None:
+    """Nobody waits for the next renewal."""
+    memory = MemoryStore(lease=1000)
+    async with open_runtime(store=memory) as runtime:
+        run = await runtime.start(endless(), "hi")
+        await trio.testing.wait_all_tasks_blocked()
+        await memory.release(Lease(run.id, 1))
+        assert await memory.claim(run.id) is not None
+        with trio.fail_after(60), pytest.raises(FenceLost):
+            await run.wait()
+
+
 async def test_a_cancel_that_comes_before_the_run_is_ours(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -237,6 +249,38 @@ async def test_a_viewer_comes_and_goes_here_while_another_watches_elsewhere(
                 await trio.sleep(pause / 3)
             s.doors[0].delay = 0
             assert run.status == "active"
+        assert (await run.wait()).reason == "nobody watches"
+
+
+async def test_who_leaves_here_while_the_store_is_asked_is_taken_from_nobody_else() -> None:
+    class Slow(StoreProxy):
+        """Asked for a run, it waits for a while, and then says what is true by then."""
+
+        gate: trio.Event | None = None
+
+        async def perform(self, operation, act):  # type: ignore[no-untyped-def]
+            if operation == "info" and self.gate is not None:
+                await self.gate.wait()
+            return await act()
+
+    memory = MemoryStore()
+    slow = Slow(memory)
+    async with open_runtime(store=slow) as runtime:
+        run = await runtime.start(endless(), "hi", on_disconnect="cancel")
+        await memory.set_viewers(run.id, "elsewhere", 1)
+        with run.subscribe():
+            await trio.testing.wait_all_tasks_blocked()
+            assert (await memory.info(run.id)).viewers == 2
+            slow.gate = gate = trio.Event()
+            await memory.set_viewers(run.id, "elsewhere", 1)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await memory.info(run.id)).viewers == 1
+        slow.gate = None
+        gate.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert run.status == "active"
+        await memory.set_viewers(run.id, "elsewhere", 0)
         assert (await run.wait()).reason == "nobody watches"
 
 
