@@ -13,6 +13,7 @@ from ._errors import (
     CursorExpired as CursorExpired,
     CursorInvalid as CursorInvalid,
     FenceLost as FenceLost,
+    KeyReused as KeyReused,
     LimitExceeded as LimitExceeded,
     ModelError as ModelError,
     RunFailed as RunFailed,

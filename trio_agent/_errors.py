@@ -32,6 +32,10 @@ class LimitExceeded(TrioAgentError):
     """A bound that you set would be passed; nothing was started or changed."""
 
 
+class KeyReused(TrioAgentError, ValueError):
+    """The idempotency key belongs to a run that was asked for with other words."""
+
+
 class StoreUnavailable(TrioAgentError):
     """The store can't be reached or can't take the event; what it took before is safe."""
 

@@ -4,6 +4,7 @@ from ._file_lock import lock_file as lock_file
 from ._limits import Retention as Retention
 from ._log.log import Append as Append, Appended as Appended, Entry as Entry
 from ._log.store import (
+    PAGE_BYTES as PAGE_BYTES,
     Created as Created,
     Lease as Lease,
     Page as Page,

@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import trio
 
 from .._limits import Retention
 from .log import Append, Appended, Entry
+
+PAGE_BYTES: Final = 1 << 20
+"""What is read from a store at once, whoever asks."""
 
 
 @attrs.frozen
@@ -156,7 +159,11 @@ class Store(ABC):
 
     @abstractmethod
     async def read(self, run_id: str, after: int, limit: int) -> Page:
-        """Read at most `limit` entries behind the offset `after`."""
+        """Read at most `limit` entries behind the offset `after`.
+
+        A page ends earlier, but not before its first entry, where it would hold more than
+        `PAGE_BYTES` of data: only one without entries says that there are no more.
+        """
 
     @abstractmethod
     async def info(self, run_id: str) -> RunInfo:
@@ -166,7 +173,9 @@ class Store(ABC):
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
         """List runs, newest first, of one owner (None: of all), behind the run `before`.
 
-        Their records come without what is private.
+        Their records come without what is private. A list ends earlier, but not before its
+        first run, where it would hold more than `PAGE_BYTES` of records and terminal events:
+        only an empty one says that there are no more.
         """
 
     @abstractmethod
@@ -218,6 +227,16 @@ class Store(ABC):
         Raises:
             LimitExceeded: the run is active; cancel it first.
         """
+
+    async def check(self) -> None:
+        """See whether a run would be taken now, without changing anything. For readiness.
+
+        By default nothing is looked at.
+
+        Raises:
+            StoreUnavailable: it would not; or it would, and would not be kept.
+        """
+        await trio.lowlevel.checkpoint()
 
     @abstractmethod
     async def expire(self, retention: Retention) -> Sequence[str]:

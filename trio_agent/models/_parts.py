@@ -12,11 +12,15 @@ from .._messages import AnyMessage
 
 @attrs.frozen
 class ToolSpec:
-    """A tool as the model sees it. `schema` is the JSON Schema of its arguments, an object."""
+    """A tool as the model sees it. `schema` is the JSON Schema of its arguments, an object.
+
+    `strict` asks the provider to hold the arguments to it; None leaves that to the provider.
+    """
 
     name: str
     description: str
     schema: Mapping[str, Any]
+    strict: bool | None = None
 
 
 @attrs.frozen
