@@ -23,9 +23,9 @@ PIP = log=$$(mktemp) && $(BIN)/python -m pip install --disable-pip-version-check
 demo: $(LOCAL)  ## Watch a run on a real model being cut off and resumed.
 	@$(BIN)/trio-agent demo
 
-test: $(READY)  ## The whole test suite with branch coverage.
+test: $(READY)  ## The whole test suite with branch coverage, on all cores.
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -35,7 +35,7 @@ test-all:  ## The test suite on each Python of this machine, 3.11 to 3.14, in a 
 	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	  $(MAKE) --no-print-directory PYTHON=$$python VENV=.venv-$$version .venv-$$version/ready; \
 	  .venv-$$version/bin/python --version; \
-	  .venv-$$version/bin/python -m pytest -q $(ARGS); \
+	  .venv-$$version/bin/python -m pytest -q --numprocesses=auto --dist=loadfile $(ARGS); \
 	done
 
 check: $(READY)  ## Format, lint, types of the built package, layers.

@@ -4,6 +4,11 @@ import signal
 
 import page_kit
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How busy the machine is decides nothing.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_sessionstart() -> None:
