@@ -30,7 +30,8 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, **more}
 
 
-_ports = iter(range(20_000 + os.getpid() % 10_000, 32_768))
+# Processes that run tests side by side begin far enough from each other.
+_ports = iter(range(20_000 + os.getpid() * 100 % 12_000, 32_768))
 
 
 def free_port() -> int:

@@ -36,7 +36,9 @@ class ValkeyServer:
         self._process = subprocess.Popen(
             [
                 *(get_binary_path(), "--port", str(self.port), "--dir", self.folder),
-                *("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", *self._options),
+                *("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"),
+                # Otherwise a write may wait for the disk, behind its acknowledgement.
+                *("--appendfsync", "always", *self._options),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
