@@ -32,12 +32,12 @@ from trio_agent.testing import InterruptingStore, ScriptedModel, Sweep, check_st
 
 
 async def test_one_server_keeps_the_contract(server: ValkeyServer) -> None:
-    await check_store(lambda: opened(server.url, lease=2), lease=2)
+    await check_store(lambda: opened(server.url, lease=4), lease=4)
 
 
 async def test_a_cluster_keeps_the_contract(cluster: Sequence[ValkeyServer]) -> None:
     url = f"{cluster[1].url}?cluster=true"
-    await check_store(lambda: opened(url, lease=2), lease=2)
+    await check_store(lambda: opened(url, lease=4), lease=4)
     # It was spread over all of them.
     for node in cluster:
         assert node.command("DBSIZE") > 0
