@@ -63,6 +63,33 @@ def test_what_was_said_is_read_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("messages", "said", "unread"),
+    [
+        ('[{"role":"user","content":"a"},{"role":"robot","content":"b"}]', [UserMessage("a")], 1),
+        ('[{"role":"user","content":[1]},{"role":"user","content":"b"}]', [UserMessage("b")], 1),
+        (
+            '[{"role":"tool","toolCallId":"1","content":"","status":"of-tomorrow"}]',
+            [ToolMessage("1", "", "of-tomorrow")],
+            0,
+        ),
+        ("[7]", [], 1),
+        ("7", [], 1),
+        ("[" * 5000, [], 1),
+        ("\ud83d", [], 1),
+    ],
+    ids=["role", "content", "status", "number", "none", "deep", "no JSON"],
+)
+def test_messages_of_another_version_or_damaged(
+    messages: str, said: list[AnyMessage], unread: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    private = f'{{"messages":{messages},"onDisconnect":"of-tomorrow"}}'
+    read = said_before(record("r", private=private.encode("utf-8", "surrogatepass")))
+    assert list(read) == said
+    warnings = [each.getMessage() for each in caplog.records]
+    assert warnings == [f"run r began with {unread} messages that can't be read"] * bool(unread)
+
+
+@pytest.mark.parametrize(
     ("policy", "value"), [("continue", "continue"), ("cancel", "cancel"), (CancelAfter(2.5), 2.5)]
 )
 def test_the_policy_is_kept(policy: OnDisconnect, value: str | float) -> None:

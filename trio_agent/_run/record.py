@@ -1,10 +1,12 @@
 """The record of a run: what the store keeps beside its log."""
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +14,8 @@ from .._config import AgentConfig
 from .._limits import CancelAfter, OnDisconnect
 from .._log.store import RunRecord
 from .._messages import AnyMessage
+
+logger = logging.getLogger("trio_agent")
 
 
 class _Private(msgspec.Struct, rename="camel"):
@@ -22,6 +26,13 @@ class _Private(msgspec.Struct, rename="camel"):
     """SHA-256 of the agent's name, instructions and tools."""
     options: dict[str, Any] = {}
     on_disconnect: str | float = "continue"
+
+
+class _Messages(msgspec.Struct):
+    messages: tuple[msgspec.Raw, ...] = ()
+
+
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def make_record(
@@ -50,5 +61,22 @@ def make_record(
 
 
 def said_before(record: RunRecord) -> tuple[AnyMessage, ...]:
-    """Return the messages that a run began with."""
-    return msgspec.json.decode(record.private or b"{}", type=_Private).messages
+    """Return the messages that a run began with.
+
+    One that can't be read, because it is of a newer version or damaged, is left out with a warning.
+    """
+    try:
+        return msgspec.json.decode(record.private or b"{}", type=_Private).messages
+    except _UNREADABLE:
+        pass
+    said: list[AnyMessage] = []
+    try:
+        messages = msgspec.json.decode(record.private, type=_Messages).messages
+    except _UNREADABLE:
+        messages = (msgspec.Raw(),)
+    for message in messages:
+        with suppress(*_UNREADABLE):
+            said.append(msgspec.json.decode(message, type=AnyMessage))
+    unread = len(messages) - len(said)
+    logger.warning("run %s began with %d messages that can't be read", record.run_id, unread)
+    return tuple(said)
