@@ -299,6 +299,7 @@ PLACE = {
     "fail": 0,
     "_fail": 0,
     "close_log": 2,
+    "ErrorDetail": 0,
 }
 """Which argument of a call is a code."""
 
@@ -378,7 +379,7 @@ OWN = {"draining", "not-ready"}  # of /health/ready
 
 class TestCodes:
     def test_of_error_events(self) -> None:
-        found = codes("ModelError", "fail", "_fail", "close_log", within=CORE)
+        found = codes("ModelError", "fail", "_fail", "close_log", "ErrorDetail", within=CORE)
         found |= constants(CORE / "models" / "openai" / "_errors.py", "_name")
         found |= HTTP_LIBRARY - TIMEOUTS
         assert set(_codes()) == found
