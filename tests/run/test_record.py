@@ -62,6 +62,56 @@ def test_what_was_said_is_read_back() -> None:
     assert said_before(made(None, *SAID)) == SAID
 
 
+def agent(**more: Any) -> Agent:
+    return Agent(model=ScriptedModel(), **more)
+
+
+def deep(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "why"),
+    [
+        ([], {"metadata": deep(980)}, "^metadata is nested more than 100 levels deep"),
+        ([], {"metadata": {"id": 2**60}}, "^metadata has an integer .*: give it as text"),
+        ([], {"metadata": {"n": float("nan")}}, "^metadata has the number nan"),
+        ([], {"metadata": {"t": "\ud83d"}}, "^metadata has half a surrogate pair"),
+        ([], {"metadata": {"x": object()}}, "^metadata has a object"),
+        ([], {"owner": "\ud83d"}, "^the owner has half"),
+        ([], {"idempotency_key": "\ud83d"}, "^the idempotency key has half"),
+        ([], {"agent": agent(name="\ud83d")}, "^the agent's name has half"),
+        (
+            [],
+            {"agent": agent(instructions="\ud83d")},
+            "configuration, has half",
+        ),
+        (
+            [],
+            {"agent": agent(options={"a": deep(200)})},
+            "options.* nested too deeply",
+        ),
+        ([UserMessage("\ud83d")], {}, "^a message, .* has half"),
+        ([AssistantMessage("", (ToolRequest("1", "t", "\ud83d"),))], {}, "^a message, .* has half"),
+        ([AssistantMessage("", (ToolRequest("1", "t", deep(200)),))], {}, "nested too deeply"),
+    ],
+)
+async def test_what_could_not_be_read_back_is_refused(
+    said: list[AnyMessage], more: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        made(more.pop("agent", None), *said, **more)
+
+
+def test_what_models_write_is_not_bounded_as_metadata_is() -> None:
+    """Numbers that a browser can't hold are for the tool, and for the model."""
+    said = AssistantMessage("", (ToolRequest("1", "t", {"id": 2**70, "t": "\0"}),))
+    assert said_before(made(None, said)) == (said,)
+
+
 @pytest.mark.parametrize(
     ("messages", "said", "unread"),
     [
