@@ -1,5 +1,6 @@
 """What a store is without an implementation: its abstract methods, its defaults, its values."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -8,7 +9,18 @@ import trio
 import trio.testing
 from store_kit import finish, record
 
-from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+from trio_agent._errors import KeyReused
+from trio_agent._log.log import PAGE_BYTES, Entry
+from trio_agent._log.store import (
+    Created,
+    Lease,
+    Page,
+    RunInfo,
+    RunRecord,
+    Store,
+    Watch,
+    first_runs,
+)
 
 ACTS = {
     *("create", "append", "read", "info", "find"),
@@ -58,6 +70,51 @@ async def test_a_store_is_open_for_one_server_and_does_io_by_default() -> None:
         store.append_nowait([])
 
 
+async def test_nothing_is_looked_at_by_default() -> None:
+    store: Store = bare(Store)
+    with trio.testing.assert_checkpoints():
+        await store.check()
+
+
+def test_the_size_of_a_record_is_what_is_kept_of_it() -> None:
+    assert record("a").size == len("{}")
+    assert record("a", private=b"x" * 7, metadata={"ü": [1]}).size == 7 + len('{"ü":[1]}'.encode())
+
+
+def big(run_id: str, size: int, *, private: int = 0) -> RunInfo:
+    """With so many bytes in a list, half of them of its terminal event."""
+    last = Entry(1, b"x" * (size // 2), terminal=True)
+    metadata = {"n": "x" * (size - size // 2 - len('{"n":""}'))}
+    return info(record=record(run_id, metadata=metadata, private=b"x" * private), last=last)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit", "number"),
+    [
+        ([], 5, 0),
+        ([100] * 5, 3, 3),
+        ([100] * 5, 9, 5),
+        ([PAGE_BYTES, 100], 9, 1),
+        ([2 * PAGE_BYTES, 100], 9, 1),
+        ([100, PAGE_BYTES], 9, 1),
+        ([PAGE_BYTES // 2] * 3, 9, 2),
+    ],
+)
+def test_a_list_ends_where_it_would_be_too_big(sizes: list[int], limit: int, number: int) -> None:
+    infos = [big(str(n), size, private=PAGE_BYTES) for n, size in enumerate(sizes)]
+    asked: list[str] = []
+
+    def each() -> Iterator[RunInfo]:
+        for one in infos:
+            asked.append(one.record.run_id)
+            yield one
+
+    found = first_runs(each(), limit)
+    assert [one.record.run_id for one in found] == [str(n) for n in range(number)]
+    assert {one.record.private for one in found} <= {b""}
+    assert len(asked) <= number + 1
+
+
 def test_a_run_is_active_until_its_terminal_event() -> None:
     assert info().active
     assert info(leased=False, cancel_reason="why").active
@@ -68,10 +125,20 @@ def test_a_run_is_active_until_its_terminal_event() -> None:
 def test_a_record_has_no_owner_and_nothing_private_by_default() -> None:
     plain = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
     assert (plain.owner, plain.metadata, plain.idempotency_key) == (None, {}, None)
-    assert plain.private == b""
+    assert (plain.private, plain.digest) == (b"", "")
     other = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
     assert plain == other
     assert plain.metadata is not other.metadata
+
+
+@pytest.mark.parametrize("known", ["", "1", "2"])
+@pytest.mark.parametrize("asked", ["", "1", "2"])
+def test_a_key_is_not_for_another_request(known: str, asked: str) -> None:
+    if {known, asked} == {"1", "2"}:
+        with pytest.raises(KeyReused, match="take a new one"):
+            record("a", digest=asked).check_repeats(known)
+    else:
+        record("a", digest=asked).check_repeats(known)
 
 
 @pytest.mark.parametrize(

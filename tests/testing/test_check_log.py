@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_agent._errors import LimitExceeded, UnknownRun
+from trio_agent._errors import KeyReused, LimitExceeded, UnknownRun
 from trio_agent._log.log import Append, Appended, Log
 from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store
 from trio_agent.stores._memory import MemoryStore
@@ -94,6 +94,23 @@ class ForgetsKeys(MemoryStore):
         return await super().create(record)
 
 
+class ComparesNothing(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        created = await super().create(attrs.evolve(record, digest=""))
+        if created.lease is not None:
+            self._runs[created.run_id].record = record
+        return created
+
+
+class ComparesWithNothing(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        key = record.owner, record.idempotency_key
+        known = self._by_key.get(key)
+        if known is not None and self._runs[known].record.digest != record.digest:
+            raise KeyReused("another")
+        return await super().create(record)
+
+
 class ClaimsNothing(MemoryStore):
     async def create(self, record: RunRecord) -> Created:
         created = await super().create(record)
@@ -151,7 +168,43 @@ class ClosedIsAGap(MemoryStore):
 class CountsCharacters(MemoryStore):
     async def info(self, run_id: str) -> RunInfo:
         info = await super().info(run_id)
-        return attrs.evolve(info, size=info.size and info.size - 1)
+        return attrs.evolve(info, size=info.size - (info.tail > 0))
+
+
+class CountsTheLogOnly(MemoryStore):
+    async def info(self, run_id: str) -> RunInfo:
+        info = await super().info(run_id)
+        return attrs.evolve(info, size=info.size - info.record.size)
+
+
+class ReadsWithoutABound(MemoryStore):
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        page = await super().read(run_id, after, limit)
+        return attrs.evolve(page, entries=self._get(run_id).log.entries[after : after + limit])
+
+
+class ReadsNothingBig(MemoryStore):
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        page = await super().read(run_id, after, limit)
+        small = [entry for entry in page.entries if len(entry.data) < 1_000_000]
+        return attrs.evolve(page, entries=small)
+
+
+class ListsWithoutABound(MemoryStore):
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        found = list(await super().find(owner, before, limit))
+        while found and len(found) < limit:
+            more = await super().find(owner, found[-1].record.run_id, limit - len(found))
+            if not more:
+                break
+            found += more
+        return found
+
+
+class ListsNothingBig(MemoryStore):
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit)
+        return [info for info in found if info.record.size < 1_000_000]
 
 
 class ClaimsTheDead(MemoryStore):
@@ -244,6 +297,8 @@ BROKEN: dict[type[MemoryStore], str] = {
     EmptiesWhatIsTaken: "an id that is taken leaves its run alone",
     ClaimsNothing: "create claims the new run",
     ForgetsKeys: "a key that is taken finds its run",
+    ComparesNothing: "not for another request: KeyReused was not raised",
+    ComparesWithNothing: "another",
     SharesKeys: "id of the new run",
     IgnoresFences: "a fence that is too high",
     TakesOldFences: "a fence that is too low",
@@ -256,6 +311,11 @@ BROKEN: dict[type[MemoryStore], str] = {
     NeverCloses: "terminal|without a gap|what fits",
     ClosedIsAGap: "closed is closed",
     CountsCharacters: "size is bytes of JSON",
+    CountsTheLogOnly: "a new run is empty",
+    ReadsWithoutABound: "a page holds at most",
+    ReadsNothingBig: "pages follow each other",
+    ListsWithoutABound: "a list holds at most",
+    ListsNothingBig: "lists follow each other",
     ClaimsTheDead: "a finished run can't be claimed",
     CancelsTheDead: "a finished run can't be cancelled",
     AllOrNothing: "has its own outcome",
@@ -283,7 +343,7 @@ async def test_a_broken_store_is_found(
     async def open_store() -> AsyncIterator[Store]:
         yield broken(lease=5)
 
-    with pytest.raises((AssertionError, UnknownRun), match=BROKEN[broken]) as caught:
+    with pytest.raises((AssertionError, KeyReused, UnknownRun), match=BROKEN[broken]) as caught:
         await check_store(open_store, lease=5)
     [note] = caught.value.__notes__
     assert note in {f"in {check.__name__}" for check in LOG_CHECKS}

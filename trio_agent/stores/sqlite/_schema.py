@@ -80,6 +80,10 @@ def _create_tables(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _add_digests(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE records ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+
+
 @attrs.frozen
 class Migration:
     """A step from one version of the tables to the next."""
@@ -90,7 +94,7 @@ class Migration:
     """Makes the step, in a transaction that is open already."""
 
 
-MIGRATIONS: Final = [Migration("0.1.0", _create_tables)]
+MIGRATIONS: Final = [Migration("0.1.0", _create_tables), Migration("0.1.0", _add_digests)]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 
 
@@ -140,7 +144,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
         if _value(db, "SELECT count(*) FROM sqlite_master"):
             raise StoreUnavailable(f"{path} is the database of another program: use another file")
     elif version > len(MIGRATIONS):
-        needs = _value(db, "SELECT value FROM meta WHERE key = 'needs'")
+        needs = _value(db, "SELECT max(value) FROM meta WHERE key = 'needs'")
         raise StoreUnavailable(f"{path} is of a newer version: use trio-agent {needs} or newer")
     return version
 

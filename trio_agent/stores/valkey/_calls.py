@@ -77,7 +77,7 @@ class Calls:
             "key": key,
             "fence": "1",
             "tail": "0",
-            "size": "0",
+            "size": str(record.size),
             "closed": "0",
         }
         arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
