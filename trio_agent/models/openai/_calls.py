@@ -13,8 +13,9 @@ import attrs
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
 from ._arguments import Arguments
-from ._chunk import ToolCall
+from ._chunk import Function, ToolCall
 
+_NO_FUNCTION = Function()
 _MAX_CALLS = 128
 _MAX_HELD = 1 << 20
 """Characters of ids and names, and of arguments that come without a name."""
@@ -68,27 +69,24 @@ class Calls:
         Raises:
             ModelError: `bad-response`: there are too many calls, or names are missing.
         """
-        function = fragment.function
-        text = (function.arguments if function is not None else None) or ""
-        name = (function.name if function is not None else None) or ""
-        id_ = fragment.id or ""
-        if name or id_:
-            name, id_ = name.strip(), id_.strip()
-        call = self._find(position, fragment.index, id_)
-        if call is not None and (id_ or name or text[:1] == "{"):
-            if _is_another(call, id_, name, text):
+        index, function = fragment.index, fragment.function or _NO_FUNCTION
+        slot = position if index is None else index
+        call = self._slots.get(slot)
+        id_, name, text = fragment.id or "", function.name or "", function.arguments or ""
+        if id_ or name or text[:1] == "{":
+            id_, name = id_.strip(), name.strip()
+            call = self._with_id(id_, index) or call
+            if call is None or _is_another(call, id_, name, text):
                 # Arguments without a name after whole arguments call the same tool again.
-                call, name = None, name or call.name
+                call = self._begin(slot, id_, name or (call.name if call is not None else ""))
             elif call.arguments.repeats(text):
                 return
-        if call is None:
-            slot = position if fragment.index is None else fragment.index
-            call = self._begin(slot, id_, name)
-        if call.id:
-            if text and (delta := call.arguments.add(text)):
-                parts.append(ToolInputPart(call.id, call.name, delta))
-        else:
+        elif call is None:
+            call = self._begin(slot, "", "")
+        if not call.id:
             self._await_name(call, id_, name, text, parts)
+        elif text and (delta := call.arguments.add(text)):
+            parts.append(ToolInputPart(call.id, call.name, delta))
 
     def end(self) -> Iterator[ModelPart]:
         """Nothing more comes: give on what was held back."""
@@ -96,13 +94,11 @@ class Calls:
             if call.id and (delta := call.arguments.end()):
                 yield ToolInputPart(call.id, call.name, delta)
 
-    def _find(self, position: int, index: int | None, id_: str) -> _Call | None:
-        slot = position if index is None else index
-        if id_:
-            for call in reversed(self._calls):
-                if call.said_id == id_ and index in (None, call.slot):
-                    return call
-        return self._slots.get(slot)
+    def _with_id(self, id_: str, index: int | None) -> _Call | None:
+        for call in reversed(self._calls):
+            if id_ and call.said_id == id_ and index in (None, call.slot):
+                return call
+        return None
 
     def _begin(self, slot: int, id_: str, name: str) -> _Call:
         if len(self._calls) == _MAX_CALLS:
