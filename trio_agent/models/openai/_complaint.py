@@ -52,7 +52,8 @@ def complaint_in(value: Any, event: str = "message") -> Complaint:
         event: the type of the server-sent event that it came in.
     """
     if isinstance(value, list):
-        found = (complaint_in(item, event) for item in value[:_MAX_ITEMS])
+        items = (item for item in value[:_MAX_ITEMS] if isinstance(item, dict))
+        found = (complaint_in(item, event) for item in items)
         return next((each for each in found if each), Complaint())
     if not isinstance(value, dict):
         return Complaint()
