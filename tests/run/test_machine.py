@@ -190,6 +190,13 @@ def test_tools_and_a_second_step() -> None:
     [
         ("", {}),
         (" \n", {}),
+        ("null", {}),
+        ("[]", {}),
+        ('""', {}),
+        ('"null"', {}),
+        ('"{\\"a\\":1}"', {"a": 1}),
+        ('"what?"', '"what?"'),
+        ("0", 0),
         ("[1]", [1]),
         ('{"a":', '{"a":'),
         ("what?", "what?"),
@@ -199,7 +206,7 @@ def test_tools_and_a_second_step() -> None:
         ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
     ],
 )
-def test_arguments_that_are_no_json_keep_their_text(text: str, value: object) -> None:
+def test_arguments_of_all_kinds(text: str, value: object) -> None:
     made = asked()
     made.said([ToolInputPart("1", "t", text)], 3)
     [call] = made.answered(ModelFinish("tool-calls"), 4)

@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import pytest
 from hypothesis import given, strategies as st
@@ -108,6 +109,49 @@ def test_the_bound_is_on_one_event_not_on_the_stream() -> None:
     decoder = SSEDecoder(max_size=9)
     data = b"data:1234\ndata:5678\n\n" * 3 + b": comment\n"
     assert [event.data for event in decoder.feed(data)] == ["1234\n5678"] * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "event"),
+    [
+        (b"data: a\n\ndata: b", Event("b")),
+        (b"data: b\n", Event("b")),
+        (b"data: b\r", Event("b")),
+        (b"data: b\r\n", Event("b")),
+        (b"data: b\ndata: c\nid: 7\nevent: x", Event("b\nc", "x", "7")),
+        (b"\xef\xbb\xbfdata: b", Event("b")),
+        (b"data: b\xe2\x82", Event("b\ufffd")),
+        (b"data", Event("")),
+        (b"data: a\n\n", None),
+        (b"data: a\n\nid: 7", None),
+        (b": comment", None),
+        (b"dat", None),
+        (b"", None),
+    ],
+)
+def test_what_the_end_left_incomplete(data: bytes, event: Event | None) -> None:
+    for size in (len(data) or 1, 1):
+        decoder = SSEDecoder()
+        for start in range(0, len(data), size):
+            decoder.feed(data[start : start + size])
+        assert decoder.take_incomplete() == event
+        assert decoder.take_incomplete() is None
+
+
+def test_many_short_lines_take_no_more_memory_than_their_bytes() -> None:
+    decoder = SSEDecoder(max_size=1 << 20)
+    tracemalloc.start()
+    try:
+        decoder.feed(b"data:ab\n" * (1 << 16))
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(4):
+            decoder.feed(b"data:ab\n" * (1 << 14))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1 << 20
+    assert decoder.feed(b"\n")[0].data.count("a") == 1 << 17
 
 
 @given(

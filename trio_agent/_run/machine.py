@@ -132,10 +132,13 @@ class _OpenCall:
     def as_request(self) -> ToolRequest:
         text = "".join(self.fragments)
         try:
-            # Models write nothing for a tool without parameters.
-            value: Any = msgspec.json.decode(text) if text.strip() else {}
+            value = msgspec.json.decode(text) if text.strip() else None
+            if isinstance(value, str):  # JSON as a JSON string
+                value = msgspec.json.decode(value) if value.strip() else None
         except (msgspec.DecodeError, RecursionError):
             value = text
+        if value is None or value == []:
+            value = {}  # how models and proxies write that there are no arguments
         if is_deep(value):
             value = text
         return ToolRequest(self.id, self.name, value)

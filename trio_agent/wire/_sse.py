@@ -26,7 +26,8 @@ class ServerSentEvent(msgspec.Struct, frozen=True):
 class SSEDecoder:
     """Turns the bytes of an event stream into events. Performs no I/O.
 
-    An event that the end of the stream leaves incomplete is discarded, as the standard demands.
+    An event that the end of the stream leaves incomplete is discarded, as the standard demands,
+    unless `take_incomplete` asks for it.
 
     Args:
         max_size: bound on one line and on the data of one event, in bytes. By default 1 MiB.
@@ -41,8 +42,7 @@ class SSEDecoder:
         self._tail = bytearray()
         self._at_start = True
         self._after_cr = False
-        self._data: list[bytes] = []
-        self._size = 0
+        self._data: bytes | bytearray | None = None
         self._event = ""
         self._id = ""
 
@@ -76,23 +76,31 @@ class SSEDecoder:
             self._check(max(len(self._tail), *map(len, lines)))
         return self._interpret(lines)
 
+    def take_incomplete(self) -> ServerSentEvent | None:
+        """Return the event that the end of the stream left incomplete, if it has any data.
+
+        For senders that forget the empty line behind their last event. Only its reader can tell
+        whether the event is whole. The decoder is then of no further use.
+
+        Raises:
+            SSEError: as `feed`.
+        """
+        events = self.feed(b"\n\n\n")  # one of them may belong to a CRLF
+        return events[0] if events else None
+
     def _interpret(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events = []
         for line in lines:
             if line.startswith(b"data:"):
-                value = line[6:] if line.startswith(b"data: ") else line[5:]
-                self._data.append(value)
-                self._size += len(value) + 1
-                self._check(self._size - 1)
+                self._add(line[6:] if line.startswith(b"data: ") else line[5:])
             elif line:
                 self._field(line)
             else:
                 self.last_event_id = self._id
-                if self._data:
-                    text = b"\n".join(self._data).decode("utf-8", "replace")
+                if self._data is not None:
+                    text = self._data.decode("utf-8", "replace")
                     events.append(ServerSentEvent(text, self._event or "message", self._id))
-                    self._data = []
-                    self._size = 0
+                    self._data = None
                 self._event = ""
         return events
 
@@ -100,9 +108,7 @@ class SSEDecoder:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":  # without a colon: an empty line of data
-            self._data.append(b"")
-            self._size += 1
-            self._check(self._size - 1)
+            self._add(b"")
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id":
@@ -110,6 +116,16 @@ class SSEDecoder:
                 self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
             self.retry = int(value)
+
+    def _add(self, value: bytes) -> None:
+        if self._data is None:
+            self._data = value
+        else:
+            # Not a list of lines: many short ones would take many times what is counted.
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n" + value
+        self._check(len(self._data))
 
     def _check(self, size: int) -> None:
         if size > self._max_size:

@@ -82,8 +82,8 @@ async def test_a_whole_answer() -> None:
         ToolInputPart("a", "f", ""),
         ToolInputPart("b", "g", ""),
         ToolInputPart("a", "f", '{"x":'),
-        ToolInputPart("b", "g", "{}"),
         ToolInputPart("a", "f", "1}"),
+        ToolInputPart("b", "g", "{}"),
     ]
     assert finish == ModelFinish("tool-calls", Usage(3, 4, 7))
 
@@ -186,7 +186,7 @@ async def test_cancelling_closes_the_providers_connection() -> None:
     [
         [scripted.text("a"), scripted.text("b"), scripted.finish()],
         [scripted.status(503)],
-        [b"data: nonsense\n\n"],
+        [b"data: {nonsense\n\n"],
     ],
 )
 async def test_cancelled_after_every_tick(answer: scripted.Answer) -> None:
@@ -259,8 +259,8 @@ async def test_an_error_of_room_comes_out_as_it_is() -> None:
         ([scripted.end()], "cut-stream", True, "before the answer did"),
         ([scripted.cut()], "cut-stream", True, "peer closed"),
         (b'data: {"error": {"message": "bad sk-1"}}\n\n', "provider-error", False, r"bad \*\*\*"),
-        (b"data: nonsense\n\n", "bad-response", False, "no chat completion stream"),
-        (b"data: " + b"x" * (1 << 20), "bad-response", False, "larger than"),
+        (b"data: {nonsense\n\n", "bad-response", False, "no chat completion stream"),
+        (b"data: " + b"x" * (16 << 20), "bad-response", False, "larger than"),
     ],
 )
 async def test_failures(answer: scripted.Step, code: str, retryable: bool, message: str) -> None:
@@ -296,6 +296,19 @@ async def test_an_answer_that_came_whole_is_whole_however_the_stream_ends() -> N
     assert await ask(*said, b"data: [DONE]\n\n", scripted.cut()) == whole
 
 
+async def test_what_was_held_back_comes_at_the_end() -> None:
+    call = scripted.tool_fragment(0, id="a", name="f", arguments="{}")
+    said = scripted.delta({"content": "a"}, finish_reason="stop").removesuffix(b"\n")
+    for end in (scripted.end(), scripted.cut()):
+        parts, finish = await ask(call, said, end)
+        assert parts == [
+            ToolInputPart("a", "f", ""),
+            TextPart("a"),
+            ToolInputPart("a", "f", "{}"),
+        ]
+        assert finish == ModelFinish("tool-calls")
+
+
 async def test_an_error_response_leaves_the_connection_usable() -> None:
     script: list[scripted.Answer] = [
         [scripted.status(500, body=b"x" * 1000)],
@@ -309,7 +322,7 @@ async def test_an_error_response_leaves_the_connection_usable() -> None:
 
 
 async def test_a_decoding_error_closes_the_connection() -> None:
-    async with opened([b"data: x\n\n", scripted.hang()]) as (server, model):
+    async with opened([b"data: {x\n\n", scripted.hang()]) as (server, model):
         with pytest.raises(ModelError, match="bad-response"):
             await model.generate(ASK, Emitted())
         await server.requests[0].disconnected.wait()

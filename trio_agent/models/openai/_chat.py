@@ -4,38 +4,31 @@ Source: the OpenAI API reference, "Chat Completions" and "Streaming". Where prov
 from it and the meaning is clear, the meaning wins; where it isn't, the answer is refused.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, assert_never
+import re
+from typing import Any, assert_never
 
-import attrs
 import msgspec
 
 from ..._errors import ModelError
 from ..._events import Usage
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from ...wire._sse import SSEDecoder, SSEError
-from .._parts import (
-    ModelFinish,
-    ModelPart,
-    ModelRequest,
-    ReasoningPart,
-    TextPart,
-    ToolInputPart,
-    ToolSpec,
-)
-from ._errors import clean, provider_error
+from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart, ToolSpec
+from ._calls import Calls
+from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
+from ._complaint import Complaint, complaint_in
+from ._errors import clean, error_from_response, provider_error
+from ._finish_reason import Reason, finish_reason
+from ._lenient import parse_json, read_chunk
+from ._surrogates import SurrogateJoiner
+from ._think_tags import ThinkTags
 
 _RESERVED = ("model", "messages", "stream", "tools")
-_MAX_CALLS = 128
-_MAX_PENDING = 1 << 20
+_MAX_EVENT = 16 << 20
+"""Bytes of one chunk: images come in one piece. What isn't read of it becomes no object."""
 
-_FINISH_REASONS: Mapping[str, Literal["stop", "length", "tool-calls", "content-filter"]] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool-calls",
-    "function_call": "tool-calls",
-    "content_filter": "content-filter",
-}
+_DONE = frozenset({"[DONE]", "DONE"})
+_KEEP_ALIVE = re.compile(r"\W*(ping|pong|keep.?alive|heart.?beat|processing)\W*", re.IGNORECASE)
 
 
 def encode_request(request: ModelRequest, model: str) -> dict[str, Any]:
@@ -105,86 +98,40 @@ def _encode_tool(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what every JSON reader can represent
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCall(msgspec.Struct):
-    index: _Count | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: _Count | None = None
-    completion_tokens: _Count | None = None
-    total_tokens: _Count | None = None
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-
-
-@attrs.define
-class _OpenCall:
-    """A tool call that is being written. Nothing was emitted before its name is known."""
-
-    id: str
-    name: str = ""
-    pending: str = ""
-
-
 class ChatDecoder:
     """Turns the bytes of one streamed answer into parts.
 
-    `feed` never raises: what went wrong is kept until every part before it was handed out,
-    sets `done`, and is raised by `finish`. So the parts don't depend on how reads cut the stream.
+    Feed it the reads of the response and then its end, or the whole body. That never raises: what
+    went wrong is kept until every part before it was handed out, sets `done`, and is raised by
+    `finish`. So the parts don't depend on how reads cut the stream. What goes wrong behind a
+    complete answer is passed over.
 
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
+        think_tags: whether `<think>...</think>` in the text is reasoning.
     """
 
-    def __init__(self, *, secret: str = "") -> None:
+    def __init__(self, *, secret: str = "", think_tags: bool = False) -> None:
         self.done: bool = False
-        """Nothing more is expected: the stream said `[DONE]`, or it can't be understood."""
+        """Nothing more is expected: the provider said `[DONE]`, or can't be understood."""
         self.started: bool = False
         """Whether a part was handed out. Afterwards no failure is retryable."""
-        self._sse = SSEDecoder()
+        self._sse = SSEDecoder(max_size=_MAX_EVENT)
         self._secret = secret
         self._failure: ModelError | None = None
-        self._finish_reason = ""
+        self._reason: Reason | None = None
+        self._reason_name = ""
+        self._said_done = False
+        self._ended = False
+        self._has_text = False
         self._usage = Usage()
-        self._slots: dict[int, _OpenCall] = {}
-        self._calls: list[_OpenCall] = []
-        self._pending = 0
+        self._calls = Calls()
+        self._filters: list[SurrogateJoiner | ThinkTags] = [ThinkTags()] if think_tags else []
 
     @property
     def complete(self) -> bool:
         """Whether the model said why it finished, so that only the usage may be missing."""
-        return bool(self._finish_reason) and self._failure is None
+        return (self._reason is not None or self._said_done) and self._failure is None
 
     def feed(self, data: bytes) -> list[ModelPart]:
         """Take the next bytes of the response and return the parts that they complete."""
@@ -194,119 +141,217 @@ class ChatDecoder:
         try:
             for event in self._sse.feed(data):
                 if event.data == "[DONE]":
-                    self.done = True
+                    self._said_done = self.done = True
+                else:
+                    self._event(event.data, event.event, parts)
+                if self.done:
                     break
-                self._chunk(_decode_chunk(event.data), parts)
+        except (ModelError, SSEError) as error:
+            self._fail(error)
+        return self._hand_out(parts)
+
+    def feed_eof(self) -> list[ModelPart]:
+        """Take the end of the response, however it came, and return what is left.
+
+        The last event counts even if the empty line behind it is missing; if it is cut, it says
+        nothing.
+        """
+        parts: list[ModelPart] = []
+        if self.done or self._ended:
+            return parts
+        self._ended = True
+        try:
+            if event := self._sse.take_incomplete():
+                self._event(event.data, event.event, parts)
+        except SSEError:
+            pass
         except ModelError as error:
-            self._failure = error
-        except (SSEError, ValueError, RecursionError) as error:
-            self._failure = _bad_response(f"the answer is no chat completion stream: {error}")
-        if self._failure is not None:
-            self.done = True
-        if parts:
-            self.started = True
-        return parts
+            if error.code != "bad-response":
+                self._fail(error)
+        return self._hand_out(parts)
+
+    def feed_whole(self, body: bytes) -> list[ModelPart]:
+        """Take the whole body of a response that is JSON, although a stream was asked for.
+
+        A completion becomes the parts of its message; an error, as some gateways send it with
+        status 200, what `finish` raises. Then the decoder is `done`.
+        """
+        parts: list[ModelPart] = []
+        try:
+            self._slowly(parse_json(body.decode("utf-8-sig", "replace")), "message", parts)
+        except ModelError as error:
+            self._fail(error)
+        except (ValueError, RecursionError):
+            pass
+        self._said_done = bool(parts)
+        if not self.complete and self._failure is None:
+            self._failure = error_from_response(200, body, {}, now=0.0, secret=self._secret)
+        self.done = True
+        return self._hand_out(parts)
 
     def finish(self) -> ModelFinish:
-        """Say how the answer ended, at the end of the stream or when `done`.
+        """Say how the answer ended, once it is `done` or its stream has ended.
+
+        An answer that ended with `[DONE]` is complete, even if nobody said why.
 
         Raises:
-            ModelError: `cut-stream`: the stream ended before the model said why it finished;
-                `provider-error`: the provider reported an error within the stream;
-                `bad-response`: the stream can't be understood.
+            ModelError: `cut-stream`: the stream ended before the answer did; `bad-response`: it
+                can't be understood; what the provider reported within the stream: `auth`,
+                `not-found`, `rate-limit`, `context-length`, `bad-request` or `provider-error`.
         """
         if self._failure is not None:
             self._failure.retryable &= not self.started
             raise self._failure
-        if not self._finish_reason:
+        reason = self._reason
+        if reason is None and not (self._said_done and self._is_answered()):
             raise ModelError(
                 "cut-stream",
                 "the provider's stream ended before the answer did",
                 retryable=not self.started,
             )
-        if any(not call.name for call in self._calls):
+        if reason == "unknown" and not self._is_answered():
+            name = clean(self._reason_name, limit=40)
+            raise _bad_response(f"the finish reason {name!r} is unknown")
+        if reason in ("length", "content-filter"):
+            return ModelFinish(reason, self._usage)
+        if not self._calls:
+            if reason == "tool-calls" and not self._has_text:
+                raise _bad_response("the model finished to call tools, but called none")
+            return ModelFinish("stop", self._usage)
+        # Some providers, and OpenAI's for a forced call, say "stop" all the same.
+        if not self._calls.are_named:
             raise _bad_response("a tool call has no name")
-        reason = _FINISH_REASONS[self._finish_reason]
-        if self._calls and reason == "stop":
-            reason = "tool-calls"  # what some providers, and OpenAI's for a forced call, mean
-        elif reason == "tool-calls" and not self._calls:
-            raise _bad_response("the model finished to call tools, but called none")
-        return ModelFinish(reason, self._usage)
+        return ModelFinish("tool-calls", self._usage)
 
-    def _chunk(self, chunk: _Chunk, parts: list[ModelPart]) -> None:
-        if chunk.error is not None:
-            raise provider_error(chunk.error, secret=self._secret)
+    def _is_answered(self) -> bool:
+        return self._calls.are_whole if self._calls else self._has_text
+
+    def _fail(self, error: ModelError | SSEError) -> None:
+        self.done = True
+        if self.complete:
+            return  # a complete answer isn't thrown away for what comes behind it
+        if isinstance(error, SSEError):
+            error = _no_stream(error)
+        self._failure = error
+
+    def _hand_out(self, parts: list[ModelPart]) -> list[ModelPart]:
+        ended = self.done or self._ended
+        if ended:
+            parts += self._calls.end()
+        for each in self._filters:
+            parts = list(each.feed(parts))
+            if ended:
+                parts += each.flush()
+        if parts:
+            self.started = True
+            self._has_text = self._has_text or any(type(part) is TextPart for part in parts)
+        return parts
+
+    def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:
+        try:
+            chunk = decode_chunk(text)
+        except (ValueError, RecursionError) as error:
+            self._odd_event(text, type_, parts, error)
+        else:
+            if chunk.is_odd:
+                self._odd_event(text, type_, parts, None)
+            else:
+                self._chunk(chunk, parts)
+
+    def _odd_event(
+        self, text: str, type_: str, parts: list[ModelPart], error: Exception | None
+    ) -> None:
+        """Read what is no chunk to the letter; `error` says why."""
+        try:
+            value = parse_json(text)
+        except (ValueError, RecursionError):
+            lines = [line for line in text.split("\n") if line.strip()]
+            if len(lines) > 1:  # events without empty lines between them
+                for line in lines:
+                    if not self.done:
+                        self._event(line, type_, parts)
+            elif lines:
+                self._line(lines[0].strip(), type_, error)
+            return
+        if r"\ud" in text.lower() and not any(type(f) is SurrogateJoiner for f in self._filters):
+            self._filters.insert(0, SurrogateJoiner())
+        try:
+            self._slowly(value, type_, parts)
+        except (ValueError, RecursionError) as exc:
+            raise _no_stream(error or exc) from None
+
+    def _line(self, text: str, type_: str, error: Exception | None) -> None:
+        """Read text that is no JSON."""
+        if text.upper() in _DONE:
+            self._said_done = self.done = True
+        elif text[0] in "{[":
+            raise _no_stream(error)
+        elif not _KEEP_ALIVE.fullmatch(text) and not _KEEP_ALIVE.fullmatch(type_):
+            raise provider_error(Complaint(text), secret=self._secret)
+
+    def _slowly(self, value: Any, type_: str, parts: list[ModelPart]) -> None:
+        if said := complaint_in(value, type_):
+            raise provider_error(said, secret=self._secret)
+        match value:
+            case dict():
+                self._chunk(read_chunk(value, whole=not (self.started or parts)), parts)
+            case list():
+                for item in value:
+                    self._slowly(item, type_, parts)
+            case str() if value.strip():
+                self._line(value.strip(), type_, None)
+            case None | str():
+                pass
+            case _:
+                raise ValueError("an event is a JSON object")
+
+    def _chunk(self, chunk: Chunk, parts: list[ModelPart]) -> None:
         for choice in chunk.choices or ():
             if choice.index != 0:
                 continue
             if choice.delta is not None:
                 self._delta(choice.delta, parts)
             if choice.finish_reason is not None:
-                if choice.finish_reason not in _FINISH_REASONS:
-                    reason = clean(choice.finish_reason, limit=40)
-                    raise _bad_response(f"the finish reason {reason!r} is unknown")
-                self._finish_reason = choice.finish_reason
+                self._finish(choice.finish_reason)
+            if choice.usage is not None:
+                self._count(choice.usage)
         if chunk.usage is not None:
-            prompt = chunk.usage.prompt_tokens or 0
-            completion = chunk.usage.completion_tokens or 0
-            total = chunk.usage.total_tokens or prompt + completion
-            self._usage = Usage(prompt, completion, total)
+            self._count(chunk.usage)
 
-    def _delta(self, delta: _Delta, parts: list[ModelPart]) -> None:
-        # Some providers send the reasoning under both names.
+    def _delta(self, delta: Delta, parts: list[ModelPart]) -> None:
         if reasoning := delta.reasoning_content or delta.reasoning:
             parts.append(ReasoningPart(reasoning))
         if delta.content:
             parts.append(TextPart(delta.content))
         if delta.refusal:
             parts.append(TextPart(delta.refusal))
-        for position, fragment in enumerate(delta.tool_calls or ()):
-            self._tool_call(position, fragment, parts)
+        if delta.tool_calls:
+            for position, fragment in enumerate(delta.tool_calls):
+                self._calls.feed(position, fragment, parts)
+        elif delta.function_call is not None:
+            self._calls.feed(0, ToolCall(function=delta.function_call), parts)
 
-    def _tool_call(self, position: int, fragment: _ToolCall, parts: list[ModelPart]) -> None:
-        call = self._find_call(position, fragment)
-        function = fragment.function or _Function()
-        delta = function.arguments or ""
-        if call.name:
-            if delta:
-                parts.append(ToolInputPart(call.id, call.name, delta))
-        elif function.name:
-            call.name = function.name
-            self._pending -= len(call.pending)
-            parts.append(ToolInputPart(call.id, call.name, call.pending + delta))
-            call.pending = ""
-        else:
-            call.pending += delta
-            self._pending += len(delta)
-            if self._pending > _MAX_PENDING:
-                raise _bad_response("the arguments of a tool call come without its name")
+    def _finish(self, name: str) -> None:
+        reason = finish_reason(name)
+        if reason == "failed":
+            name = clean(name, limit=40)
+            message = f"the provider broke the answer off: {name}"
+            raise ModelError("provider-error", message, retryable=True)
+        if reason is not None:
+            self._reason, self._reason_name = reason, name
 
-    def _find_call(self, position: int, fragment: _ToolCall) -> _OpenCall:
-        """Find the call that a fragment continues, or begin one.
+    def _count(self, counts: Counts) -> None:
+        """Take the tokens so far. What isn't counted, or not any more, stays as it was."""
+        prompt, completion = counts.prompt_tokens, counts.completion_tokens
+        if prompt is None and completion is None and counts.total_tokens is None:
+            return
+        prompt = self._usage.input_tokens if prompt is None else prompt
+        completion = self._usage.output_tokens if completion is None else completion
+        self._usage = Usage(prompt, completion, counts.total_tokens or prompt + completion)
 
-        The index tells, but not every provider counts: several calls with index 0, or without
-        any, are told apart by the id and name that begin each of them.
-        """
-        id_ = fragment.id
-        if fragment.index is None:
-            slot = position
-            for call in self._calls:
-                if id_ and call.id == id_:
-                    return call
-        else:
-            slot = fragment.index
-        current = self._slots.get(slot)
-        begins = id_ and fragment.function is not None and fragment.function.name
-        if current is not None and (not begins or current.id == id_):
-            return current
-        call = _OpenCall(id_ or f"call_{slot}")
-        if any(other.id == call.id for other in self._calls):
-            raise _bad_response("two tool calls have one id")
-        if len(self._calls) == _MAX_CALLS:
-            raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
-        self._calls.append(call)
-        self._slots[slot] = call
-        return call
+
+def _no_stream(error: Exception | None) -> ModelError:
+    return _bad_response(f"the answer is no chat completion stream: {error}")
 
 
 def _bad_response(message: str) -> ModelError:

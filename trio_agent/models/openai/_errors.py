@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from ..._errors import ModelError
+from ._complaint import Complaint, complaint, complaint_in
 
 MAX_MESSAGE = 500
+"""Characters of a message."""
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
-_RETRYABLE_TYPES = frozenset({"server_error", "overloaded_error", "rate_limit_error"})
-_CONTEXT_LENGTH = re.compile(r"context[ _-](length|window|size)|prompt is too long", re.IGNORECASE)
 _HINTS = {
     "auth": "the provider refused the API key",
     "not-found": "the provider does not know this model or URL",
@@ -26,6 +26,27 @@ _HINTS = {
     "provider-error": "the provider failed",
     "bad-response": "the URL is no chat completions endpoint",
 }
+
+_CONTEXT_LENGTH = re.compile(
+    r"context[ _-]?(length|window|size)|(prompt|input) is too long|too many (input )?tokens"
+    r"|exceeds? the (maximum|available|model's).*(context|tokens)|token.limit",
+    re.IGNORECASE,
+)
+_RATE_LIMIT = re.compile(
+    r"rate.?limit|too.?many.?requests|throttl|resource.?exhausted", re.IGNORECASE
+)
+_OVERLOADED = re.compile(r"overloaded|temporarily unavailable|try again", re.IGNORECASE)
+_SPENT = re.compile(r"insufficient.?(quota|balance|credit)|billing", re.IGNORECASE)
+_KINDS = [
+    ("auth", re.compile(r"auth|api.?key|permission|forbidden|access.?denied", re.IGNORECASE)),
+    ("not-found", re.compile(r"not.?found", re.IGNORECASE)),
+    (
+        "provider-error",
+        re.compile(r"server|overload|unavailable|internal|time.?out", re.IGNORECASE),
+    ),
+    ("bad-request", re.compile(r"invalid|bad.?request|unsupported|validation", re.IGNORECASE)),
+]
+"""What codes and types that are words mean; the first that fits counts."""
 
 
 def error_from_response(
@@ -40,27 +61,27 @@ def error_from_response(
         now: Unix time in seconds, for a `Retry-After` that is a date.
         secret: the API key; it is cut out of the provider's message.
     """
-    message, code, _ = _describe(_json_or_text(body))
-    name = _name(status, f"{code} {message}" if isinstance(code, str) else message)
+    value = _json_or_text(body)
+    said = complaint(value)
+    if status < 400 and (told := complaint_in(value)):
+        # Some gateways answer 200 whatever happens.
+        return provider_error(told, secret=secret)
+    name, retryable = _judge(status, said)
     text = f"{_HINTS[name]} (HTTP {_phrase(status)})"
-    if message:
-        text += f": {clean(message, secret=secret)}"
-    return ModelError(
-        name,
-        text,
-        retryable=_retryable(status) and code != "insufficient_quota",
-        retry_after=_retry_after(headers, now),
-    )
+    if said.message:
+        text += f": {clean(said.message, secret=secret)}"
+    return ModelError(name, text, retryable=retryable, retry_after=_retry_after(headers, now))
 
 
-def provider_error(error: Any, *, secret: str = "") -> ModelError:
-    """Turn the error object of a stream that began well into a `provider-error`."""
-    message, code, type_ = _describe(error)
-    return ModelError(
-        "provider-error",
-        clean(message, secret=secret) or "the provider reported an error without a message",
-        retryable=type_ in _RETRYABLE_TYPES or (isinstance(code, int) and _retryable(code)),
-    )
+def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
+    """Name what an error within an answer that began with status 200 means."""
+    name, retryable = _judge(error.status, error)
+    message = clean(error.message, secret=secret)
+    if not message:
+        message = "the provider reported an error without a message"
+        if error.code or error.type:
+            message += f" ({clean(f'{error.code} {error.type}', limit=80, secret=secret)})"
+    return ModelError(name, message, retryable=retryable)
 
 
 def clean(text: str, *, limit: int = MAX_MESSAGE, secret: str = "") -> str:
@@ -72,22 +93,38 @@ def clean(text: str, *, limit: int = MAX_MESSAGE, secret: str = "") -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _name(status: int, text: str) -> str:
+def _judge(status: int | None, said: Complaint) -> tuple[str, bool]:
+    """Return the code, and whether asking again may help. The status wins, where it tells.
+
+    What isn't shown of a text doesn't count, so that a long one costs no time.
+    """
+    words = f"{said.code} {said.type}"[:MAX_MESSAGE]
+    message = said.message[: 4 * MAX_MESSAGE]
     if status in (401, 403):
-        return "auth"
+        return "auth", False
     if status == 404:
-        return "not-found"
+        return "not-found", False
     if status == 429:
-        return "rate-limit"
-    if _retryable(status):
-        return "provider-error"
-    if status < 400:
-        return "bad-response"
-    return "context-length" if _CONTEXT_LENGTH.search(text) else "bad-request"
-
-
-def _retryable(status: int) -> bool:
-    return status in _RETRYABLE or 500 <= status < 600
+        return "rate-limit", not _SPENT.search(words)
+    if status is not None and (status in _RETRYABLE or 500 <= status < 600):
+        return "provider-error", True
+    if status is not None and status < 400:
+        return "bad-response", False
+    if _SPENT.search(words):
+        return "rate-limit", False
+    if _RATE_LIMIT.search(words):
+        return "rate-limit", status != 413  # this request alone is too large for the limit
+    if _CONTEXT_LENGTH.search(f"{words} {message}"):
+        return "context-length", False
+    if status is not None:
+        return "bad-request", False
+    for name, pattern in _KINDS:
+        if pattern.search(words):
+            return name, name == "provider-error"
+    # There are only words for people.
+    if _RATE_LIMIT.search(message):
+        return "rate-limit", True
+    return "provider-error", bool(_OVERLOADED.search(message))
 
 
 def _phrase(status: int) -> str:
@@ -105,27 +142,6 @@ def _json_or_text(body: bytes) -> Any:
         return "" if text.startswith("<") else text  # a proxy's HTML page helps nobody
 
 
-def _describe(error: Any) -> tuple[str, str | int, str]:
-    """Find message, code and type: `error` is an object, or holds one as its "error", or is text.
-
-    Lists of validation errors are passed over, because they repeat the prompt.
-    """
-    if isinstance(error, dict) and error.get("error") is not None:
-        error = error["error"]
-    if isinstance(error, str):
-        return error, "", ""
-    if not isinstance(error, dict):
-        return "", "", ""
-    message = error.get("message") or error.get("detail")
-    code = error.get("code")
-    type_ = error.get("type")
-    return (
-        message if isinstance(message, str) else "",
-        code if isinstance(code, str | int) else "",
-        type_ if isinstance(type_, str) else "",
-    )
-
-
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return seconds. Source: RFC 9110, section 10.2.3; `retry-after-ms` is OpenAI's own."""
     if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
@@ -135,11 +151,11 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return seconds
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        if date.tzinfo is None:  # HTTP dates are UTC, however they spell it
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - now)
+    except (ValueError, TypeError, OverflowError):  # no date, or none that a clock knows
         return None
-    if date.tzinfo is None:  # HTTP dates are UTC, however they spell it
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, date.timestamp() - now)
 
 
 def _number(text: str) -> float | None:

@@ -145,6 +145,8 @@ class _OpenedModel(Model):
             raise error_from_response(
                 status, answer.body, refusal, now=time.time(), secret=self._key
             )
+        if parts := answer.decoder.feed_eof():
+            await emit(*parts)
         if answer.scope.cancelled_caught and not answer.decoder.done:
             error = _deadline_passed("between-tokens" if answer.decoder.started else "first-token")
         if error is not None and not answer.decoder.complete:

@@ -1,0 +1,27 @@
+"""What providers say when a model finishes."""
+
+import pytest
+
+from trio_agent.models.openai._finish_reason import finish_reason
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("stop", "stop"), ("STOP", "stop"), ("eos", "stop"), ("end_turn", "stop"),
+        ("stop_sequence", "stop"), ("COMPLETE", "stop"),
+        ("length", "length"), ("max_tokens", "length"), ("MAX_TOKENS", "length"),
+        ("model_length", "length"), ("model_context_window_exceeded", "length"),
+        ("tool_calls", "tool-calls"), ("tool-calls", "tool-calls"), ("tool_use", "tool-calls"),
+        ("function_call", "tool-calls"), ("TOOL_CALL", "tool-calls"),
+        ("content_filter", "content-filter"), ("content-filter", "content-filter"),
+        ("SAFETY", "content-filter"), ("sensitive", "content-filter"),
+        ("guardrail_intervened", "content-filter"), ("refusal", "content-filter"),
+        ("error", "failed"), ("insufficient_system_resource", "failed"),
+        ("network_error", "failed"), ("MALFORMED_FUNCTION_CALL", "failed"), ("abort", "failed"),
+        ("because", "unknown"), ("7", "unknown"),
+        ("", None), (" ", None), ("null", None), ("None", None),
+    ],
+)  # fmt: skip
+def test_finish_reasons(name: str, reason: str | None) -> None:
+    assert finish_reason(name) == reason

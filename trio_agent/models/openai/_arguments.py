@@ -1,0 +1,93 @@
+"""The arguments of one tool call, as their JSON text comes in.
+
+Whether the text is a whole object is only asked where the next fragment may begin another call, and
+each character is looked at once.
+"""
+
+import re
+
+import msgspec
+
+_PLACEHOLDER = re.compile(r"\s*(\{\s*\}|null)\s*")
+_MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+
+
+class Arguments:
+    """What a model wrote for one call.
+
+    Some proxies begin every call with `{}` (or `null`) and send the real arguments after it.
+    Nothing of this placeholder is given on until it is clear that it was meant.
+    """
+
+    def __init__(self) -> None:
+        self._fragments: list[str] = []
+        self._placeholder = False
+        self._seen = 0
+        self._rest = ""
+        self._depth = 0
+        self._in_string = False
+
+    @property
+    def text(self) -> str:
+        """All that was given on."""
+        return "".join(self._fragments)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model wrote nothing yet."""
+        return not self._fragments and not self._placeholder
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether it wrote `{}` only, and may have meant nothing."""
+        return self._placeholder
+
+    def add(self, text: str) -> str:
+        """Take a fragment and return what of it can be given on now."""
+        if not self._fragments:
+            if not text or text.isspace():
+                return ""
+            self._placeholder = _PLACEHOLDER.fullmatch(text) is not None
+            if self._placeholder:
+                return ""
+        self._fragments.append(text)
+        return text
+
+    def end(self) -> str:
+        """Nothing more comes: return what was held back."""
+        if not self._placeholder:
+            return ""
+        self._placeholder = False
+        self._fragments.append("{}")
+        return "{}"
+
+    def is_closed(self) -> bool:
+        """Whether they are an object that is closed, so that what follows can't belong to it."""
+        if self._placeholder:
+            return True
+        unseen = self._rest + "".join(self._fragments[self._seen :])
+        self._seen = len(self._fragments)
+        self._rest = ""
+        for match in _MARKS.finditer(unseen):
+            mark = match[0]
+            if mark[0] == "\\":
+                if len(mark) == 1:
+                    self._rest = mark  # what it escapes has not come yet
+            elif mark == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string:
+                self._depth += 1 if mark in "{[" else -1
+        begun = bool(self._fragments) and self._fragments[0].lstrip()[:1] == "{"
+        return begun and self._depth <= 0 and not self._in_string
+
+    def repeats(self, text: str) -> bool:
+        """Whether a fragment says the whole arguments again."""
+        return self.is_closed() and text == self.text
+
+    def is_json(self) -> bool:
+        """Whether they can be parsed. A tool without parameters may get nothing at all."""
+        try:
+            msgspec.json.decode(self.text or "{}")
+        except (ValueError, RecursionError):
+            return False
+        return True

@@ -1,0 +1,148 @@
+"""The tool calls of one answer: which of them does a fragment belong to?
+
+The index tells, but not every provider counts: several calls with index 0, or without any, are
+told apart by the id and name that begin each of them, or because the arguments of the one before
+are whole. Ids may be missing, blank, doubled or new in every fragment; those that go out are
+unique.
+"""
+
+from collections.abc import Iterator
+
+import attrs
+
+from ..._errors import ModelError
+from .._parts import ModelPart, ToolInputPart
+from ._arguments import Arguments
+from ._chunk import Function, ToolCall
+
+_NO_FUNCTION = Function()
+_MAX_CALLS = 128
+_MAX_HELD = 1 << 20
+"""Characters of ids and names, and of arguments that come without a name."""
+
+
+@attrs.define(eq=False)
+class _Call:
+    """A tool call that is being written."""
+
+    slot: int
+    said_id: str
+    """As the provider said it, blank if it did not."""
+    name: str
+    id: str = ""
+    """As it is given on, which is done once the name is known."""
+    arguments: Arguments = attrs.field(factory=Arguments)
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.name and self.arguments.is_empty
+
+
+class Calls:
+    """Puts fragments together to calls."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._slots: dict[int, _Call] = {}
+        self._ids: set[str] = set()
+        self._held = 0
+
+    def __bool__(self) -> bool:
+        """Whether the model called anything."""
+        return not all(call.is_nothing for call in self._calls)
+
+    @property
+    def are_named(self) -> bool:
+        """Whether it is known for each which tool it calls."""
+        return all(call.name or call.is_nothing for call in self._calls)
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether nothing of any of them is missing."""
+        return self.are_named and all(call.arguments.is_json() for call in self._calls)
+
+    def feed(self, position: int, fragment: ToolCall, parts: list[ModelPart]) -> None:
+        """Take a fragment and append what it says to `parts`.
+
+        `position` is its place among the fragments of its delta, which counts if it has no index.
+
+        Raises:
+            ModelError: `bad-response`: there are too many calls, or names are missing.
+        """
+        index, function = fragment.index, fragment.function or _NO_FUNCTION
+        slot = position if index is None else index
+        call = self._slots.get(slot)
+        id_, name, text = fragment.id or "", function.name or "", function.arguments or ""
+        if id_ or name or text[:1] == "{":
+            id_, name = id_.strip(), name.strip()
+            call = self._with_id(id_, index) or call
+            if call is None or _is_another(call, id_, name, text):
+                # Arguments without a name after whole arguments call the same tool again.
+                call = self._begin(slot, id_, name or (call.name if call is not None else ""))
+            elif call.arguments.repeats(text):
+                return
+        elif call is None:
+            call = self._begin(slot, "", "")
+        if not call.id:
+            self._await_name(call, id_, name, text, parts)
+        elif text and (delta := call.arguments.add(text)):
+            parts.append(ToolInputPart(call.id, call.name, delta))
+
+    def end(self) -> Iterator[ModelPart]:
+        """Nothing more comes: give on what was held back."""
+        for call in self._calls:
+            if call.id and (delta := call.arguments.end()):
+                yield ToolInputPart(call.id, call.name, delta)
+
+    def _with_id(self, id_: str, index: int | None) -> _Call | None:
+        for call in reversed(self._calls):
+            if id_ and call.said_id == id_ and index in (None, call.slot):
+                return call
+        return None
+
+    def _begin(self, slot: int, id_: str, name: str) -> _Call:
+        if len(self._calls) == _MAX_CALLS:
+            raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
+        call = self._slots[slot] = _Call(slot, id_, name)
+        self._calls.append(call)
+        return call
+
+    def _await_name(
+        self, call: _Call, id_: str, name: str, text: str, parts: list[ModelPart]
+    ) -> None:
+        call.said_id = call.said_id or id_
+        call.name = call.name or name
+        self._held += len(id_) + len(name) + len(text)
+        if self._held > _MAX_HELD:
+            raise _bad_response("the arguments of a tool call come without its name")
+        call.arguments.add(text)
+        if call.name:
+            call.id = self._unique(call.said_id or f"call_{call.slot}")
+            parts.append(ToolInputPart(call.id, call.name, call.arguments.text))
+
+    def _unique(self, id_: str) -> str:
+        unique, number = id_, 2
+        while unique in self._ids:
+            unique = f"{id_}-{number}"
+            number += 1
+        self._ids.add(unique)
+        return unique
+
+
+def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
+    """Whether a fragment in the place of a call begins another one."""
+    arguments = call.arguments
+    if id_ and id_ != call.said_id and name and (call.said_id or call.name):
+        return True
+    other_tool = name and call.name and name != call.name
+    if other_tool and (arguments.is_closed() or (arguments.is_empty and not id_)):
+        return True
+    if not text.lstrip().startswith("{") or not arguments.is_closed():
+        return False
+    if name and not id_:
+        return True
+    return not arguments.is_placeholder and text != arguments.text
+
+
+def _bad_response(message: str) -> ModelError:
+    return ModelError("bad-response", message)

@@ -1,0 +1,180 @@
+"""Chunks that are not written to the letter, as the chunks that they mean.
+
+The slow path, for what `decode_chunk` refuses. Where a value has another type than it should:
+
+- a field that the answer can do without is left out;
+- a count or an index may be text or a whole float (`"7"`, `7.0`);
+- text may be a number, a list of parts or an object that holds it;
+- a list may be its only item;
+- arguments may be an object instead of its JSON text;
+- JSON may hold NaN, halves of surrogate pairs and control characters.
+
+What the answer can't do without and what has no single meaning is a `ValueError`.
+"""
+
+import json
+from typing import Any
+
+from ._chunk import Choice, Chunk, Counts, Delta, Function, ToolCall
+
+_MAX_VALUES = 1 << 18
+"""Values in one chunk. A hostile one would take fifty times its size as Python objects."""
+
+_MAX_COUNT = 2**53
+
+_TEXT_PARTS = frozenset({"text", "output_text", "refusal"})
+_REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON as Python's servers write it.
+
+    Raises:
+        ValueError: it is none, or has more values than any chunk that is meant well.
+        RecursionError: it is nested too deeply.
+    """
+    if sum(map(text.count, ",[{")) > _MAX_VALUES:
+        raise ValueError("it has too many values")
+    return json.loads(text, strict=False)
+
+
+def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
+    """Make the chunk that a JSON object means.
+
+    Args:
+        value: as `parse_json` returns it.
+        whole: whether a `message` is the answer where there is no `delta`, as in the body of a
+            completion that isn't streamed.
+
+    Raises:
+        ValueError: it can't be told what is meant.
+    """
+    choices = _items(value.get("choices"))
+    return Chunk(
+        [_choice(each, whole) for each in choices if isinstance(each, dict)],
+        _counts(value.get("usage")),
+    )
+
+
+def _choice(value: dict[str, Any], whole: bool) -> Choice:
+    delta = value.get("delta")
+    if whole and not delta:
+        delta = value.get("message")
+    return Choice(
+        _count(value.get("index")) or 0,
+        _delta(delta),
+        _finish_reason(value.get("finish_reason")),
+        _counts(value.get("usage")),
+    )
+
+
+def _delta(value: Any) -> Delta:
+    if isinstance(value, str):
+        return Delta(content=value)
+    if not isinstance(value, dict):
+        return Delta()
+    content, thoughts = _content(value.get("content"))
+    return Delta(
+        content,
+        _text_or_none(value.get("refusal")),
+        thoughts + (_text_or_none(value.get("reasoning_content")) or ""),
+        _text_or_none(value.get("reasoning")),
+        [_tool_call(each) for each in _items(value.get("tool_calls")) if each],
+        _function(value["function_call"]) if value.get("function_call") else None,
+    )
+
+
+def _content(value: Any) -> tuple[str, str]:
+    """Text and reasoning. Parts that are neither (images, references) are no part of the answer."""
+    text = thoughts = ""
+    for part in _items(value):
+        type_ = str(part.get("type", "text")) if isinstance(part, dict) else "text"
+        if type_ in _TEXT_PARTS:
+            text += _text(part)
+        elif type_ in _REASONING_PARTS:
+            thoughts += _text_or_none(part) or ""
+    return text, thoughts
+
+
+def _text(value: Any) -> str:
+    """The text that is meant.
+
+    Raises:
+        ValueError: it can't be told.
+    """
+    text = _text_or_none(value)
+    if text is None and value:
+        raise ValueError("there is no text in what should be text")
+    return text or ""
+
+
+def _text_or_none(value: Any) -> str | None:
+    match value:
+        case str():
+            return value
+        case bool():
+            return None
+        case int() | float():
+            return json.dumps(value)
+        case list():
+            return "".join(_text_or_none(part) or "" for part in value)
+        case dict():
+            for name in ("text", "content", "thinking", "reasoning", "summary", "refusal", "value"):
+                if (text := _text_or_none(value.get(name))) is not None:
+                    return text
+    return None
+
+
+def _tool_call(value: Any) -> ToolCall:
+    if not isinstance(value, dict):
+        raise ValueError("a tool call is no object")
+    # Some write name and arguments without a `function` around them.
+    function = value.get("function") or value
+    return ToolCall(_count(value.get("index")), _word(value.get("id")), _function(function))
+
+
+def _function(value: Any) -> Function:
+    if not isinstance(value, dict):
+        raise ValueError("the function of a tool call is no object")
+    name, arguments = value.get("name"), value.get("arguments")
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return Function(_word(name), arguments)
+
+
+def _word(value: Any) -> str | None:
+    """An id or a name. Those of no answer are cut in two, so that halves of pairs have no other."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _finish_reason(value: Any) -> str | None:
+    if isinstance(value, dict):
+        value = value.get("type") or value.get("reason")
+    return str(value) if value else None
+
+
+def _counts(value: Any) -> Counts | None:
+    if not isinstance(value, dict):
+        return None
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return Counts(*(_count(value.get(name)) for name in names))
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _MAX_COUNT and value == int(value) else None
+
+
+def _items(value: Any) -> list[Any]:
+    """A list may be written as its only item, and nothing in many ways."""
+    if isinstance(value, list):
+        return value
+    return [] if value is None or value is False or value == "" or value == {} else [value]

@@ -1,0 +1,60 @@
+"""Reasoning that stands as `<think>…</think>` in the text.
+
+For servers that don't part the two. Tags may be split over deltas: what may be the begin of the
+awaited tag is held back until it is clear. White space behind a tag belongs to it. A `<think>`
+that is never closed holds reasoning to the end.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from .._parts import ModelPart, ReasoningPart, TextPart
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class ThinkTags:
+    """Turns the tagged pieces of the text into reasoning."""
+
+    def __init__(self) -> None:
+        self._thinks = False
+        self._held = ""
+        self._after_tag = False
+
+    def feed(self, parts: Iterable[ModelPart]) -> Iterator[ModelPart]:
+        """Give the parts on without tags."""
+        for part in parts:
+            if isinstance(part, TextPart):
+                yield from self._text(part.delta)
+            else:
+                yield part
+
+    def flush(self) -> Iterator[ModelPart]:
+        """Give on what was held back: it did not become a tag."""
+        yield from self._part(self._held)
+        self._held = ""
+
+    def _text(self, delta: str) -> Iterator[ModelPart]:
+        text = self._held + delta
+        while True:
+            before, tag, after = text.partition(_CLOSE if self._thinks else _OPEN)
+            if not tag:
+                break
+            yield from self._part(before)
+            self._thinks = not self._thinks
+            self._after_tag = True
+            text = after
+        held = self._begun_tag(text)
+        yield from self._part(text[: len(text) - held])
+        self._held = text[len(text) - held :]
+
+    def _begun_tag(self, text: str) -> int:
+        """How many characters at the end may be the begin of the awaited tag."""
+        tag = _CLOSE if self._thinks else _OPEN
+        return next((n for n in range(len(tag) - 1, 0, -1) if text.endswith(tag[:n])), 0)
+
+    def _part(self, text: str) -> Iterator[ModelPart]:
+        if self._after_tag:
+            text = text.lstrip()
+        if text:
+            self._after_tag = False
+            yield ReasoningPart(text) if self._thinks else TextPart(text)
