@@ -8,6 +8,7 @@ import trio
 import trio.testing
 from store_kit import finish, record
 
+from trio_agent._errors import KeyReused
 from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 
 ACTS = {
@@ -68,10 +69,20 @@ def test_a_run_is_active_until_its_terminal_event() -> None:
 def test_a_record_has_no_owner_and_nothing_private_by_default() -> None:
     plain = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
     assert (plain.owner, plain.metadata, plain.idempotency_key) == (None, {}, None)
-    assert plain.private == b""
+    assert (plain.private, plain.digest) == (b"", "")
     other = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
     assert plain == other
     assert plain.metadata is not other.metadata
+
+
+@pytest.mark.parametrize("known", ["", "1", "2"])
+@pytest.mark.parametrize("asked", ["", "1", "2"])
+def test_a_key_is_not_for_another_request(known: str, asked: str) -> None:
+    if {known, asked} == {"1", "2"}:
+        with pytest.raises(KeyReused, match="take a new one"):
+            record("a", digest=asked).check_repeats(known)
+    else:
+        record("a", digest=asked).check_repeats(known)
 
 
 @pytest.mark.parametrize(

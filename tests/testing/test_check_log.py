@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_agent._errors import LimitExceeded, UnknownRun
+from trio_agent._errors import KeyReused, LimitExceeded, UnknownRun
 from trio_agent._log.log import Append, Appended, Log
 from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store
 from trio_agent.stores._memory import MemoryStore
@@ -91,6 +91,23 @@ class EmptiesWhatIsTaken(MemoryStore):
 class ForgetsKeys(MemoryStore):
     async def create(self, record: RunRecord) -> Created:
         self._by_key.clear()
+        return await super().create(record)
+
+
+class ComparesNothing(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        created = await super().create(attrs.evolve(record, digest=""))
+        if created.lease is not None:
+            self._runs[created.run_id].record = record
+        return created
+
+
+class ComparesWithNothing(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        key = record.owner, record.idempotency_key
+        known = self._by_key.get(key)
+        if known is not None and self._runs[known].record.digest != record.digest:
+            raise KeyReused("another")
         return await super().create(record)
 
 
@@ -244,6 +261,8 @@ BROKEN: dict[type[MemoryStore], str] = {
     EmptiesWhatIsTaken: "an id that is taken leaves its run alone",
     ClaimsNothing: "create claims the new run",
     ForgetsKeys: "a key that is taken finds its run",
+    ComparesNothing: "not for another request: KeyReused was not raised",
+    ComparesWithNothing: "another",
     SharesKeys: "id of the new run",
     IgnoresFences: "a fence that is too high",
     TakesOldFences: "a fence that is too low",
@@ -283,7 +302,7 @@ async def test_a_broken_store_is_found(
     async def open_store() -> AsyncIterator[Store]:
         yield broken(lease=5)
 
-    with pytest.raises((AssertionError, UnknownRun), match=BROKEN[broken]) as caught:
+    with pytest.raises((AssertionError, KeyReused, UnknownRun), match=BROKEN[broken]) as caught:
         await check_store(open_store, lease=5)
     [note] = caught.value.__notes__
     assert note in {f"in {check.__name__}" for check in LOG_CHECKS}

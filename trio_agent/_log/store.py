@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 import trio
 
+from .._errors import KeyReused
 from .._limits import Retention
 from .log import Append, Appended, Entry
 
@@ -31,6 +32,22 @@ class RunRecord:
     """Unique per owner: a second creation with the same key finds the first run."""
     private: bytes = b""
     """JSON of what is needed to understand or continue the run later."""
+    digest: str = ""
+    """A hash of what was asked for, so that a key is not used for something else; "" if none."""
+
+    def check_repeats(self, digest: str) -> None:
+        """Make sure that this asks for what the run that has its idempotency key asked for.
+
+        Nothing is compared where one of the two has no digest.
+
+        Args:
+            digest: that run's.
+
+        Raises:
+            KeyReused: it asks for something else.
+        """
+        if digest and self.digest and digest != self.digest:
+            raise KeyReused("this idempotency key belongs to another request: take a new one")
 
 
 @attrs.frozen
@@ -138,6 +155,7 @@ class Store(ABC):
         A key is free again when its run was removed.
 
         Raises:
+            KeyReused: the key's run was asked for with another digest (`RunRecord.check_repeats`).
             LimitExceeded: the id is taken.
         """
 

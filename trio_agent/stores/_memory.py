@@ -57,6 +57,7 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
         key = record.owner, record.idempotency_key
         if (known := self._by_key.get(key)) is not None:
+            record.check_repeats(self._runs[known].record.digest)
             return Created(known, None)
         if record.run_id in self._runs:
             raise LimitExceeded(f"the id {record.run_id!r} is taken")

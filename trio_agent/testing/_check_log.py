@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import trio
 
-from .._errors import LimitExceeded, UnknownRun
+from .._errors import KeyReused, LimitExceeded, UnknownRun
 from .._events import AnyEvent, RunFinish, RunStart, RunSummary, TextDelta, Usage
 from .._log.log import Append, Appended, Entry
 from .._log.store import Lease, RunInfo, RunRecord, Store
@@ -90,7 +90,12 @@ async def read_all(store: Store, run_id: str) -> list[bytes]:
 
 async def _create_makes_an_empty_log(store: Store) -> None:
     record = new_record(
-        "a", owner="me", metadata={"n": [1, None, "ü"]}, idempotency_key="k", private=b'{"x":1}'
+        "a",
+        owner="me",
+        metadata={"n": [1, None, "ü"]},
+        idempotency_key="k",
+        private=b'{"x":1}',
+        digest="d",
     )
     created = await store.create(record)
     lease = created.lease
@@ -131,6 +136,22 @@ async def _a_key_is_used_once_per_owner(store: Store) -> None:
         for n in range(5):
             nursery.start_soon(race, f"race{n}")
     hold(len(set(winners)) == 1, "of several creations with one key, one wins")
+
+
+async def _a_key_belongs_to_one_request(store: Store) -> None:
+    await create(store, "a", owner="me", idempotency_key="k", digest="1")
+    await create(store, "b", owner="me", idempotency_key="old")
+    for digest in ("1", ""):
+        again = new_record("c", owner="me", idempotency_key="k", digest=digest)
+        hold((await store.create(again)).run_id == "a", "the same request finds the run")
+    again = new_record("c", owner="me", idempotency_key="old", digest="1")
+    hold((await store.create(again)).run_id == "b", "where there is no digest, none is compared")
+    async with raises(KeyReused, "a key is not for another request"):
+        await store.create(new_record("c", owner="me", idempotency_key="k", digest="2"))
+    async with raises(UnknownRun, "a key that is refused creates nothing"):
+        await store.info("c")
+    await create(store, "c", owner="you", idempotency_key="k", digest="2")
+    await create(store, "d", owner="me", digest="2")
 
 
 async def _append_checks_fence_and_tail(store: Store) -> None:
@@ -277,6 +298,7 @@ async def _find_lists(store: Store) -> None:
 LOG_CHECKS = (
     _create_makes_an_empty_log,
     _a_key_is_used_once_per_owner,
+    _a_key_belongs_to_one_request,
     _append_checks_fence_and_tail,
     _a_terminal_event_closes_the_log,
     _a_batch_is_checked_one_by_one,

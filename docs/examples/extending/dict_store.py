@@ -73,6 +73,7 @@ class DictStore(Store):
             for run_id, row in self._rows.items():
                 known = row.record
                 if (known.owner, known.idempotency_key) == (record.owner, record.idempotency_key):
+                    record.check_repeats(known.digest)
                     return Created(run_id, None)
         if record.run_id in self._rows:
             raise LimitExceeded("the id is taken")

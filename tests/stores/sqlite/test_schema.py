@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from sqlite_kit import cannot_open, opened, rows
-from store_kit import finished
+from store_kit import finished, record
 
 from trio_agent._errors import StoreUnavailable
+from trio_agent._log.store import Created
 from trio_agent.stores.sqlite import _schema as _sqlite_schema
 from trio_agent.stores.sqlite._schema import (
     MIGRATIONS,
@@ -131,3 +132,17 @@ async def test_a_newer_file_is_left_alone(path: Path) -> None:
     with next_version():
         async with opened(path) as store:
             assert (await store.info("a")).tail == 1
+
+
+async def test_a_file_of_the_first_version_is_read_on(path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sqlite_schema, "MIGRATIONS", MIGRATIONS[:1])
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            migrate(db, path)
+            db.execute("INSERT INTO runs (run_id, idempotency_key) VALUES ('a', 'k')")
+            db.execute("INSERT INTO records VALUES (1, 'e', 'a', 0, '{}', x'5b5d')")
+    async with opened(path) as store:
+        known = (await store.info("a")).record
+        assert (known.idempotency_key, known.private, known.digest) == ("k", b"[]", "")
+        created = await store.create(record("b", idempotency_key="k", digest="d"))
+        assert created == Created("a", None)

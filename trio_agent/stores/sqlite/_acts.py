@@ -56,11 +56,16 @@ def _get(db: sqlite3.Connection, run_id: str) -> _Run:
 def create(db: sqlite3.Connection, record: RunRecord) -> Created:
     """See `Store.create`."""
     known = db.execute(
-        "SELECT run_id FROM runs WHERE idempotency_key = ? AND owner IS ?",
+        """
+        SELECT run_id, digest FROM runs JOIN records USING (run)
+        WHERE idempotency_key = ? AND owner IS ?
+        """,
         (record.idempotency_key, record.owner),
     ).fetchone()
     if known is not None:
-        return Created(known[0], None)
+        run_id, digest = known
+        record.check_repeats(digest)
+        return Created(run_id, None)
     if _find(db, record.run_id) is not None:
         raise LimitExceeded(f"the id {record.run_id!r} is taken")
     number = db.execute(
@@ -69,8 +74,14 @@ def create(db: sqlite3.Connection, record: RunRecord) -> Created:
     ).lastrowid
     metadata = json.dumps(dict(record.metadata))
     db.execute(
-        "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
-        (number, record.epoch, record.agent, record.created_at, metadata, record.private),
+        """
+        INSERT INTO records (run, epoch, agent, created_at, metadata, private, digest)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            *(number, record.epoch, record.agent, record.created_at),
+            *(metadata, record.private, record.digest),
+        ),
     )
     return Created(record.run_id, Lease(record.run_id, 1))
 
@@ -126,13 +137,13 @@ def _info(db: sqlite3.Connection, run_id: str, *, private: bool) -> RunInfo:
     row = db.execute(
         """
         SELECT epoch, agent, created_at, owner, metadata, idempotency_key,
-            CASE WHEN ? THEN private ELSE x'' END
+            CASE WHEN ? THEN private ELSE x'' END, digest
         FROM records JOIN runs USING (run) WHERE run = ?
         """,
         (private, run.number),
     ).fetchone()
-    epoch, agent, created_at, owner, metadata, key, secret = row
-    record = RunRecord(run_id, epoch, agent, created_at, owner, json.loads(metadata), key, secret)
+    epoch, agent, created_at, owner, metadata, *rest = row
+    record = RunRecord(run_id, epoch, agent, created_at, owner, json.loads(metadata), *rest)
     [viewers] = db.execute(
         "SELECT ifnull(sum(count), 0) FROM viewers WHERE run = ? AND until > ?",
         (run.number, time.time()),

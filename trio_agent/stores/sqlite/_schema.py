@@ -80,6 +80,10 @@ def _create_tables(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _add_digests(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE records ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+
+
 @attrs.frozen
 class Migration:
     """A step from one version of the tables to the next."""
@@ -90,7 +94,7 @@ class Migration:
     """Makes the step, in a transaction that is open already."""
 
 
-MIGRATIONS: Final = [Migration("0.1.0", _create_tables)]
+MIGRATIONS: Final = [Migration("0.1.0", _create_tables), Migration("0.1.0", _add_digests)]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 
 
