@@ -1,7 +1,7 @@
 """What a store is: the place where logs are kept, and the one contract over all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
@@ -143,6 +143,13 @@ class Store(ABC):
     def shared(self) -> bool:
         """Whether several servers can have it open at a time. By default not."""
         return False
+
+    def partition(self, run_id: str) -> Hashable:  # noqa: ARG002
+        """Name the part of the store that has a run, if one part can fail without the others.
+
+        What is appended in one batch belongs to one part. By default there is but one.
+        """
+        return None
 
     def open(self) -> AbstractAsyncContextManager[object]:
         """Open connections and files for as long as the context lasts. By default: nothing."""

@@ -1,7 +1,7 @@
 """Stores in front of a store: to make it fail, slow, or cancelled at a place of your choice."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
@@ -35,6 +35,9 @@ class StoreProxy(Store):
     @property
     def shared(self) -> bool:
         return self._store.shared
+
+    def partition(self, run_id: str) -> Hashable:
+        return self._store.partition(run_id)
 
     def open(self) -> AbstractAsyncContextManager[object]:
         return self._store.open()
