@@ -125,12 +125,12 @@ async def test_a_run_that_was_released(autojump_clock: trio.testing.MockClock) -
     async with shared(store=store) as s:
         a, b = s.runtimes
         run = await a.start(endless(), "hi")
-        live = a._live._live[run.id]
+        _, log = a._live._live[run.id].active
         await quiet()
         begin = trio.current_time()
         a._live.follower.discard_own(run.id)
         del a._live._live[run.id]  # so that it does not look like ours: its process is gone
-        await store.release(live.log.lease)
+        await store.release(log.lease)
         with pytest.raises(RunFailed, match="worker-lost"):
             await (await b.find(run.id)).wait()
         assert trio.current_time() - begin <= 300

@@ -316,7 +316,7 @@ async def test_a_lost_end_that_can_not_be_told(
         with pytest.raises(FenceLost):
             await run.wait()
         await quiet()
-    assert "cut short could not be closed" in caplog.text
+    assert "was cut short and could not be closed" in caplog.text
 
 
 async def test_a_lost_end_of_which_another_is_the_holder_now(

@@ -166,6 +166,25 @@ class Store(ABC):
             LimitExceeded: the id is taken.
         """
 
+    async def lookup(self, record: RunRecord) -> str | None:
+        """Return the run that has this record's idempotency key, None if there is none.
+
+        Nothing is created. By default the list of the owner's runs is searched.
+
+        Raises:
+            KeyReused: as `create`.
+        """
+        before = None
+        while infos := await self.find(record.owner, before, 100):
+            for info in infos:
+                known = info.record
+                # Without an owner, the list has everybody's runs.
+                if (known.owner, known.idempotency_key) == (record.owner, record.idempotency_key):
+                    record.check_repeats(known.digest)
+                    return known.run_id
+            before = infos[-1].record.run_id
+        return None
+
     @abstractmethod
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         """Commit all in one go; each is checked for itself, in one atomic act with its write.

@@ -46,7 +46,18 @@ def make_record(
         metadata=dict(metadata),
         idempotency_key=idempotency_key,
         private=msgspec.json.encode(private),
+        digest="" if idempotency_key is None else _digest(agent.name, messages, metadata),
     )
+
+
+def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what the caller has asked for.
+
+    How the run is watched is no part of it, nor what the agent is like: those who repeat a
+    request may meet a server with other defaults, or with a newer agent.
+    """
+    asked = msgspec.json.encode((agent, messages, metadata), order="sorted")
+    return hashlib.sha256(asked).hexdigest()
 
 
 def said_before(record: RunRecord) -> tuple[AnyMessage, ...]:

@@ -45,6 +45,9 @@ class StoreProxy(Store):
     async def create(self, record: RunRecord) -> Created:
         return await self.perform("create", lambda: self._store.create(record))
 
+    async def lookup(self, record: RunRecord) -> str | None:
+        return await self.perform("lookup", lambda: self._store.lookup(record))
+
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         return await self.perform("append", lambda: self._store.append(batch))
 

@@ -83,6 +83,9 @@ class SQLiteStore(Store):
     async def create(self, record: RunRecord) -> Created:
         return await self._served().write(acts.create, record)
 
+    async def lookup(self, record: RunRecord) -> str | None:
+        return await self._reader.read(acts.lookup, record)
+
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         outcomes = await self._served().write(acts.append, batch)
         for append, outcome in zip(batch, outcomes, strict=True):
