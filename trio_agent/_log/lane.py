@@ -73,12 +73,7 @@ class Lane:
                     await self._hurry.wait()
                 if not self._closing:
                     self._hurry = trio.Event()
-                queue, self._queue = self._queue, []
-                for group in _groups(queue):
-                    since = trio.current_time()
-                    if (failure := await self._commit(group)) is not None:
-                        self._apart += 1
-                        nursery.start_soon(self._set_apart, group, since, failure)
+                await self._commit_all(nursery)
 
     async def _filled(self) -> bool:
         """Wait for logs with something pending; False: none will come any more."""
@@ -87,6 +82,15 @@ class Lane:
                 return False
             await self._idle.park()
         return True
+
+    async def _commit_all(self, nursery: trio.Nursery) -> None:
+        # Apart from `run`, which would hold the last logs while it waits for others.
+        queue, self._queue = self._queue, []
+        for group in _groups(queue):
+            since = trio.current_time()
+            if (failure := await self._commit(group)) is not None:
+                self._apart += 1
+                nursery.start_soon(self._set_apart, group, since, failure)
 
     async def _commit(self, group: Group) -> StoreUnavailable | None:
         """Commit a group, or return why that failed."""
