@@ -104,10 +104,10 @@ class Lane:
         try:
             outcomes = await self._store.append([append for _, append in group])
             done = list(zip(group, outcomes, strict=True))
+        except StoreUnavailable as exc:
+            return exc
         except Exception as exc:
             self._trouble.tell(exc)
-            if isinstance(exc, StoreUnavailable):
-                return exc
             return StoreUnavailable(f"the store failed by a bug ({type(exc).__name__})")
         for (log, append), outcome in done:
             log.on_outcome(append.entries, outcome)

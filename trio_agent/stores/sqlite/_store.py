@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import trio
 
 from ..._errors import StoreUnavailable
 from ..._limits import Retention
@@ -153,7 +154,10 @@ class SQLiteStore(Store):
         await self._sweep()
 
     async def expire(self, retention: Retention) -> Sequence[str]:
-        removed = await self._served().write(acts.expire, retention)
+        if self._follow:
+            await trio.lowlevel.checkpoint()
+            return []  # Its server removes what is due.
+        removed = await self._writer.write(acts.expire, retention)
         for run_id in removed:
             self._changed(run_id)
         await self._sweep()
