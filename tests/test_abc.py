@@ -30,6 +30,8 @@ def test_a_name_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in vars(abc) if not name.startswith("_")))
 def test_a_name_is_of_this_package_and_said_to_be_public(name: str) -> None:
     value = getattr(abc, name)
+    if isinstance(value, int):
+        return  # a constant says nothing of itself
     for each in typing.get_args(value) or [value]:
         assert each.__module__.startswith("trio_agent.")
         assert inspect.getdoc(each)

@@ -36,7 +36,7 @@ PLACES = {
 
 PURE = {
     "_errors", "_events", "_messages", "_limits", "_config",
-    "_log/codec", "_log/cursor", "_log/log",
+    "_log/codec", "_log/cursor", "_log/log", "_log/plain",
     "_run/machine", "_run/transcript",
     "models/_parts", "models/openai/_chat", "models/openai/_errors",
     "tools/_schema", "tools/_tool",

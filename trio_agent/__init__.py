@@ -15,6 +15,7 @@ from ._errors import (
     FenceLost as FenceLost,
     KeyReused as KeyReused,
     LimitExceeded as LimitExceeded,
+    LogDamaged as LogDamaged,
     ModelError as ModelError,
     RunFailed as RunFailed,
     RunIncomplete as RunIncomplete,

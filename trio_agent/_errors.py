@@ -28,6 +28,10 @@ class CursorExpired(TrioAgentError, LookupError):
     """The cursor was good once: its log is gone, was replaced, or never got that far."""
 
 
+class LogDamaged(CursorExpired):
+    """What is stored of this run can't be read; no other run is concerned."""
+
+
 class LimitExceeded(TrioAgentError):
     """A bound that you set would be passed; nothing was started or changed."""
 

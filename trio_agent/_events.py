@@ -1,7 +1,8 @@
 """The events of a run: immutable values, one class per `type` on the wire.
 
 In Python the fields are snake_case, in JSON camelCase; `type` tells the class. Readers skip
-types and ignore fields that they don't know, so that both can be added.
+types and ignore fields that they don't know, and take values that they don't know as they are, so
+that all three can be added: two versions may serve one log.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,19 @@ import msgspec
 SCHEMA_VERSION = 1
 """The `schema` of `run-start`. It grows when an old reader would misread a new event."""
 
-FinishReason: TypeAlias = Literal["stop", "length", "max-steps", "cancelled", "timeout", "budget"]
-"""Why a run finished. Only `stop` means that the model said all that it had to say."""
+FinishReason: TypeAlias = (
+    Literal["stop", "length", "max-steps", "cancelled", "timeout", "budget"] | str  # noqa: PYI051
+)
+"""Why a run finished; a log of a newer version may have others.
 
-ToolStatus: TypeAlias = Literal["ok", "error", "cancelled", "unknown"]
-"""How a tool call ended. `unknown`: nobody waited for its end, its effects may have happened."""
+Only `stop` means that the model said all that it had to say.
+"""
+
+ToolStatus: TypeAlias = Literal["ok", "error", "cancelled", "unknown"] | str  # noqa: PYI051
+"""How a tool call ended; a log of a newer version may have others.
+
+`unknown`: nobody waited for its end, its effects may have happened.
+"""
 
 
 class Value(msgspec.Struct, frozen=True, rename="camel"):

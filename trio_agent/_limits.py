@@ -41,7 +41,7 @@ class Retention:
     Args:
         seconds: age since the terminal event.
         max_runs: finished logs that are kept at most.
-        max_bytes: bytes of finished logs that are kept at most.
+        max_bytes: bytes of finished logs that are kept at most, with what was said before them.
     """
 
     seconds: float = 300.0
@@ -55,7 +55,7 @@ class Retention:
             finished_at: when its terminal event came, in seconds of the clock of `now`.
             now: what that clock says.
             runs: how many finished runs there are.
-            size: bytes of their logs.
+            size: bytes of their logs, and of what is kept beside them.
         """
         # Counted forward, as a deadline is: it has passed when somebody who slept until it looks.
         young = finished_at + self.seconds > now

@@ -2,7 +2,12 @@
 
 from ._file_lock import lock_file as lock_file
 from ._limits import Retention as Retention
-from ._log.log import Append as Append, Appended as Appended, Entry as Entry
+from ._log.log import (
+    Append as Append,
+    Appended as Appended,
+    Entry as Entry,
+    first_page as first_page,
+)
 from ._log.store import (
     PAGE_BYTES as PAGE_BYTES,
     Created as Created,
@@ -12,6 +17,7 @@ from ._log.store import (
     RunRecord as RunRecord,
     Store as Store,
     Watch as Watch,
+    first_runs as first_runs,
 )
 from ._nursery import open_plain_nursery as open_plain_nursery
 from .models._model import Emit as Emit, Model as Model

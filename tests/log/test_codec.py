@@ -1,6 +1,8 @@
 """Events as JSON: the wire form of each type, and what is no event."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,25 @@ def test_wire_form(text: str) -> None:
     assert decode_event(text.encode()) == EVENTS[text]
     with_more = {**json.loads(text), "unheardOf": {"x": 1}}
     assert decode_event(json.dumps(with_more).encode()) == EVENTS[text]
+
+
+def changed(value: dict[str, Any]) -> Iterator[Any]:
+    """The value with each of its words in turn, but for `type`, replaced by an unknown one."""
+    for key, item in value.items():
+        if isinstance(item, dict):
+            for other in changed(item):
+                yield {**value, key: other}
+        elif isinstance(item, str) and key != "type":
+            yield {**value, key: "of-tomorrow"}
+
+
+@pytest.mark.parametrize(
+    "text", [json.dumps(each) for text in EVENTS for each in changed(json.loads(text))]
+)
+def test_values_of_a_later_version_are_taken_as_they_are(text: str) -> None:
+    event = decode_event(text.encode())
+    assert event is not None
+    assert json.loads(encode_event(event)) == json.loads(text)
 
 
 def test_an_unknown_type_is_none() -> None:

@@ -62,6 +62,83 @@ def test_what_was_said_is_read_back() -> None:
     assert said_before(made(None, *SAID)) == SAID
 
 
+def agent(**more: Any) -> Agent:
+    return Agent(model=ScriptedModel(), **more)
+
+
+def deep(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "why"),
+    [
+        ([], {"metadata": deep(980)}, "^metadata is nested more than 100 levels deep"),
+        ([], {"metadata": {"id": 2**60}}, "^metadata has an integer .*: give it as text"),
+        ([], {"metadata": {"n": float("nan")}}, "^metadata has the number nan"),
+        ([], {"metadata": {"t": "\ud83d"}}, "^metadata has half a surrogate pair"),
+        ([], {"metadata": {"x": object()}}, "^metadata has a object"),
+        ([], {"owner": "\ud83d"}, "^the owner has half"),
+        ([], {"idempotency_key": "\ud83d"}, "^the idempotency key has half"),
+        ([], {"agent": agent(name="\ud83d")}, "^the agent's name has half"),
+        (
+            [],
+            {"agent": agent(instructions="\ud83d")},
+            "configuration, has half",
+        ),
+        (
+            [],
+            {"agent": agent(options={"a": deep(200)})},
+            "options.* nested too deeply",
+        ),
+        ([UserMessage("\ud83d")], {}, "^a message, .* has half"),
+        ([AssistantMessage("", (ToolRequest("1", "t", "\ud83d"),))], {}, "^a message, .* has half"),
+        ([AssistantMessage("", (ToolRequest("1", "t", deep(200)),))], {}, "nested too deeply"),
+    ],
+)
+async def test_what_could_not_be_read_back_is_refused(
+    said: list[AnyMessage], more: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        made(more.pop("agent", None), *said, **more)
+
+
+def test_what_models_write_is_not_bounded_as_metadata_is() -> None:
+    """Numbers that a browser can't hold are for the tool, and for the model."""
+    said = AssistantMessage("", (ToolRequest("1", "t", {"id": 2**70, "t": "\0"}),))
+    assert said_before(made(None, said)) == (said,)
+
+
+@pytest.mark.parametrize(
+    ("messages", "said", "unread"),
+    [
+        ('[{"role":"user","content":"a"},{"role":"robot","content":"b"}]', [UserMessage("a")], 1),
+        ('[{"role":"user","content":[1]},{"role":"user","content":"b"}]', [UserMessage("b")], 1),
+        (
+            '[{"role":"tool","toolCallId":"1","content":"","status":"of-tomorrow"}]',
+            [ToolMessage("1", "", "of-tomorrow")],
+            0,
+        ),
+        ("[7]", [], 1),
+        ("7", [], 1),
+        ("[" * 5000, [], 1),
+        ("\ud83d", [], 1),
+    ],
+    ids=["role", "content", "status", "number", "none", "deep", "no JSON"],
+)
+def test_messages_of_another_version_or_damaged(
+    messages: str, said: list[AnyMessage], unread: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    private = f'{{"messages":{messages},"onDisconnect":"of-tomorrow"}}'
+    read = said_before(record("r", private=private.encode("utf-8", "surrogatepass")))
+    assert list(read) == said
+    warnings = [each.getMessage() for each in caplog.records]
+    assert warnings == [f"run r began with {unread} messages that can't be read"] * bool(unread)
+
+
 @pytest.mark.parametrize(
     ("policy", "value"), [("continue", "continue"), ("cancel", "cancel"), (CancelAfter(2.5), 2.5)]
 )

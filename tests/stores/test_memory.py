@@ -27,11 +27,11 @@ async def test_memory_keeps_the_contract(autojump_clock: trio.testing.MockClock)
 async def test_statistics() -> None:
     store = MemoryStore()
     assert store.statistics() == MemoryStoreStatistics(0, 0, 0)
-    await finished(store, "a")
+    await finished(store, "a", private=b"x" * 1000, metadata={"n": "ü"})
     lease = (await store.create(record("b"))).lease
     assert lease is not None
     store.append_nowait([deltas("b", 1)])
-    size = finish("a", 1).size + deltas("b", 1).size
+    size = 1000 + len('{"n":"ü"}'.encode()) + finish("a", 1).size + len("{}") + deltas("b", 1).size
     assert store.statistics() == MemoryStoreStatistics(2, 1, size)
 
 

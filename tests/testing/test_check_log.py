@@ -173,7 +173,43 @@ class ClosedIsAGap(MemoryStore):
 class CountsCharacters(MemoryStore):
     async def info(self, run_id: str) -> RunInfo:
         info = await super().info(run_id)
-        return attrs.evolve(info, size=info.size and info.size - 1)
+        return attrs.evolve(info, size=info.size - (info.tail > 0))
+
+
+class CountsTheLogOnly(MemoryStore):
+    async def info(self, run_id: str) -> RunInfo:
+        info = await super().info(run_id)
+        return attrs.evolve(info, size=info.size - info.record.size)
+
+
+class ReadsWithoutABound(MemoryStore):
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        page = await super().read(run_id, after, limit)
+        return attrs.evolve(page, entries=self._get(run_id).log.entries[after : after + limit])
+
+
+class ReadsNothingBig(MemoryStore):
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        page = await super().read(run_id, after, limit)
+        small = [entry for entry in page.entries if len(entry.data) < 1_000_000]
+        return attrs.evolve(page, entries=small)
+
+
+class ListsWithoutABound(MemoryStore):
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        found = list(await super().find(owner, before, limit))
+        while found and len(found) < limit:
+            more = await super().find(owner, found[-1].record.run_id, limit - len(found))
+            if not more:
+                break
+            found += more
+        return found
+
+
+class ListsNothingBig(MemoryStore):
+    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit)
+        return [info for info in found if info.record.size < 1_000_000]
 
 
 class ClaimsTheDead(MemoryStore):
@@ -281,6 +317,11 @@ BROKEN: dict[type[MemoryStore], str] = {
     NeverCloses: "terminal|without a gap|what fits",
     ClosedIsAGap: "closed is closed",
     CountsCharacters: "size is bytes of JSON",
+    CountsTheLogOnly: "a new run is empty",
+    ReadsWithoutABound: "a page holds at most",
+    ReadsNothingBig: "pages follow each other",
+    ListsWithoutABound: "a list holds at most",
+    ListsNothingBig: "lists follow each other",
     ClaimsTheDead: "a finished run can't be claimed",
     CancelsTheDead: "a finished run can't be cancelled",
     AllOrNothing: "has its own outcome",

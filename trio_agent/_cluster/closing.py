@@ -1,14 +1,26 @@
-"""Closing the log of a run whose worker is gone."""
+"""Closing the log of a run whose worker is gone.
+
+Whatever is in it, it gets an end: entries that can't be read are passed over.
+"""
 
 import time
+from collections.abc import Collection
 from typing import Final
 
-from .._errors import CursorExpired, UnknownRun
-from .._events import AnyEvent, ErrorDetail, RunError, ToolOutcome, ToolResult
+from .._errors import CursorExpired, LogDamaged, UnknownRun
+from .._events import (
+    AnyEvent,
+    ErrorDetail,
+    RunError,
+    ToolCall,
+    ToolOutcome,
+    ToolRequest,
+    ToolResult,
+)
 from .._log.log import Append, Appended, Entry
 from .._log.store import Lease, Store
-from .._run.replay import replay
 
+_PAGE: Final = 1024
 _UNKNOWN: Final = "the worker was lost during this call: its outcome is unknown"
 
 
@@ -21,15 +33,34 @@ async def close_log(store: Store, lease: Lease, code: str, message: str) -> Appe
         StoreUnavailable: the store can't take it now.
     """
     try:
-        transcript, tail = await replay(store, lease.run_id)
+        try:
+            calls, tail = await _open_calls(store, lease.run_id)
+        except LogDamaged:
+            # Calls before a hole may have their results in it: they get no second ones.
+            calls, tail = (), (await store.info(lease.run_id)).tail
     except (UnknownRun, CursorExpired):
         return Appended.UNKNOWN
     at = time.time_ns() // 1_000_000
     events: list[AnyEvent] = [
         ToolResult(at=at, tool=ToolOutcome(call.id, call.name, call.input, _UNKNOWN, "unknown"))
-        for call in transcript.calls
+        for call in calls
     ]
     events.append(RunError(at=at, error=ErrorDetail(code, message)))
     entries = [Entry.of(tail + number, event) for number, event in enumerate(events, 1)]
     [outcome] = await store.append([Append(lease.run_id, lease.fence, entries)])
     return outcome
+
+
+async def _open_calls(store: Store, run_id: str) -> tuple[Collection[ToolRequest], int]:
+    """Return the calls without a result, and the tail."""
+    calls: dict[str, ToolRequest] = {}
+    tail = 0
+    while entries := (await store.read(run_id, tail, _PAGE)).entries:
+        for entry in entries:
+            match entry.event if entry.readable else None:
+                case ToolCall(tool=call):
+                    calls[call.id] = call
+                case ToolResult(tool=outcome):
+                    calls.pop(outcome.id, None)
+        tail = entries[-1].offset
+    return calls.values(), tail

@@ -8,6 +8,7 @@ import trio
 
 from .._errors import CursorExpired, StoreUnavailable, UnknownRun
 from .._log.feed import Feed
+from .._log.page import ViewerPages
 from .._log.store import RunInfo, Store, Watch
 from .._nursery import Trouble
 from .errands import Errands
@@ -31,6 +32,7 @@ class Follower:
         self, store: Store, watch: Watch, on_own_news: Callable[[str], Awaitable[None]]
     ) -> None:
         self._store = store
+        self._pages = ViewerPages(store)
         self._watch = watch
         self._on_own_news = on_own_news
         self._own: set[str] = set()
@@ -126,7 +128,7 @@ class Follower:
     async def _read_on(self, feed: Feed) -> None:
         while not feed.ended:
             after = feed.tail
-            page = await self._store.read(feed.run_id, after, _PAGE)
+            page = await self._pages.read(feed.run_id, after, _PAGE)
             if page.closed or not page.entries:
                 # Behind an end that was lost come only closing events, under a new epoch.
                 info = await self._store.info(feed.run_id)

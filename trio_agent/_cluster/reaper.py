@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from .._errors import StoreUnavailable, TrioAgentError
+from .._errors import CursorExpired, LogDamaged, UnknownRun
 from .._log.store import Store
 from .._nursery import Trouble
 from .closing import close_log
@@ -44,7 +44,7 @@ async def _reap_run(store: Store, run_id: str) -> None:
             message = "the process that worked on this run is gone"
             outcome = await close_log(store, lease, "worker-lost", message)
             logger.warning("run %s had lost its worker: %s", run_id, outcome.value)
-    except StoreUnavailable:
-        raise
-    except TrioAgentError:
+    except LogDamaged as exc:
+        logger.warning("run %s lost its worker and can't be closed: %s", run_id, exc)
+    except (UnknownRun, CursorExpired):
         logger.info("run %s was removed meanwhile", run_id)

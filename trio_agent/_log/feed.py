@@ -6,14 +6,10 @@ from typing import Final, TypeAlias
 
 import trio
 
-from .log import Entry
+from .log import PAGE_BYTES, Entry, first_page
 
 _WINDOW: Final = 1024
-"""Entries that a feed keeps at hand; who is further behind reads from the store."""
-
-_FEW: Final = 32
-_MAX_BYTES: Final = 1 << 20
-"""Of more than a few entries, about so many bytes are handed out at once."""
+"""Entries that a feed keeps at hand, within a page; who is further behind reads from the store."""
 
 Frame: TypeAlias = Callable[[str, str, Sequence[Entry]], bytes]
 """Encodes entries for one wire, given the run's id and its log's epoch."""
@@ -23,7 +19,8 @@ class Feed:
     """The committed tail of one run's log, and everybody who waits for it to grow.
 
     It grows by `extend` and ends by `break_off` or with the terminal entry. A reader that wakes
-    takes everything pending in one go, so that many readers cost one wake-up each per burst.
+    takes everything pending in one go, so that many readers cost one wake-up each per burst. When
+    it is closed and nobody views it, only the terminal entry stays at hand.
     """
 
     def __init__(self, run_id: str, epoch: str, *, tail: int = 0, closed: bool = False) -> None:
@@ -41,23 +38,27 @@ class Feed:
         """Called whenever `in_use` or `viewers` may have changed."""
         self._holders = 0
         self._window: list[Entry] = []
+        self._size = 0
         self._news = trio.Event()
         self._frames: dict[Frame, tuple[int, int, bytes]] = {}
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add entries that the store has, and wake everybody."""
         self._window.extend(entries)
-        if len(self._window) > 2 * _WINDOW:
-            del self._window[:-_WINDOW]
+        self._size += sum([len(entry.data) for entry in entries])
+        if len(self._window) > 2 * _WINDOW or self._size > 2 * PAGE_BYTES:
+            self._shrink(_WINDOW, PAGE_BYTES)
         last = entries[-1]
         self.tail = last.offset
         self.closed = last.terminal
         self.failure = None
         self.wake()
+        self._rest()
 
     def skip(self, tail: int, *, closed: bool) -> None:
         """Learn how long the log is; readers take from the store what is not at hand."""
         self._window.clear()
+        self._size = 0
         self.tail = tail
         self.closed = closed
         self.wake()
@@ -72,7 +73,25 @@ class Feed:
         """Return the entries behind the offset `after`; none if they are not at hand."""
         start = len(self._window) - (self.tail - after)
         entries = self._window[start : start + _WINDOW] if start >= 0 else []
-        return entries if len(entries) <= _FEW else _bounded(entries)
+        return entries if self._size <= PAGE_BYTES else first_page(entries)
+
+    def _shrink(self, count: int, size: int) -> None:
+        """Keep at most so many entries and bytes at hand, but the last one."""
+        gone = 0
+        for entry in self._window[:-1]:
+            if len(self._window) - gone <= count and self._size <= size:
+                break
+            self._size -= len(entry.data)
+            # A store may have it, too, and for longer than somebody needs what it means.
+            entry.forget()
+            gone += 1
+        del self._window[:gone]
+
+    def _rest(self) -> None:
+        """Free what nobody needs any more: a finished run may be kept for long."""
+        if self.closed and not self.viewers:
+            self._shrink(1, 0)
+            self._frames.clear()
 
     async def changed(self) -> None:
         """Wait until the feed grows or breaks off. A checkpoint."""
@@ -91,6 +110,7 @@ class Feed:
     def add_viewers(self, change: int) -> None:
         """Count subscriptions that come and go."""
         self.viewers += change
+        self._rest()
         self._tell_use()
 
     @contextmanager
@@ -121,12 +141,3 @@ class Feed:
         """Let all waiting readers look again."""
         self._news.set()
         self._news = trio.Event()
-
-
-def _bounded(entries: list[Entry]) -> list[Entry]:
-    size = 0
-    for number, entry in enumerate(entries, 1):
-        size += len(entry.data)
-        if size > _MAX_BYTES:
-            return entries[:number]
-    return entries

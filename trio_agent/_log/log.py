@@ -2,11 +2,22 @@
 
 import enum
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from .._events import AnyEvent
-from .codec import decode_event, encode_event
+from .._events import AnyEvent, ErrorDetail, RunError
+from .codec import EventInvalid, decode_event, encode_event
+
+PAGE_BYTES: Final = 1 << 20
+"""What is read from a store at once, whoever asks."""
+
+_DAMAGED: Final = RunError(
+    at=0,
+    error=ErrorDetail(
+        "log-damaged", "from here on this log can't be read: it is damaged, or of a newer version"
+    ),
+)
 
 
 class Entry(msgspec.Struct, eq=False, gc=False):
@@ -25,12 +36,49 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         """Make the entry of an event."""
         return cls(offset, encode_event(event), event.terminal, event)
 
+    @classmethod
+    def damaged(cls, offset: int) -> "Entry":
+        """Make what readers get where the log can't be read: an `error` that ends their reading."""
+        return cls.of(offset, _DAMAGED)
+
     @property
     def event(self) -> AnyEvent | None:
-        """The event, or None if it is of a type that this version doesn't know."""
+        """The event, or None if it is of a type that this version doesn't know.
+
+        A terminal one that can't be read or isn't known is an `error` with the code `log-damaged`.
+
+        Raises:
+            EventInvalid: it is not terminal and can't be read.
+        """
         if self._event is None:
-            self._event = decode_event(self.data)
+            try:
+                event = self._decode()
+            except EventInvalid:
+                if not self.terminal:
+                    raise
+                event = None
+            if self.terminal and not (event is not None and event.terminal):
+                event = _DAMAGED
+            self._event = event
         return self._event
+
+    @property
+    def readable(self) -> bool:
+        """Whether it may be shown: one line of JSON, an event as far as its type is known."""
+        try:
+            return self.event is not _DAMAGED
+        except EventInvalid:
+            return False
+
+    def forget(self) -> None:
+        """Free the decoded event; who asks for it again decodes it again."""
+        self._event = None
+
+    def _decode(self) -> AnyEvent | None:
+        # As `encode_event` writes it, and as every wire relies on.
+        if not self.data.startswith(b"{") or b"\n" in self.data or b"\r" in self.data:
+            raise EventInvalid("not an event: not one line of JSON")
+        return decode_event(self.data)
 
     def __repr__(self) -> str:
         return f"<Entry {self.offset} {self.data[:60]!r}>"
@@ -90,11 +138,11 @@ class Log:
 
     __slots__ = ("closed", "entries", "fence", "size")
 
-    def __init__(self, fence: int) -> None:
+    def __init__(self, fence: int, *, size: int = 0) -> None:
         self.fence = fence
         self.entries: list[Entry] = []
-        self.size = 0
-        """Bytes of JSON."""
+        self.size = size
+        """Bytes of JSON, and of what is kept beside it from the start."""
         self.closed = False
 
     @property
@@ -113,5 +161,15 @@ class Log:
         return Appended.COMMITTED
 
     def after(self, offset: int, limit: int) -> Sequence[Entry]:
-        """Return at most `limit` entries behind `offset`."""
-        return self.entries[offset : offset + limit]
+        """Return at most `limit` entries behind `offset`, and no more than a page."""
+        return first_page(self.entries[offset : offset + limit])
+
+
+def first_page(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the first of these, as many as are no more than `PAGE_BYTES`, but at least one."""
+    size = 0
+    for number, entry in enumerate(entries):
+        size += len(entry.data)
+        if size > PAGE_BYTES and number:
+            return entries[:number]
+    return entries

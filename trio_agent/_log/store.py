@@ -1,19 +1,18 @@
 """What a store is: the place where logs are kept, and the one contract over all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
 import attrs
+import msgspec
 import trio
 
 from .._errors import KeyReused
 from .._limits import Retention
-from .log import Append, Appended, Entry
-
-PAGE_BYTES: Final = 1 << 20
-"""What is read from a store at once, whoever asks."""
+from .log import PAGE_BYTES as PAGE_BYTES, Append, Appended, Entry
 
 
 @attrs.frozen
@@ -34,6 +33,11 @@ class RunRecord:
     """JSON of what is needed to understand or continue the run later."""
     digest: str = ""
     """A hash of what was asked for, so that a key is not used for something else; "" if none."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept beside the log: `private`, and the JSON of `metadata`."""
+        return len(self.private) + len(msgspec.json.encode(self.metadata))
 
     def check_repeats(self, digest: str) -> None:
         """Make sure that this asks for what the run that has its idempotency key asked for.
@@ -58,7 +62,7 @@ class RunInfo:
     tail: int
     """The offset of the last committed event, 0 if there is none."""
     size: int
-    """Bytes of the log."""
+    """Bytes of the log, and of what was given with it at first (`RunRecord.size`)."""
     last: Entry | None
     """The terminal event, None while the run is active."""
     fence: int
@@ -285,3 +289,16 @@ class Store(ABC):
     @abstractmethod
     async def expire(self, retention: Retention) -> Sequence[str]:
         """Remove the finished logs that `retention` doesn't keep; returns their ids."""
+
+
+def first_runs(infos: Iterable[RunInfo], limit: int) -> list[RunInfo]:
+    """Return the first of these as `Store.find` lists them: without what is private, bounded."""
+    found: list[RunInfo] = []
+    size = 0
+    for info in islice(infos, limit):
+        record = attrs.evolve(info.record, private=b"")
+        size += record.size + (0 if info.last is None else len(info.last.data))
+        if size > PAGE_BYTES and found:
+            break
+        found.append(attrs.evolve(info, record=record))
+    return found

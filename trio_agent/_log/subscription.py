@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import attrs
 import trio
@@ -12,16 +12,9 @@ from .._events import AnyEvent
 from .cursor import Cursor
 from .feed import Feed, Frame
 from .log import Entry
-from .store import Page
+from .page import Reader
 
 _PAGE: Final = 1024
-
-
-class Reader(Protocol):
-    """Where entries are read that are no longer at hand: a store."""
-
-    async def read(self, run_id: str, after: int, limit: int) -> Page:
-        """Read at most `limit` entries behind the offset `after`."""
 
 
 @attrs.frozen
@@ -49,6 +42,7 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
         self._store = store
         self._offset = after
         self._unread: deque[Entry] = deque()
+        self._over = False
         self._closed = False
         self._receiving = False
         feed.add_viewers(+1)
@@ -62,7 +56,7 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
     @property
     def ended(self) -> bool:
         """Whether nothing more will come into the log; there may be something to receive yet."""
-        return self._feed.ended
+        return self._over or self._feed.ended
 
     async def receive_entries(self) -> Sequence[Entry]:
         """Return everything pending as log entries, at least one. What servers send.
@@ -89,6 +83,7 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             entries = self._at_hand() or await self._read_store()
             self._unread.clear()
             self._offset = entries[-1].offset
+            self._over = entries[-1].terminal
             return entries
         finally:
             self._receiving = False
@@ -96,7 +91,9 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
     def _is_idle(self) -> bool:
         """Whether there is nothing to return or to raise yet."""
         feed = self._feed
-        return not (self._unread or self._closed or self._offset < feed.tail or feed.ended)
+        return not (
+            self._unread or self._closed or self._over or self._offset < feed.tail or feed.ended
+        )
 
     def _at_hand(self) -> Sequence[Entry]:
         """Return what is pending without taking it; nothing if it has to be read."""
@@ -105,6 +102,8 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
             raise trio.ClosedResourceError("this subscription is closed")
         if self._unread:
             return list(self._unread)
+        if self._over:
+            raise trio.EndOfChannel
         if self._offset < feed.tail:
             return feed.recent(self._offset)
         if feed.closed:
@@ -158,7 +157,11 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
         Raises:
             As `receive_entries`.
         """
-        return self._feed.frames(await self.receive_entries(), frame)
+        entries, feed = await self.receive_entries(), self._feed
+        if self._over and self._offset != feed.tail:
+            # Not what is at this place in the log.
+            return frame(feed.run_id, feed.epoch, entries)
+        return feed.frames(entries, frame)
 
     async def aclose(self) -> None:
         """Close the subscription; a task that is receiving gets `trio.ClosedResourceError`."""

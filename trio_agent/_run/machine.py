@@ -39,9 +39,9 @@ from .._events import (
     ToolResult,
     Usage,
 )
+from .._log.plain import is_deep
 from .._messages import AnyMessage
 from ..models._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
-from ..tools._tool import is_deep
 from .transcript import Transcript
 
 _MAX_CALLS: Final = 128

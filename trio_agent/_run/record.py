@@ -1,17 +1,22 @@
 """The record of a run: what the store keeps beside its log."""
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 
 from .._config import AgentConfig
 from .._limits import CancelAfter, OnDisconnect
+from .._log.plain import check_text, is_deep, plain_json
 from .._log.store import RunRecord
-from .._messages import AnyMessage
+from .._messages import AnyMessage, AssistantMessage
+
+logger = logging.getLogger("trio_agent")
 
 
 class _Private(msgspec.Struct, rename="camel"):
@@ -24,6 +29,13 @@ class _Private(msgspec.Struct, rename="camel"):
     on_disconnect: str | float = "continue"
 
 
+class _Messages(msgspec.Struct):
+    messages: tuple[msgspec.Raw, ...] = ()
+
+
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 def make_record(
     agent: AgentConfig,
     messages: tuple[AnyMessage, ...],
@@ -33,20 +45,30 @@ def make_record(
     metadata: Mapping[str, Any],
     idempotency_key: str | None,
 ) -> RunRecord:
-    """Make the record of a new run, with an id of 128 random bits."""
+    """Make the record of a new run, with an id of 128 random bits.
+
+    Raises:
+        ValueError: something given can't be stored, or not read back everywhere as it was.
+    """
+    plain = plain_json(dict(metadata), "metadata")
+    for what, text in (
+        ("the agent's name", agent.name),
+        ("the owner", owner),
+        ("the idempotency key", idempotency_key),
+    ):
+        check_text(text or "", what)
     policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
-    fingerprint = hashlib.sha256(agent.fingerprint()).hexdigest()
-    private = _Private(messages, fingerprint, dict(agent.options), policy)
+    private = _encode_private(agent, messages, policy)
     return RunRecord(
         run_id=secrets.token_hex(16),
         epoch=secrets.token_hex(4),
         agent=agent.name,
         created_at=time.time_ns() // 1_000_000,
         owner=owner,
-        metadata=dict(metadata),
+        metadata=plain,
         idempotency_key=idempotency_key,
-        private=msgspec.json.encode(private),
-        digest="" if idempotency_key is None else _digest(agent.name, messages, metadata),
+        private=private,
+        digest="" if idempotency_key is None else _digest(agent.name, messages, plain),
     )
 
 
@@ -60,6 +82,44 @@ def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str,
     return hashlib.sha256(asked).hexdigest()
 
 
+def _encode_private(
+    agent: AgentConfig, messages: tuple[AnyMessage, ...], policy: str | float
+) -> bytes:
+    options = dict(agent.options)
+    calls = (
+        call.input
+        for message in messages
+        if isinstance(message, AssistantMessage)
+        for call in message.tool_calls
+    )
+    if is_deep([options, *calls]):
+        raise ValueError("the agent's options, or the input of a tool call, are nested too deeply")
+    try:
+        fingerprint = hashlib.sha256(agent.fingerprint()).hexdigest()
+        return msgspec.json.encode(_Private(messages, fingerprint, options, policy))
+    except UnicodeEncodeError:
+        raise ValueError(
+            "a message, or the agent's configuration, has half a surrogate pair, which is no text"
+        ) from None
+
+
 def said_before(record: RunRecord) -> tuple[AnyMessage, ...]:
-    """Return the messages that a run began with."""
-    return msgspec.json.decode(record.private or b"{}", type=_Private).messages
+    """Return the messages that a run began with.
+
+    One that can't be read, because it is of a newer version or damaged, is left out with a warning.
+    """
+    try:
+        return msgspec.json.decode(record.private or b"{}", type=_Private).messages
+    except _UNREADABLE:
+        pass
+    said: list[AnyMessage] = []
+    try:
+        messages = msgspec.json.decode(record.private, type=_Messages).messages
+    except _UNREADABLE:
+        messages = (msgspec.Raw(),)
+    for message in messages:
+        with suppress(*_UNREADABLE):
+            said.append(msgspec.json.decode(message, type=AnyMessage))
+    unread = len(messages) - len(said)
+    logger.warning("run %s began with %d messages that can't be read", record.run_id, unread)
+    return tuple(said)

@@ -12,6 +12,7 @@ import trio
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
 from .._log.feed import Feed
+from .._log.page import ViewerPages
 from .._log.store import RunRecord, Store
 from .._log.subscription import Subscription, resolve_cursor
 from .machine import Result
@@ -93,7 +94,8 @@ class Run(ABC):
         Raises:
             As `resolve`.
         """
-        return Subscription(self._feed, self._store, resolve_cursor(self._feed, after))
+        offset = resolve_cursor(self._feed, after)
+        return Subscription(self._feed, ViewerPages(self._store), offset)
 
     @abstractmethod
     async def wait(self) -> Result:

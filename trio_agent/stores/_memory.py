@@ -11,7 +11,7 @@ import trio
 from .._errors import CursorExpired, LimitExceeded, UnknownRun
 from .._limits import Retention
 from .._log.log import Append, Appended, Entry, Log
-from .._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+from .._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch, first_runs
 from ._watch import NewsWatch
 
 _TOMBSTONES: Final = 10_000
@@ -63,7 +63,7 @@ class MemoryStore(Store):
             raise LimitExceeded(f"the id {record.run_id!r} is taken")
         if record.idempotency_key is not None:
             self._by_key[key] = record.run_id
-        self._runs[record.run_id] = _Run(record, Log(fence=1), self._lease_end())
+        self._runs[record.run_id] = _Run(record, Log(1, size=record.size), self._lease_end())
         return Created(record.run_id, Lease(record.run_id, 1))
 
     async def lookup(self, record: RunRecord) -> str | None:
@@ -110,14 +110,9 @@ class MemoryStore(Store):
             for run in runs:
                 if run.record.run_id == before:
                     break
-        found: list[RunInfo] = []
-        for run in runs:
-            if len(found) == limit:
-                break
-            if owner is None or run.record.owner == owner:
-                info = self._info(run)
-                found.append(attrs.evolve(info, record=attrs.evolve(run.record, private=b"")))
-        return found
+        return first_runs(
+            (self._info(run) for run in runs if owner is None or run.record.owner == owner), limit
+        )
 
     async def claim(self, run_id: str) -> Lease | None:
         await trio.lowlevel.checkpoint()
@@ -275,4 +270,4 @@ class MemoryStoreStatistics:
     finished: int
     """Those of them that have ended."""
     size: int
-    """Bytes of all logs."""
+    """Bytes of all logs, and of what is kept beside them."""

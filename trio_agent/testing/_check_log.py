@@ -10,7 +10,7 @@ import trio
 from .._errors import KeyReused, LimitExceeded, UnknownRun
 from .._events import AnyEvent, RunFinish, RunStart, RunSummary, TextDelta, Usage
 from .._log.log import Append, Appended, Entry
-from .._log.store import Lease, RunInfo, RunRecord, Store
+from .._log.store import PAGE_BYTES, Lease, RunInfo, RunRecord, Store
 
 
 def hold(condition: object, sentence: str) -> None:
@@ -102,7 +102,7 @@ async def _create_makes_an_empty_log(store: Store) -> None:
     hold(lease is not None, "who creates a run has it")
     assert lease is not None
     info = await store.info("a")
-    expected = RunInfo(record, 0, 0, None, lease.fence, True, None, 0)
+    expected = RunInfo(record, 0, record.size, None, lease.fence, True, None, 0)
     hold(info == expected, "a new run is empty, leased to its creator, and keeps its record")
     page = await store.read("a", 0, 10)
     hold((list(page.entries), page.tail, page.closed) == ([], 0, False), "a new log is empty")
@@ -220,7 +220,8 @@ async def _a_terminal_event_closes_the_log(store: Store) -> None:
     info = await store.info("a")
     hold(not info.active and not info.leased, "a finished run is neither active nor leased")
     hold(info.last is not None and info.last.data == page.entries[-1].data, "info has the end")
-    hold(info.size == sum(len(entry.data) for entry in page.entries), "size is bytes of JSON")
+    size = info.record.size + sum(len(entry.data) for entry in page.entries)
+    hold(info.size == size, "size is bytes of JSON, and of what was given at first")
     hold(await store.claim("a") is None, "a finished run can't be claimed")
     hold("a" not in await store.orphans(10), "a finished run is no orphan")
     await store.request_cancel("a", "late")
@@ -283,6 +284,36 @@ async def _read_pages(store: Store) -> None:
         hold(not (await store.read("a", after, 4)).entries, "behind the tail there is nothing")
 
 
+async def _pages_are_bounded(store: Store) -> None:
+    lease = await create(store, "a")
+    texts = ["x", *("y" * 700_000 for _ in range(3)), "x", "z" * 1_500_000, "x"]
+    for offset, text in enumerate(texts, 1):
+        await commit(store, entries_at(lease, offset, text_delta(text)))
+    pages: list[list[int]] = []
+    after = 0
+    while entries := (await store.read("a", after, 1000)).entries:
+        pages.append([len(entry.data) for entry in entries])
+        after = entries[-1].offset
+    hold(after == len(texts), "pages follow each other, up to one without entries")
+    for page in pages:
+        hold(len(page) == 1 or sum(page) <= PAGE_BYTES, "a page holds at most `PAGE_BYTES`")
+
+
+async def _lists_are_bounded(store: Store) -> None:
+    for n in range(4):
+        metadata = {"n": "x" * (700_000 if n else 1_500_000)}
+        lease = await create(store, f"r{n}", metadata=metadata, created_at=1_700_000_000_000 + n)
+        await commit(store, entries_at(lease, 1, run_finish(f"r{n}")))
+    found: list[str] = []
+    before = None
+    while infos := await store.find(None, before, 1000):
+        size = sum(info.record.size for info in infos)
+        hold(len(infos) == 1 or size <= PAGE_BYTES, "a list holds at most `PAGE_BYTES`")
+        before = infos[-1].record.run_id
+        found += [info.record.run_id for info in infos]
+    hold(found == ["r3", "r2", "r1", "r0"], "lists follow each other, up to an empty one")
+
+
 async def _find_lists(store: Store) -> None:
     for n in range(6):
         owner = "me" if n % 2 else "you"
@@ -317,5 +348,7 @@ LOG_CHECKS = (
     _a_batch_is_checked_one_by_one,
     _append_nowait_is_append,
     _read_pages,
+    _pages_are_bounded,
     _find_lists,
+    _lists_are_bounded,
 )

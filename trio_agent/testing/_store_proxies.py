@@ -89,6 +89,9 @@ class StoreProxy(Store):
     async def delete(self, run_id: str) -> None:
         await self.perform("delete", lambda: self._store.delete(run_id))
 
+    async def check(self) -> None:
+        await self.perform("check", self._store.check)
+
     async def expire(self, retention: Retention) -> Sequence[str]:
         return await self.perform("expire", lambda: self._store.expire(retention))
 

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from .._errors import ToolError
+from .._log.plain import is_deep
 from ..models._parts import ToolSpec
 from ._schema import (
     arguments_schema,
@@ -26,9 +27,6 @@ R = TypeVar("R")
 
 MAX_OUTPUT = 2**20
 """The default bound on a tool's output, in bytes of JSON."""
-
-# Every event with the output in it must be encodable on a stack that is deeper than ours.
-_MAX_DEPTH = 100
 
 # The names in a correction come from the model.
 _MAX_CORRECTION = 2000
@@ -251,17 +249,3 @@ def _decode(text: str) -> Any:
         return msgspec.json.decode(text)
     except ValueError as error:
         raise ToolError(f"the arguments are no valid JSON: {error}") from error
-
-
-def is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            item
-            for container in level
-            if isinstance(container, list | dict)
-            for item in (container.values() if isinstance(container, dict) else container)
-        ]
-        if not level:
-            return False
-    return True

@@ -18,6 +18,8 @@ from trio_agent.abc import (
     RunRecord,
     Store,
     Watch,
+    first_page,
+    first_runs,
 )
 from trio_agent.testing import ScriptedModel, autojump_clock, check_store
 
@@ -40,7 +42,7 @@ class Row:
 
     @property
     def size(self) -> int:
-        return sum(map(len, self.log))
+        return self.record.size + sum(map(len, self.log))
 
     def page(self, after: int, limit: int) -> list[Entry]:
         """The end of a closed log, and nothing else, is its terminal entry."""
@@ -98,7 +100,7 @@ class DictStore(Store):
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         row = await self._row(run_id)
-        return Page(row.page(after, limit), len(row.log), row.closed)
+        return Page(first_page(row.page(after, limit)), len(row.log), row.closed)
 
     async def info(self, run_id: str) -> RunInfo:
         return self._info(await self._row(run_id))
@@ -110,11 +112,8 @@ class DictStore(Store):
             await self._row(before)
             run_ids = run_ids[: run_ids.index(before)]
         rows = [self._rows[run_id] for run_id in reversed(run_ids)]
-        infos = [self._info(row) for row in rows if owner in (None, row.record.owner)]
-        return [
-            attrs.evolve(info, record=attrs.evolve(info.record, private=b""))
-            for info in infos[:limit]
-        ]
+        infos = (self._info(row) for row in rows if owner in (None, row.record.owner))
+        return first_runs(infos, limit)
 
     def _info(self, row: Row) -> RunInfo:
         now = trio.current_time()

@@ -52,7 +52,7 @@ def test_what_is_empty_or_private_is_left_out() -> None:
     assert not any(word in json.dumps(view) for word in ("alice", '"k"', "secret"))
 
 
-@pytest.mark.parametrize("reason", get_args(FinishReason))
+@pytest.mark.parametrize("reason", [*get_args(get_args(FinishReason)[0]), "of-tomorrow"])
 def test_a_finished_run_has_its_reason(reason: FinishReason) -> None:
     finish = RunFinish(at=1, run=RunSummary("r", "", 1, reason, Usage()))
     view = shown(last=Entry.of(3, finish))

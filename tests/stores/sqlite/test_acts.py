@@ -1,21 +1,18 @@
 """What the acts do to the tables: runs and their logs, claims, viewers, removal."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from sqlite_kit import opened, rows
 from store_kit import deltas, finish, finished, heard, record
 
-from trio_agent._errors import CursorExpired, UnknownRun
-from trio_agent._limits import Retention
 from trio_agent._log.log import Appended
 from trio_agent._log.store import Lease
-from trio_agent.stores.sqlite import _acts as acts
+from trio_agent.stores.sqlite import _acts as acts, _removal as removal
 from trio_agent.stores.sqlite._schema import migrate
 
 # Runs and their logs
@@ -39,8 +36,8 @@ async def test_reading_the_end_of_a_long_log_takes_no_longer(path: Path) -> None
             nonlocal steps
             steps += 1
 
-        assert store._reader._db is not None
-        store._reader._db.set_progress_handler(step, 1)
+        db, _ = store._reader._open()
+        db.set_progress_handler(step, 1)
         taken: list[int] = []
         for run_id, after in (("short", 10), ("long", 19_990)):
             steps = 0
@@ -191,85 +188,5 @@ def test_a_lease_is_lost_to_a_claim_and_with_its_run(db: sqlite3.Connection) -> 
     acts.claim(db, "claimed")
     acts.append(db, [finish("removed", 1)])
     assert acts.lost(db, leases) == [leases[1]]
-    acts.delete(db, "removed")
+    removal.delete(db, "removed")
     assert acts.lost(db, leases) == leases[1:]
-
-
-# Removal
-
-
-async def test_tombstones_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trio_agent.stores.sqlite._acts._TOMBSTONES", 2)
-    async with opened(path) as store:
-        for run_id in ("a", "b", "a", "c", "d"):
-            await finished(store, run_id)
-            await store.delete(run_id)
-        with pytest.raises(UnknownRun):
-            await store.info("a")
-        for run_id in ("c", "d"):
-            with pytest.raises(CursorExpired):
-                await store.info(run_id)
-
-
-async def test_removed_logs_are_deleted_in_pieces(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trio_agent.stores.sqlite._acts._PIECE", 4)
-    async with opened(path) as store:
-        for run_id, count in (("a", 10), ("b", 0), ("c", 2), ("d", 3), ("e", 4)):
-            await finished(store, run_id, count)
-        await store.create(record("active"))
-        await store.append([deltas("active", 1, 5)])
-        swept: list[bool] = []
-        write = store._writer.write
-
-        async def counted(act: Callable[..., Any], *args: Any) -> Any:
-            outcome = await write(act, *args)
-            if act.__name__ == "sweep":
-                swept.append(outcome)
-            return outcome
-
-        monkeypatch.setattr(store._writer, "write", counted)
-        assert await store.expire(Retention(seconds=0)) == ["a", "b", "c", "d", "e"]
-        assert len(swept) > 5
-        assert swept[-1] is False
-    assert rows(path, "SELECT count(*) FROM entries") == [(5,)]
-    assert rows(path, "SELECT count(*) FROM records") == [(1,)]
-    assert rows(path, "SELECT * FROM garbage") == []
-
-
-async def test_deleting_that_was_cut_off_goes_on_later(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened(path) as store:
-        await finished(store, "a", 5)
-        with trio.CancelScope() as scope:
-            monkeypatch.setattr(store, "_sweep", scope_canceller(scope))
-            await store.delete("a")
-        assert scope.cancelled_caught
-        with pytest.raises(CursorExpired):
-            await store.read("a", 0, 10)
-        assert rows(path, "SELECT count(*) FROM entries") == [(6,)]
-    async with opened(path) as store:
-        assert await store.expire(Retention()) == []
-    assert rows(path, "SELECT count(*) FROM entries") == [(0,)]
-
-
-def scope_canceller(scope: trio.CancelScope) -> Callable[[], Awaitable[None]]:
-    async def cancel() -> None:
-        scope.cancel()
-        await trio.lowlevel.checkpoint()
-
-    return cancel
-
-
-async def test_space_is_used_again(path: Path) -> None:
-    async with opened(path) as store:
-        sizes: list[int] = []
-        for n in range(4):
-            await finished(store, f"r{n}", 3000)
-            await store.expire(Retention(seconds=0))
-            assert store._writer._db is not None
-            [pages] = store._writer._db.execute("PRAGMA page_count").fetchone()
-            sizes.append(pages)
-        assert sizes[3] == sizes[1]

@@ -127,12 +127,12 @@ async def test_what_an_act_raises_undoes_it(path: Path) -> None:
         assert await connection.read(count) == 1
 
 
-async def test_what_sqlite_cannot_do_is_named_with_the_file(path: Path) -> None:
+async def test_what_sqlite_cannot_do_is_named_without_the_file(path: Path) -> None:
     async with connected(path) as connection:
         for perform in (connection.write, connection.read):
             with pytest.raises(StoreUnavailable, match="no such table: letters") as caught:
                 await perform(lambda db: db.execute("SELECT * FROM letters"))
-            assert str(path) in str(caught.value)
+            assert str(path) not in str(caught.value)
             assert isinstance(caught.value.__cause__, sqlite3.Error)
 
 
@@ -243,5 +243,5 @@ async def test_a_disk_that_takes_no_more(path: Path) -> None:
         assert (await store.append([deltas("a", 2, 200, text="x" * 10_000)])) == [
             Appended.COMMITTED
         ]
-        page = await store.read("a", 0, 1000)
-        assert [entry.offset for entry in page.entries] == list(range(1, 202))
+        page = await store.read("a", 150, 1000)
+        assert [entry.offset for entry in page.entries] == list(range(151, 202))

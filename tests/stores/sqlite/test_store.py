@@ -77,7 +77,7 @@ async def test_what_cannot_be_opened(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("Dear diary, " * 1000)
     await cannot_open(text / "runs.db", "can't be opened: Not a directory")
-    await cannot_open(text, "file is not a database")
+    await cannot_open(text, "the file is no database")
     assert text.read_text() == "Dear diary, " * 1000
     other = tmp_path / "other.db"
     db = sqlite3.connect(other)
@@ -86,7 +86,7 @@ async def test_what_cannot_be_opened(tmp_path: Path) -> None:
     await cannot_open(other, "the database of another program")
     assert rows(other, "SELECT name FROM sqlite_master") == [("theirs",)]
     assert rows(other, "PRAGMA journal_mode") == [("delete",)]
-    await cannot_open(tmp_path / "nothing.db", "unable to open database file", follow=True)
+    await cannot_open(tmp_path / "nothing.db", "the database can't be opened", follow=True)
     empty = tmp_path / "empty.db"
     empty.touch()
     await cannot_open(empty, "start a server of this version", follow=True)

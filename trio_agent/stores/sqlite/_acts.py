@@ -1,36 +1,25 @@
 """What a `SQLiteStore` does, as functions of a connection. Each is called in a transaction."""
 
-import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import TypeAlias
 
-from ..._errors import CursorExpired, LimitExceeded, UnknownRun
-from ..._limits import Retention
+import msgspec
+
+from ..._errors import CursorExpired, LimitExceeded, LogDamaged, UnknownRun
 from ..._log.log import Append, Appended, Entry
-from ..._log.store import Created, Lease, Page, RunInfo, RunRecord
-
-_TOMBSTONES: Final = 10_000
-
-_PIECE: Final = 2000
-"""Rows that are deleted in one transaction, so that appends don't wait for long."""
+from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, first_runs
+from . import _clock as clock
+from ._rows import RunRow, as_page, as_record, as_run, listable, warn
 
 Mark: TypeAlias = tuple[int, int]
 """How much news of a run there was, and its tail."""
 
 
-class _Run(NamedTuple):
-    number: int
-    fence: int
-    leased: int
-    tail: int
-    size: int
-    finished: int
-    cancel_reason: str | None
-
-
-def _find(db: sqlite3.Connection, run_id: str) -> _Run | None:
+def _find(db: sqlite3.Connection, run_id: str) -> RunRow | None:
     row = db.execute(
         """
         SELECT run, fence, leased, tail, size, finished_at IS NOT NULL, cancel_reason
@@ -38,16 +27,39 @@ def _find(db: sqlite3.Connection, run_id: str) -> _Run | None:
         """,
         (run_id,),
     ).fetchone()
-    return None if row is None else _Run(*row)
+    return None if row is None else as_run(run_id, row)
 
 
-def _get(db: sqlite3.Connection, run_id: str) -> _Run:
+def get(db: sqlite3.Connection, run_id: str) -> RunRow:
+    """Look up a run that must exist. Raises as all methods about one run."""
     run = _find(db, run_id)
     if run is None:
-        if db.execute("SELECT 1 FROM tombstones WHERE run_id = ?", (run_id,)).fetchone():
-            raise CursorExpired(f"the log of run {run_id!r} was removed")
-        raise UnknownRun(run_id)
+        raise _missing(db, run_id)
     return run
+
+
+def number_of(db: sqlite3.Connection, run_id: str) -> int:
+    """Return the number of a run, which may be damaged."""
+    row = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise _missing(db, run_id)
+    number: int = row[0]
+    return number
+
+
+def _missing(db: sqlite3.Connection, run_id: str) -> LookupError:
+    if db.execute("SELECT 1 FROM tombstones WHERE run_id = ?", (run_id,)).fetchone():
+        return CursorExpired(f"the log of run {run_id!r} was removed")
+    return UnknownRun(run_id)
+
+
+def _readable(db: sqlite3.Connection, run_id: str) -> RunRow | None:
+    """Look a run up; None, with a warning, if it is damaged: what it was is lost."""
+    try:
+        return _find(db, run_id)
+    except LogDamaged:
+        warn(run_id)
+        return None
 
 
 # Runs and their logs
@@ -73,13 +85,13 @@ def create(db: sqlite3.Connection, record: RunRecord) -> Created:
     """See `Store.create`."""
     if (known := lookup(db, record)) is not None:
         return Created(known, None)
-    if _find(db, record.run_id) is not None:
+    if db.execute("SELECT 1 FROM runs WHERE run_id = ?", (record.run_id,)).fetchone():
         raise LimitExceeded(f"the id {record.run_id!r} is taken")
     number = db.execute(
-        "INSERT INTO runs (run_id, owner, idempotency_key) VALUES (?, ?, ?)",
-        (record.run_id, record.owner, record.idempotency_key),
+        "INSERT INTO runs (run_id, owner, idempotency_key, size) VALUES (?, ?, ?, ?)",
+        (record.run_id, record.owner, record.idempotency_key, record.size),
     ).lastrowid
-    metadata = json.dumps(dict(record.metadata))
+    metadata = msgspec.json.encode(record.metadata).decode()
     db.execute(
         """
         INSERT INTO records (run, epoch, agent, created_at, metadata, private, digest)
@@ -99,7 +111,7 @@ def append(db: sqlite3.Connection, batch: Sequence[Append]) -> list[Appended]:
 
 
 def _append(db: sqlite3.Connection, append: Append) -> Appended:
-    run = _find(db, append.run_id)
+    run = _readable(db, append.run_id)
     if run is None:
         return Appended.UNKNOWN
     outcome = append.check(fence=run.fence, tail=run.tail, closed=bool(run.finished))
@@ -110,7 +122,7 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
         [(run.number, entry.offset, entry.data) for entry in append.entries],
     )
     size = run.size + append.size
-    finished_at = time.time() if append.terminal else None
+    finished_at = clock.now() if append.terminal else None
     db.execute(
         "UPDATE runs SET tail = ?, size = ?, finished_at = ? WHERE run = ?",
         (append.last_offset, size, finished_at, run.number),
@@ -122,15 +134,16 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
 
 def read(db: sqlite3.Connection, run_id: str, after: int, limit: int) -> Page:
     """See `Store.read`."""
-    run = _get(db, run_id)
+    run = get(db, run_id)
     entries: list[Entry] = []
-    if after < run.tail:
+    if after < run.tail and limit:
         rows = db.execute(
             "SELECT offset, data FROM entries WHERE run = ? AND offset > ? ORDER BY offset LIMIT ?",
             (run.number, after, limit),
         )
-        last = run.tail if run.finished else None
-        entries = [Entry(offset, data, offset == last) for offset, data in rows]
+        # Row by row: what does not fit into the page is not read.
+        with closing(rows):
+            entries = as_page(run_id, rows, after, run.tail if run.finished else 0)
     return Page(entries, run.tail, bool(run.finished))
 
 
@@ -140,7 +153,7 @@ def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
 
 
 def _info(db: sqlite3.Connection, run_id: str, *, private: bool) -> RunInfo:
-    run = _get(db, run_id)
+    run = get(db, run_id)
     row = db.execute(
         """
         SELECT epoch, agent, created_at, owner, metadata, idempotency_key,
@@ -149,10 +162,9 @@ def _info(db: sqlite3.Connection, run_id: str, *, private: bool) -> RunInfo:
         """,
         (private, run.number),
     ).fetchone()
-    epoch, agent, created_at, owner, metadata, *rest = row
-    record = RunRecord(run_id, epoch, agent, created_at, owner, json.loads(metadata), *rest)
+    record = as_record(run_id, row)
     [viewers] = db.execute(
-        "SELECT ifnull(sum(count), 0) FROM viewers WHERE run = ? AND until > ?",
+        "SELECT CAST(ifnull(sum(count), 0) AS INTEGER) FROM viewers WHERE run = ? AND until > ?",
         (run.number, time.time()),
     ).fetchone()
     last: Entry | None = None
@@ -174,17 +186,22 @@ def find(
     db: sqlite3.Connection, owner: str | None, before: str | None, limit: int
 ) -> list[RunInfo]:
     """See `Store.find`."""
-    end = 1 << 62 if before is None else _get(db, before).number
-    if owner is None:
-        rows = db.execute(
-            "SELECT run_id FROM runs WHERE run < ? ORDER BY run DESC LIMIT ?", (end, limit)
-        )
-    else:
-        rows = db.execute(
-            "SELECT run_id FROM runs WHERE owner = ? AND run < ? ORDER BY run DESC LIMIT ?",
-            (owner, end, limit),
-        )
-    return [_info(db, run_id, private=False) for [run_id] in rows.fetchall()]
+    end = 1 << 62 if before is None else number_of(db, before)
+    condition, values = "run < ?", [end]
+    if owner is not None:
+        condition, values = "owner = ? AND run < ?", [owner, end]
+    query = f"SELECT run_id FROM runs WHERE {condition} ORDER BY run DESC"  # noqa: S608
+    with closing(db.execute(query, values)) as rows:
+        return first_runs(_readable_infos(db, rows), limit)
+
+
+def _readable_infos(db: sqlite3.Connection, rows: Iterable[tuple[str]]) -> Iterator[RunInfo]:
+    for [run_id] in rows:
+        if listable(run_id):
+            try:
+                yield _info(db, run_id, private=False)
+            except LogDamaged:
+                warn(run_id)
 
 
 # Who holds a run, and what others want of it
@@ -207,13 +224,21 @@ def take_over(db: sqlite3.Connection, boot: str) -> None:
             WHERE run IN (SELECT run FROM runs WHERE finished_at IS NULL)
             """
         )
-    db.execute("UPDATE runs SET leased = 0 WHERE leased = 1 AND finished_at IS NULL")
+    db.execute("UPDATE runs SET leased = 0 WHERE leased IS NOT 0 AND finished_at IS NULL")
     db.execute("DELETE FROM viewers")
+    # They are what runs say, whatever they were: a count that is wrong would remove too much.
+    db.execute("DELETE FROM totals")
+    db.execute(
+        """
+        INSERT INTO totals SELECT count(*), ifnull(sum(CAST(size AS INTEGER)), 0)
+        FROM runs WHERE finished_at IS NOT NULL
+        """
+    )
 
 
 def claim(db: sqlite3.Connection, run_id: str) -> Lease | None:
     """See `Store.claim`."""
-    run = _get(db, run_id)
+    run = get(db, run_id)
     if run.finished or run.leased:
         return None
     db.execute(
@@ -228,7 +253,7 @@ def lost(db: sqlite3.Connection, leases: Sequence[Lease]) -> list[Lease]:
     return [
         lease
         for lease in leases
-        if (run := _find(db, lease.run_id)) is None or run.fence != lease.fence
+        if (run := _readable(db, lease.run_id)) is None or run.fence != lease.fence
     ]
 
 
@@ -243,7 +268,7 @@ def release(db: sqlite3.Connection, lease: Lease) -> bool:
 
 def renew_epoch(db: sqlite3.Connection, lease: Lease, epoch: str) -> Appended:
     """See `Store.renew_epoch`."""
-    run = _find(db, lease.run_id)
+    run = _readable(db, lease.run_id)
     if run is None:
         return Appended.UNKNOWN
     if run.fence != lease.fence:
@@ -258,15 +283,19 @@ def renew_epoch(db: sqlite3.Connection, lease: Lease, epoch: str) -> Appended:
 def orphans(db: sqlite3.Connection, limit: int) -> list[str]:
     """See `Store.orphans`."""
     rows = db.execute(
-        "SELECT run_id FROM runs WHERE finished_at IS NULL AND leased = 0 ORDER BY run LIMIT ?",
-        (limit,),
+        "SELECT run_id FROM runs WHERE finished_at IS NULL AND leased = 0 ORDER BY run"
     )
-    return [run_id for [run_id] in rows]
+    with closing(rows):
+        # Who can't be told from its row can't be closed either.
+        found = (
+            run_id for [run_id] in rows if listable(run_id) and _readable(db, run_id) is not None
+        )
+        return list(islice(found, limit))
 
 
 def request_cancel(db: sqlite3.Connection, run_id: str, reason: str) -> bool:
     """See `Store.request_cancel`; returns whether it is news."""
-    run = _get(db, run_id)
+    run = get(db, run_id)
     if run.finished or run.cancel_reason is not None:
         return False
     db.execute(
@@ -282,7 +311,7 @@ def set_viewers(
 ) -> bool:
     """See `Store.set_viewers`; it holds for so many seconds. Returns whether it is news."""
     now = time.time()
-    run = _get(db, run_id)
+    run = get(db, run_id)
     before = db.execute(
         "SELECT count FROM viewers WHERE run = ? AND worker = ? AND until > ?",
         (run.number, worker, now),
@@ -310,69 +339,3 @@ def poll_changes(
         return version, None
     query = "SELECT news, tail FROM runs WHERE run_id = ?"
     return version, {run_id: db.execute(query, (run_id,)).fetchone() for run_id in run_ids}
-
-
-# Removal
-
-
-def delete(db: sqlite3.Connection, run_id: str) -> None:
-    """See `Store.delete`; `sweep` does the rest."""
-    run = _get(db, run_id)
-    if not run.finished:
-        raise LimitExceeded("the run is active: cancel it first")
-    _remove(db, run.number, run_id, run.size)
-
-
-def expire(db: sqlite3.Connection, retention: Retention) -> list[str]:
-    """See `Store.expire`; `sweep` does the rest."""
-    now = time.time()
-    finished, size = db.execute("SELECT finished, size FROM totals").fetchone()
-    removed: list[tuple[Any, ...]] = []
-    for number, run_id, its_size, finished_at in db.execute(
-        """
-        SELECT run, run_id, size, finished_at FROM runs WHERE finished_at IS NOT NULL
-        ORDER BY finished_at, run
-        """
-    ):
-        if retention.keeps(finished_at, now=now, runs=finished, size=size):
-            break
-        finished -= 1
-        size -= its_size
-        removed.append((number, run_id, its_size))
-    for each in removed:
-        _remove(db, *each)
-    return [run_id for _, run_id, _ in removed]
-
-
-def _remove(db: sqlite3.Connection, number: int, run_id: str, size: int) -> None:
-    # What is big stays for `sweep`: however much is removed, it is one short transaction.
-    db.execute("DELETE FROM runs WHERE run = ?", (number,))
-    db.execute("UPDATE totals SET finished = finished - 1, size = size - ?", (size,))
-    db.execute("INSERT INTO garbage VALUES (?)", (number,))
-    db.execute("INSERT OR REPLACE INTO tombstones (run_id) VALUES (?)", (run_id,))
-    db.execute(
-        "DELETE FROM tombstones WHERE number <= (SELECT max(number) FROM tombstones) - ?",
-        (_TOMBSTONES,),
-    )
-
-
-def sweep(db: sqlite3.Connection) -> bool:
-    """Delete a piece of what was removed; returns whether there may be more."""
-    left = _PIECE
-    while left > 0:
-        garbage = db.execute("SELECT run FROM garbage LIMIT 1").fetchone()
-        if garbage is None:
-            return False
-        [number] = garbage
-        deleted = db.execute(
-            """
-            DELETE FROM entries WHERE run = :run
-            AND offset < :limit + (SELECT min(offset) FROM entries WHERE run = :run)
-            """,
-            {"run": number, "limit": left},
-        ).rowcount
-        if deleted < left:
-            for table in ("records", "viewers", "garbage"):
-                db.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608
-        left -= deleted + 1
-    return True

@@ -1,4 +1,8 @@
-"""A connection to an SQLite file that is used in worker threads only."""
+"""A connection to an SQLite file that is used in worker threads only.
+
+What SQLite can't do is said in a sentence of ours, without the path: it may be told to strangers.
+Only who opens the file reads where it is.
+"""
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +13,8 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 
 from ..._errors import StoreUnavailable
+from ._place import FULL, Place
+from ._rows import text
 from ._schema import transaction
 
 T = TypeVar("T")
@@ -20,6 +26,23 @@ _BUSY: Final = 5.0
 _CLOSING: Final = 30.0
 """Seconds that closing waits for acts that are still going on."""
 
+_PROBE: Final = 1.0
+"""Seconds that a probe waits for its turn, and as many for an act of another process."""
+
+_BUSY_ELSEWHERE: Final = "the database is locked by another process"
+_DAMAGED: Final = "the database is damaged: restore a back-up"
+_SENTENCES: Final = {
+    sqlite3.SQLITE_BUSY: _BUSY_ELSEWHERE,
+    sqlite3.SQLITE_LOCKED: _BUSY_ELSEWHERE,
+    sqlite3.SQLITE_READONLY: "the database may only be read",
+    sqlite3.SQLITE_IOERR: "the disk failed",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_CANTOPEN: "the database can't be opened",
+    sqlite3.SQLITE_NOTADB: "the file is no database, or a damaged one",
+}
+"""By the primary result code (https://sqlite.org/rescode.html)."""
+
 
 class Connection:
     """Performs acts, which are sync functions of a `sqlite3.Connection`, one after the other.
@@ -29,7 +52,7 @@ class Connection:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._db: sqlite3.Connection | None = None
+        self._db: tuple[sqlite3.Connection, Place] | None = None
         self._limiter = trio.CapacityLimiter(1)
 
     @property
@@ -56,9 +79,20 @@ class Connection:
         """Perform an act in one transaction. A checkpoint.
 
         Raises:
-            StoreUnavailable: SQLite can't do it; nothing was changed.
+            StoreUnavailable: SQLite can't do it, or the file is gone; nothing was changed.
         """
         return await self._perform("BEGIN IMMEDIATE", act, *args)
+
+    async def probe(self) -> None:
+        """See whether an act that writes would be done, soon. A checkpoint.
+
+        Raises:
+            StoreUnavailable: it would not.
+        """
+        with trio.move_on_after(_PROBE) as scope:
+            await trio.to_thread.run_sync(self._probe, limiter=self._limiter)
+        if scope.cancelled_caught:
+            raise StoreUnavailable("the database is busy")
 
     async def read(self, act: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
         """Perform an act on one state of the database. A checkpoint.
@@ -72,19 +106,39 @@ class Connection:
         self, begin: str, act: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts
     ) -> T:
         def in_thread() -> T:
-            if self._db is None:
-                raise StoreUnavailable(f"{self._path} is not open: it is, in store.open()")
+            db, place = self._open()
+            if begin != "BEGIN":
+                place.glance()
             try:
-                with transaction(self._db, begin):
-                    return act(self._db, *args)
+                with transaction(db, begin):
+                    return act(db, *args)
             except sqlite3.Error as exc:
-                raise StoreUnavailable(f"{self._path}: {exc}") from exc
+                raise StoreUnavailable(_sentence(exc)) from exc
 
         return await trio.to_thread.run_sync(in_thread, limiter=self._limiter)
 
+    def _open(self) -> tuple[sqlite3.Connection, Place]:
+        if self._db is None:
+            raise StoreUnavailable("the store is not open: it is, in store.open()")
+        return self._db
+
+    def _probe(self) -> None:
+        db, place = self._open()
+        place.look()
+        place.look_for_room()
+        try:
+            db.execute(f"PRAGMA busy_timeout = {round(_PROBE * 1000)}")
+            try:
+                with transaction(db, "BEGIN IMMEDIATE"):
+                    pass
+            finally:
+                db.execute(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}")
+        except sqlite3.Error as exc:
+            raise StoreUnavailable(_sentence(exc)) from exc
+
     def _connect(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
         if self._db is not None:
-            raise StoreUnavailable(f"{self._path} is open already: make another SQLiteStore")
+            raise StoreUnavailable("the store is open already: make another SQLiteStore")
         try:
             db = sqlite3.connect(
                 f"{self._path.as_uri()}?mode=rw",
@@ -93,16 +147,24 @@ class Connection:
                 isolation_level=None,
                 check_same_thread=False,
             )
+            db.text_factory = text
+            place = Place(self._path)
             try:
                 prepare(db)
             except BaseException:
                 db.close()
                 raise
         except sqlite3.Error as exc:
-            raise StoreUnavailable(f"{self._path}: {exc}") from exc
-        self._db = db
+            raise StoreUnavailable(f"{self._path}: {_sentence(exc)}") from exc
+        self._db = db, place
 
     def _close(self) -> None:
-        db, self._db = self._db, None
-        assert db is not None
+        db, _ = self._open()
+        self._db = None
         db.close()
+
+
+def _sentence(exc: sqlite3.Error) -> str:
+    code = getattr(exc, "sqlite_errorcode", None)
+    known = None if code is None else _SENTENCES.get(code & 0xFF)
+    return known or f"the database can't do it: {exc}"

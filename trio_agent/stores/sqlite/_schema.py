@@ -144,7 +144,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
         if _value(db, "SELECT count(*) FROM sqlite_master"):
             raise StoreUnavailable(f"{path} is the database of another program: use another file")
     elif version > len(MIGRATIONS):
-        needs = _value(db, "SELECT value FROM meta WHERE key = 'needs'")
+        needs = _value(db, "SELECT max(value) FROM meta WHERE key = 'needs'")
         raise StoreUnavailable(f"{path} is of a newer version: use trio-agent {needs} or newer")
     return version
 

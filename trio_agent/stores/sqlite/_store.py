@@ -15,7 +15,7 @@ from ..._limits import Retention
 from ..._log.log import Append, Appended
 from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 from ..._nursery import open_plain_nursery
-from . import _acts as acts
+from . import _acts as acts, _removal as removal
 from ._connection import Connection
 from ._lock import boot_id, serving
 from ._schema import check_tables, migrate, transaction
@@ -44,9 +44,14 @@ class SQLiteStore(Store):
         path: the file, which is made (for your eyes only) if there is none.
         follow: only read, list, watch, count viewers and ask for cancels, beside a server or
             without one. All else raises `StoreUnavailable`.
+
+    Raises:
+        ValueError: the path is ``:memory:``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, follow: bool = False) -> None:
+        if os.fspath(path) == ":memory:":
+            raise ValueError("SQLiteStore keeps logs in a file: for memory there is MemoryStore()")
         self._path = Path(path).absolute()
         self._follow = follow
         # Two connections, so that reading doesn't wait for commits.
@@ -78,7 +83,7 @@ class SQLiteStore(Store):
 
     def _served(self) -> Connection:
         if self._follow:
-            raise StoreUnavailable(f"{self._path} is open to look on: only its server can do this")
+            raise StoreUnavailable("the store is open to look on: only its server can do this")
         return self._writer
 
     async def create(self, record: RunRecord) -> Created:
@@ -148,8 +153,11 @@ class SQLiteStore(Store):
             self._watches.discard(watch)
             watch.close()
 
+    async def check(self) -> None:
+        await self._served().probe()
+
     async def delete(self, run_id: str) -> None:
-        await self._served().write(acts.delete, run_id)
+        await self._served().write(removal.delete, run_id)
         self._changed(run_id)
         await self._sweep()
 
@@ -157,7 +165,7 @@ class SQLiteStore(Store):
         if self._follow:
             await trio.lowlevel.checkpoint()
             return []  # Its server removes what is due.
-        removed = await self._writer.write(acts.expire, retention)
+        removed = await self._writer.write(removal.expire, retention)
         for run_id in removed:
             self._changed(run_id)
         await self._sweep()
@@ -166,7 +174,7 @@ class SQLiteStore(Store):
     async def _sweep(self) -> None:
         # Piece by piece, with the commits of others in between. If it is cut off, what is left
         # can't be seen any more, and the next one goes on.
-        while await self._writer.write(acts.sweep):
+        while await self._writer.write(removal.sweep):
             pass
 
     def _changed(self, run_id: str, *, log: bool = False) -> None:

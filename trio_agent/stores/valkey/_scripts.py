@@ -21,8 +21,8 @@ import attrs
 NEWS: Final = 1000
 """News that a partition keeps at least."""
 
-_PIECE: Final = 32
-"""Entries that are read at once, until a page is full: one may have a mebibyte."""
+READ_AT_ONCE: Final = 32
+"""Entries that are read at once, until a page is full: each may be large."""
 
 _PRELUDE: Final = f"""
 local function now()
@@ -168,7 +168,7 @@ The last three keys are for a terminal entry only, so that the others cost less.
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)
 local after, limit, piece, most = unpack(ARGV)
-most = tonumber(most)
+limit, most = tonumber(limit), tonumber(most)
 local known = redis.call('HMGET', run, 'tail', 'closed')
 if not known[1] then return absent(gone) end
 local entries, size = {}, 0
@@ -178,11 +178,12 @@ repeat
     local found = redis.call('XRANGE', log, (after + #entries + 1) .. '-0', '+', 'COUNT', count)
     for _, entry in ipairs(found) do
         size = size + #entry[2][2]
-        if entry[1] ~= (after + #entries + 1) .. '-0' then return {known[1], known[2], entries} end
+        if entry[1] ~= (after + #entries + 1) .. '-0' then return 'damaged' end
         if size > most and #entries > 0 then return {known[1], known[2], entries} end
         entries[#entries + 1] = entry[2][2]
     end
-until #found < count or #entries >= tonumber(limit)
+until #found < count or #entries >= limit
+if #entries == 0 and limit > 0 and tonumber(known[1]) > tonumber(after) then return 'damaged' end
 return {known[1], known[2], entries}
 """)
 """Return tail, closed, and the data of entries that follow each other, a page at most."""

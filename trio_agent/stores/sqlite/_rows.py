@@ -1,0 +1,144 @@
+"""What rows say, if they say it: a row that is damaged is an error of its run, and of no other.
+
+SQLite keeps any value in any column, and a file may have been edited, cut or restored in parts. So
+every row of a run is checked before it is believed.
+"""
+
+import logging
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from ..._errors import LogDamaged
+from ..._log.cursor import valid_run_id
+from ..._log.log import PAGE_BYTES, Entry
+from ..._log.store import RunRecord
+
+logger = logging.getLogger("trio_agent")
+
+_Row = TypeVar("_Row", bound=msgspec.Struct)
+
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Epoch = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
+
+_TOLD: Final = 1000
+"""Damaged runs that are remembered, so that each is warned of once."""
+
+
+class RunRow(msgspec.Struct, array_like=True):
+    """What is looked up and what changes."""
+
+    number: _Natural
+    fence: _Natural
+    leased: int
+    tail: _Natural
+    size: _Natural
+    finished: int
+    cancel_reason: str | None
+
+
+class RecordRow(msgspec.Struct, array_like=True):
+    """What stays as it is."""
+
+    epoch: _Epoch
+    agent: str
+    created_at: _Natural
+    owner: str | None
+    metadata: str
+    idempotency_key: str | None
+    private: bytes
+    digest: str
+
+
+_decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def text(data: bytes) -> str | bytes:
+    """Read a TEXT; what is no UTF-8 stays bytes, so that it fails where its row is read."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def as_run(run_id: str, row: tuple[Any, ...]) -> RunRow:
+    """Read a row of `runs`.
+
+    Raises:
+        LogDamaged: it is none.
+    """
+    return _as(RunRow, run_id, row)
+
+
+def as_record(run_id: str, row: tuple[Any, ...] | None) -> RunRecord:
+    """Read a row of `records`.
+
+    Raises:
+        LogDamaged: there is none, or it is none.
+    """
+    known = _as(RecordRow, run_id, row)
+    try:
+        metadata = _decode_metadata(known.metadata)
+    except (ValueError, RecursionError):
+        raise damaged(run_id) from None
+    return RunRecord(
+        run_id=run_id,
+        epoch=known.epoch,
+        agent=known.agent,
+        created_at=known.created_at,
+        owner=known.owner,
+        metadata=metadata,
+        idempotency_key=known.idempotency_key,
+        private=known.private,
+        digest=known.digest,
+    )
+
+
+def as_page(run_id: str, rows: Iterable[tuple[Any, Any]], after: int, last: int) -> list[Entry]:
+    """Read rows of `entries` behind `after`, up to the size of a page; `last` is terminal.
+
+    Ends before a row that is missing or damaged.
+
+    Raises:
+        LogDamaged: the first one is.
+    """
+    entries: list[Entry] = []
+    size = 0
+    for expected, (offset, data) in enumerate(rows, after + 1):
+        if offset != expected or not isinstance(data, bytes):
+            break
+        size += len(data)
+        if size > PAGE_BYTES and entries:
+            break
+        entries.append(Entry(offset, data, offset == last))
+    if not entries:
+        raise damaged(run_id)
+    return entries
+
+
+def _as(kind: type[_Row], run_id: str, row: tuple[Any, ...] | None) -> _Row:
+    try:
+        return msgspec.convert(row, kind, builtin_types=(bytes,))
+    except msgspec.ValidationError:
+        raise damaged(run_id) from None
+
+
+def damaged(run_id: str) -> LogDamaged:
+    """Make the error of a run that can't be read."""
+    return LogDamaged(f"what is stored of run {run_id!r} is damaged")
+
+
+def listable(run_id: object) -> bool:
+    """Whether this is the id of a run; if not, that is warned of."""
+    if isinstance(run_id, str) and valid_run_id(run_id):
+        return True
+    warn(run_id)
+    return False
+
+
+@lru_cache(maxsize=_TOLD)
+def warn(run_id: object) -> None:
+    """Warn, once, of a damaged run that is left out."""
+    logger.warning("what is stored of run %.80r is damaged: lists leave it out", run_id)
