@@ -1,6 +1,7 @@
 """Closing the log of a run whose worker is gone."""
 
 import time
+from unittest.mock import ANY
 
 import pytest
 from runtime_kit import logged
@@ -8,7 +9,7 @@ from shared_kit import orphan
 from store_kit import finished, record
 
 from trio_agent._cluster.closing import close_log
-from trio_agent._errors import StoreUnavailable
+from trio_agent._errors import LogDamaged, StoreUnavailable
 from trio_agent._events import (
     AnyEvent,
     ErrorDetail,
@@ -22,7 +23,7 @@ from trio_agent._events import (
     Usage,
 )
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import Lease
+from trio_agent._log.store import Lease, Page, RunInfo
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore
 
@@ -95,6 +96,59 @@ async def test_each_open_call_gets_a_result_and_the_log_its_end(
     ]
     assert len(results) == len(unknown)
     assert all(before <= event.at <= time.time_ns() // 1_000_000 for event in (*results, last))
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"type":"tool-call"}', b'{"type":"tomorrow"}'])
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+async def test_what_cannot_be_read_is_passed_over(data: bytes, place: int) -> None:
+    store = MemoryStore()
+    lease = (await store.create(record("r"))).lease
+    assert lease is not None
+    events = [asked(FIRST), outcome(FIRST), asked(SECOND)]
+    written = [Entry(n, Entry.of(n, event).data, False) for n, event in enumerate(events, 1)]
+    written.insert(place - 1, Entry(place, data, False))
+    entries = [Entry(n, entry.data, False) for n, entry in enumerate(written, 1)]
+    await store.append([Append("r", 1, entries)])
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+    last = (await store.info("r")).last
+    assert last is not None
+    assert last.event == RunError(at=ANY, error=ErrorDetail("odd", "it is gone"))
+    [*_, result, _] = (await store.read("r", 0, 10)).entries
+    assert isinstance(result.event, ToolResult)
+    assert (result.event.tool.id, result.event.tool.status) == ("2", "unknown")
+
+
+async def test_a_log_with_a_hole_gets_an_end_and_nothing_else() -> None:
+    class Holed(MemoryStore):
+        async def read(self, run_id: str, after: int, limit: int) -> Page:
+            page = await super().read(run_id, after, min(limit, 1))
+            if after == 1:
+                raise LogDamaged("a hole")
+            return page
+
+    store = Holed()
+    lease = (await store.create(record("r"))).lease
+    assert lease is not None
+    entries = [Entry.of(n, event) for n, event in enumerate([asked(FIRST), outcome(FIRST)], 1)]
+    await store.append([Append("r", 1, entries)])
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+    info = await store.info("r")
+    assert info.tail == 3
+    assert not info.active
+
+
+async def test_a_log_of_which_nothing_is_known_is_left() -> None:
+    class Lost(MemoryStore):
+        async def read(self, run_id: str, after: int, limit: int) -> Page:
+            raise LogDamaged("a hole")
+
+        async def info(self, run_id: str) -> RunInfo:
+            raise LogDamaged("a hole")
+
+    store = Lost()
+    lease = (await store.create(record("r"))).lease
+    assert lease is not None
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.UNKNOWN
 
 
 @pytest.mark.parametrize("operation", ["read", "append"])

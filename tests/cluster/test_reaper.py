@@ -10,7 +10,7 @@ from shared_kit import LEASE, orphan, quiet, shared
 
 from trio_agent._agent import Agent
 from trio_agent._cluster.reaper import reap
-from trio_agent._errors import RunFailed, StoreUnavailable
+from trio_agent._errors import LogDamaged, RunFailed, StoreUnavailable
 from trio_agent._events import ErrorDetail, RunError
 from trio_agent._limits import RuntimeLimits
 from trio_agent._log.store import Lease
@@ -94,6 +94,25 @@ async def test_a_run_that_is_removed_meanwhile(
         await reap(Stale(store), set[str]().__contains__, 3.0)
     assert "run gone was removed meanwhile" in caplog.text
     assert not (await store.info("r")).active
+
+
+async def test_a_run_that_is_damaged_keeps_none_from_being_closed(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Damaged(MemoryStore):
+        async def claim(self, run_id: str) -> Lease | None:
+            if run_id == "bad":
+                raise LogDamaged("what is stored of run 'bad' is damaged")
+            return await super().claim(run_id)
+
+    store = Damaged()
+    await orphan(store, "bad")
+    await orphan(store)
+    with trio.move_on_after(1):
+        await reap(store, set[str]().__contains__, 3.0)
+    assert not (await store.info("r")).active
+    assert "bad" in caplog.text
+    assert "removed meanwhile" not in caplog.text
 
 
 async def test_reapers_race(autojump_clock: trio.testing.MockClock) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import trio
 from server_kit import SOON, Client as RawClient
+from store_kit import whole_log
 
 from trio_agent import RunError, RunFinish, ToolCall, ToolResult
 from trio_agent._http.transport import TransportError
@@ -143,8 +144,8 @@ async def open_server(
 async def logged(store: Store, run_id: str) -> list[tuple[str, str]]:
     """Return the cursors and the JSON of all events of a log."""
     epoch = (await store.info(run_id)).record.epoch
-    page = await store.read(run_id, 0, 100_000)
-    return [(f"{run_id}.{epoch}.{entry.offset}", entry.data.decode()) for entry in page.entries]
+    entries = await whole_log(store, run_id)
+    return [(f"{run_id}.{epoch}.{entry.offset}", entry.data.decode()) for entry in entries]
 
 
 @attrs.define(eq=False)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import trio
 import trio.testing
+from store_kit import whole_log
 
 from trio_agent._agent import Agent
 from trio_agent._events import AnyEvent, TextDelta
@@ -51,8 +52,8 @@ async def collect(events: Subscription, seen: list[AnyEvent]) -> None:
 
 
 async def logged(store: Store, run_id: str) -> list[AnyEvent]:
-    page = await store.read(run_id, 0, 10_000)
-    return [event for entry in page.entries if (event := entry.event) is not None]
+    entries = await whole_log(store, run_id)
+    return [event for entry in entries if (event := entry.event) is not None]
 
 
 def text_of(events: Sequence[AnyEvent]) -> str:

@@ -12,6 +12,7 @@ import h11
 import httpx
 import trio
 import trio.testing
+from store_kit import whole_log
 
 from trio_agent import Agent, Run, Runtime, RuntimeLimits, open_runtime, tool
 from trio_agent._nursery import open_plain_nursery
@@ -342,8 +343,8 @@ def _living_tasks() -> list[str]:
 
 async def logged(run: Run, server: Server) -> list[tuple[str, bytes]]:
     """What a viewer has to see of a run: ids and data."""
-    page = await server.runtime.store.read(run.id, 0, 10_000)
-    return [(f"{run.id}.{run.cursor.epoch}.{entry.offset}", entry.data) for entry in page.entries]
+    entries = await whole_log(server.runtime.store, run.id)
+    return [(f"{run.id}.{run.cursor.epoch}.{entry.offset}", entry.data) for entry in entries]
 
 
 def framed(events: Iterable[tuple[str, bytes]]) -> bytes:

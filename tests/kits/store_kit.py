@@ -34,6 +34,14 @@ async def finished(store: Store, run_id: str, count: int = 0, **changes: Any) ->
     assert set(await store.append(batch)) == {Appended.COMMITTED}
 
 
+async def whole_log(store: Store, run_id: str) -> list[Entry]:
+    """Read all pages of a log."""
+    entries: list[Entry] = []
+    while page := (await store.read(run_id, len(entries), 10_000)).entries:
+        entries += page
+    return entries
+
+
 async def heard(watch: Watch, run_id: str) -> None:
     """Wait for news of this run."""
     with trio.fail_after(60):

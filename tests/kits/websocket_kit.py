@@ -11,6 +11,7 @@ import h11
 import trio
 import trio.testing
 from server_kit import SOON, live_tasks
+from store_kit import whole_log
 from wsproto import ConnectionType
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -213,14 +214,13 @@ async def open_websocket_server(
 
 async def expected(kit: WebSocketKit, run: Run) -> list[Any]:
     """What a viewer of a run gets, from its start."""
-    page = await kit.runtime.store.read(run.id, 0, 10_000)
     return [
         {
             "id": f"{run.id}.{run.cursor.epoch}.{entry.offset}",
             "runId": run.id,
             **json.loads(entry.data),
         }
-        for entry in page.entries
+        for entry in await whole_log(kit.runtime.store, run.id)
     ]
 
 

@@ -10,7 +10,7 @@ from trio_agent._errors import FenceLost, StoreUnavailable
 from trio_agent._events import RunFinish, RunSummary, TextDelta, Usage
 from trio_agent._log import feed as _feed
 from trio_agent._log.feed import Feed
-from trio_agent._log.log import Entry
+from trio_agent._log.log import PAGE_BYTES, Entry
 
 FINISH = RunFinish(at=0, run=RunSummary("r", "", 1, "stop", Usage()))
 
@@ -31,6 +31,69 @@ def test_recent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert feed.tail == 12
     assert not feed.recent(7)
     assert [entry.offset for entry in feed.recent(8)] == [9, 10, 11, 12]
+
+
+def big(offset: int, size: int) -> Entry:
+    return Entry(offset, b"x" * size, False)
+
+
+def kept(feed: Feed) -> list[int]:
+    return [entry.offset for entry in feed._window]
+
+
+@pytest.mark.parametrize("size", [1_000, 50_000, 300_000, 5_000_000])
+def test_what_is_at_hand_is_bounded_in_bytes(size: int) -> None:
+    feed = Feed("r", "e")
+    with_viewer = Feed("r", "e")
+    with_viewer.add_viewers(+1)
+    for offset in range(1, 101):
+        for each in (feed, with_viewer):
+            each.extend([big(offset, size)])
+            held = sum(len(entry.data) for entry in each._window)
+            assert held == each._size
+            assert held <= max(size, 2 * PAGE_BYTES)
+            page = each.recent(offset - min(offset, 3))
+            assert sum(len(entry.data) for entry in page) <= max(size, PAGE_BYTES)
+            assert each.recent(offset - 1)[0].offset == offset
+
+
+def test_pages_at_hand_follow_each_other() -> None:
+    feed = Feed("r", "e")
+    feed.extend([big(offset, 400_000) for offset in range(1, 6)])
+    seen: list[int] = []
+    while page := feed.recent(seen[-1] if seen else 0):
+        seen += [entry.offset for entry in page]
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_what_is_no_longer_at_hand_is_forgotten() -> None:
+    """A store in memory has the same entries, and needs no decoded events."""
+    feed = Feed("r", "e")
+    entries = [Entry.of(n, TextDelta(at=0, delta="x" * 500_000)) for n in range(1, 8)]
+    for entry in entries:
+        feed.extend([entry])
+    assert len(kept(feed)) < len(entries)
+    assert [e.offset for e in entries if e._event is not None] == kept(feed)
+    assert entries[0].event == entries[-1].event
+
+
+def test_a_finished_log_is_at_hand_only_while_somebody_views_it() -> None:
+    feed = Feed("r", "e")
+    feed.add_viewers(+1)
+    feed.extend(deltas(1, 5))
+    feed.extend([Entry.of(6, FINISH)])
+    assert feed.frames(feed.recent(0), lambda *_: b"x" * 100) == b"x" * 100
+    assert kept(feed) == [1, 2, 3, 4, 5, 6]
+    feed.add_viewers(-1)
+    assert kept(feed) == [6]
+    assert not feed._frames
+    assert not feed.recent(4)
+    assert [entry.offset for entry in feed.recent(5)] == [6]
+    unwatched = Feed("r", "e")
+    unwatched.extend(deltas(1, 5))
+    assert kept(unwatched) == [1, 2, 3, 4, 5]
+    unwatched.extend([Entry.of(6, FINISH)])
+    assert kept(unwatched) == [6]
 
 
 def test_the_terminal_entry_closes() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from trio_agent._events import AnyEvent, RunFinish, RunSummary, TextDelta, Usage
-from trio_agent._log.log import Append, Appended, Entry, Log
+from trio_agent._log.log import PAGE_BYTES, Append, Appended, Entry, Log, first_page
 
 FINISH = RunFinish(at=0, run=RunSummary("r", "", 1, "stop", Usage()))
 
@@ -75,3 +75,35 @@ def test_after() -> None:
     assert [entry.offset for entry in log.after(0, 9)] == [1, 2, 3]
     assert not log.after(3, 9)
     assert not log.after(9, 9)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "number"),
+    [
+        ([], 0),
+        ([1], 1),
+        ([PAGE_BYTES], 1),
+        ([PAGE_BYTES + 1], 1),
+        ([PAGE_BYTES + 1, 0], 1),
+        ([PAGE_BYTES, 0], 2),
+        ([PAGE_BYTES, 1], 1),
+        ([1, PAGE_BYTES], 1),
+        ([700_000, 300_000, 100_000, 1], 2),
+    ],
+)
+def test_a_page_ends_where_it_would_be_too_big(sizes: list[int], number: int) -> None:
+    entries = [Entry(n, b"x" * size, False) for n, size in enumerate(sizes, 1)]
+    assert list(first_page(entries)) == entries[:number]
+
+
+def test_what_is_forgotten_is_decoded_again() -> None:
+    entry = Entry.of(1, delta("x"))
+    entry.forget()
+    assert entry.event == delta("x")
+    assert entry.readable
+
+
+def test_what_is_kept_beside_it_counts() -> None:
+    log = Log(fence=1, size=100)
+    log.append(append(1, 1, FINISH))
+    assert log.size == 100 + len(log.entries[0].data)

@@ -1,5 +1,6 @@
 """What a store is without an implementation: its abstract methods, its defaults, its values."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -9,7 +10,17 @@ import trio.testing
 from store_kit import finish, record
 
 from trio_agent._errors import KeyReused
-from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+from trio_agent._log.log import PAGE_BYTES, Entry
+from trio_agent._log.store import (
+    Created,
+    Lease,
+    Page,
+    RunInfo,
+    RunRecord,
+    Store,
+    Watch,
+    first_runs,
+)
 
 ACTS = {
     *("create", "append", "read", "info", "find"),
@@ -57,6 +68,51 @@ async def test_a_store_is_open_for_one_server_and_does_io_by_default() -> None:
             assert opened is None
     with pytest.raises(trio.WouldBlock):
         store.append_nowait([])
+
+
+async def test_nothing_is_looked_at_by_default() -> None:
+    store: Store = bare(Store)
+    with trio.testing.assert_checkpoints():
+        await store.check()
+
+
+def test_the_size_of_a_record_is_what_is_kept_of_it() -> None:
+    assert record("a").size == len("{}")
+    assert record("a", private=b"x" * 7, metadata={"ü": [1]}).size == 7 + len('{"ü":[1]}'.encode())
+
+
+def big(run_id: str, size: int, *, private: int = 0) -> RunInfo:
+    """With so many bytes in a list, half of them of its terminal event."""
+    last = Entry(1, b"x" * (size // 2), terminal=True)
+    metadata = {"n": "x" * (size - size // 2 - len('{"n":""}'))}
+    return info(record=record(run_id, metadata=metadata, private=b"x" * private), last=last)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit", "number"),
+    [
+        ([], 5, 0),
+        ([100] * 5, 3, 3),
+        ([100] * 5, 9, 5),
+        ([PAGE_BYTES, 100], 9, 1),
+        ([2 * PAGE_BYTES, 100], 9, 1),
+        ([100, PAGE_BYTES], 9, 1),
+        ([PAGE_BYTES // 2] * 3, 9, 2),
+    ],
+)
+def test_a_list_ends_where_it_would_be_too_big(sizes: list[int], limit: int, number: int) -> None:
+    infos = [big(str(n), size, private=PAGE_BYTES) for n, size in enumerate(sizes)]
+    asked: list[str] = []
+
+    def each() -> Iterator[RunInfo]:
+        for one in infos:
+            asked.append(one.record.run_id)
+            yield one
+
+    found = first_runs(each(), limit)
+    assert [one.record.run_id for one in found] == [str(n) for n in range(number)]
+    assert {one.record.private for one in found} <= {b""}
+    assert len(asked) <= number + 1
 
 
 def test_a_run_is_active_until_its_terminal_event() -> None:

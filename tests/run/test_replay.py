@@ -9,7 +9,13 @@ from runtime_kit import finished
 from store_kit import deltas, finish, record
 
 from trio_agent._agent import Agent
-from trio_agent._errors import CursorExpired, StoreUnavailable, TrioAgentError, UnknownRun
+from trio_agent._errors import (
+    CursorExpired,
+    LogDamaged,
+    StoreUnavailable,
+    TrioAgentError,
+    UnknownRun,
+)
 from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._messages import AnyMessage, AssistantMessage, UserMessage
 from trio_agent._run.replay import replay
@@ -71,6 +77,14 @@ async def test_events_of_a_later_version_count_and_say_nothing() -> None:
     unknown = Append("r", 1, [Entry(2, b'{"type":"tomorrow","at":0}', terminal=False)])
     transcript, tail = await replay(await store_with(deltas("r", 1), unknown, finish("r", 3)), "r")
     assert (transcript.text, tail) == ("x", 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"type":"text-delta"}'])
+async def test_a_log_that_cannot_be_read_gives_no_half_transcript(data: bytes) -> None:
+    broken = Append("r", 1, [Entry(2, data, terminal=False)])
+    store = await store_with(deltas("r", 1), broken, finish("r", 3))
+    with pytest.raises(LogDamaged):
+        await replay(store, "r")
 
 
 @pytest.mark.parametrize("error", [UnknownRun, CursorExpired, StoreUnavailable])

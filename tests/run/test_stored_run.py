@@ -19,6 +19,7 @@ from trio_agent._messages import AssistantMessage, UserMessage
 from trio_agent._run.record import make_record
 from trio_agent._run.run import Receipt
 from trio_agent._run.stored_run import StoredRun
+from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, call
@@ -57,6 +58,34 @@ async def test_waiting_elsewhere_for_a_failure(autojump_clock: trio.testing.Mock
             await (await b.find(failed.id)).wait()
         assert (await b.find(failed.id)).status == "error"
         await run.cancel()
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"type":"tomorrow","at":0}', b'{"type":"text-delta"}'])
+async def test_an_end_that_cannot_be_read_is_an_error(data: bytes) -> None:
+    store = MemoryStore()
+    await store.create(record("r"))
+    end = Append("r", 1, [Entry(2, data, terminal=True)])
+    await store.append([deltas("r", 1), end])
+    async with open_runtime(store=store) as runtime:
+        found = await runtime.find("r")
+        assert found.status == "error"
+        with pytest.raises(RunFailed, match="log-damaged"):
+            await found.wait()
+        assert await found.cancel() == Receipt("error", 2)
+        async with found.subscribe() as events:
+            assert [type(event).__name__ async for event in events] == ["TextDelta", "RunError"]
+
+
+async def test_a_reason_of_a_later_version_is_taken_as_it_is() -> None:
+    store = MemoryStore()
+    await store.create(record("r"))
+    data = finish("r", 2).entries[0].data.replace(b'"stop"', b'"of-tomorrow"')
+    end = Append("r", 1, [Entry(2, data, terminal=True)])
+    await store.append([deltas("r", 1), end])
+    async with open_runtime(store=store) as runtime:
+        found = await runtime.find("r")
+        assert found.status == (await found.wait()).finish_reason == "of-tomorrow"
+        assert await found.cancel() == Receipt("of-tomorrow", 2)
 
 
 async def test_cancelled_from_elsewhere(autojump_clock: trio.testing.MockClock) -> None:

@@ -11,7 +11,7 @@ import trio.testing
 from trio_agent._errors import UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
-from trio_agent._log.store import Lease, RunInfo, Store, Watch
+from trio_agent._log.store import Lease, RunInfo, RunRecord, Store, Watch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import check_store
 
@@ -48,6 +48,11 @@ class WatchesEverything(MemoryStore):
         async with super().watch() as watch:
             watch.discard = lambda run_id: None  # type: ignore[method-assign]
             yield watch
+
+
+class ChecksByTrying(MemoryStore):
+    async def check(self) -> None:
+        await self.create(RunRecord(f"probe{len(self._runs)}", "e", "a", 0))
 
 
 class DeletesAnything(MemoryStore):
@@ -99,6 +104,7 @@ BROKEN: dict[type[MemoryStore], str] = {
     LastReason: "first reason stays|can't be cancelled",
     LastViewers: "sum over all workers",
     WatchesEverything: "discarded is not told of",
+    ChecksByTrying: "a check creates nothing",
     DeletesAnything: "active run can't be deleted",
     ForgetsAtOnce: "there is no run",
     ExpiresNewest: "too old is removed",

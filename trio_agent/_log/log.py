@@ -78,7 +78,13 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         # As `encode_event` writes it, and as every wire relies on.
         if not self.data.startswith(b"{") or b"\n" in self.data or b"\r" in self.data:
             raise EventInvalid("not an event: not one line of JSON")
-        return decode_event(self.data)
+        event = decode_event(self.data)
+        if event is None:
+            try:
+                self.data.decode()
+            except UnicodeDecodeError:
+                raise EventInvalid("not an event: not UTF-8") from None
+        return event
 
     def __repr__(self) -> str:
         return f"<Entry {self.offset} {self.data[:60]!r}>"

@@ -184,6 +184,15 @@ async def _a_watch_tells_of_changes(store: Store) -> None:
         await watch.receive()
 
 
+async def _a_check_changes_nothing(store: Store) -> None:
+    await create(store, "a")
+    before = await store.info("a")
+    for _ in range(2):
+        await store.check()
+    hold(await store.info("a") == before, "a check changes nothing")
+    hold(len(await store.find(None, None, 10)) == 1, "a check creates nothing")
+
+
 async def _delete_removes_finished_runs(store: Store) -> None:
     lease = await create(store, "a", owner="me", idempotency_key="k")
     async with raises(LimitExceeded, "an active run can't be deleted"):
@@ -273,6 +282,7 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
     hold((await store.info(run_id)).tail in (0, 2), "an append that was cancelled is whole")
     await commit(store, append)
     await cut(lambda: store.read(run_id, 0, 10))
+    await cut(store.check)
     await cut(lambda: store.renew([lease, held]))
     await cut(lambda: store.request_cancel(run_id, "cut"))
     await store.request_cancel(run_id, "again")
@@ -305,6 +315,7 @@ _CHECKS = (
     _the_first_cancel_request_stays,
     _viewers_are_summed,
     _a_watch_tells_of_changes,
+    _a_check_changes_nothing,
     _delete_removes_finished_runs,
     _expire_keeps_what_it_should,
     _cancelled_is_done_or_not_done,

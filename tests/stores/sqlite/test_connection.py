@@ -3,8 +3,8 @@
 import resource
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,76 @@ async def test_what_sqlite_cannot_do_is_named_without_the_file(path: Path) -> No
                 await perform(lambda db: db.execute("SELECT * FROM letters"))
             assert str(path) not in str(caught.value)
             assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process is writing."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def test_a_probe(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_agent.stores.sqlite._connection._PROBE", 0.1)
+    async with connected(path) as connection:
+        with trio.testing.assert_checkpoints():
+            await connection.probe()
+        with locked(path), pytest.raises(StoreUnavailable, match="locked by another process"):
+            await connection.probe()
+        # Others wait as long as ever afterwards.
+        busy = await connection.read(lambda db: db.execute("PRAGMA busy_timeout").fetchone())
+        assert busy == (5000,)
+        await connection.probe()
+        path.rename(path.with_name("away"))
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            await connection.probe()
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            await connection.write(add, 1)
+        assert await connection.read(count) == 0
+
+
+async def test_a_probe_waits_for_its_turn_not_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_agent.stores.sqlite._connection._PROBE", 0.05)
+    gate = threading.Event()
+    async with connected(path) as connection, trio.open_nursery() as nursery:
+        nursery.start_soon(connection.write, lambda db: gate.wait(60))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(StoreUnavailable, match="is busy"):
+            await connection.probe()
+        gate.set()
+    with pytest.raises(StoreUnavailable, match="is not open"):
+        await connection.probe()
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (sqlite3.SQLITE_BUSY, "locked by another process"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "locked by another process"),
+        (sqlite3.SQLITE_IOERR_READ, "the disk failed"),
+        (sqlite3.SQLITE_FULL, "the disk is full"),
+        (sqlite3.SQLITE_CORRUPT, "restore a back-up"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, "may only be read"),
+        (sqlite3.SQLITE_MISUSE, "can't do it: in words of SQLite"),
+        (None, "can't do it: in words of SQLite"),
+    ],
+)
+async def test_what_sqlite_says_becomes_a_sentence(
+    path: Path, code: int | None, sentence: str
+) -> None:
+    def fail(db: sqlite3.Connection) -> None:
+        error = sqlite3.OperationalError("in words of SQLite")
+        if code is not None:
+            error.sqlite_errorcode = code
+        raise error
+
+    async with connected(path) as connection:
+        with pytest.raises(StoreUnavailable, match=sentence) as caught:
+            await connection.write(fail)
+        assert str(path) not in str(caught.value)
 
 
 async def test_a_reader_sees_one_state(path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from store_kit import deltas, finish, finished, heard, record
 from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, StoreUnavailable
 from trio_agent._events import AnyEvent, TextDelta
-from trio_agent._limits import Retention
+from trio_agent._limits import Retention, RuntimeLimits
 from trio_agent._log.log import Appended
 from trio_agent._log.store import Lease, Store
 from trio_agent._log.subscription import Subscription
@@ -107,6 +108,67 @@ async def test_statistics(path: Path) -> None:
             assert store.statistics() == SQLiteStoreStatistics(writes=3, reads=1, watches=1)
             gate.set()
         assert store.statistics() == SQLiteStoreStatistics(0, 0, 0)
+
+
+async def test_it_would_take_a_run(path: Path) -> None:
+    async with opened(path) as store:
+        await store.check()
+        assert await store.find(None, None, 10) == []
+        async with opened(path, follow=True) as follower:
+            with pytest.raises(StoreUnavailable, match="only its server"):
+                await follower.check()
+
+
+def test_memory_is_no_file() -> None:
+    with pytest.raises(ValueError, match="for memory there is MemoryStore"):
+        SQLiteStore(":memory:")
+
+
+async def test_a_file_that_is_removed_takes_no_more_runs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_agent.stores.sqlite._place._LOOK", 0.0)
+    go = trio.Event()
+    limits = RuntimeLimits(store_patience=0.1, closing_bound=0.1)
+    model = ScriptedModel(["a", go, "b"])
+    async with open_runtime(store=SQLiteStore(path), limits=limits) as runtime:
+        run = await runtime.start(Agent(model=model), "hi")
+        async with run.subscribe() as events:
+            while not isinstance(await events.receive(), TextDelta):
+                pass
+            path.unlink()
+            go.set()
+            with pytest.raises(StoreUnavailable, match="removed or replaced"):
+                await runtime.start(make_agent(), "hi")
+            with pytest.raises(trio.BrokenResourceError):
+                async for _ in events:
+                    pass
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            await runtime.store.check()
+
+
+async def test_retention_does_not_follow_a_clock_that_is_set(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    async with opened(path) as store:
+        await finished(store, "before")
+        for day in (86_400, -86_400):
+            monkeypatch.setattr(time, "time", lambda day=day: real() + day)
+            await finished(store, f"at{day}")
+            assert await store.expire(Retention(seconds=300)) == []
+        assert await store.expire(Retention(max_runs=1)) == ["before", "at86400"]
+
+
+async def test_what_was_said_counts(path: Path) -> None:
+    async with opened(path) as store:
+        for n in range(3):
+            await finished(store, f"r{n}", private=b"x" * 100_000)
+        assert (await store.info("r0")).size > 100_000
+        assert await store.expire(Retention(max_bytes=250_000)) == ["r0"]
+    async with opened(path) as store:
+        assert await store.expire(Retention(max_bytes=250_000)) == []
+        assert await store.expire(Retention(max_bytes=150_000)) == ["r1"]
 
 
 # Several processes

@@ -44,6 +44,7 @@ class Place:
         Raises:
             StoreUnavailable: it is not.
         """
+        self._look_at = 0.0
         if self._at_path() != self._file:
             raise StoreUnavailable("the file of the database was removed or replaced")
         self._look_at = time.monotonic() + _LOOK
