@@ -232,9 +232,12 @@ async def test_an_end_that_was_not_committed(failure: StoreUnavailable | FenceLo
 
 async def test_an_end_that_is_committed_late_is_its_status_from_then_on() -> None:
     run, feed = live()
-    run.end(finish(), None, StoreUnavailable("away"))
+    result = Result("r", "a", 1, "stop", Usage(), ())
+    run.end(finish(), result, StoreUnavailable("away"))
     feed.extend([Entry.of(1, finish())])
     assert run.status == "stop"
+    assert await run.wait() is result
+    assert (await run.cancel()).outcome == "stop"
 
 
 async def test_its_feed_holds_it_no_longer_than_it_lasts() -> None:

@@ -88,7 +88,8 @@ class LiveRun(Run):
         self._feed.on_use.remove(self._viewers_changed)
 
     def _terminal_or_failure(self) -> RunFinish | RunError:
-        if self._failure is not None:
+        # The store may have taken the end after all, later.
+        if self._failure is not None and not self._feed.closed:
             raise type(self._failure)(*self._failure.args) from self._failure
         assert self._terminal is not None
         return self._terminal
