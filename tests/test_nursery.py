@@ -2,7 +2,8 @@ import pytest
 import trio
 import trio.testing
 
-from trio_agent._nursery import open_plain_nursery
+from trio_agent._errors import StoreUnavailable
+from trio_agent._nursery import Trouble, open_plain_nursery
 
 
 async def test_leaving_waits_for_the_tasks() -> None:
@@ -85,3 +86,31 @@ async def test_the_bodys_failure_is_plain_even_while_it_is_cancelled() -> None:
                 raise KeyError("x")
         await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize(
+    ("failure", "level", "words"),
+    [
+        (StoreUnavailable("away"), "WARNING", "it failed for a and b: away"),
+        (KeyError("x"), "ERROR", "it failed for a and b: a bug"),
+    ],
+)
+async def test_trouble_is_told_at_once_and_then_once_a_minute(
+    failure: Exception,
+    level: str,
+    words: str,
+    caplog: pytest.LogCaptureFixture,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    trouble = Trouble("it failed for %s and %s")
+    trouble.tell(failure, "a", "b")
+    trouble.tell(OSError("another kind"), "c", "d")
+    for _ in range(59):
+        await trio.sleep(1)
+        trouble.tell(failure, "e", "f")
+    assert [record.message for record in caplog.records] == [words, "it failed for c and d: a bug"]
+    assert caplog.records[0].levelname == level
+    assert bool(caplog.records[0].exc_info) == (level == "ERROR")
+    await trio.sleep(1)
+    trouble.tell(failure, "a", "b")
+    assert len(caplog.records) == 3

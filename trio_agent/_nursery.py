@@ -1,9 +1,23 @@
-"""A nursery whose body's own exception comes out as it is."""
+"""What tasks that serve somebody need: a nursery, and a place for their trouble.
 
+Such a task serves all runs of a runtime or a store, so that nothing that goes wrong in it, a bug
+included, may end it: it tells its `Trouble`, and goes on after a while.
+"""
+
+import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import trio
+
+from ._errors import StoreUnavailable
+
+logger = logging.getLogger("trio_agent")
+
+_QUIET: Final = 60.0
+"""Seconds in which the same trouble is not logged again."""
 
 
 @asynccontextmanager
@@ -37,3 +51,26 @@ def _is_cancelled(exc: BaseException) -> bool:
     if isinstance(exc, BaseExceptionGroup):
         return exc.split(trio.Cancelled)[1] is None
     return isinstance(exc, trio.Cancelled)
+
+
+class Trouble:
+    """Logs one kind of trouble: at once, and while it lasts, once a minute.
+
+    Args:
+        what: what could not be done; with places, as in `logging`, for what `tell` is given.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._told: dict[type[Exception], float] = {}
+
+    def tell(self, failure: Exception, *places: object) -> None:
+        """Log why, with a traceback unless the store is to blame. For tasks of Trio."""
+        kind, now = type(failure), trio.current_time()
+        if now - self._told.get(kind, -math.inf) < _QUIET:
+            return
+        self._told[kind] = now
+        if isinstance(failure, StoreUnavailable):
+            logger.warning(f"{self._what}: %s", *places, failure)
+        else:
+            logger.error(f"{self._what}: a bug", *places, exc_info=failure)

@@ -40,6 +40,7 @@ def run_serve(options: argparse.Namespace) -> int:
             max_streams=options.max_streams,
             max_log_bytes=options.max_log_bytes,
             retention=Retention(seconds=options.retention),
+            store_patience=options.store_patience,
         ),
         on_disconnect=options.on_disconnect,
         grace=options.grace,

@@ -120,6 +120,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         ("--max-log-bytes", converters.size, "64MiB", "BYTES", "one run's log"),
         ("--grace", converters.seconds, "10", "SECONDS", "that runs may go on after SIGTERM"),
         ("--retention", converters.seconds, "300", "SECONDS", "that finished runs are kept"),
+        ("--store-patience", converters.seconds, "5", "SECONDS", "that the store may be away"),
     ):
         text += f" (default: {default})"
         add_option(parser, option, type=convert, default=default, metavar=metavar, help=text)

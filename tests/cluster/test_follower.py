@@ -14,10 +14,10 @@ from store_kit import deltas, finish, record
 
 from trio_agent._agent import Agent
 from trio_agent._cluster.follower import Follower
-from trio_agent._errors import CursorExpired
+from trio_agent._errors import CursorExpired, StoreUnavailable
 from trio_agent._events import AnyEvent
 from trio_agent._log.feed import Feed
-from trio_agent._log.store import Lease
+from trio_agent._log.store import Lease, Page
 from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores._memory import MemoryStore
@@ -291,20 +291,20 @@ class Following:
 
 
 @asynccontextmanager
-async def following(*run_ids: str) -> AsyncIterator[Following]:
-    store, news = FaultyStore(MemoryStore()), list[str]()
+async def following(*run_ids: str, store: MemoryStore | None = None) -> AsyncIterator[Following]:
+    door, news = FaultyStore(store or MemoryStore()), list[str]()
 
     async def on_own_news(run_id: str) -> None:
         await trio.lowlevel.checkpoint()
         news.append(run_id)
 
     for run_id in run_ids:
-        await store.create(record(run_id))
-    async with store.watch() as watch, trio.open_nursery() as nursery:
+        await door.create(record(run_id))
+    async with door.watch() as watch, trio.open_nursery() as nursery:
         assert isinstance(watch, NewsWatch)
-        follower = Follower(store, watch, on_own_news)
+        follower = Follower(door, watch, on_own_news)
         nursery.start_soon(follower.run)
-        yield Following(store, watch, follower, news)
+        yield Following(door, watch, follower, news)
         nursery.cancel_scope.cancel()
 
 
@@ -435,3 +435,86 @@ async def test_a_run_of_ours_that_somebody_follows_all_the_same() -> None:
         await f.store.request_cancel("r", "x")
         await settled()
         assert (feed.tail, f.news) == (2, ["r"])
+
+
+class Odd(MemoryStore):
+    """Some of its runs can't be read, each in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hanging: set[str] = set()
+        self.broken: set[str] = set()
+        self.empty: set[str] = set()
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        if run_id in self.hanging:
+            await trio.sleep(5)
+            raise StoreUnavailable("no answer")
+        if run_id in self.broken:
+            raise TypeError("what is this?")
+        page = await super().read(run_id, after, limit)
+        return attrs.evolve(page, entries=[]) if run_id in self.empty else page
+
+
+async def test_a_run_that_can_not_be_read_slows_no_other(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Odd()
+    async with following("hangs", "broken", "r", store=store) as f:
+        feeds = {run_id: await f.look_up(run_id) for run_id in ("hangs", "broken", "r")}
+        store.hanging.add("hangs")
+        store.broken.add("broken")
+        begin = trio.current_time()
+        for feed in feeds.values():
+            feed.add_viewers(1)
+            await store.append([deltas(feed.run_id, 1)])
+        await settled()
+        assert {run_id: feed.tail for run_id, feed in feeds.items()} == {
+            "hangs": 0,
+            "broken": 0,
+            "r": 1,
+        }
+        assert trio.current_time() == begin
+        # Who waits for what can't be read is told so; who waits for a store that is away, waits.
+        assert isinstance(feeds["broken"].failure, TypeError)
+        store.hanging.clear()
+        await trio.sleep(7)
+        assert (feeds["hangs"].tail, feeds["hangs"].failure) == (1, None)
+    assert caplog.text.count("could not be read") == 2
+
+
+async def test_a_log_that_ends_before_its_tail_is_lost() -> None:
+    store = Odd()
+    async with following("r", store=store) as f:
+        feed = await f.look_up()
+        store.empty.add("r")
+        with feed.hold():
+            await store.append([deltas("r", 1)])
+            await settled()
+            assert isinstance(feed.failure, CursorExpired)
+
+
+async def test_a_watch_that_fails_is_asked_again(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(NewsWatch):
+        async def receive(self) -> str:
+            run_id = await super().receive()
+            if run_id == "odd":
+                raise TypeError("no news")
+            return run_id
+
+    watch, seen = Failing(), list[str]()
+
+    async def on_own_news(run_id: str) -> None:
+        seen.append(run_id)
+
+    async with trio.open_nursery() as nursery:
+        follower = Follower(MemoryStore(), watch, on_own_news)
+        nursery.start_soon(follower.run)
+        for run_id in ("odd", "r"):
+            follower.add_own(run_id)
+        await trio.sleep(2)
+        assert seen == ["r"]
+        nursery.cancel_scope.cancel()
+    assert caplog.text.count("no news could be received") == 1

@@ -10,7 +10,7 @@ from shared_kit import LEASE, orphan, quiet, shared
 
 from trio_agent._agent import Agent
 from trio_agent._cluster.reaper import reap
-from trio_agent._errors import LogDamaged, RunFailed
+from trio_agent._errors import LogDamaged, RunFailed, StoreUnavailable
 from trio_agent._events import ErrorDetail, RunError
 from trio_agent._limits import RuntimeLimits
 from trio_agent._log.store import Lease
@@ -76,7 +76,9 @@ async def test_a_store_that_is_away_is_asked_again(
         await trio.sleep(6)
         nursery.cancel_scope.cancel()
     assert (await store.info("r")).tail == 2
-    assert "could not look for runs without a worker" in caplog.text
+    assert {
+        "orphans": "could not look for runs without a worker",
+    }.get(operation, "run r has lost its worker, and could not be closed") in caplog.text
 
 
 async def test_a_run_that_is_removed_meanwhile(
@@ -142,12 +144,12 @@ async def test_a_run_that_was_released(autojump_clock: trio.testing.MockClock) -
     async with shared(store=store) as s:
         a, b = s.runtimes
         run = await a.start(endless(), "hi")
-        live = a._live._live[run.id]
+        _, log = a._live._live[run.id].active
         await quiet()
         begin = trio.current_time()
         a._live.follower.discard_own(run.id)
         del a._live._live[run.id]  # so that it does not look like ours: its process is gone
-        await store.release(live.log.lease)
+        await store.release(log.lease)
         with pytest.raises(RunFailed, match="worker-lost"):
             await (await b.find(run.id)).wait()
         assert trio.current_time() - begin <= 300
@@ -166,3 +168,22 @@ async def test_a_runtime_reaps_no_run_of_its_own(autojump_clock: trio.testing.Mo
         await trio.sleep(4)
         assert (await s.store.info(run.id)).leased
         assert (await run.cancel()).outcome == "cancelled"
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("a shard is away"), TypeError("a bug")])
+async def test_a_run_that_can_not_be_closed_leaves_the_others_alone(
+    failure: Exception, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(MemoryStore):
+        async def claim(self, run_id: str) -> Lease | None:
+            if run_id == "bad":
+                raise failure
+            return await super().claim(run_id)
+
+    store = Odd()
+    for run_id in ("bad", "r"):
+        await orphan(store, run_id)
+    with trio.move_on_after(60):
+        await reap(store, set[str]().__contains__, 3.0)
+    assert not (await store.info("r")).active
+    assert caplog.text.count("run bad has lost its worker, and could not be closed") == 1

@@ -220,6 +220,7 @@ async def test_an_end_that_was_not_committed(failure: StoreUnavailable | FenceLo
     """Whoever waits gets an exception of their own."""
     run, _ = live()
     run.end(finish(), None, failure)
+    assert run.status == "active"
     raised: list[BaseException] = []
     for wait in (run.wait, run.wait, run.cancel):
         with pytest.raises(type(failure), match=str(failure)) as caught:
@@ -227,6 +228,23 @@ async def test_an_end_that_was_not_committed(failure: StoreUnavailable | FenceLo
         assert caught.value.__cause__ is failure
         assert caught.value not in [failure, *raised]
         raised.append(caught.value)
+
+
+async def test_an_end_that_is_committed_late_is_its_status_from_then_on() -> None:
+    run, feed = live()
+    result = Result("r", "a", 1, "stop", Usage(), ())
+    run.end(finish(), result, StoreUnavailable("away"))
+    feed.extend([Entry.of(1, finish())])
+    assert run.status == "stop"
+    assert await run.wait() is result
+    assert (await run.cancel()).outcome == "stop"
+
+
+async def test_its_feed_holds_it_no_longer_than_it_lasts() -> None:
+    run, feed = live()
+    assert feed.on_use
+    run.end(finish(), None, None)
+    assert not feed.on_use
 
 
 async def test_a_cancel_request_cancels_its_scope_once() -> None:

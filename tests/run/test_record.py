@@ -178,3 +178,38 @@ def test_what_the_agent_is_told_stays_private() -> None:
     assert private[0]["fingerprint"] == private[1]["fingerprint"] != private[2]["fingerprint"]
     assert private[0]["options"] == {"temperature": 1}
     assert b"aa" not in first.private.replace(private[0]["fingerprint"].encode(), b"")
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        # What was asked for
+        ({"said": (UserMessage("ho"),)}, False),
+        ({"said": (UserMessage("hi"), UserMessage("hi"))}, False),
+        ({"said": (AssistantMessage("hi"),)}, False),
+        ({"agent": Agent(model=ScriptedModel(["a"]), name="other")}, False),
+        ({"metadata": {"a": 1, "b": [2]}}, False),
+        ({"metadata": {"b": [1], "a": 1}}, True),
+        # How it is watched, who asks with which key, and what the agent is like by now
+        ({"policy": CancelAfter(5)}, True),
+        ({"owner": "you"}, True),
+        ({"agent": Agent(model=ScriptedModel(["b"]), name="quick", instructions="new")}, True),
+    ],
+)
+def test_a_key_belongs_to_what_was_asked_for(changes: dict[str, Any], same: bool) -> None:
+    def digest(
+        agent: Agent | None = None,
+        said: tuple[AnyMessage, ...] = (UserMessage("hi"),),
+        **more: Any,
+    ) -> str:
+        return made(
+            agent, *said, **{"metadata": {"a": 1, "b": [1]}, "idempotency_key": "k", **more}
+        ).digest
+
+    assert re.fullmatch("[0-9a-f]{64}", digest())
+    assert (digest() == digest(**changes)) is same
+
+
+def test_nothing_is_compared_without_a_key() -> None:
+    assert made().digest == ""

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 from runtime_kit import endless, finished, quick, stepwise
-from shared_kit import LEASE, ForgetfulStore, quiet, shared
+from shared_kit import LEASE, ForgetfulStore, orphan, quiet, shared
 
 from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, FenceLost, LimitExceeded, ModelError, StoreUnavailable
@@ -316,7 +316,7 @@ async def test_a_lost_end_that_can_not_be_told(
         with pytest.raises(FenceLost):
             await run.wait()
         await quiet()
-    assert "cut short could not be closed" in caplog.text
+    assert "was cut short and could not be closed" in caplog.text
 
 
 async def test_a_lost_end_of_which_another_is_the_holder_now(
@@ -339,3 +339,70 @@ async def test_a_lost_end_of_which_another_is_the_holder_now(
             await run.wait()
         await quiet()
     assert (await memory.info(run.id)).active
+
+
+@pytest.mark.parametrize(
+    "operation", ["renew", "orphans", "expire", "info", "set_viewers", "append", "claim"]
+)
+async def test_a_bug_beside_the_runs_harms_none(
+    operation: str, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a store raises: runs go on, it is logged, and done again when it can be done."""
+
+    class Odd(FaultyStore):
+        odd: bool = False
+
+        async def perform(self, name, act):  # type: ignore[no-untyped-def]
+            if self.odd and name == operation:
+                await trio.lowlevel.checkpoint()
+                raise TypeError("int() argument must be a string, not 'NoneType'")
+            return await super().perform(name, act)
+
+    store = Odd(MemoryStore(lease=10))
+    await orphan(store._store, "orphan")  # type: ignore[arg-type]
+    limits = RuntimeLimits(store_patience=200, retention=Retention(seconds=50))
+    async with open_runtime(store=store, limits=limits) as runtime:
+        agent, (second, third) = stepwise("a", "b", "c")
+        run = await runtime.start(agent, "hi")
+        await quiet()
+        store.odd = True
+        await orphan(store._store, "another")  # type: ignore[arg-type]
+        second.set()
+        with run.subscribe():
+            await store._store.request_cancel(run.id, "x") if operation == "info" else None
+            done = await finished(runtime) if operation != "append" else None
+            await trio.sleep(100)
+            assert run.status == "active"
+        store.odd = False
+        third.set()
+        result = await run.wait()
+        assert (result.text, result.finish_reason) in [("abc", "stop"), ("ab", "cancelled")]
+        await trio.sleep(1000)
+        for run_id in ("orphan", "another", run.id, *([done.id] if done else [])):
+            with pytest.raises(CursorExpired):
+                await store.info(run_id)
+    assert "a bug" in caplog.text
+    # Once a minute for each kind of trouble.
+    assert len(caplog.records) <= 8
+
+
+async def test_what_is_due_is_removed_without_any_run(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore()
+    async with open_runtime(store=store) as runtime:
+        runs = [await finished(runtime) for _ in range(2)]
+        await trio.sleep(200)
+    limits = RuntimeLimits(retention=Retention(seconds=250))
+    async with open_runtime(store=store, limits=limits):
+        await trio.sleep(10)
+        assert store.statistics().finished == 2
+        await trio.sleep(100)
+        assert store.statistics().finished == 0
+    assert len(runs) == 2
+    async with open_runtime(store=store) as runtime:
+        await finished(runtime)
+    await trio.sleep(1000)
+    async with open_runtime(store=store):
+        await trio.testing.wait_all_tasks_blocked()
+        assert store.statistics().finished == 0

@@ -193,11 +193,41 @@ async def test_fewer_places_than_wished(autojump_clock: trio.testing.MockClock) 
     assert model.busiest == 2
 
 
-async def test_places_that_others_have(autojump_clock: trio.testing.MockClock) -> None:
+async def test_places_that_others_have_are_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_runtime(limits=RuntimeLimits(max_streams=2)) as runtime:
+        for seconds in ("5", "7"):
+            await runtime.start(Agent(model=Sleeper()), seconds)
+        async with runtime.map(Agent(model=Sleeper()), ["1"] * 6) as results:
+            ends = [(m.error, m.seconds, trio.current_time()) async for m in results]
+    assert [(error, seconds) for error, seconds, _ in ends] == [(None, 1.0)] * 6
+    assert [end for _, _, end in ends] == [6, 7, 8, 8, 9, 9]
+
+
+async def test_who_waits_for_a_place_of_a_runtime_that_is_drained_gets_none(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with open_runtime(limits=RuntimeLimits(max_streams=1)) as runtime:
         await runtime.start(Agent(model=Sleeper()), "5")
         async with runtime.map(Agent(model=Sleeper()), ["1"]) as results:
-            assert isinstance((await results.receive()).error, LimitExceeded)
+            await trio.sleep(1)
+            await runtime.drain(100)
+            mapped = await results.receive()
+    assert isinstance(mapped.error, LimitExceeded)
+    assert (mapped.run_id, mapped.seconds) == (None, 0)
+
+
+async def test_who_stops_waiting_for_a_place_takes_none(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_runtime(limits=RuntimeLimits(max_streams=1)) as runtime:
+        run = await runtime.start(Agent(model=Sleeper()), "5")
+        async with runtime.map(Agent(model=Sleeper()), ["1"] * 3):
+            await trio.sleep(1)
+        await run.wait()
+        assert runtime.statistics().active == 0
+        await (await runtime.start(Agent(model=Sleeper()), "1")).wait()
 
 
 @pytest.mark.parametrize(

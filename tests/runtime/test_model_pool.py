@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 import trio
@@ -77,6 +78,55 @@ async def test_opened_once_for_all_and_closed_at_the_end() -> None:
         assert (model.opened, model.closed) == (1, 0)
         keepers.cancel_scope.cancel()
     assert model.closed == 1
+
+
+asked_by = ContextVar("asked_by", default="nobody")
+
+
+async def test_a_model_inherits_nothing_from_who_asks_it_first() -> None:
+    seen: list[str] = []
+
+    class Curious(Opened):
+        @asynccontextmanager
+        async def open(self) -> AsyncIterator[Model]:
+            async def serve() -> None:
+                seen.append(asked_by.get())
+
+            async with trio.open_nursery() as nursery:
+                seen.append(asked_by.get())
+                nursery.start_soon(serve)
+                yield self
+
+    async with trio.open_nursery() as keepers:
+        asked_by.set("the opener")
+        pool = ModelPool(keepers)
+        asked_by.set("the first run")
+        async with pool.use(Curious()):
+            await trio.testing.wait_all_tasks_blocked()
+        keepers.cancel_scope.cancel()
+    assert seen == ["the opener"] * 2
+
+
+async def test_who_leaves_while_it_is_opened_for_others_does_not_stop_it() -> None:
+    model = Openable()
+    async with trio.open_nursery() as keepers:
+        pool = ModelPool(keepers)
+        got: list[Model] = []
+
+        async def use() -> None:
+            async with pool.use(model) as open_model:
+                got.append(open_model)
+
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as first:
+                first.start_soon(use)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(use)
+                await trio.testing.wait_all_tasks_blocked()
+                first.cancel_scope.cancel()
+            model.go_on.set()
+        assert (len(got), model.opened) == (1, 1)
+        keepers.cancel_scope.cancel()
 
 
 async def test_closed_when_nobody_has_used_it_for_a_while(

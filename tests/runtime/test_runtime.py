@@ -1,7 +1,9 @@
 """The runtime as its users call it: starting, finding, removing runs, and draining."""
 
+import gc
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import pytest
 import trio
@@ -10,13 +12,15 @@ from runtime_kit import endless, finished, quick, stepwise
 from shared_kit import LEASE, quiet, shared
 
 from trio_agent._agent import Agent
-from trio_agent._errors import LimitExceeded, ModelError, StoreUnavailable, UnknownRun
+from trio_agent._errors import KeyReused, LimitExceeded, ModelError, StoreUnavailable, UnknownRun
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
 from trio_agent._log.store import Created, RunRecord
 from trio_agent._log.subscription import Subscription
 from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
 from trio_agent._run.live_run import LiveRun
+from trio_agent._run.machine import Machine
+from trio_agent._run.performer import Job
 from trio_agent._run.run import Run
 from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime.open_runtime import open_runtime
@@ -168,6 +172,98 @@ async def test_one_key_in_two_processes_at_once(autojump_clock: trio.testing.Moc
         assert {type(run) for run in runs} == {LiveRun, StoredRun}
         assert await runs[0].wait() == await runs[1].wait()
         assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "ho"},
+        {"prompt": "hi", "metadata": {"n": 1}},
+        {"prompt": None, "messages": [UserMessage("ho")]},
+    ],
+)
+async def test_a_key_is_not_for_another_request(other: dict[str, Any]) -> None:
+    async with open_runtime(limits=RuntimeLimits(max_streams=1)) as runtime:
+        first = await runtime.start(endless(), "hi", idempotency_key="k")
+        # Whether the server is full or not.
+        for _ in range(2):
+            with pytest.raises(KeyReused, match="another request"):
+                await runtime.start(endless(), **other, idempotency_key="k")
+            again = await runtime.start(
+                endless(), messages=[UserMessage("hi")], idempotency_key="k", on_disconnect="cancel"
+            )
+            assert again.id == first.id
+            await first.cancel()
+        assert runtime.statistics().active == 0
+
+
+@pytest.mark.parametrize("shared_store", [False, True])
+@pytest.mark.parametrize("why", ["full", "draining"])
+async def test_a_key_finds_its_run_where_no_more_are_started(why: str, shared_store: bool) -> None:
+    memory = MemoryStore()
+    store = SharedStore(memory) if shared_store else memory
+    async with open_runtime(store=store, limits=RuntimeLimits(max_streams=2)) as runtime:
+        first = await runtime.start(endless(), "hi", owner="me", idempotency_key="k")
+        other = await runtime.start(endless(), "hi")
+        if why == "draining":
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await runtime.drain(100)
+        again = await runtime.start(endless(), "hi", owner="me", idempotency_key="k")
+        assert again is first
+        for owner, key in (("you", "k"), ("me", "l"), (None, None)):
+            with pytest.raises(LimitExceeded):
+                await runtime.start(endless(), "hi", owner=owner, idempotency_key=key)
+        assert runtime.statistics().active == 2
+        await first.cancel()
+        await other.cancel()
+
+
+async def test_a_start_waits_for_those_with_its_own_key_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class Hung(FaultyStore):
+        """It does not answer for some seconds."""
+
+        async def create(self, record: RunRecord) -> Created:
+            await trio.sleep(5)
+            raise StoreUnavailable("no answer")
+
+    async with open_runtime(store=Hung(MemoryStore())) as runtime:
+        waited: list[float] = []
+
+        async def start(key: str) -> None:
+            with pytest.raises(StoreUnavailable):
+                await runtime.start(quick(), "hi", idempotency_key=key)
+            waited.append(trio.current_time())
+
+        begin = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for n in range(20):
+                nursery.start_soon(start, str(n))
+        assert {at - begin for at in waited} == {5}
+        assert not runtime._by_key
+
+
+async def test_a_finished_run_holds_nothing_of_what_was_said() -> None:
+    """Who looks for it later finds it in the store, with the same result."""
+    store = StoreProxy(MemoryStore())
+    async with open_runtime(store=store) as runtime:
+        run = await runtime.start(quick(), "hi", idempotency_key="k")
+        result, run_id, held = await run.wait(), run.id, ref(run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await runtime.find(run_id) is run
+        del run
+        gc.collect()
+        assert held() is None
+        assert not [each for each in gc.get_objects() if isinstance(each, Machine | Job)]
+        assert runtime.statistics() == RuntimeStatistics(0, 1, 0)
+        found = await runtime.start(quick(), "hi", idempotency_key="k")
+        assert (found.id, found.status, await found.wait()) == (run_id, "stop", result)
+        with found.subscribe():
+            assert runtime.statistics() == RuntimeStatistics(0, 1, 1)
+        assert await runtime.find(run_id) is not found
+        assert (await found.cancel()).outcome == "stop"
 
 
 async def test_finding_runs() -> None:

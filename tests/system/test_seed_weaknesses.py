@@ -228,10 +228,10 @@ async def test_the_manager_reuses_a_position_after_completion() -> None:
     store = MemoryStore()
     async with open_runtime(store=store) as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
+        _, log = runtime._live._live[run.id].active
         await run.wait()
         before = [entry.data for entry in (await store.read(run.id, 0, 100)).entries]
-        live = runtime._live._live[run.id]
-        live.log.append([TextDelta(at=0, delta="late")])
+        log.append([TextDelta(at=0, delta="late")])
         assert [entry.data for entry in (await store.read(run.id, 0, 100)).entries] == before
 
 

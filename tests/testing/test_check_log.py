@@ -111,6 +111,11 @@ class ComparesWithNothing(MemoryStore):
         return await super().create(record)
 
 
+class LooksUpOthers(MemoryStore):
+    async def lookup(self, record: RunRecord) -> str | None:
+        return await super().lookup(attrs.evolve(record, owner=None))
+
+
 class ClaimsNothing(MemoryStore):
     async def create(self, record: RunRecord) -> Created:
         created = await super().create(record)
@@ -299,6 +304,7 @@ BROKEN: dict[type[MemoryStore], str] = {
     ForgetsKeys: "a key that is taken finds its run",
     ComparesNothing: "not for another request: KeyReused was not raised",
     ComparesWithNothing: "another",
+    LooksUpOthers: "this owner with this key",
     SharesKeys: "id of the new run",
     IgnoresFences: "a fence that is too high",
     TakesOldFences: "a fence that is too low",

@@ -1,23 +1,22 @@
 """What the store tells this process: the logs of other workers' runs, and news of its own."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 from weakref import WeakValueDictionary
 
 import trio
 
-from .._errors import CursorExpired, StoreUnavailable, TrioAgentError, UnknownRun
+from .._errors import CursorExpired, StoreUnavailable, UnknownRun
 from .._log.feed import Feed
 from .._log.page import ViewerPages
 from .._log.store import RunInfo, Store, Watch
-
-logger = logging.getLogger("trio_agent")
+from .._nursery import Trouble
+from .errands import Errands
 
 _PAGE: Final = 1024
 _LOST: Final = "the end of this log was lost"
 _AGAIN: Final = 1.0
-"""Seconds until the store is asked again if it was away."""
+"""Seconds until a watch that failed is asked again."""
 
 
 class Follower:
@@ -40,6 +39,8 @@ class Follower:
         # One for all who look a run up, for as long as one of them has it.
         self._known: WeakValueDictionary[str, Feed] = WeakValueDictionary()
         self._growing: dict[str, Feed] = {}
+        self._errands = Errands(self._look, Trouble("news of run %s could not be read"))
+        self._deaf = Trouble("no news could be received")
 
     def add_own(self, run_id: str) -> None:
         """Follow the news of a run that lives here, but for its log. Again: look again."""
@@ -91,26 +92,40 @@ class Follower:
 
     async def run(self) -> None:
         """Follow what is to be followed. Never returns."""
-        while True:
-            run_id = await self._watch.receive()
-            try:
-                if (feed := self._growing.get(run_id)) is not None:
-                    await self._extend(feed)
-                if run_id in self._own:
-                    await self._on_own_news(run_id)
-            except StoreUnavailable as exc:
-                logger.warning("news of run %s could not be read: %s", run_id, exc)
-                await trio.sleep(_AGAIN)
-                self._watch_or_not(run_id)
-            except (UnknownRun, CursorExpired) as exc:
-                self._end(run_id, exc)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._errands.run)
+            while True:
+                try:
+                    self._errands.want(await self._watch.receive())
+                except Exception as exc:
+                    self._deaf.tell(exc)
+                    await trio.sleep(_AGAIN)
 
-    def _end(self, run_id: str, failure: TrioAgentError) -> None:
+    async def _look(self, run_id: str) -> None:
+        try:
+            if (feed := self._growing.get(run_id)) is not None:
+                await self._extend(feed)
+            if run_id in self._own:
+                await self._on_own_news(run_id)
+        except (UnknownRun, CursorExpired) as exc:
+            self._end(run_id, exc)
+
+    def _end(self, run_id: str, failure: Exception) -> None:
         if (feed := self._growing.get(run_id)) is not None:
             self._drop(feed)
             feed.break_off(failure)
 
     async def _extend(self, feed: Feed) -> None:
+        try:
+            await self._read_on(feed)
+        except (UnknownRun, CursorExpired, StoreUnavailable):
+            raise
+        except Exception as exc:
+            # Its readers would wait for ever for what can't be read.
+            self._end(feed.run_id, exc)
+            raise
+
+    async def _read_on(self, feed: Feed) -> None:
         while not feed.ended:
             after = feed.tail
             page = await self._pages.read(feed.run_id, after, _PAGE)
@@ -123,6 +138,8 @@ class Follower:
             if feed.tail != after:
                 continue  # it was looked up meanwhile
             if not page.entries:
+                if page.tail > after:
+                    self._end(feed.run_id, CursorExpired(_LOST))
                 return
             feed.extend(page.entries)
         self._drop(feed)

@@ -1,23 +1,16 @@
 """What this process tells its store: who watches a run here, and who wants one cancelled."""
 
-import logging
 from contextlib import suppress
-from typing import Final
 
-import trio
-
-from .._errors import CursorExpired, StoreUnavailable, UnknownRun
+from .._errors import CursorExpired, UnknownRun
 from .._log.feed import Feed
 from .._log.store import Store
-
-logger = logging.getLogger("trio_agent")
-
-_AGAIN: Final = 1.0
-"""Seconds until the store is told again if it was away."""
+from .._nursery import Trouble
+from .errands import Errands
 
 
 class Presence:
-    """Tells the store, in a task of its own, what was said without waiting.
+    """Tells the store, in tasks of its own, what was said without waiting.
 
     Args:
         store: what is told.
@@ -31,13 +24,14 @@ class Presence:
         self._present: dict[str, tuple[Feed, int]] = {}
         self._cancels: dict[str, str] = {}
         self._leaving = False
-        self._waiting = trio.lowlevel.ParkingLot()
+        trouble = Trouble("the store could not be told who watches run %s")
+        self._errands = Errands(self._tell, trouble)
 
     def viewers_changed(self, feed: Feed) -> None:
         """Tell soon how many watch this run here."""
         if feed.viewers != self.known_viewers(feed.run_id) and not self._leaving:
             self._changed[feed.run_id] = feed
-            self._waiting.unpark()
+            self._errands.want(feed.run_id)
 
     def leave(self) -> None:
         """Tell no more who watches here, because they are sent elsewhere.
@@ -55,39 +49,28 @@ class Presence:
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Tell soon that a run of another worker is to be cancelled; the first reason stays."""
         self._cancels.setdefault(run_id, reason)
-        self._waiting.unpark()
+        self._errands.want(run_id)
 
     def refresh(self) -> None:
         """Tell of everybody again, before the store forgets them."""
         if self._leaving:
             return
-        self._changed |= {run_id: feed for run_id, (feed, _) in self._present.items()}
-        self._waiting.unpark()
+        for run_id, (feed, _) in self._present.items():
+            self._changed[run_id] = feed
+            self._errands.want(run_id)
 
     async def run(self) -> None:
         """Tell what there is to tell. Never returns."""
-        while True:
-            while not (self._changed or self._cancels):
-                await self._waiting.park()
-            try:
-                await self._tell_cancels()
-                await self._tell_viewers()
-            except StoreUnavailable as exc:
-                logger.warning("the store could not be told who watches: %s", exc)
-                await trio.sleep(_AGAIN)
+        await self._errands.run()
 
     # What is told is taken off only then, so that nothing is lost while the store is away.
 
-    async def _tell_cancels(self) -> None:
-        while self._cancels:
-            run_id, reason = next(iter(self._cancels.items()))
+    async def _tell(self, run_id: str) -> None:
+        if (reason := self._cancels.get(run_id)) is not None:
             with suppress(UnknownRun, CursorExpired):  # it is gone, as was wished
                 await self._store.request_cancel(run_id, reason)
             del self._cancels[run_id]
-
-    async def _tell_viewers(self) -> None:
-        while self._changed:
-            run_id, feed = next(iter(self._changed.items()))
+        while (feed := self._changed.get(run_id)) is not None:
             count = feed.viewers
             self._remember(feed, min(count, self.known_viewers(run_id)))
             try:

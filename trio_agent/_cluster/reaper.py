@@ -6,8 +6,9 @@ from typing import Final
 
 import trio
 
-from .._errors import CursorExpired, LogDamaged, StoreUnavailable, UnknownRun
+from .._errors import CursorExpired, LogDamaged, UnknownRun
 from .._log.store import Store
+from .._nursery import Trouble
 from .closing import close_log
 
 logger = logging.getLogger("trio_agent")
@@ -21,13 +22,18 @@ async def reap(store: Store, is_ours: Callable[[str], bool], every: float) -> No
     Each gets exactly one `error` event, `worker-lost`: of several reapers, one gets the claim.
     Runs that live here are left alone: their leases ended because the store was away.
     """
+    looking = Trouble("could not look for runs without a worker")
+    closing = Trouble("run %s has lost its worker, and could not be closed")
     while True:
         try:
             for run_id in await store.orphans(_AT_ONCE):
                 if not is_ours(run_id):
-                    await _reap_run(store, run_id)
-        except StoreUnavailable as exc:
-            logger.warning("could not look for runs without a worker: %s", exc)
+                    try:
+                        await _reap_run(store, run_id)
+                    except Exception as exc:
+                        closing.tell(exc, run_id)
+        except Exception as exc:
+            looking.tell(exc)
         await trio.sleep(every)
 
 

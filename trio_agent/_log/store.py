@@ -1,7 +1,7 @@
 """What a store is: the place where logs are kept, and the one contract over all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import islice
 from typing import Any
@@ -148,6 +148,13 @@ class Store(ABC):
         """Whether several servers can have it open at a time. By default not."""
         return False
 
+    def partition(self, run_id: str) -> Hashable:  # noqa: ARG002
+        """Name the part of the store that has a run, if one part can fail without the others.
+
+        What is appended in one batch belongs to one part. By default there is but one.
+        """
+        return None
+
     def open(self) -> AbstractAsyncContextManager[object]:
         """Open connections and files for as long as the context lasts. By default: nothing."""
         return nullcontext()
@@ -162,6 +169,25 @@ class Store(ABC):
             KeyReused: the key's run was asked for with another digest (`RunRecord.check_repeats`).
             LimitExceeded: the id is taken.
         """
+
+    async def lookup(self, record: RunRecord) -> str | None:
+        """Return the run that has this record's idempotency key, None if there is none.
+
+        Nothing is created. By default the list of the owner's runs is searched.
+
+        Raises:
+            KeyReused: as `create`.
+        """
+        before = None
+        while infos := await self.find(record.owner, before, 100):
+            for info in infos:
+                known = info.record
+                # Without an owner, the list has everybody's runs.
+                if (known.owner, known.idempotency_key) == (record.owner, record.idempotency_key):
+                    record.check_repeats(known.digest)
+                    return known.run_id
+            before = infos[-1].record.run_id
+        return None
 
     @abstractmethod
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:

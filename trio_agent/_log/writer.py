@@ -1,7 +1,9 @@
-"""From runs into the store: one task commits what all runs have pending, in groups."""
+"""The writing ends of logs, and who commits what is pending: a lane for each part of a store.
 
-import math
-from collections.abc import Callable, Sequence
+What one part of a store can't take holds up the runs of no other part.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from typing import Final
 
@@ -10,17 +12,12 @@ import trio
 from .._errors import FenceLost, LimitExceeded, StoreUnavailable
 from .._events import AnyEvent
 from .feed import Feed
+from .lane import Lane
 from .log import Append, Appended, Entry
 from .store import Lease, Store
 
-_COMPANY: Final = 0.005
-"""Seconds that deltas may wait for more, so that one commit takes them all."""
-
 _BACKLOG: Final = 1 << 18
 """Bytes that a run may have uncommitted before it waits for the store."""
-
-_RETRY: Final = (0.05, 2.0)
-"""Seconds before a failed commit is repeated: the first time, and at most."""
 
 
 class Writer:
@@ -34,67 +31,37 @@ class Writer:
     def __init__(self, store: Store, *, patience: float) -> None:
         self._store = store
         self._patience = patience
-        # Unbounded because it can't grow: a log is in it at most once, and logs are bounded.
-        self._logs, self._submitted = trio.open_memory_channel[RunLog](math.inf)
-        self._hurry = trio.Event()
+        self._lanes: dict[Hashable, Lane] = {}
+        self._new: list[Lane] = []
+        self._closing = False
+        self._waiting = trio.lowlevel.ParkingLot()
 
-    def submit(self, log: "RunLog", *, hurry: bool) -> None:
-        """Commit this log's pending entries soon, or, if `hurry`, at once."""
-        if not log.queued:
-            log.queued = True
-            self._logs.send_nowait(log)
-        if hurry:
-            self._hurry.set()
+    def lane(self, run_id: str) -> Lane:
+        """Return the lane on which a run's log is committed."""
+        part = self._store.partition(run_id)
+        lane = self._lanes.get(part)
+        if lane is None:
+            lane = self._lanes[part] = Lane(self._store, patience=self._patience)
+            self._new.append(lane)
+            self._waiting.unpark()
+        return lane
 
     def close(self) -> None:
         """Let `run` return when everything that was submitted is committed."""
-        self._logs.close()
-        self._hurry.set()
+        self._closing = True
+        self._waiting.unpark()
+        for lane in self._lanes.values():
+            lane.close()
 
     async def run(self) -> None:
         """Commit until closed."""
-        with self._submitted:
-            async for log in self._submitted:
-                with trio.move_on_after(_COMPANY):
-                    await self._hurry.wait()
-                logs = [log, *self._also_submitted()]
-                while logs:
-                    logs = await self._commit(logs)
-
-    def _also_submitted(self) -> list["RunLog"]:
-        # What a closed writer holds is still in the channel, and its hurry never ends.
-        if self._logs.statistics().open_send_channels:
-            self._hurry = trio.Event()
-        also: list[RunLog] = []
-        while True:
-            try:
-                also.append(self._submitted.receive_nowait())
-            except (trio.WouldBlock, trio.EndOfChannel):
-                return also
-
-    async def _commit(self, logs: list["RunLog"]) -> list["RunLog"]:
-        """Commit what is pending in these logs; return those that came while the store was away."""
-        behind: list[RunLog] = []
-        taken = [(log, append) for log in logs if (append := log.take()) is not None]
-        if not taken:
-            return behind
-        batch = [append for _, append in taken]
-        started = trio.current_time()
-        delay, longest = _RETRY
-        outcomes: Sequence[Appended] | None = None
-        while outcomes is None:
-            try:
-                outcomes = await self._store.append(batch)
-            except StoreUnavailable as exc:
-                behind += self._also_submitted()
-                if trio.current_time() - started >= self._patience:
-                    for log in [*(log for log, _ in taken), *behind]:
-                        log.on_stall(exc)
-                await trio.sleep(delay)
-                delay = min(2 * delay, longest)
-        for (log, append), outcome in zip(taken, outcomes, strict=True):
-            log.on_outcome(append.entries, outcome)
-        return behind
+        async with trio.open_nursery() as nursery:
+            while self._new or not self._closing:
+                # Not where they are asked for: who does so first is nobody to inherit from.
+                while self._new:
+                    nursery.start_soon(self._new.pop().run)
+                if not self._closing:
+                    await self._waiting.park()
 
 
 class RunLog:
@@ -109,18 +76,20 @@ class RunLog:
         self.feed: Feed = feed
         self.lease: Lease = lease
         self.queued: bool = False
-        """Whether the writer was told of pending entries and has not taken them yet."""
+        """Whether the lane was told of pending entries and has not looked yet."""
+        self.uncommitted: int = 0
+        """Bytes that the store does not have yet."""
         self.cut_short: bool = False
         """Whether the store lost entries that it had acknowledged."""
         self.on_lost: Callable[[], None] | None = None
         """Called when the log was lost to another worker."""
         self._store = store
-        self._writer = writer
+        self._lane = writer.lane(lease.run_id)
+        self._taken = False
         self._max_bytes = max_bytes
         self._tail = feed.tail
         self._size = 0
         self._pending: list[Entry] = []
-        self._uncommitted = 0
         self._failure: StoreUnavailable | FenceLost | None = None
         self._waiting = trio.lowlevel.ParkingLot()
 
@@ -156,23 +125,39 @@ class RunLog:
                 self._publish(entries, outcome)
                 return
         self._pending += entries
-        self._uncommitted += size
-        self._writer.submit(self, hurry=any(event.prompt_commit for event in events))
+        self.uncommitted += size
+        self._lane.submit(self, hurry=any(event.prompt_commit for event in events))
 
-    def take(self) -> Append | None:
-        """Hand what is pending to the writer."""
+    def take(self, limit: int) -> Append | None:
+        """Hand what is pending to the lane, about `limit` bytes of it; then it must `release`."""
         self.queued = False
+        if self._taken or not self._pending:
+            return None
+        self._taken = True
         entries, self._pending = self._pending, []
-        return Append(self.lease.run_id, self.lease.fence, entries) if entries else None
+        if self.uncommitted > limit:
+            size = 0
+            for number, entry in enumerate(entries):
+                size += len(entry.data)
+                if number and size > limit:
+                    entries, self._pending = entries[:number], entries[number:]
+                    break
+        return Append(self.lease.run_id, self.lease.fence, entries)
+
+    def release(self) -> None:
+        """The lane is done with what it took, and can take more."""
+        self._taken = False
+        if self._pending and not self.queued:
+            self._lane.submit(self, hurry=True)
 
     def on_outcome(self, entries: Sequence[Entry], outcome: Appended) -> None:
-        """The writer says what came of entries that it took."""
-        self._uncommitted -= sum(len(entry.data) for entry in entries)
+        """The lane says what came of entries that it took."""
+        self.uncommitted -= sum(len(entry.data) for entry in entries)
         self._publish(entries, outcome)
         self._waiting.unpark_all()
 
     def on_stall(self, failure: StoreUnavailable) -> None:
-        """The writer says that the store has been away for too long."""
+        """The lane says that the store has been away for too long."""
         if not isinstance(self._failure, FenceLost):
             self._fail(failure)
 
@@ -203,7 +188,7 @@ class RunLog:
     @property
     def has_room(self) -> bool:
         """Whether `room` would return at once."""
-        return self._uncommitted <= _BACKLOG and self._failure is None
+        return self.uncommitted <= _BACKLOG and self._failure is None
 
     async def room(self) -> None:
         """Wait while too much is uncommitted. A checkpoint only then.
@@ -212,7 +197,7 @@ class RunLog:
             StoreUnavailable: the store has been away for too long.
             FenceLost: another worker has the run.
         """
-        while self._uncommitted > _BACKLOG:
+        while self.uncommitted > _BACKLOG:
             self._raise_failure()
             await self._waiting.park()
         self._raise_failure()
@@ -226,7 +211,7 @@ class RunLog:
         await trio.lowlevel.checkpoint()
         target = self._tail
         if self.feed.tail < target:
-            self._writer.submit(self, hurry=True)
+            self._lane.submit(self, hurry=True)
         while self.feed.tail < target:
             self._raise_failure()
             await self._waiting.park()

@@ -37,7 +37,7 @@ class LiveRun(Run):
         self._terminal: RunFinish | RunError | None = None
         self._result: Result | None = None
         self._failure: StoreUnavailable | FenceLost | None = None
-        feed.on_use.append(lambda _: self._viewers_changed())
+        feed.on_use.append(self._viewers_changed)
         if isinstance(on_disconnect, CancelAfter):
             self.viewer_scope.deadline = trio.current_time() + on_disconnect.seconds
 
@@ -48,7 +48,10 @@ class LiveRun(Run):
 
     @property
     def status(self) -> Literal["active"] | RunOutcome:
-        return "active" if self._terminal is None else outcome_of(self._terminal)
+        # An end that the store does not have yet is known to nobody.
+        if self._terminal is None or not self._feed.closed:
+            return "active"
+        return outcome_of(self._terminal)
 
     async def wait(self) -> Result:
         self._check_outside()
@@ -81,9 +84,12 @@ class LiveRun(Run):
         self._result = result
         self._failure = failure
         self._done.set()
+        # Who still reads the log needs nothing else of the run.
+        self._feed.on_use.remove(self._viewers_changed)
 
     def _terminal_or_failure(self) -> RunFinish | RunError:
-        if self._failure is not None:
+        # The store may have taken the end after all, later.
+        if self._failure is not None and not self._feed.closed:
             raise type(self._failure)(*self._failure.args) from self._failure
         assert self._terminal is not None
         return self._terminal
@@ -97,9 +103,9 @@ class LiveRun(Run):
         """So many subscriptions follow it in other processes."""
         if viewers != self.viewers_elsewhere:
             self.viewers_elsewhere = viewers
-            self._viewers_changed()
+            self._viewers_changed(self._feed)
 
-    def _viewers_changed(self) -> None:
+    def _viewers_changed(self, _: Feed) -> None:
         if self.done:
             return
         if self._feed.viewers or self.viewers_elsewhere:

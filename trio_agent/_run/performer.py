@@ -22,7 +22,7 @@ from ..tools._call import call_tool
 from .live_run import LiveRun
 from .machine import AskModel, Machine, RunTools
 from .retry import generate_with_retries
-from .run import enter_run
+from .run import entered
 
 logger = logging.getLogger("trio_agent")
 
@@ -68,7 +68,10 @@ class Performer:
         If cancelled from outside, the run is `cancelled`; its closing events still get
         `closing_bound` seconds to be committed. `Exception` of a run ends here, as its `error`.
         """
-        enter_run(self._run)
+        with entered(self._run):
+            await self._perform()
+
+    async def _perform(self) -> None:
         try:
             with self._run.cancel_scope, self._run.viewer_scope:
                 await self._until_deadline()

@@ -68,7 +68,18 @@ def make_record(
         metadata=plain,
         idempotency_key=idempotency_key,
         private=private,
+        digest="" if idempotency_key is None else _digest(agent.name, messages, plain),
     )
+
+
+def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what the caller has asked for.
+
+    How the run is watched is no part of it, nor what the agent is like: those who repeat a
+    request may meet a server with other defaults, or with a newer agent.
+    """
+    asked = msgspec.json.encode((agent, messages, metadata), order="sorted")
+    return hashlib.sha256(asked).hexdigest()
 
 
 def _encode_private(

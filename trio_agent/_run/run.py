@@ -2,7 +2,8 @@
 
 import contextvars
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
@@ -167,6 +168,11 @@ def current_run() -> Run | None:
     return _current_run.get()
 
 
-def enter_run(run: Run) -> None:
-    """Make `run` the current one of this task and of those that it starts."""
-    _current_run.set(run)
+@contextmanager
+def entered(run: Run) -> Iterator[None]:
+    """Make `run` the current one of this task, and of those that it starts, for a while."""
+    token = _current_run.set(run)
+    try:
+        yield
+    finally:
+        _current_run.reset(token)

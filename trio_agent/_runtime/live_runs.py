@@ -2,14 +2,14 @@
 
 A run's place is taken before anything is awaited for it, and given back when all of the run is
 gone. A finished run stays readable here until retention, a deletion or the end of the runtime
-closes its buffer.
+closes its buffer; but what was said to it and by it is held only while somebody else holds the run.
+What serves all runs survives whatever goes wrong in it.
 """
 
-import logging
 import secrets
 from typing import Final
+from weakref import ref
 
-import attrs
 import trio
 
 from .._cluster.closing import close_log
@@ -17,31 +17,42 @@ from .._cluster.follower import Follower
 from .._cluster.presence import Presence
 from .._cluster.reaper import reap
 from .._config import AgentConfig
-from .._errors import LimitExceeded, StoreUnavailable
+from .._errors import LimitExceeded
 from .._limits import OnDisconnect, RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
-from .._log.store import Lease, RunRecord, Store, Watch
+from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
+from .._nursery import Trouble
 from .._run.live_run import LiveRun
 from .._run.performer import Job, Performer
 from .model_pool import ModelPool
 
-logger = logging.getLogger("trio_agent")
-
 _RENEWAL: Final = 0.3
 """Time between two renewals of leases, in terms of what they hold."""
+
+_EXPIRY: Final = 60.0
+"""Seconds between two looks for finished runs that are to be removed, whether runs end or not."""
 
 _DRAINED: Final = "the runtime was drained"
 
 
-@attrs.define(eq=False)
 class _Live:
-    run: LiveRun
-    log: RunLog
-    # Cancelling it ends the run and closes its buffer; retention is a deadline on it.
-    buffer: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    def __init__(self, run: LiveRun, log: RunLog) -> None:
+        self.feed: Feed = log.feed
+        self.active: tuple[LiveRun, RunLog] | None = run, log
+        # Cancelling it ends the run and closes its buffer; retention is a deadline on it.
+        self.buffer = trio.CancelScope()
+        self._run = ref(run)
+
+    @property
+    def run(self) -> LiveRun | None:
+        """The run; None when it has ended and nobody holds it."""
+        return self._run()
+
+    def end(self) -> None:
+        self.active = None
 
 
 class LiveRuns:
@@ -66,7 +77,7 @@ class LiveRuns:
         nursery: trio.Nursery,
     ) -> None:
         self.accepting: bool = True
-        """Whether new runs are started still."""
+        """Whether new runs are started still; see `refuse`."""
         self.active: int = 0
         """Runs that are going on, or about to start."""
         self.presence: Presence = Presence(store, secrets.token_hex(8))
@@ -81,22 +92,33 @@ class LiveRuns:
         self._cancelling = False
         self._renewal = _RENEWAL * store.lease
         self._idle = trio.lowlevel.ParkingLot()
+        self._places = trio.lowlevel.ParkingLot()
         self._tool_limiter = trio.CapacityLimiter(limits.tool_threads)
+        self._expiring = Trouble("finished runs could not be removed")
+        self._renewing = Trouble("leases could not be renewed")
+        self._cutting = Trouble("the log of run %s was cut short and could not be closed")
 
     @property
     def viewers(self) -> int:
         """Open subscriptions."""
-        return sum(live.log.feed.viewers for live in self._live.values())
+        return sum(live.feed.viewers for live in self._live.values())
 
     @property
     def retained(self) -> int:
         """Finished runs that can still be read here."""
-        return sum(live.run.done for live in self._live.values())
+        return sum(live.active is None for live in self._live.values())
 
     def get(self, run_id: str) -> LiveRun | None:
-        """Return a run that lives here, or that finished here not long ago."""
+        """Return a run that lives here, or that finished here not long ago and is held still."""
         live = self._live.get(run_id)
         return None if live is None else live.run
+
+    def feed(self, info: RunInfo) -> Feed:
+        """Return the feed of a run that is not here, or not any more."""
+        live = self._live.get(info.record.run_id)
+        if live is not None and live.feed.closed and live.feed.epoch == info.record.epoch:
+            return live.feed
+        return self.follower.feed(info)
 
     def take_place(self) -> None:
         """Count one more active run; `give_place_back` if it does not start.
@@ -110,9 +132,21 @@ class LiveRuns:
             raise LimitExceeded(f"{self.active} runs are active, which is the limit")
         self.active += 1
 
+    async def wait_for_place(self) -> None:
+        """As `take_place`, but wait while others have all places. A checkpoint.
+
+        Raises:
+            LimitExceeded: no more runs are started.
+        """
+        await trio.lowlevel.checkpoint()
+        while self.accepting and self.active >= self._limits.max_streams:
+            await self._places.park()
+        self.take_place()
+
     def give_place_back(self) -> None:
         """Count one active run less."""
         self.active -= 1
+        self._places.unpark()
         if not self.active:
             self._idle.unpark_all()
 
@@ -148,22 +182,29 @@ class LiveRuns:
         return run
 
     async def _run_and_retain(self, live: _Live, performer: Performer) -> None:
+        run_id = live.feed.run_id
+        assert live.active is not None
+        run, log = live.active
         try:
             with live.buffer:
                 try:
                     await performer.perform()
                 finally:
-                    self.follower.discard_own(live.run.id)
+                    live.end()
+                    self.follower.discard_own(run_id)
                     self.give_place_back()
-                if live.log.cut_short:
-                    await self._close_cut_log(live.log.lease)
+                if log.cut_short:
+                    await self._close_cut_log(log.lease)
+                kept = not run.lost
+                # Nothing here holds what was said any more.
+                del performer, run, log
                 await self._expire()
-                if not (self._closing or live.run.lost):
+                if kept and not self._closing:
                     live.buffer.deadline = trio.current_time() + self._limits.retention.seconds
                     await trio.sleep_forever()
             await self._expire()
         finally:
-            self._live.pop(live.run.id, None)
+            self._live.pop(run_id, None)
 
     async def _close_cut_log(self, lease: Lease) -> None:
         # The store came back without what it had acknowledged. Whoever saw that can't go on.
@@ -171,30 +212,31 @@ class LiveRuns:
             if await self._store.renew_epoch(lease, secrets.token_hex(4)) is Appended.COMMITTED:
                 message = "the store lost the end of this run's log"
                 await close_log(self._store, lease, "log-lost", message)
-        except StoreUnavailable as exc:
-            logger.warning("a log that was cut short could not be closed: %s", exc)
+        except Exception as exc:
+            self._cutting.tell(exc, lease.run_id)
 
     async def _on_news(self, run_id: str) -> None:
         """See what the store knows of one of our runs."""
         known = self.presence.known_viewers(run_id)
         info = await self._store.info(run_id)
         live = self._live.get(run_id)
-        if live is None:
+        if live is None or live.active is None:
             return
+        run, log = live.active
         # What we tell meanwhile may be counted or not: then rather count too many than too few.
         known = min(known, self.presence.known_viewers(run_id))
-        if info.fence != live.log.lease.fence:
-            live.log.stop_as_lost()
+        if info.fence != log.lease.fence:
+            log.stop_as_lost()
         elif info.cancel_reason is not None:
-            live.run.request_cancel(info.cancel_reason)
+            run.request_cancel(info.cancel_reason)
         else:
-            live.run.set_viewers_elsewhere(max(0, info.viewers - known))
+            run.set_viewers_elsewhere(max(0, info.viewers - known))
 
     async def _expire(self) -> None:
         try:
             removed = await self._store.expire(self._limits.retention)
-        except StoreUnavailable as exc:
-            logger.warning("finished runs could not be removed: %s", exc)
+        except Exception as exc:
+            self._expiring.tell(exc)
             return
         for run_id in removed:
             self.forget(run_id)
@@ -204,25 +246,33 @@ class LiveRuns:
         if (live := self._live.pop(run_id, None)) is not None:
             live.buffer.cancel(reason="no longer kept")
 
+    def refuse(self) -> None:
+        """Start no more runs."""
+        self.accepting = False
+        self._places.unpark_all()
+
     def close(self) -> None:
         """Start no more runs, and keep none that has finished. What is active goes on."""
-        self.accepting = False
+        self.refuse()
         self._closing = True
         for live in self._live.values():
-            if live.run.done:
+            if live.active is None:
                 live.buffer.cancel(reason="the runtime closes")
 
     def send_viewers_elsewhere(self) -> None:
         """Those who watch here go on at other servers, which is no leaving."""
         self.presence.leave()
-        for live in self._live.values():
-            live.run.on_disconnect = "continue"
+        for run, _ in self._active():
+            run.on_disconnect = "continue"
 
     def cancel_all(self) -> None:
         """Cancel all runs, those that are about to start, too."""
         self._cancelling = True
-        for live in self._live.values():
-            live.run.request_cancel(_DRAINED)
+        for run, _ in self._active():
+            run.request_cancel(_DRAINED)
+
+    def _active(self) -> list[tuple[LiveRun, RunLog]]:
+        return [live.active for live in self._live.values() if live.active is not None]
 
     async def wait_idle(self) -> None:
         """Wait until no run is active. A checkpoint."""
@@ -234,6 +284,7 @@ class LiveRuns:
         """Do what is to be done beside the runs. Never returns."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._renew_leases)
+            nursery.start_soon(self._expire_now_and_then)
             nursery.start_soon(self.follower.run)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(reap, self._store, self._live.__contains__, self._renewal)
@@ -241,15 +292,23 @@ class LiveRuns:
     async def _renew_leases(self) -> None:
         while True:
             await trio.sleep(self._renewal)
-            self.presence.refresh()
-            active = [live for live in self._live.values() if not live.run.done]
-            for live in active:
-                if live.run.viewers_elsewhere:
-                    # Viewers whose process dies are forgotten by the store without news.
-                    self.follower.add_own(live.run.id)
-            logs = {live.log.lease: live.log for live in active}
             try:
-                for lease in await self._store.renew(list(logs)):
-                    logs[lease].stop_as_lost()
-            except StoreUnavailable as exc:
-                logger.warning("leases could not be renewed: %s", exc)
+                await self._renew()
+            except Exception as exc:
+                self._renewing.tell(exc)
+
+    async def _renew(self) -> None:
+        self.presence.refresh()
+        active = self._active()
+        for run, _ in active:
+            if run.viewers_elsewhere:
+                # Viewers whose process dies are forgotten by the store without news.
+                self.follower.add_own(run.id)
+        logs = {log.lease: log for _, log in active}
+        for lease in await self._store.renew(list(logs)):
+            logs[lease].stop_as_lost()
+
+    async def _expire_now_and_then(self) -> None:
+        while True:
+            await self._expire()
+            await trio.sleep(_EXPIRY)

@@ -38,14 +38,14 @@ class Mapped:
 
 @asynccontextmanager
 async def map_runs(
-    start: Callable[..., Awaitable[Run]],
+    start: Callable[[AgentConfig, RunInput], Awaitable[Run]],
     agent: AgentConfig,
     inputs: Iterable[RunInput],
     *,
     concurrency: int,
     deadline: float | None,
 ) -> AsyncIterator[trio.MemoryReceiveChannel[Mapped]]:
-    """See `Runtime.map`; `start` is `Runtime.start`.
+    """See `Runtime.map`; `start` waits for a place for the run.
 
     Raises:
         ValueError: there is no concurrency.
@@ -67,7 +67,7 @@ async def map_runs(
 
 
 async def _work(
-    start: Callable[..., Awaitable[Run]],
+    start: Callable[[AgentConfig, RunInput], Awaitable[Run]],
     agent: AgentConfig,
     numbered: Iterator[tuple[int, RunInput]],
     send: trio.MemorySendChannel[Mapped],
@@ -79,22 +79,23 @@ async def _work(
 
 
 async def _run_one(
-    start: Callable[..., Awaitable[Run]], agent: AgentConfig, index: int, value: RunInput
+    start: Callable[[AgentConfig, RunInput], Awaitable[Run]],
+    agent: AgentConfig,
+    index: int,
+    value: RunInput,
 ) -> Mapped:
-    started = trio.current_time()
+    seconds = 0.0
     run: Run | None = None
     result: Result | None = None
     error: Exception | None = None
     try:
-        if isinstance(value, str):
-            run = await start(agent, value)
-        else:
-            run = await start(agent, messages=value)
-        result = await run.wait()
+        run = await start(agent, value)
+        started = trio.current_time()
+        try:
+            result = await run.wait()
+        finally:
+            seconds = trio.current_time() - started
+            run.request_cancel("the map was left")
     except (TrioAgentError, ValueError) as exc:
         error = exc
-    finally:
-        if run is not None:
-            run.request_cancel("the map was left")
-    seconds = trio.current_time() - started
     return Mapped(index, value, run.id if run else None, seconds, result, error)

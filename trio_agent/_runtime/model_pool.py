@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from typing import Final
 
 import attrs
@@ -20,23 +21,30 @@ _IDLE: Final = 60.0
 
 @attrs.define(eq=False)
 class _Opened:
-    lock: trio.Lock = attrs.field(factory=trio.Lock)
     users: int = 0
+    opened: trio.Event = attrs.field(factory=trio.Event)
     model: Model | None = None
+    failure: Exception | None = None
+    # Cancelled if nobody wants it any more before it is open.
+    opening: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     # Closing an idle model is a deadline on this.
     idle: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
 
 class ModelPool:
-    """Opens a model at its first use, and closes it when it was not used for a while."""
+    """Opens a model at its first use, and closes it when it was not used for a while.
+
+    A model belongs to all who use it: its tasks have the context variables of who made the pool.
+    """
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
+        self._context = copy_context()
         self._entries: dict[Model, _Opened] = {}
 
     @asynccontextmanager
     async def use(self, model: Model) -> AsyncIterator[Model]:
-        """Yield the open model. Waits while somebody else is opening it. A checkpoint.
+        """Yield the open model. Waits while it is being opened. A checkpoint.
 
         Raises:
             ModelError: it can't be opened.
@@ -44,47 +52,54 @@ class ModelPool:
         entry = self._entries.get(model)
         if entry is None or entry.idle.cancel_called:
             entry = self._entries[model] = _Opened()
+            self._context.run(self._nursery.start_soon, self._keep_open, model, entry)
         entry.users += 1
         entry.idle.deadline = math.inf
         try:
-            yield await self._opened(model, entry)
+            await entry.opened.wait()
+            yield await _open_model(entry)
         finally:
             entry.users -= 1
             if not entry.users:
                 entry.idle.deadline = trio.current_time() + _IDLE
-                if entry.model is None:
+                if not entry.opened.is_set():
                     self._forget(model, entry)
+                    entry.opening.cancel(reason="nobody wants the model any more")
 
-    async def _opened(self, model: Model, entry: _Opened) -> Model:
-        async with entry.lock:
-            if entry.model is None:
-                try:
-                    await self._nursery.start(self._keep_open, model, entry)
-                except (TrioAgentError, ValueError, OSError) as exc:
-                    raise ModelError("model-unavailable", str(exc)) from exc
-            if entry.model is None:
-                # It was cancelled together with us, or it broke down at once.
-                await trio.lowlevel.checkpoint_if_cancelled()
-                raise ModelError("model-unavailable", "it broke down as soon as it was open")
-            return entry.model
-
-    async def _keep_open(
-        self, model: Model, entry: _Opened, task_status: trio.TaskStatus[None]
-    ) -> None:
+    async def _keep_open(self, model: Model, entry: _Opened) -> None:
         try:
-            async with model.open() as entry.model:
-                task_status.started()
-                with trio.CancelScope(deadline=entry.idle.deadline) as entry.idle:
-                    await trio.sleep_forever()
-                self._forget(model, entry)
-        except Exception:
+            with entry.opening:
+                async with model.open() as entry.model:
+                    entry.opened.set()
+                    with entry.idle:
+                        await trio.sleep_forever()
+                    self._forget(model, entry)
+        except Exception as exc:
             if entry.model is None:
-                raise
-            # Its runs are told by their requests; the next run opens it anew.
-            logger.exception("model %r broke down", model)
+                entry.failure = exc
+            else:
+                # Its runs are told by their requests; the next run opens it anew.
+                logger.exception("model %r broke down", model)
         finally:
             entry.model = None
+            self._forget(model, entry)
+            entry.opened.set()
 
     def _forget(self, model: Model, entry: _Opened) -> None:
         if self._entries.get(model) is entry:
             del self._entries[model]
+
+
+async def _open_model(entry: _Opened) -> Model:
+    match entry.failure:
+        case None:
+            pass
+        case TrioAgentError() | ValueError() | OSError() as failure:
+            raise ModelError("model-unavailable", str(failure)) from failure
+        case bug:
+            raise bug
+    if entry.model is None:
+        # It was cancelled together with us, or it broke down at once.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise ModelError("model-unavailable", "it broke down as soon as it was open")
+    return entry.model

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import attrs
 import trio
 
+from .._config import AgentConfig
+from .._errors import LimitExceeded
 from .._limits import OnDisconnect, RuntimeLimits
-from .._log.store import Store
+from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
 from .._run.record import make_record
 from .._run.run import Run
@@ -49,7 +52,7 @@ class Runtime:
         self._draining = trio.Event()
         self._drained = trio.Event()
         # Who finds a run by its key must find it alive, not on its way from the store.
-        self._by_key = trio.Lock()
+        self._by_key: WeakValueDictionary[tuple[str | None, str], trio.Lock] = WeakValueDictionary()
 
     @property
     def accepting(self) -> bool:
@@ -76,18 +79,16 @@ class Runtime:
             on_disconnect: what becomes of the run when nobody watches.
             owner: the principal whose run it is.
             metadata: JSON of yours, shown wherever the run is listed.
-            idempotency_key: with the same key and owner, you get the run that was started first.
+            idempotency_key: with the same key and owner, you get the run that was started first,
+                also where no more are started.
 
         Raises:
+            KeyReused: that run was started with another agent's name, other messages or metadata.
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
             ValueError: nothing was said, or a tool call of the transcript has no result.
             StoreUnavailable: the store can't take the run.
         """
-        said = (*messages, UserMessage(prompt)) if prompt is not None else tuple(messages)
-        if not said:
-            raise ValueError("give a prompt or messages")
-        if problem := unpaired_calls(said):
-            raise ValueError(problem)
+        said = _said(prompt, messages)
         record = make_record(
             agent,
             said,
@@ -97,9 +98,26 @@ class Runtime:
             idempotency_key=idempotency_key,
         )
         # The place is taken before the wait, so that no two runs get the last one.
-        self._live.take_place()
         try:
-            async with self._by_key if idempotency_key is not None else nullcontext():
+            self._live.take_place()
+        except LimitExceeded:
+            # What was started already needs none.
+            run_id = None if idempotency_key is None else await self.store.lookup(record)
+            if run_id is None:
+                raise
+            return await self.find(run_id)
+        return await self._start(agent, said, record, on_disconnect)
+
+    async def _start(
+        self,
+        agent: AgentConfig,
+        said: tuple[AnyMessage, ...],
+        record: RunRecord,
+        on_disconnect: OnDisconnect,
+    ) -> Run:
+        """Start a run that has its place."""
+        try:
+            async with self._turn(record):
                 created = await self.store.create(record)
                 if created.lease is not None:
                     return self._live.spawn(agent, said, record, created.lease, on_disconnect)
@@ -108,6 +126,18 @@ class Runtime:
             raise
         self._live.give_place_back()
         return await self.find(created.run_id)
+
+    def _turn(self, record: RunRecord) -> AbstractAsyncContextManager[object]:
+        if record.idempotency_key is None:
+            return nullcontext()
+        return self._by_key.setdefault((record.owner, record.idempotency_key), trio.Lock())
+
+    async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run:
+        """Start a run as soon as there is a place."""
+        said = _said(value) if isinstance(value, str) else _said(None, value)
+        record = make_record(agent, said, "continue", owner=None, metadata={}, idempotency_key=None)
+        await self._live.wait_for_place()
+        return await self._start(agent, said, record, "continue")
 
     def map(
         self,
@@ -123,6 +153,9 @@ class Runtime:
         are taken as places become free; a slow receiver holds up the next ones. Leaving the
         block cancels what is running.
 
+        While others have all places of the runtime, the next runs wait for one. (In a tool, they
+        may wait for the run that they are a part of: until the tool's deadline.)
+
         Args:
             agent: what to run.
             inputs: prompts or transcripts.
@@ -134,7 +167,9 @@ class Runtime:
             ValueError: when entered, if there is no concurrency.
         """
         concurrency = min(concurrency, self.limits.max_streams)
-        return map_runs(self.start, agent, inputs, concurrency=concurrency, deadline=deadline)
+        return map_runs(
+            self._start_in_turn, agent, inputs, concurrency=concurrency, deadline=deadline
+        )
 
     async def find(self, run_id: str) -> Run:
         """Find a run, wherever it lives or lived, by its id. A checkpoint.
@@ -150,7 +185,7 @@ class Runtime:
             return run
         info = await self.store.info(run_id)
         presence = self._live.presence
-        feed = self._live.follower.feed(info)
+        feed = self._live.feed(info)
         if info.active and presence.viewers_changed not in feed.on_use:
             feed.on_use.append(presence.viewers_changed)
         return StoredRun(info, feed, self.store, presence.request_cancel)
@@ -180,7 +215,7 @@ class Runtime:
         Returns when all are gone; finished runs can be read until the runtime closes. A
         checkpoint; if cancelled, runs are still refused.
         """
-        self._live.accepting = False
+        self._live.refuse()
         if self.store.shared:
             self._live.send_viewers_elsewhere()
         self._draining.set()
@@ -202,3 +237,12 @@ class Runtime:
         """Count runs and subscriptions."""
         live = self._live
         return RuntimeStatistics(live.active, live.retained, live.viewers)
+
+
+def _said(prompt: str | None, messages: Sequence[AnyMessage] = ()) -> tuple[AnyMessage, ...]:
+    said = (*messages, UserMessage(prompt)) if prompt is not None else tuple(messages)
+    if not said:
+        raise ValueError("give a prompt or messages")
+    if problem := unpaired_calls(said):
+        raise ValueError(problem)
+    return said

@@ -66,6 +66,13 @@ class MemoryStore(Store):
         self._runs[record.run_id] = _Run(record, Log(1, size=record.size), self._lease_end())
         return Created(record.run_id, Lease(record.run_id, 1))
 
+    async def lookup(self, record: RunRecord) -> str | None:
+        await trio.lowlevel.checkpoint()
+        known = self._by_key.get((record.owner, record.idempotency_key))
+        if known is not None:
+            record.check_repeats(self._runs[known].record.digest)
+        return known
+
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         await trio.lowlevel.checkpoint()
         return self.append_nowait(batch)

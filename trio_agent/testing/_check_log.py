@@ -154,6 +154,18 @@ async def _a_key_belongs_to_one_request(store: Store) -> None:
     await create(store, "d", owner="me", digest="2")
 
 
+async def _lookup_finds_what_a_key_belongs_to(store: Store) -> None:
+    asked = new_record("c", owner="me", idempotency_key="k", digest="1")
+    hold(await store.lookup(asked) is None, "a key that is free finds nothing")
+    await create(store, "a", idempotency_key="k", digest="1")
+    await create(store, "b", owner="me", idempotency_key="k", digest="1")
+    hold(await store.lookup(asked) == "b", "lookup finds the run of this owner with this key")
+    async with raises(KeyReused, "lookup is not for another request"):
+        await store.lookup(attrs.evolve(asked, digest="2"))
+    async with raises(UnknownRun, "lookup creates nothing"):
+        await store.info("c")
+
+
 async def _append_checks_fence_and_tail(store: Store) -> None:
     lease = await create(store, "a")
     await commit(store, entries_at(lease, 1, run_start("a"), text_delta("1")))
@@ -330,6 +342,7 @@ LOG_CHECKS = (
     _create_makes_an_empty_log,
     _a_key_is_used_once_per_owner,
     _a_key_belongs_to_one_request,
+    _lookup_finds_what_a_key_belongs_to,
     _append_checks_fence_and_tail,
     _a_terminal_event_closes_the_log,
     _a_batch_is_checked_one_by_one,

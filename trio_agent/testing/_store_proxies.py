@@ -1,7 +1,7 @@
 """Stores in front of a store: to make it fail, slow, or cancelled at a place of your choice."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
@@ -36,11 +36,17 @@ class StoreProxy(Store):
     def shared(self) -> bool:
         return self._store.shared
 
+    def partition(self, run_id: str) -> Hashable:
+        return self._store.partition(run_id)
+
     def open(self) -> AbstractAsyncContextManager[object]:
         return self._store.open()
 
     async def create(self, record: RunRecord) -> Created:
         return await self.perform("create", lambda: self._store.create(record))
+
+    async def lookup(self, record: RunRecord) -> str | None:
+        return await self.perform("lookup", lambda: self._store.lookup(record))
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         return await self.perform("append", lambda: self._store.append(batch))

@@ -113,6 +113,7 @@ class TestServeOptions:
             (["--max-streams", "7"], "limits.max_streams", 7),
             (["--max-log-bytes", "2MiB"], "limits.max_log_bytes", 2 << 20),
             (["--retention", "7"], "limits.retention", Retention(seconds=7)),
+            (["--store-patience", "30"], "limits.store_patience", 30),
             (["--allow-host", "A.example"], "guard.hosts", {*LOOPBACK_HOSTS, "a.example"}),
             (
                 ["--allow-origin", "https://a.example", "--allow-origin", "https://b.example"],

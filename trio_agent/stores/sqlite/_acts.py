@@ -65,8 +65,8 @@ def _readable(db: sqlite3.Connection, run_id: str) -> RunRow | None:
 # Runs and their logs
 
 
-def create(db: sqlite3.Connection, record: RunRecord) -> Created:
-    """See `Store.create`."""
+def lookup(db: sqlite3.Connection, record: RunRecord) -> str | None:
+    """See `Store.lookup`."""
     known = db.execute(
         """
         SELECT run_id, digest FROM runs JOIN records USING (run)
@@ -74,10 +74,17 @@ def create(db: sqlite3.Connection, record: RunRecord) -> Created:
         """,
         (record.idempotency_key, record.owner),
     ).fetchone()
-    if known is not None:
-        run_id, digest = known
-        record.check_repeats(digest)
-        return Created(run_id, None)
+    if known is None:
+        return None
+    run_id, digest = known
+    record.check_repeats(digest)
+    return str(run_id)
+
+
+def create(db: sqlite3.Connection, record: RunRecord) -> Created:
+    """See `Store.create`."""
+    if (known := lookup(db, record)) is not None:
+        return Created(known, None)
     if db.execute("SELECT 1 FROM runs WHERE run_id = ?", (record.run_id,)).fetchone():
         raise LimitExceeded(f"the id {record.run_id!r} is taken")
     number = db.execute(

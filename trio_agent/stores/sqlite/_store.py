@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import trio
 
 from ..._errors import StoreUnavailable
 from ..._limits import Retention
@@ -88,6 +89,9 @@ class SQLiteStore(Store):
     async def create(self, record: RunRecord) -> Created:
         return await self._served().write(acts.create, record)
 
+    async def lookup(self, record: RunRecord) -> str | None:
+        return await self._reader.read(acts.lookup, record)
+
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         outcomes = await self._served().write(acts.append, batch)
         for append, outcome in zip(batch, outcomes, strict=True):
@@ -158,7 +162,10 @@ class SQLiteStore(Store):
         await self._sweep()
 
     async def expire(self, retention: Retention) -> Sequence[str]:
-        removed = await self._served().write(removal.expire, retention)
+        if self._follow:
+            await trio.lowlevel.checkpoint()
+            return []  # Its server removes what is due.
+        removed = await self._writer.write(removal.expire, retention)
         for run_id in removed:
             self._changed(run_id)
         await self._sweep()

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import msgspec
 
-from ..._errors import CursorExpired, UnknownRun
+from ..._errors import CursorExpired, LogDamaged, UnknownRun
 from ..._limits import Retention
 from ..._log.log import Append, Entry
-from ..._log.store import Lease, Page, RunInfo, RunRecord
+from ..._log.store import PAGE_BYTES, Lease, Page, RunInfo, RunRecord
 from ._keys import Keys, RunKeys
 from ._scripts import (
     APPEND,
+    CHECK,
     CLAIM,
     DRAFT,
     FORGET,
@@ -23,6 +24,7 @@ from ._scripts import (
     ORPHANS,
     PROPOSE,
     READ,
+    READ_AT_ONCE,
     RELEASE,
     REMOVABLE,
     REMOVE,
@@ -49,8 +51,15 @@ _SURVEYED: Final = 100
 
 _TOKEN_LENGTH: Final = 16
 
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, TypeError, ValueError)
+"""What decoding raises if the record is none, or is nested too deeply."""
+
 _PUBLIC: Final = ("agent", "created_at", "owner", "metadata", "idempotency_key")
 """What of a record never changes and is not private."""
+
+
+class _Owned(msgspec.Struct):
+    owner: str | None = None
 
 
 class Calls:
@@ -75,6 +84,7 @@ class Calls:
             "epoch": record.epoch,
             "member": member_of(record),
             "key": key,
+            "digest": record.digest,
             "fence": "1",
             "tail": "0",
             "size": str(record.size),
@@ -122,7 +132,8 @@ class Calls:
     def read(self, run_id: str, after: int, limit: int) -> Call:
         """Read a page."""
         keys = self._keys.of_run(run_id)
-        return Call(READ, [keys.run, keys.log, keys.gone], [str(after), str(limit)])
+        bounds = [str(limit), str(READ_AT_ONCE), str(PAGE_BYTES)]
+        return Call(READ, [keys.run, keys.log, keys.gone], [str(after), *bounds])
 
     def info(self, run_id: str, *, private: bool) -> Call:
         """Ask what is known of a run."""
@@ -140,12 +151,16 @@ class Calls:
             for each in self._keys.partitions
         ]
 
+    def check(self) -> Sequence[Call]:
+        """See in all partitions whether something could be written."""
+        return [Call(CHECK, [each.nothing]) for each in self._keys.partitions]
+
     def claim(self, run_id: str) -> Call:
         """Claim a run."""
         keys = self._keys.of_run(run_id)
         return Call(
             CLAIM,
-            [keys.run, keys.partition.leases, keys.gone, keys.partition.news],
+            [keys.run, keys.log, keys.partition.leases, keys.gone, keys.partition.news],
             [run_id, new_token(), self._lease],
         )
 
@@ -166,7 +181,7 @@ class Calls:
         """Give a log a new epoch."""
         keys = self._keys.of_run(lease.run_id)
         arguments = [lease.run_id, str(lease.fence), epoch]
-        return Call(RENEW_EPOCH, [keys.run, keys.partition.news], arguments)
+        return Call(RENEW_EPOCH, [keys.run, keys.log, keys.partition.news], arguments)
 
     def orphans(self, limit: int) -> Sequence[Call]:
         """List active runs without a lease in all partitions."""
@@ -196,7 +211,8 @@ class Calls:
     def removable(self, run_id: str) -> Call:
         """Ask what must be known to remove a run: its record, its idempotency key's key."""
         keys = self._keys.of_run(run_id)
-        return Call(REMOVABLE, [keys.run, keys.gone])
+        shared = keys.partition
+        return Call(REMOVABLE, [keys.run, keys.gone, shared.finished, shared.sizes], [run_id])
 
     def forget(self, run_id: str, key: str) -> Call:
         """Give the proposal of a run an end."""
@@ -207,12 +223,19 @@ class Calls:
         keys = self._keys.of_run(run_id)
         shared = keys.partition
         own = [keys.run, keys.log, keys.viewers, keys.gone]
-        owners = _owners(keys, msgspec.json.decode(record)["owner"])
+        owners = _owners(keys, _owner_of(record))
         return Call(
             REMOVE,
             [*own, shared.index, shared.finished, shared.sizes, shared.news, *owners],
             [run_id, new_token(), _TOMBSTONE],
         )
+
+
+def _owner_of(record: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(record, type=_Owned).owner
+    except _UNREADABLE:
+        return None  # Then one list has a run that is gone, which harms nobody.
 
 
 def _owners(keys: RunKeys, owner: str | None) -> Sequence[str]:
@@ -245,11 +268,14 @@ def present(run_id: str, reply: Any) -> Any:
     Raises:
         UnknownRun: there is none.
         CursorExpired: there was one.
+        LogDamaged: its log is lost.
     """
     if reply == b"unknown":
         raise UnknownRun(run_id)
     if reply == b"expired":
         raise CursorExpired(f"the log of run {run_id!r} was removed")
+    if reply == b"damaged":
+        raise LogDamaged(f"the log of run {run_id!r} is lost")
     return reply
 
 
@@ -265,13 +291,21 @@ def as_page(run_id: str, after: int, reply: Any) -> Page:
 
 
 def as_info(run_id: str, reply: Any) -> RunInfo:
-    """Return what is known of a run. Raises as `present`."""
+    """Return what is known of a run. Raises as `present`, also if its record can't be read."""
     known, last, leased, viewers, private = present(run_id, reply)
-    record, epoch, tail, size, fence, cancel = known
+    record, epoch, tail, size, fence, cancel, digest = known
+    try:
+        public = RunRecord(
+            run_id=run_id,
+            epoch=epoch.decode(),
+            private=private,
+            digest="" if digest is None else digest.decode(),
+            **msgspec.json.decode(record),
+        )
+    except _UNREADABLE:
+        raise LogDamaged(f"the record of run {run_id!r} can't be read") from None
     return RunInfo(
-        record=RunRecord(
-            run_id=run_id, epoch=epoch.decode(), private=private, **msgspec.json.decode(record)
-        ),
+        record=public,
         tail=int(tail),
         size=int(size),
         last=None if last is None else Entry(int(tail), last, terminal=True),

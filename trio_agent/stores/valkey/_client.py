@@ -3,6 +3,7 @@
 The import is lazy: only who uses the store needs the extra.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ _REFUSALS: Final = {
     "PermissionDenied": "its access rules forbid this",
     "OOM": "it is full",
     "MISCONF": "it can't write to its disk",
+    "ResponseError: user_script": "a key of this store holds something else than it should",
+    "WRONGTYPE": "a key of this store holds something else than it should",
     "No topology views found- ResponseError": "it is no cluster: leave out ?cluster=true",
     "unknown command": "it is older than Valkey 7.2 or Redis 6.2",
 }
@@ -40,7 +43,7 @@ _REFUSALS: Final = {
 _ALONE: Final = {"- Moved": "it is a cluster: add ?cluster=true to the URL"}
 """The same where no cluster is expected, in which slots may move."""
 
-_CODE: Final = re.compile(r"signalled by the server: - (\w{1,40})")
+_CODE: Final = re.compile(r"signalled by the server: - (\w{1,40})|^([A-Z]{4,40}):")
 
 
 def require_glide() -> None:
@@ -142,8 +145,10 @@ class ValkeyClient:
         [reply] = await self.call_all([call])
         return reply
 
-    async def call_all(self, calls: Sequence[Call]) -> Sequence[Any]:
+    async def call_all(self, calls: Sequence[Call], *, patience: float = math.inf) -> Sequence[Any]:
         """Call scripts in one go, those of one slot in order; return the replies. A checkpoint.
+
+        It takes no longer than the client's patience, or the given one.
 
         Cancelled, or with an error, each of them was called or not.
 
@@ -156,7 +161,8 @@ class ValkeyClient:
         why = "no answer"
         by_digest = True
         delay, longest = _RETRY
-        with trio.move_on_after(self._patience):
+        patience = min(patience, self._patience)
+        with trio.move_on_after(patience):
             while True:
                 # All of them each time, not only what failed: order matters within a run.
                 replies, failures = await self._send(calls, by_digest=by_digest)
@@ -168,7 +174,7 @@ class ValkeyClient:
                 why = self._explain(failures[0])
                 await trio.sleep(delay)
                 delay = min(2 * delay, longest)
-        raise StoreUnavailable(f"{self._address}: {why} within {self._patience:g} s")
+        raise StoreUnavailable(f"{self._address}: {why} within {patience:g} s")
 
     async def _send(
         self, calls: Sequence[Call], *, by_digest: bool
@@ -200,4 +206,4 @@ class ValkeyClient:
             return "no connection (are host, port, TLS and database right?)"
         # Nothing else of the message: it might repeat what was sent.
         code = _CODE.search(failure)
-        return f"only {code[1]}" if code else "no answer"
+        return f"only {code[1] or code[2]}" if code else "no answer"

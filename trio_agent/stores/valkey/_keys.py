@@ -44,6 +44,11 @@ class Partition:
         return f"{self.tag}:sizes"
 
     @property
+    def nothing(self) -> str:
+        """What never is there."""
+        return f"{self.tag}:nothing"
+
+    @property
     def news(self) -> str:
         """The control stream."""
         return f"{self.tag}:news"

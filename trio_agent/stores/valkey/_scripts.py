@@ -5,8 +5,11 @@ and says the same. Times are milliseconds of the server's clock.
 
 A run's hash has the fields `record` (JSON), `private`, `epoch`, `member` (its place in the
 indexes), `key` (of its idempotency, or empty), `creation` and `claim` (tokens of the calls that did
-it), `fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, and `followed` (until when somebody wants
-to hear of its log).
+it), `digest`, `fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, and `followed` (until when
+somebody wants to hear of its log).
+
+A server that evicts keys may have lost any of them, each for itself: then one run is damaged or
+gone, counters that are missing are zero, and nothing else is different.
 """
 
 import hashlib
@@ -18,6 +21,9 @@ import attrs
 NEWS: Final = 1000
 """News that a partition keeps at least."""
 
+READ_AT_ONCE: Final = 32
+"""Entries that are read at once, until a page is full: each may be large."""
+
 _PRELUDE: Final = f"""
 local function now()
     local time = redis.call('TIME')
@@ -28,6 +34,21 @@ local function absent(gone)
 end
 local function tell(news, kind, id)
     redis.call('XADD', news, 'MAXLEN', '~', {NEWS}, '*', kind, id)
+end
+local function newest(log)
+    return redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+end
+local function shorten(run, log, tail, epoch)
+    local last = newest(log)
+    local real = last and tonumber(string.match(last[1], '%d+')) or 0
+    if real < tonumber(tail) then redis.call('HSET', run, 'tail', real, 'epoch', epoch) end
+end
+local function uncount(sizes, id)
+    local size = redis.call('HGET', sizes, id)
+    if size then
+        redis.call('HDEL', sizes, id)
+        redis.call('HINCRBY', sizes, '', '-' .. size)
+    end
 end
 """
 
@@ -69,8 +90,9 @@ return 'drafted'
 REVEAL: Final = Script("""
 local draft, run, gone, index, leases, owner = unpack(KEYS)
 local id, lease = unpack(ARGV)
-if redis.call('EXISTS', run) == 1 then return 1 end
-if redis.call('EXISTS', draft) == 0 then return 0 end
+local known = redis.call('HGET', run, 'creation')
+if known then return redis.call('HGET', run, 'digest') or '' end
+if redis.call('EXISTS', draft) == 0 then return false end
 redis.call('RENAME', draft, run)
 redis.call('PERSIST', run)
 local member = redis.call('HGET', run, 'member')
@@ -78,9 +100,9 @@ redis.call('ZADD', index, 0, member)
 if owner then redis.call('ZADD', owner, 0, member) end
 redis.call('ZADD', leases, now() + lease, id)
 redis.call('DEL', gone)
-return 1
+return redis.call('HGET', run, 'digest') or ''
 """)
-"""Make a draft the run, leased. Returns whether the run exists."""
+"""Make a draft the run, leased. Returns the run's digest if there is one now."""
 
 HOLDER: Final = Script("return redis.call('GET', KEYS[1])")
 """Return the proposal that has an idempotency key: its token and run."""
@@ -120,7 +142,12 @@ if known[3] == '1' then return 'closed' end
 if tonumber(first) ~= tail + 1 then return 'gap' end
 local size = 0
 for n = 5, #ARGV do
-    redis.call('XADD', log, (first + n - 5) .. '-0', 'e', ARGV[n])
+    local id = (first + n - 5) .. '-0'
+    if id == '1-0' then
+        redis.call('XADD', log, id, 'e', ARGV[n])
+    elseif not redis.call('XADD', log, 'NOMKSTREAM', id, 'e', ARGV[n]) then
+        return 'gap'
+    end
     size = size + #ARGV[n]
 end
 redis.call('HSET', run, 'tail', last, 'closed', terminal)
@@ -140,23 +167,38 @@ The last three keys are for a terminal entry only, so that the others cost less.
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)
-local after, limit = unpack(ARGV)
+local after, limit, piece, most = unpack(ARGV)
+limit, most = tonumber(limit), tonumber(most)
 local known = redis.call('HMGET', run, 'tail', 'closed')
 if not known[1] then return absent(gone) end
-local entries = redis.call('XRANGE', log, (after + 1) .. '-0', '+', 'COUNT', limit)
-for n, entry in ipairs(entries) do entries[n] = entry[2][2] end
+local entries, size = {}, 0
+repeat
+    local left = limit - #entries
+    local count = math.min(left, piece)
+    local found = redis.call('XRANGE', log, (after + #entries + 1) .. '-0', '+', 'COUNT', count)
+    for _, entry in ipairs(found) do
+        size = size + #entry[2][2]
+        if entry[1] ~= (after + #entries + 1) .. '-0' then return 'damaged' end
+        if size > most and #entries > 0 then return {known[1], known[2], entries} end
+        entries[#entries + 1] = entry[2][2]
+    end
+until #found < count or #entries >= limit
+if #entries == 0 and limit > 0 and tonumber(known[1]) > tonumber(after) then return 'damaged' end
 return {known[1], known[2], entries}
 """)
-"""Return tail, closed, and the data of entries."""
+"""Return tail, closed, and the data of entries that follow each other, a page at most."""
 
 INFO: Final = Script("""
 local run, log, leases, viewers, gone = unpack(KEYS)
 local id, private = unpack(ARGV)
-local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'fence', 'cancel')
+local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'fence', 'cancel',
+    'digest')
 if not known[1] then return absent(gone) end
 local last = false
 if redis.call('HGET', run, 'closed') == '1' then
-    last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][2][2]
+    last = newest(log)
+    if not last or last[1] ~= known[3] .. '-0' then return 'damaged' end
+    last = last[2][2]
 end
 local time, count = now(), 0
 for _, told in ipairs(redis.call('HVALS', viewers)) do
@@ -175,20 +217,26 @@ return redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, A
 """Return members of an index, newest first."""
 
 CLAIM: Final = Script("""
-local run, leases, gone, news = unpack(KEYS)
+local run, log, leases, gone, news = unpack(KEYS)
 local id, token, lease = unpack(ARGV)
-local known = redis.call('HMGET', run, 'fence', 'closed', 'claim')
-if not known[1] then return absent(gone) end
+local known = redis.call('HMGET', run, 'fence', 'closed', 'claim', 'tail')
+if not known[1] then
+    redis.call('ZREM', leases, id)
+    return absent(gone)
+end
 local fence = tonumber(known[1])
 if known[3] == token then return fence end
 if known[2] == '1' then return false end
 if tonumber(redis.call('ZSCORE', leases, id) or 0) > now() then return false end
 redis.call('HSET', run, 'fence', fence + 1, 'claim', token)
+shorten(run, log, known[4], string.sub(token, 1, 8))
 redis.call('ZADD', leases, now() + lease, id)
 tell(news, 'run', id)
 return fence + 1
 """)
-"""Return the new fence, or nothing if the run is held or finished."""
+"""Return the new fence, or nothing if the run is held or finished.
+
+A log that has lost its end gets a new epoch, and what is left as its tail."""
 
 RENEW: Final = Script("""
 local run, leases = unpack(KEYS)
@@ -211,13 +259,14 @@ end
 """)
 
 RENEW_EPOCH: Final = Script("""
-local run, news = unpack(KEYS)
+local run, log, news = unpack(KEYS)
 local id, fence, epoch = unpack(ARGV)
-local known = redis.call('HMGET', run, 'fence', 'closed')
+local known = redis.call('HMGET', run, 'fence', 'closed', 'tail')
 if not known[1] then return 'unknown' end
 if known[1] ~= fence then return 'fenced' end
 if known[2] == '1' then return 'closed' end
 redis.call('HSET', run, 'epoch', epoch)
+shorten(run, log, known[3], epoch)
 tell(news, 'run', id)
 return 'committed'
 """)
@@ -271,16 +320,22 @@ return ends and tonumber(ends) > now() and 1 or 0
 """Let the growing of a run's log be news for some time. Returns whether it was already."""
 
 REMOVABLE: Final = Script("""
-local known = redis.call('HMGET', KEYS[1], 'record', 'key', 'closed')
-if not known[1] then return absent(KEYS[2]) end
+local run, gone, finished, sizes = unpack(KEYS)
+local known = redis.call('HMGET', run, 'record', 'key', 'closed')
+if not known[1] then
+    redis.call('ZREM', finished, ARGV[1])
+    uncount(sizes, ARGV[1])
+    return absent(gone)
+end
 if known[3] ~= '1' then return 'active' end
 return {known[1], known[2]}
 """)
+"""Return a finished run's record and key. What is counted of a run that is gone is so no more."""
 
 REMOVE: Final = Script("""
 local run, log, viewers, gone, index, finished, sizes, news, owner = unpack(KEYS)
 local id, token, ttl = unpack(ARGV)
-local known = redis.call('HMGET', run, 'closed', 'member', 'size')
+local known = redis.call('HMGET', run, 'closed', 'member')
 if not known[1] then
     if redis.call('GET', gone) == token then return 'removed' end
     return absent(gone)
@@ -290,8 +345,7 @@ redis.call('UNLINK', run, log, viewers)
 redis.call('ZREM', index, known[2])
 if owner then redis.call('ZREM', owner, known[2]) end
 redis.call('ZREM', finished, id)
-redis.call('HDEL', sizes, id)
-redis.call('HINCRBY', sizes, '', '-' .. known[3])
+uncount(sizes, id)
 redis.call('SET', gone, token, 'PX', ttl)
 tell(news, 'run', id)
 return 'removed'
@@ -303,14 +357,24 @@ local time = now()
 local oldest = redis.call('ZRANGE', finished, 0, ARGV[1] - 1, 'WITHSCORES')
 local runs = {}
 for n = 1, #oldest, 2 do
-    runs[#runs + 1] = {oldest[n], time - oldest[n + 1], redis.call('HGET', sizes, oldest[n])}
+    local size = redis.call('HGET', sizes, oldest[n]) or '0'
+    runs[#runs + 1] = {oldest[n], time - oldest[n + 1], size}
 end
 return {redis.call('ZCARD', finished), redis.call('HGET', sizes, '') or '0', runs}
 """)
 """Return how many finished runs there are, their bytes, and of the oldest: id, age, size."""
 
 NEWEST_NEWS: Final = Script("""
-local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
-return newest[1] and newest[1][1] or '0-0'
+local last = newest(KEYS[1])
+return last and last[1] or '0-0'
 """)
 """Return the id of the newest entry of a control stream."""
+
+CHECK: Final = Script("""
+redis.call('SET', KEYS[1], '', 'XX')
+local memory = redis.pcall('INFO', 'memory')
+return type(memory) == 'string' and string.match(memory, 'maxmemory_policy:([%w-]+)') or ''
+""")
+"""Do what a full or read-only server refuses, on a key that never is; return how it evicts.
+
+Nothing is returned if we may not know."""

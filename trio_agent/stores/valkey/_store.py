@@ -1,7 +1,7 @@
 """The store that keeps logs in Valkey or Redis, for many processes.
 
 A run's log is a stream whose entries have their offsets as ids; what is known of the run is a hash
-beside it. Every act on one run is one script (`_valkey_scripts`), so that it is atomic, and can be
+beside it. Every act on one run is one script (`_scripts`), so that it is atomic, and can be
 repeated when a connection broke before its reply. Leases run on the server's clock.
 
 **Idempotency keys** live in another slot than the run, so that a creation takes several acts:
@@ -19,15 +19,28 @@ caller with the key reveals. Before a run is removed, its proposal is given an e
 either names a run that exists or is replaced.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import chain, islice
+from typing import Any, Final
 
-from ..._errors import LimitExceeded
+import trio
+
+from ..._errors import CursorExpired, LimitExceeded, LogDamaged, StoreUnavailable, UnknownRun
 from ..._limits import Retention
 from ..._log.log import Append, Appended
-from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
-from ..._nursery import open_plain_nursery
+from ..._log.store import (
+    Created,
+    Lease,
+    Page,
+    RunInfo,
+    RunRecord,
+    Store,
+    Watch,
+    first_runs,
+)
+from ..._nursery import Trouble, open_plain_nursery
 from ._calls import (
     Calls,
     as_info,
@@ -44,6 +57,11 @@ from ._keys import Keys
 from ._scripts import HOLDER, Call
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
+
+logger = logging.getLogger("trio_agent")
+
+_LISTED: Final = 16
+"""Runs that are looked at at once for a list: the end of each may be large."""
 
 
 class ValkeyStore(Store):
@@ -87,6 +105,8 @@ class ValkeyStore(Store):
         self._calls = Calls(self._keys, lease=lease)
         self._lease = lease
         self._patience = patience
+        self._append_patience = min(patience, 2 * request_timeout)
+        self._damage = Trouble("a run was left out of a list")
         self._opened: tuple[ValkeyClient, NewsDesk] | None = None
 
     def __repr__(self) -> str:
@@ -99,6 +119,10 @@ class ValkeyStore(Store):
     @property
     def shared(self) -> bool:
         return True
+
+    def partition(self, run_id: str) -> Hashable:
+        # One server is there for all or for none.
+        return self._keys.of_run(run_id).partition.tag if self._connector.address.cluster else None
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator["ValkeyStore"]:
@@ -118,13 +142,38 @@ class ValkeyStore(Store):
             nursery.start_soon(desk.keep_following)
             self._opened = client, desk
             try:
+                await self._warn()
                 yield self
             finally:
                 self._opened = None
                 nursery.cancel_scope.cancel(reason="the store is closed")
 
+    async def _warn(self) -> None:
+        # What is wrong with a server that can be reached may be mended while we run.
+        try:
+            await self.check()
+        except StoreUnavailable as exc:
+            logger.warning("%s", exc)
+
+    async def check(self) -> None:
+        """See whether a run would be taken now, and kept: on all nodes of a cluster.
+
+        Raises:
+            StoreUnavailable: the server can't be reached within `patience`, refuses us, is full
+                or read-only, or evicts keys.
+        """
+        policies = await self._client.call_all(self._calls.check())
+        for policy in policies:
+            if policy not in (b"noeviction", b""):
+                raise StoreUnavailable(
+                    f"{self._connector.address} evicts keys, and with them runs"
+                    f" (maxmemory-policy {policy.decode()}): set maxmemory-policy noeviction"
+                )
+
     def open(self) -> AbstractAsyncContextManager["ValkeyStore"]:
         """Connect for as long as the context lasts.
+
+        A server that evicts keys or is full is warned about in the log; see `check`.
 
         Raises:
             StoreUnavailable: the server can't be reached, or refuses us; the message says why.
@@ -159,7 +208,9 @@ class ValkeyStore(Store):
         while True:
             if holder is not None:
                 run_id = run_of_proposal(holder)
-                if await client.call(calls.reveal(run_id, record.owner)):
+                known = await client.call(calls.reveal(run_id, record.owner))
+                if known is not None:
+                    record.check_repeats(known.decode())
                     return Created(run_id, None)
             token = new_token()
             _check_drafted(record, await client.call(calls.draft(record, token, key)))
@@ -169,11 +220,30 @@ class ValkeyStore(Store):
                 revealed, _ = await client.call_all(
                     [calls.reveal(record.run_id, record.owner), calls.keep_key(key, proposal)]
                 )
-                if revealed:
+                if revealed is not None:
                     return Created(record.run_id, Lease(record.run_id, 1))
 
+    async def lookup(self, record: RunRecord) -> str | None:
+        client, calls = self._client, self._calls
+        if record.idempotency_key is None:
+            await trio.lowlevel.checkpoint()
+            return None
+        key = self._keys.idempotency(record.owner, record.idempotency_key)
+        holder: bytes | None = await client.call(Call(HOLDER, [key]))
+        if holder is None:
+            return None
+        run_id = run_of_proposal(holder)
+        try:
+            info = as_info(run_id, await client.call(calls.info(run_id, private=False)))
+        except (UnknownRun, CursorExpired):
+            return None  # It is not created yet, or it was removed.
+        record.check_repeats(info.record.digest)
+        return run_id
+
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
-        replies = await self._client.call_all([self._calls.append(append) for append in batch])
+        # For two attempts: who appends repeats it, and others wait behind it.
+        calls = [self._calls.append(append) for append in batch]
+        replies = await self._client.call_all(calls, patience=self._append_patience)
         return [Appended(reply.decode()) for reply in replies]
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
@@ -191,7 +261,7 @@ class ValkeyStore(Store):
             info = as_info(before, await client.call(calls.info(before, private=False)))
             bound = b"(" + member_of(info.record)
         found: list[RunInfo] = []
-        while wanted := limit - len(found):
+        while wanted := min(limit - len(found), _LISTED):
             pages = await client.call_all(calls.list(owner, bound, wanted))
             members = sorted(chain.from_iterable(pages), reverse=True)[:wanted]
             if not members:
@@ -199,12 +269,20 @@ class ValkeyStore(Store):
             bound = b"(" + members[-1]
             run_ids = [run_of_member(member) for member in members]
             replies = await client.call_all([calls.info(each, private=False) for each in run_ids])
-            found += [
-                as_info(run_id, reply)
-                for run_id, reply in zip(run_ids, replies, strict=True)
-                if not isinstance(reply, bytes)  # Then it was removed in this moment.
-            ]
+            found += self._listed(run_ids, replies)
+            bounded = first_runs(found, limit)
+            if len(bounded) < len(found):
+                return bounded
         return found
+
+    def _listed(self, run_ids: Sequence[str], replies: Sequence[Any]) -> Iterator[RunInfo]:
+        for run_id, reply in zip(run_ids, replies, strict=True):
+            try:
+                yield as_info(run_id, reply)
+            except LogDamaged as exc:
+                self._damage.tell(exc)
+            except (UnknownRun, CursorExpired):
+                pass  # It was removed in this moment, or evicted.
 
     async def claim(self, run_id: str) -> Lease | None:
         fence = present(run_id, await self._client.call(self._calls.claim(run_id)))
@@ -246,6 +324,7 @@ class ValkeyStore(Store):
             surveys = await self._client.call_all(self._calls.survey())
             chosen, more = choose(surveys, retention)
             replies = await self._remove(chosen)
+            more = more and any(reply != b"active" for reply in replies)
             removed += [
                 run_id
                 for run_id, reply in zip(chosen, replies, strict=True)

@@ -8,6 +8,7 @@ import trio
 
 from ..._errors import StoreUnavailable
 from ..._log.store import Watch
+from ..._nursery import Trouble
 from .._watch import NewsWatch
 from ._client import ValkeyClient, ValkeyConnector
 from ._keys import Keys
@@ -58,6 +59,7 @@ class NewsDesk:
         self._unfollowed: set[str] = set()
         self._wake = trio.Event()
         self._tails: Sequence[_Tail] = ()
+        self._trouble = Trouble("logs could not be followed")
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Watch]:
@@ -119,8 +121,10 @@ class NewsDesk:
             ]
             try:
                 without_gap = await self._client.call_all(calls)
-            except StoreUnavailable:
+            except Exception as exc:
                 # Whether they were followed meanwhile can't be known.
+                if not isinstance(exc, StoreUnavailable):
+                    self._trouble.tell(exc)
                 self._unfollowed |= run_ids
                 renewal = trio.current_time() + _PAUSE
                 continue
@@ -158,17 +162,23 @@ class _Tail:
         self._desk = desk
         self._client = client
         self._streams = streams
+        self._trouble = Trouble("news could not be read")
 
     async def run(self, connector: ValkeyConnector) -> None:
         """Follow them whatever happens. Never returns."""
         import glide
 
-        async with connector.open() as connection:
-            while True:
-                try:
-                    await self._follow(connection)
-                except (StoreUnavailable, glide.GlideError):
-                    await trio.sleep(_PAUSE)
+        while True:
+            try:
+                async with connector.open() as connection:
+                    while True:
+                        try:
+                            await self._follow(connection)
+                        except (StoreUnavailable, glide.GlideError):
+                            await trio.sleep(_PAUSE)
+            except Exception as exc:
+                self._trouble.tell(exc)
+                await trio.sleep(_PAUSE)
 
     async def _follow(self, connection: "Glide") -> None:
         import glide
