@@ -16,9 +16,11 @@ from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
 from .._events import AnyEvent, FinishReason, ToolRequest
 from .._log.writer import RunLog
 from .._messages import AnyMessage
+from .._nursery import leaves, split_stops
 from ..models._model import Model
-from ..models._parts import ModelPart, ModelRequest
+from ..models._parts import ModelFinish, ModelPart, ModelRequest
 from ..tools._call import call_tool
+from ..tools._threads import ToolThreads
 from .live_run import LiveRun
 from .machine import AskModel, Machine, RunTools
 from .retry import generate_with_retries
@@ -38,7 +40,7 @@ class Job:
     agent: AgentConfig
     messages: tuple[AnyMessage, ...]
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
-    tool_limiter: trio.CapacityLimiter
+    tool_threads: ToolThreads
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""
 
@@ -66,29 +68,37 @@ class Performer:
         """Run to the end. Whatever happens, the log gets its terminal event, or is lost.
 
         If cancelled from outside, the run is `cancelled`; its closing events still get
-        `closing_bound` seconds to be committed. `Exception` of a run ends here, as its `error`.
+        `closing_bound` seconds to be committed. Whatever fails in a run ends here, as its `error`.
         """
         enter_run(self._run)
         try:
             with self._run.cancel_scope, self._run.viewer_scope:
                 await self._until_deadline()
-        except ModelError as exc:
-            if exc.code.startswith("timeout"):
-                self._finish("timeout", exc.message)
-            else:
-                self._fail(exc.code, exc.message)
-        except LimitExceeded as exc:
-            self._fail("log-limit", str(exc))
-        except StoreUnavailable as exc:
-            self._fail("store-unavailable", str(exc))
-        except FenceLost:
-            pass  # The log is closed to us, and whoever has it knows how it ends.
-        except Exception as exc:
-            logger.exception("run %s failed by a bug", self._run.id)
-            self._fail("internal", f"internal error ({type(exc).__name__})")
+        except BaseException as exc:
+            stop, failures = split_stops(exc)
+            if stop is not None:
+                # What fails while everything is being cancelled is cancelled.
+                raise stop from None
+            self._fail_by(failures[0] if len(failures) == 1 else exc)
         finally:
             self._finish("cancelled", self._why_cancelled())
             await self._end()  # noqa: ASYNC102 - shielded and bounded inside
+
+    def _fail_by(self, failure: BaseException) -> None:
+        match failure:
+            case ModelError(code=code) if code.startswith("timeout"):
+                self._finish("timeout", failure.message)
+            case ModelError():
+                self._fail(failure.code, failure.message)
+            case LimitExceeded():
+                self._fail("log-limit", str(failure))
+            case StoreUnavailable():
+                self._fail("store-unavailable", str(failure))
+            case FenceLost():
+                pass  # The log is closed to us, and whoever has it knows how it ends.
+            case _:
+                logger.error("run %s failed by a bug", self._run.id, exc_info=failure)
+                self._fail("internal", f"internal error ({type(failure).__name__})")
 
     async def _until_deadline(self) -> None:
         seconds = self._agent.limits.run_deadline
@@ -124,7 +134,7 @@ class Performer:
         with trio.CancelScope() as answer:
             emit = _Emit(machine, self._log, answer)
             finish = await generate_with_retries(
-                partial(model.generate, request, emit),
+                partial(_generate, model, request, emit),
                 emit.is_silent,
                 retries=agent.limits.model_retries,
                 window=agent.limits.retry_window,
@@ -146,8 +156,9 @@ class Performer:
         status, output = await call_tool(
             self._tools,
             call,
+            run_id=self._run.id,
             deadline=self._agent.limits.tool_deadline,
-            limiter=self._job.tool_limiter,
+            threads=self._job.tool_threads,
             on_abandoned=partial(self._abandon, call),
         )
         if len(msgspec.json.encode(output)) > self._log.free:
@@ -190,6 +201,17 @@ class Performer:
         terminal = self._machine.terminal
         assert terminal is not None
         self._run.end(terminal, self._machine.result, failure)
+
+
+async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> ModelFinish:
+    try:
+        return await model.generate(request, emit)
+    except BaseExceptionGroup as group:
+        # Models, too, have nurseries.
+        match leaves(group):
+            case [ModelError() as error]:
+                raise error from None
+        raise
 
 
 class _Emit:

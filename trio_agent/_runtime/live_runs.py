@@ -26,6 +26,7 @@ from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
 from .._run.live_run import LiveRun
 from .._run.performer import Job, Performer
+from ..tools._threads import ToolThreads
 from .model_pool import ModelPool
 
 logger = logging.getLogger("trio_agent")
@@ -81,7 +82,7 @@ class LiveRuns:
         self._cancelling = False
         self._renewal = _RENEWAL * store.lease
         self._idle = trio.lowlevel.ParkingLot()
-        self._tool_limiter = trio.CapacityLimiter(limits.tool_threads)
+        self._tool_threads = ToolThreads(limits.tool_threads)
 
     @property
     def viewers(self) -> int:
@@ -133,7 +134,7 @@ class LiveRuns:
             agent=agent,
             messages=messages,
             use_model=self._models.use,
-            tool_limiter=self._tool_limiter,
+            tool_threads=self._tool_threads,
             closing_bound=self._limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)
