@@ -132,10 +132,12 @@ class _OpenCall:
     def as_request(self) -> ToolRequest:
         text = "".join(self.fragments)
         try:
-            # Models write nothing for a tool without parameters.
-            value: Any = msgspec.json.decode(text) if text.strip() else {}
+            value: Any = msgspec.json.decode(text) if text.strip() else None
         except (msgspec.DecodeError, RecursionError):
             value = text
+        if value is None:
+            # Models write nothing, or null, for a tool without parameters.
+            value = {}
         if is_deep(value):
             value = text
         return ToolRequest(self.id, self.name, value)

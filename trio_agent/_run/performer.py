@@ -1,6 +1,7 @@
 """Performs the actions of the machine: the one place where a run does I/O."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +14,7 @@ import trio
 
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
-from .._events import AnyEvent, FinishReason, ToolRequest
+from .._events import AnyEvent, FinishReason, RunError, ToolRequest
 from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import leaves, split_stops
@@ -24,7 +25,7 @@ from ..tools._threads import ToolThreads
 from .live_run import LiveRun
 from .machine import AskModel, Machine, RunTools
 from .retry import generate_with_retries
-from .run import enter_run
+from .run import enter_run, outcome_of
 
 logger = logging.getLogger("trio_agent")
 
@@ -62,6 +63,7 @@ class Performer:
             max_tokens=job.agent.limits.max_tokens,
         )
         self._full = False
+        self._began = trio.current_time()
         log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:
@@ -71,6 +73,7 @@ class Performer:
         `closing_bound` seconds to be committed. Whatever fails in a run ends here, as its `error`.
         """
         enter_run(self._run)
+        logger.info("run %s of agent %r begins", self._run.id, self._agent.name)
         try:
             with self._run.cancel_scope, self._run.viewer_scope:
                 await self._until_deadline()
@@ -131,6 +134,8 @@ class Performer:
         machine, agent = self._machine, self._agent
         self._publish(machine.asked(_now()))
         request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
+        began = trio.current_time()
+        logger.debug("run %s: step %d asks the model", self._run.id, machine.step)
         with trio.CancelScope() as answer:
             emit = _Emit(machine, self._log, answer)
             finish = await generate_with_retries(
@@ -138,6 +143,14 @@ class Performer:
                 emit.is_silent,
                 retries=agent.limits.model_retries,
                 window=agent.limits.retry_window,
+            )
+            logger.debug(
+                "run %s: step %d was answered: %s, %d tokens, %.3f s",
+                self._run.id,
+                machine.step,
+                finish.reason,
+                finish.usage.total_tokens,
+                trio.current_time() - began,
             )
             if not machine.done:
                 self._publish(machine.answered(finish, _now()))
@@ -153,6 +166,8 @@ class Performer:
         await self._log.flush()
 
     async def _call(self, call: ToolRequest) -> None:
+        began = trio.current_time()
+        logger.debug("run %s: call %r of tool %r begins", self._run.id, call.id, call.name)
         status, output = await call_tool(
             self._tools,
             call,
@@ -164,6 +179,14 @@ class Performer:
         if len(msgspec.json.encode(output)) > self._log.free:
             self._full = True
             status, output = "error", "the output does not fit into the run's log"
+        logger.debug(
+            "run %s: call %r of tool %r ended: %s, %.3f s",
+            self._run.id,
+            call.id,
+            call.name,
+            status,
+            trio.current_time() - began,
+        )
         self._publish(self._machine.returned(call.id, status, output, _now()))
 
     def _abandon(self, call: ToolRequest) -> None:
@@ -197,9 +220,20 @@ class Performer:
             except (StoreUnavailable, FenceLost) as exc:
                 failure = exc
         if scope.cancelled_caught:
-            failure = StoreUnavailable("the store did not take the terminal event in time")
+            message = "the store did not take the terminal event in time"
+            failure = StoreUnavailable(message + _hint_at_clock())
         terminal = self._machine.terminal
         assert terminal is not None
+        code = terminal.error.code if isinstance(terminal, RunError) else ""
+        logger.info(
+            "run %s of agent %r ended: %s, %d steps, %d tokens, %.3f s",
+            self._run.id,
+            self._agent.name,
+            " ".join(filter(None, [outcome_of(terminal), code, failure and "(not stored)"])),
+            self._machine.step,
+            self._machine.usage.total_tokens,
+            trio.current_time() - self._began,
+        )
         self._run.end(terminal, self._machine.result, failure)
 
 
@@ -246,6 +280,13 @@ class _Emit:
         if self._calls % _EMITS == 0:
             await trio.lowlevel.checkpoint()
         await self._log.room()
+
+
+def _hint_at_clock() -> str:
+    testing = sys.modules.get("trio.testing")
+    if testing and isinstance(trio.lowlevel.current_clock(), testing.MockClock):
+        return ": the clock of this test does not wait for threads or sockets (docs/testing.md)"
+    return ""
 
 
 def _now() -> int:
