@@ -2,12 +2,18 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from trio_agent import Agent, ResumableStreamManager, SQLiteStore, open_runtime
 from trio_agent._nursery import open_plain_nursery, split_stops
+from trio_agent.client import open_client
+from trio_agent.testing import ScriptedModel
 
 
 async def test_leaving_waits_for_the_tasks() -> None:
@@ -193,13 +199,36 @@ def test_ctrl_c(where: str) -> None:
     assert "During handling" not in done.stderr
 
 
-def test_outside_of_trio() -> None:
-    async def main() -> None:
-        async with open_plain_nursery():
-            pytest.fail("there is no nursery")
+async def enter(context: AbstractAsyncContextManager[object]) -> None:
+    async with context:
+        pytest.fail("it was opened")
 
+
+async def create_stream() -> None:
+    ResumableStreamManager().create_stream()
+
+
+AGENT = Agent(model=ScriptedModel())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: enter(open_plain_nursery()),
+        lambda: enter(open_runtime()),
+        lambda: enter(open_runtime(store=SQLiteStore("never.db"))),
+        lambda: enter(AGENT.stream("hi")),
+        lambda: enter(AGENT.stream_events("hi")),
+        lambda: AGENT.run("hi"),
+        lambda: enter(open_client("http://127.0.0.1:1")),
+        lambda: enter(open_client("ws://127.0.0.1:1")),
+        create_stream,
+    ],
+)
+def test_outside_of_trio(use: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Each door says what this house stands on."""
     with pytest.raises(RuntimeError, match=r"trio_agent runs on Trio: .* with trio.run\(main\)"):
-        asyncio.run(main())
+        asyncio.run(use())
 
 
 LEAF, OTHER = ValueError("a"), KeyError("b")

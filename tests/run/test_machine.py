@@ -190,6 +190,7 @@ def test_tools_and_a_second_step() -> None:
     [
         ("", {}),
         (" \n", {}),
+        ("null", {}),
         ("[1]", [1]),
         ('{"a":', '{"a":'),
         ("what?", "what?"),

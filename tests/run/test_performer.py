@@ -1,5 +1,6 @@
 """What a run does, seen from outside: its events, its receipt, its result."""
 
+import contextvars
 import logging
 import re
 import threading
@@ -402,6 +403,58 @@ async def test_cancel_waits_for_a_tools_cleanup_and_closes_every_call() -> None:
             ("3", "cancelled"),
         ]
         assert unpaired_calls((await run.wait()).messages) is None
+
+
+async def test_a_run_within_a_tool_is_gone_before_the_receipt() -> None:
+    gone: list[str] = []
+
+    @tool
+    async def work() -> None:
+        """Work."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for _ in range(10):
+                    await trio.lowlevel.checkpoint()
+            gone.append("inner tool")
+
+    inner = Agent(model=ScriptedModel([call("1", "work")]), tools=[work])
+
+    @tool
+    async def delegate() -> str:
+        """Delegate."""
+        return (await inner.run("hi")).text
+
+    outer = Agent(model=ScriptedModel([call("1", "delegate")]), tools=[delegate])
+    async with open_runtime() as runtime:
+        run = await runtime.start(outer, "hi")
+        await trio.testing.wait_all_tasks_blocked()
+        await run.cancel()
+        assert gone == ["inner tool"]
+
+
+async def test_tools_see_the_context_of_the_start() -> None:
+    variable = contextvars.ContextVar[str]("variable")
+
+    @tool
+    async def in_a_task() -> str:
+        """Look."""
+        return variable.get()
+
+    @tool
+    def in_a_thread() -> str:
+        """Look."""
+        return variable.get()
+
+    model = ScriptedModel([call("1", "in_a_task"), call("2", "in_a_thread")], ["done"])
+    variable.set("kept")
+    await Agent(model=model, tools=[in_a_task, in_a_thread]).run("hi")
+    assert [
+        message.content
+        for message in model.requests[1].messages
+        if isinstance(message, ToolMessage)
+    ] == ["kept", "kept"]
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
