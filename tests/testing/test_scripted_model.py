@@ -101,6 +101,15 @@ async def test_each_request_has_the_next_answer_and_is_remembered() -> None:
     assert model.requests[2:] == []
 
 
+async def test_requests_at_the_same_time_have_an_answer_each(nursery: trio.Nursery) -> None:
+    model = ScriptedModel(["a"], ["b"])
+    emitted = Emitted()
+    nursery.start_soon(model.generate, ASK, emitted)
+    nursery.start_soon(model.generate, ASK, emitted)
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(part.delta for part in emitted) == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("answers", "scripted"), [(0, "0 answers are"), (1, "1 answer is"), (2, "2 answers are")]
 )

@@ -42,15 +42,15 @@ class ScriptedModel(Model):
             ModelError: ``script-ended``, there is none; or what the script says.
         """
         self.requests.append(request)
+        asked, scripted = len(self.requests), len(self._answers)
         await trio.lowlevel.checkpoint()
-        if len(self.requests) > len(self._answers):
-            asked, scripted = len(self.requests), len(self._answers)
+        if asked > scripted:
             answers = "1 answer is" if scripted == 1 else f"{scripted} answers are"
             raise ModelError(
                 "script-ended", f"this is request {asked} of the model, but {answers} scripted"
             )
         called = False
-        for line in self._answers[len(self.requests) - 1]:
+        for line in self._answers[asked - 1]:
             match line:
                 case str():
                     await emit(TextPart(line))
