@@ -3,11 +3,13 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
+from trio_agent.testing import Sweep, cancel_sweep
 from trio_agent.tools._threads import Place, ToolThreads
 
 
@@ -147,3 +149,20 @@ async def test_it_may_ask_whether_it_is_cancelled() -> None:
         await started.wait()
         nursery.cancel_scope.cancel()
     assert free(threads) == 1
+
+
+def test_no_place_is_lost_wherever_it_is_cancelled() -> None:
+    async def scenario(sweep: Sweep) -> None:
+        threads = ToolThreads(1)
+
+        async def run() -> None:
+            assert await (await threads.place()).run(lambda: 1, abandon=False) == 1
+
+        with sweep:
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(run)
+        assert free(threads) == 1
+
+    clock = partial(trio.testing.MockClock, autojump_threshold=0.01)
+    assert cancel_sweep(scenario, clock=clock) > 10

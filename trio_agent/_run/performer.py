@@ -284,9 +284,11 @@ class _Emit:
 
 def _hint_at_clock() -> str:
     testing = sys.modules.get("trio.testing")
-    if testing and isinstance(trio.lowlevel.current_clock(), testing.MockClock):
-        return ": the clock of this test does not wait for threads or sockets (docs/testing.md)"
-    return ""
+    if testing is None or not isinstance(trio.lowlevel.current_clock(), testing.MockClock):
+        return ""
+    if not testing.active_thread_count():
+        return ""
+    return ": the clock of this test does not wait for threads, see docs/testing.md"
 
 
 def _now() -> int:
