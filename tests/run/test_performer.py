@@ -3,6 +3,7 @@
 import contextvars
 import logging
 import re
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -168,6 +169,8 @@ class Nested(Model):
     [
         ([RATE], "rate-limit: slow down", 1),
         ([CUT], "cut-stream: it broke off", 4),
+        ([RATE, CUT], "(rate-limit: slow down|cut-stream: it broke off)", None),
+        ([RATE, KeyError("x")], r"internal: internal error \(ExceptionGroup\)", 1),
         ([StoreUnavailable("away")], "store-unavailable: away", 1),
         ([KeyError("x")], r"internal: internal error \(KeyError\)", 1),
         ([SystemExit(1)], r"internal: internal error \(SystemExit\)", 1),
@@ -176,7 +179,7 @@ class Nested(Model):
 async def test_a_model_that_fails_in_a_nursery(
     failures: list[BaseException],
     code: str,
-    asked: int,
+    asked: int | None,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """It fails as itself, is asked again where that may help, and is nobody else's trouble."""
@@ -187,7 +190,28 @@ async def test_a_model_that_fails_in_a_nursery(
         with pytest.raises(RunFailed, match=f"^{code}$"):
             await run.wait()
         assert (await neighbour.wait()).text == "a"
-    assert model.asked == asked
+    assert model.asked == asked or asked is None
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_a_tool_that_exits_ends_nothing_but_its_call(nested: bool) -> None:
+    @tool
+    async def leave() -> None:
+        """Leave."""
+        if nested:
+            async with trio.open_nursery():
+                sys.exit(2)
+        sys.exit(2)
+
+    model = ScriptedModel([call("1", "leave")], ["I stay."])
+    go_on = trio.Event()
+    async with open_runtime() as runtime:
+        neighbour = await runtime.start(Agent(model=ScriptedModel(["a", go_on, "b"])), "hi")
+        run = await runtime.start(Agent(model=model, tools=[leave]), "hi")
+        assert (await run.wait()).text == "I stay."
+        go_on.set()
+        assert (await neighbour.wait()).text == "ab"
+    assert model.requests[1].messages[-1] == ToolMessage("1", "SystemExit: 2", "error")
 
 
 async def test_a_model_that_fails_while_everything_is_cancelled() -> None:

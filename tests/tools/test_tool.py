@@ -403,6 +403,7 @@ def test_bad_schemas(function: Any, schema: Any, error: type[Exception], message
     [
         (None, None),
         ("é", "é"),
+        ("a\x00b", "a\x00b"),
         (1.5, 1.5),
         (2**70, 2**70),
         ((1, (2,)), [1, [2]]),

@@ -241,10 +241,10 @@ async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> Model
     try:
         return await model.generate(request, emit)
     except BaseExceptionGroup as group:
-        # Models, too, have nurseries.
-        match leaves(group):
-            case [ModelError() as error]:
-                raise error from None
+        # Models, too, have nurseries. What they cancel may fail as well.
+        first, *others = leaves(group)
+        if all(isinstance(each, ModelError) for each in (first, *others)):
+            raise first from None
         raise
 
 

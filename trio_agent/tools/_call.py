@@ -87,10 +87,13 @@ async def _call_in_thread(
         place = await threads.place()
     if waiting.cancelled_caught:
         return "error", f"no thread was free within {seconds:g} s: the tool was not started"
+
+    def run() -> Any:
+        return tool.function(**arguments)
+
     try:
         with _move_on_after(seconds):
-            output = await place.run(partial(tool.function, **arguments), abandon=tool.abandon)
-            return "ok", encode_output(output)
+            return "ok", encode_output(await place.run(run, abandon=tool.abandon))
     finally:
         if place.running:
             on_abandoned()
