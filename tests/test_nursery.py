@@ -1,9 +1,19 @@
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
 
-from trio_agent._errors import StoreUnavailable
-from trio_agent._nursery import Trouble, open_plain_nursery
+from trio_agent import Agent, ResumableStreamManager, SQLiteStore, open_runtime
+from trio_agent._nursery import open_plain_nursery, split_stops
+from trio_agent.client import open_client
+from trio_agent.testing import ScriptedModel
 
 
 async def test_leaving_waits_for_the_tasks() -> None:
@@ -70,10 +80,64 @@ async def test_cancelled_is_not_swallowed() -> None:
     assert scope.cancelled_caught
 
 
-async def test_an_interrupt_is_grouped_as_in_every_nursery() -> None:
-    with pytest.RaisesGroup(KeyboardInterrupt):
-        async with open_plain_nursery():
-            raise KeyboardInterrupt
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("where", ["body", "task", "inner nursery", "both"])
+async def test_what_ends_the_program_comes_out_as_it_is(stop: BaseException, where: str) -> None:
+    """And nothing is told of what it cancelled."""
+    stop.__context__ = None
+
+    async def task() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        raise stop
+
+    async def deep() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(task)
+
+    async def at_the_end() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise type(stop)
+
+    with pytest.raises(type(stop)) as caught:  # noqa: PT012
+        async with open_plain_nursery() as outer, open_plain_nursery() as nursery:
+            outer.start_soon(trio.sleep_forever)
+            match where:
+                case "task":
+                    nursery.start_soon(task)
+                case "inner nursery":
+                    nursery.start_soon(deep)
+                case "both":
+                    nursery.start_soon(at_the_end)
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            if where in ("body", "both"):
+                raise stop
+            await trio.sleep_forever()
+    assert caught.value is stop
+    assert stop.__context__ is None
+    assert not stop.__suppress_context__
+
+
+async def test_an_interrupt_comes_before_an_exit_and_tells_what_failed_besides() -> None:
+    async def task(failure: BaseException) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise failure
+
+    interrupt, failure = KeyboardInterrupt(), KeyError("x")
+    with pytest.raises(KeyboardInterrupt) as caught:  # noqa: PT012
+        async with open_plain_nursery() as nursery:
+            nursery.start_soon(task, interrupt)
+            nursery.start_soon(task, failure)
+            await trio.testing.wait_all_tasks_blocked()
+            raise SystemExit
+    assert caught.value is interrupt
+    others = interrupt.__context__
+    assert isinstance(others, BaseExceptionGroup)
+    assert {type(other) for other in others.exceptions} == {SystemExit, KeyError}
 
 
 async def test_the_bodys_failure_is_plain_even_while_it_is_cancelled() -> None:
@@ -88,29 +152,101 @@ async def test_the_bodys_failure_is_plain_even_while_it_is_cancelled() -> None:
     assert scope.cancelled_caught
 
 
+PROGRAM = """
+import os, signal, sys
+import trio
+from trio_agent import Agent, open_runtime, tool
+from trio_agent.testing import ScriptedModel, call
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+@tool
+async def work():
+    interrupt()
+
+async def stream():
+    async with Agent(model=ScriptedModel(["a", 1000.0])).stream("hi") as chunks:
+        async for _ in chunks:
+            trio.lowlevel.current_trio_token().run_sync_soon(interrupt)
+
+async def in_a_tool():
+    await Agent(model=ScriptedModel([call("1", "work")]), tools=[work]).run("hi")
+
+async def at_the_end():
+    async with open_runtime() as runtime:
+        await runtime.start(Agent(model=ScriptedModel([1000.0])), "hi")
+        trio.lowlevel.current_trio_token().run_sync_soon(interrupt)
+
+async def over_many():
+    async with open_runtime() as runtime:
+        async with runtime.map(Agent(model=ScriptedModel([], [1000.0])), "ab") as results:
+            async for _ in results:
+                interrupt()
+
+trio.run(globals()[sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("where", ["stream", "in_a_tool", "at_the_end", "over_many"])
+def test_ctrl_c(where: str) -> None:
+    """The program ends by the signal, and the traceback is about where it was."""
+    command = [sys.executable, "-c", PROGRAM, where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGINT, done.stderr
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert "Group" not in done.stderr
+    assert "During handling" not in done.stderr
+
+
+async def enter(context: AbstractAsyncContextManager[object]) -> None:
+    async with context:
+        pytest.fail("it was opened")
+
+
+async def create_stream() -> None:
+    ResumableStreamManager().create_stream()
+
+
+AGENT = Agent(model=ScriptedModel())
+
+
 @pytest.mark.parametrize(
-    ("failure", "level", "words"),
+    "use",
     [
-        (StoreUnavailable("away"), "WARNING", "it failed for a and b: away"),
-        (KeyError("x"), "ERROR", "it failed for a and b: a bug"),
+        lambda: enter(open_plain_nursery()),
+        lambda: enter(open_runtime()),
+        lambda: enter(open_runtime(store=SQLiteStore("never.db"))),
+        lambda: enter(AGENT.stream("hi")),
+        lambda: enter(AGENT.stream_events("hi")),
+        lambda: AGENT.run("hi"),
+        lambda: enter(open_client("http://127.0.0.1:1")),
+        lambda: enter(open_client("ws://127.0.0.1:1")),
+        create_stream,
     ],
 )
-async def test_trouble_is_told_at_once_and_then_once_a_minute(
-    failure: Exception,
-    level: str,
-    words: str,
-    caplog: pytest.LogCaptureFixture,
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    trouble = Trouble("it failed for %s and %s")
-    trouble.tell(failure, "a", "b")
-    trouble.tell(OSError("another kind"), "c", "d")
-    for _ in range(59):
-        await trio.sleep(1)
-        trouble.tell(failure, "e", "f")
-    assert [record.message for record in caplog.records] == [words, "it failed for c and d: a bug"]
-    assert caplog.records[0].levelname == level
-    assert bool(caplog.records[0].exc_info) == (level == "ERROR")
-    await trio.sleep(1)
-    trouble.tell(failure, "a", "b")
-    assert len(caplog.records) == 3
+def test_outside_of_trio(use: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Each door says what this house stands on."""
+    with pytest.raises(RuntimeError, match=r"trio_agent runs on Trio: .* with trio.run\(main\)"):
+        asyncio.run(use())
+
+
+LEAF, OTHER = ValueError("a"), KeyError("b")
+STOP = KeyboardInterrupt()
+
+
+@pytest.mark.parametrize(
+    ("exc", "stops", "failures"),
+    [
+        (LEAF, None, [LEAF]),
+        (STOP, STOP, []),
+        (SystemExit(1), None, [SystemExit]),
+        (ExceptionGroup("g", [LEAF, ExceptionGroup("h", [OTHER])]), None, [LEAF, OTHER]),
+        (BaseExceptionGroup("g", [LEAF, STOP]), [STOP], [LEAF]),
+        (BaseExceptionGroup("g", [STOP]), [STOP], []),
+    ],
+)
+def test_split_stops(exc: BaseException, stops: object, failures: list[object]) -> None:
+    stop, failed = split_stops(exc)
+    assert (list(stop.exceptions) if isinstance(stop, BaseExceptionGroup) else stop) == stops
+    assert [type(each) if type(each) is SystemExit else each for each in failed] == failures

@@ -74,7 +74,8 @@ class RuntimeLimits:
         closing_bound: seconds that a run's closing events may take, also when everything is
             being cancelled.
         store_patience: seconds that a store may be away before runs and subscribers are told.
-        tool_threads: sync tools that run at once.
+        tool_threads: sync tools that run at once. Those that hang, which are over their deadline
+            or were cancelled, are not counted, up to as many again.
     """
 
     max_streams: int = attrs.field(default=1000, validator=ge(1))

@@ -14,6 +14,7 @@ from ._log.feed import Feed
 from ._log.log import Append, Entry, Log
 from ._log.store import Page
 from ._log.subscription import Subscription, resolve_cursor
+from ._nursery import expect_trio
 from .wire._sse import format_sse
 
 _FENCE: Final = 1
@@ -115,7 +116,9 @@ class ResumableStreamManager:
 
         Raises:
             LimitExceeded: there are `max_streams`, and none of them is complete.
+            RuntimeError: this is no Trio task, but asyncio, for instance.
         """
+        expect_trio()
         self._expire()
         if len(self._active) + len(self._complete) >= self._max_streams:
             if not self._complete:

@@ -9,7 +9,7 @@ import trio.testing
 
 from trio_agent._cluster.errands import Errands
 from trio_agent._errors import StoreUnavailable
-from trio_agent._nursery import Trouble
+from trio_agent._log.trouble import Trouble
 
 
 @asynccontextmanager

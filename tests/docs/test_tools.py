@@ -38,6 +38,15 @@ async def test_errors(tmp_path: Path) -> None:
         "order error: there is no coffee; there is: tea\ncount error: KeyError: 'coffee'\n"
     )
     assert output in PAGE
+    log = (tmp_path / "errors.log").read_text()
+    assert log.startswith("ERROR:trio_agent:run ")
+    assert log.endswith("KeyError: 'coffee'\n")
+    assert "ToolError" not in log
+
+
+async def test_own_schema(tmp_path: Path) -> None:
+    output = await run_example("tools/own_schema", [], tmp_path)
+    assert output == "moved to 2026-02-01 ['quiet']\n"
 
 
 async def test_together(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """What a run does, seen from outside: its events, its receipt, its result."""
 
+import contextvars
 import logging
+import re
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -135,6 +138,142 @@ async def test_failures_are_the_error_event(
         assert (await run.cancel()).outcome == "error"
     assert ("bug" in caplog.text) is (code == "internal")
     assert "bug" not in repr(events)
+
+
+RATE = ModelError("rate-limit", "slow down")
+CUT = ModelError("cut-stream", "it broke off", retryable=True)
+
+
+class Nested(Model):
+    """A model that works in a nursery, in which it fails."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self.failures = failures
+        self.asked = 0
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        self.asked += 1
+        async with trio.open_nursery() as nursery:
+            for failure in self.failures:
+                nursery.start_soon(self._fail, failure)
+            nursery.start_soon(trio.sleep_forever)
+        raise AssertionError("unreachable")
+
+    async def _fail(self, failure: BaseException) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        raise failure
+
+
+@pytest.mark.parametrize(
+    ("failures", "code", "asked"),
+    [
+        ([RATE], "rate-limit: slow down", 1),
+        ([CUT], "cut-stream: it broke off", 4),
+        ([RATE, CUT], "(rate-limit: slow down|cut-stream: it broke off)", None),
+        ([RATE, KeyError("x")], r"internal: internal error \(ExceptionGroup\)", 1),
+        ([StoreUnavailable("away")], "store-unavailable: away", 1),
+        ([KeyError("x")], r"internal: internal error \(KeyError\)", 1),
+        ([SystemExit(1)], r"internal: internal error \(SystemExit\)", 1),
+    ],
+)
+async def test_a_model_that_fails_in_a_nursery(
+    failures: list[BaseException],
+    code: str,
+    asked: int | None,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It fails as itself, is asked again where that may help, and is nobody else's trouble."""
+    model = Nested(*failures)
+    async with open_runtime() as runtime:
+        neighbour = await runtime.start(Agent(model=ScriptedModel([60.0, "a"])), "hi")
+        run = await runtime.start(Agent(model=model), "hi")
+        with pytest.raises(RunFailed, match=f"^{code}$"):
+            await run.wait()
+        assert (await neighbour.wait()).text == "a"
+    assert model.asked == asked or asked is None
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_a_tool_that_exits_ends_nothing_but_its_call(nested: bool) -> None:
+    @tool
+    async def leave() -> None:
+        """Leave."""
+        if nested:
+            async with trio.open_nursery():
+                sys.exit(2)
+        sys.exit(2)
+
+    model = ScriptedModel([call("1", "leave")], ["I stay."])
+    go_on = trio.Event()
+    async with open_runtime() as runtime:
+        neighbour = await runtime.start(Agent(model=ScriptedModel(["a", go_on, "b"])), "hi")
+        run = await runtime.start(Agent(model=model, tools=[leave]), "hi")
+        assert (await run.wait()).text == "I stay."
+        go_on.set()
+        assert (await neighbour.wait()).text == "ab"
+    assert model.requests[1].messages[-1] == ToolMessage("1", "SystemExit: 2", "error")
+
+
+async def test_a_model_that_fails_while_everything_is_cancelled() -> None:
+    """The run is cancelled, and its failure is not the runtime's."""
+
+    class Sore(Model):
+        async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    raise KeyError("x")
+
+    with trio.CancelScope() as scope:
+        async with open_runtime() as runtime:
+            run = await runtime.start(Agent(model=Sore()), "hi")
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert run.status == "cancelled"
+
+
+async def test_what_a_run_does_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """But nothing that was said."""
+
+    @tool
+    async def look(city: str) -> str:
+        """Look."""
+        return "s3cret"
+
+    model = ScriptedModel(
+        ["s3cret", call("1", "look", city="s3cret")],
+        ["s3cret", ModelFinish("stop", Usage(1, 2, 3))],
+        [RATE],
+    )
+    agent = Agent(model=model, name="a", instructions="s3cret", tools=[look])
+    with caplog.at_level(logging.DEBUG, "trio_agent"):
+        async with open_runtime() as runtime:
+            run = await runtime.start(agent, "s3cret")
+            await run.wait()
+            failed = await runtime.start(agent, "s3cret")
+            with pytest.raises(RunFailed):
+                await failed.wait()
+    lines = [
+        (record.levelname, re.sub(r"\d+\.\d{3} s", "T", record.getMessage()))
+        for record in caplog.records
+    ]
+    assert lines == [
+        ("INFO", f"run {run.id} of agent 'a' begins"),
+        ("DEBUG", f"run {run.id}: step 1 asks the model"),
+        ("DEBUG", f"run {run.id}: step 1 was answered: tool-calls, 0 tokens, T"),
+        ("DEBUG", f"run {run.id}: call '1' of tool 'look' begins"),
+        ("DEBUG", f"run {run.id}: call '1' of tool 'look' ended: ok, T"),
+        ("DEBUG", f"run {run.id}: step 2 asks the model"),
+        ("DEBUG", f"run {run.id}: step 2 was answered: stop, 3 tokens, T"),
+        ("INFO", f"run {run.id} of agent 'a' ended: stop, 2 steps, 3 tokens, T"),
+        ("INFO", f"run {failed.id} of agent 'a' begins"),
+        ("DEBUG", f"run {failed.id}: step 1 asks the model"),
+        ("INFO", f"run {failed.id} of agent 'a' ended: error rate-limit, 1 steps, 0 tokens, T"),
+    ]
+    assert "s3cret" not in caplog.text
 
 
 async def test_a_model_that_was_too_slow_is_a_timeout() -> None:
@@ -288,6 +427,58 @@ async def test_cancel_waits_for_a_tools_cleanup_and_closes_every_call() -> None:
             ("3", "cancelled"),
         ]
         assert unpaired_calls((await run.wait()).messages) is None
+
+
+async def test_a_run_within_a_tool_is_gone_before_the_receipt() -> None:
+    gone: list[str] = []
+
+    @tool
+    async def work() -> None:
+        """Work."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for _ in range(10):
+                    await trio.lowlevel.checkpoint()
+            gone.append("inner tool")
+
+    inner = Agent(model=ScriptedModel([call("1", "work")]), tools=[work])
+
+    @tool
+    async def delegate() -> str:
+        """Delegate."""
+        return (await inner.run("hi")).text
+
+    outer = Agent(model=ScriptedModel([call("1", "delegate")]), tools=[delegate])
+    async with open_runtime() as runtime:
+        run = await runtime.start(outer, "hi")
+        await trio.testing.wait_all_tasks_blocked()
+        await run.cancel()
+        assert gone == ["inner tool"]
+
+
+async def test_tools_see_the_context_of_the_start() -> None:
+    variable = contextvars.ContextVar[str]("variable")
+
+    @tool
+    async def in_a_task() -> str:
+        """Look."""
+        return variable.get()
+
+    @tool
+    def in_a_thread() -> str:
+        """Look."""
+        return variable.get()
+
+    model = ScriptedModel([call("1", "in_a_task"), call("2", "in_a_thread")], ["done"])
+    variable.set("kept")
+    await Agent(model=model, tools=[in_a_task, in_a_thread]).run("hi")
+    assert [
+        message.content
+        for message in model.requests[1].messages
+        if isinstance(message, ToolMessage)
+    ] == ["kept", "kept"]
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
@@ -489,8 +680,8 @@ async def test_what_utf_8_cant_hold_ends_no_runtime() -> None:
 
 async def test_a_bug_in_a_run_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR), pytest.raises(RunFailed, match="internal"):
-        await Agent(model=ScriptedModel()).run("hi")
-    assert "the script has only 0 answers" in caplog.text
+        await Agent(model=ScriptedModel([KeyError("a bug")])).run("hi")
+    assert "KeyError: 'a bug'" in caplog.text
 
 
 async def test_a_fence_lost_before_a_tool_starts(autojump_clock: trio.testing.MockClock) -> None:

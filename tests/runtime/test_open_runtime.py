@@ -1,6 +1,7 @@
 """Opening and leaving a runtime: who is waited for, who is cancelled, in which order."""
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,11 +13,12 @@ from runtime_kit import endless
 from trio_agent._agent import Agent
 from trio_agent._errors import StoreUnavailable
 from trio_agent._limits import RuntimeLimits
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Watch
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._model import Model
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore, Line, ScriptedModel
+from trio_agent.testing import FaultyStore, Line, ScriptedModel, StoreProxy
 
 
 async def test_leaving_waits_for_the_runs() -> None:
@@ -73,9 +75,29 @@ async def test_the_closing_bound(
             begin = trio.current_time()
             scope.cancel()
     assert trio.current_time() - begin <= 6
-    with pytest.raises(StoreUnavailable, match="in time"):
+    with pytest.raises(StoreUnavailable, match=r"in time$"):
         await run.wait()
     assert "they are lost" in caplog.text
+
+
+async def test_a_clock_that_does_not_wait_for_the_stores_thread(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As with an SQLite store, only sooner or later."""
+    go_on = threading.Event()
+
+    class Threaded(StoreProxy):
+        async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+            await trio.to_thread.run_sync(go_on.wait)
+            return await super().append(batch)
+
+    async with open_runtime(store=Threaded(MemoryStore())) as runtime:
+        run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
+        try:
+            with pytest.raises(StoreUnavailable, match="in time: the clock of this test does not"):
+                await run.cancel()
+        finally:
+            go_on.set()
 
 
 @pytest.mark.parametrize("how", ["in peace", "by an exception", "by cancelling"])

@@ -98,9 +98,30 @@ async def test_each_request_has_the_next_answer_and_is_remembered() -> None:
         said += emitted
     assert said == [TextPart("a"), TextPart("b")]
     assert model.requests == requests
-    with pytest.raises(AssertionError, match="only 2 answers"):
+    assert model.requests[2:] == []
+
+
+async def test_requests_at_the_same_time_have_an_answer_each(nursery: trio.Nursery) -> None:
+    model = ScriptedModel(["a"], ["b"])
+    emitted = Emitted()
+    nursery.start_soon(model.generate, ASK, emitted)
+    nursery.start_soon(model.generate, ASK, emitted)
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(part.delta for part in emitted) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "scripted"), [(0, "0 answers are"), (1, "1 answer is"), (2, "2 answers are")]
+)
+async def test_a_script_that_is_over_says_so(answers: int, scripted: str) -> None:
+    model = ScriptedModel(*[["a"]] * answers)
+    for _ in range(answers):
         await model.generate(ASK, Emitted())
-    assert model.requests[2:] == [ASK]
+    message = f"this is request {answers + 1} of the model, but {scripted} scripted"
+    with pytest.raises(ModelError) as caught:
+        await model.generate(ASK, Emitted())
+    assert (caught.value.code, caught.value.message) == ("script-ended", message)
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import asyncio
 import math
 import threading
 import time
@@ -11,6 +12,7 @@ import trio.testing
 from trio_agent._errors import ToolError
 from trio_agent._events import ToolRequest
 from trio_agent.tools._call import Outcome, call_tool
+from trio_agent.tools._threads import ToolThreads
 from trio_agent.tools._tool import tool
 
 
@@ -28,14 +30,15 @@ async def call_made(
     *,
     deadline: float = math.inf,
     on_abandoned: Callable[[], None] = nothing_is_abandoned,
-    limiter: trio.CapacityLimiter | None = None,
+    threads: ToolThreads | None = None,
     **arguments: Any,
 ) -> Outcome:
     return await call_tool(
         {made.name: made},
         ToolRequest("1", made.name, arguments),
+        run_id="r",
         deadline=deadline,
-        limiter=limiter or trio.CapacityLimiter(1),
+        threads=threads or ToolThreads(1),
         on_abandoned=on_abandoned,
     )
 
@@ -57,8 +60,9 @@ async def test_an_unknown_tool_is_told_what_there_is() -> None:
         return await call_tool(
             tools,
             ToolRequest("1", "nope", {}),
+            run_id="r",
             deadline=1,
-            limiter=trio.CapacityLimiter(1),
+            threads=ToolThreads(1),
             on_abandoned=nothing_is_abandoned,
         )
 
@@ -80,21 +84,64 @@ async def test_arguments_that_do_not_fit() -> None:
     assert "Expected `int`, got `str`" in output
 
 
-async def test_whatever_a_tool_raises_is_told() -> None:
-    def explain() -> None:
-        raise ToolError("try another city")
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
 
-    async def crash() -> None:
-        raise KeyError("x")
 
-    async def crash_in_a_nursery() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(crash)
+@pytest.mark.parametrize("how", ["async", "sync", "in a nursery", "in a nursery's task"])
+@pytest.mark.parametrize(
+    ("failures", "told", "logged"),
+    [
+        ([ToolError("try another city")], "try another city", False),
+        ([KeyError("x")], "KeyError: 'x'", True),
+        ([SystemExit(2)], "SystemExit: 2", True),
+        ([asyncio.CancelledError()], "CancelledError: ", True),
+        ([Unspeakable()], "Unspeakable: its message can't be shown", True),
+        ([ToolError("not today"), KeyError("x")], "not today", True),
+        ([ToolError("no a"), ToolError("no b")], "no a; no b", False),
+        ([KeyError("x"), ValueError("y")], "KeyError: 'x'; ValueError: y", True),
+    ],
+    ids=str,
+)
+async def test_whatever_a_tool_raises_is_told(
+    how: str,
+    failures: list[BaseException],
+    told: str,
+    logged: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The model reads what is meant for it; the log has the traceback of what nobody meant."""
+    failure = failures[0] if len(failures) == 1 else BaseExceptionGroup("g", failures)
 
-    assert await call(explain) == ("error", "try another city")
-    assert await call(crash) == ("error", "KeyError: 'x'")
-    status, output = await call(crash_in_a_nursery)
-    assert (status, output[:14]) == ("error", "ExceptionGroup")
+    def fail(secret: str = "") -> None:
+        raise failure
+
+    async def fail_async(secret: str = "") -> None:
+        match how:
+            case "async":
+                raise failure
+            case "in a nursery":
+                async with trio.open_nursery():
+                    raise failure
+            case _:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(fail_async_deep)
+                    nursery.start_soon(trio.sleep_forever)
+
+    async def fail_async_deep() -> None:
+        async with trio.open_nursery():
+            raise failure
+
+    function = fail if how == "sync" else fail_async
+    assert await call(function, secret="s3cret") == ("error", told)
+    if logged:
+        [record] = caplog.records
+        assert record.getMessage() == f"run r: tool {function.__name__} failed in call '1'"
+        assert "in fail" in caplog.text
+        assert "s3cret" not in caplog.text
+    else:
+        assert not caplog.records
 
 
 async def test_an_error_is_text_that_can_be_sent() -> None:
@@ -234,14 +281,78 @@ async def test_a_tool_that_waits_for_a_thread_is_not_abandoned(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """It never started: its outcome is known, at its deadline and when it is cancelled."""
-    limiter = trio.CapacityLimiter(1)
-    await limiter.acquire_on_behalf_of("somebody")
+    threads = ToolThreads(1)
+    place = await threads.place()
     made = tool(nothing_is_abandoned, name="late", abandon=True, deadline=3)
-    outcome = await call_made(made, limiter=limiter)
-    assert outcome == ("error", "the tool did not finish within 3 s")
+    outcome = await call_made(made, threads=threads)
+    assert outcome == ("error", "no thread was free within 3 s: the tool was not started")
     with trio.move_on_after(1) as scope:
-        await call_made(made, limiter=limiter)
+        await call_made(made, threads=threads)
     assert scope.cancelled_caught
+    threads.give_back(place)
+
+
+async def test_waiting_for_a_thread_takes_nothing_from_the_deadline(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.01
+    threads = ToolThreads(1)
+    place = await threads.place()
+    outcomes: list[Outcome] = []
+
+    async def run() -> None:
+        outcomes.append(
+            await call_made(tool(lambda: left(), name="late", deadline=3), threads=threads)
+        )
+
+    def left() -> float:
+        return trio.from_thread.run_sync(trio.current_effective_deadline)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.sleep(2.5)
+        threads.give_back(place)
+        given_back = trio.current_time()
+    [(status, deadline)] = outcomes
+    assert status == "ok"
+    assert deadline - given_back == pytest.approx(3)
+
+
+@pytest.mark.parametrize("abandon", [False, True])
+async def test_a_tool_that_hangs_does_not_hold_up_the_others(abandon: bool) -> None:
+    """When its deadline has passed, its place is for another one."""
+    go_on = threading.Event()
+    threads = ToolThreads(1)
+    outcomes: list[Outcome] = []
+
+    async def hang() -> None:
+        made = tool(go_on.wait, name="hang", deadline=0.01, abandon=abandon)
+        outcomes.append(await call_made(made, threads=threads, on_abandoned=lambda: None))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hang)
+        await trio.testing.wait_all_tasks_blocked()
+        try:
+            assert await call_made(tool(lambda: 1, name="one"), threads=threads) == ("ok", 1)
+        finally:
+            go_on.set()
+    assert [status for status, _ in outcomes] == ["unknown" if abandon else "ok"]
+
+
+async def test_a_tool_that_blocks_the_loop_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trio_agent.tools._blocking.LONGEST_STEP", 0.01)
+
+    async def crunch() -> int:
+        await trio.lowlevel.checkpoint()
+        time.sleep(0.02)
+        return 1
+
+    assert await call(crunch) == ("ok", 1)
+    [record] = caplog.records
+    assert record.getMessage().startswith("run r: tool crunch held up the event loop for 0.0 s")
+    assert record.levelname == "WARNING"
 
 
 @pytest.mark.parametrize("also", [ValueError, KeyboardInterrupt])

@@ -31,6 +31,11 @@ class Even:
             raise ValueError("n must be even")
 
 
+@attrs.frozen
+class Node:
+    next: "Node | None" = None
+
+
 async def get_weather(city: str, unit: Literal["c", "f"] = "c", *, at: Point | None = None) -> str:
     """Look up the weather.
 
@@ -245,6 +250,38 @@ def test_no_text_is_no_arguments() -> None:
         tool(add).parse("")
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value", "parsed"),
+    [
+        (int, 5.0, 5),
+        (int, -0.0, 0),
+        (int, 2.0**53, 2**53),
+        (int | None, 5.0, 5),
+        (Literal[5], 5.0, 5),
+        (list[int], [1.0, 2], [1, 2]),
+        (dict[str, Point], {"a": {"x": 1.0, "y": 2.0}}, {"a": Point(1, 2)}),
+        (tuple[int, float], [1.0, 2.0], (1, 2.0)),
+        (float, 5, 5.0),
+        (float, 5.0, 5.0),
+        (Any, 5.0, 5.0),
+    ],
+)
+def test_json_has_one_kind_of_number(annotation: Any, value: Any, parsed: Any) -> None:
+    def function(x: Any) -> None: ...
+
+    function.__annotations__["x"] = annotation
+    result = tool(function).parse(json.dumps({"x": value}))["x"]
+    assert result == parsed
+    assert type(result) is type(parsed)
+    assert repr(result) == repr(parsed)
+
+
+@pytest.mark.parametrize("value", [5.5, 1e300, 2.0**53 + 2, "5", True, None])
+def test_what_means_no_integer(value: Any) -> None:
+    with pytest.raises(ToolError, match=r"^Expected `int`, got `\w+` - at `\$.a`"):
+        tool(add).parse({"a": value})
+
+
 FIELDS = r"expected fields: city, unit \(optional\), at \(optional\)"
 
 
@@ -289,6 +326,75 @@ def test_parse_reports_a_validator() -> None:
         tool(halve).parse({"even": {"n": 3}})
 
 
+# A schema of one's own
+
+DAY = {
+    "type": "object",
+    "properties": {"day": {"type": "string"}, "note": {"type": "string"}},
+    "required": ["day"],
+}
+
+
+def test_a_schema_of_ones_own() -> None:
+    """It is sent as it is; the annotations convert all the same."""
+
+    @tool(schema=DAY, strict=True)
+    def book(day: datetime.date, note="") -> None:  # type: ignore[no-untyped-def]
+        ...
+
+    assert book.spec == ToolSpec("book", "", DAY, strict=True)
+    assert book.schema is not DAY
+    assert book.parse({"day": "2024-02-29"}) == {"day": datetime.date(2024, 2, 29)}
+    assert book.parse({"day": "2024-02-29", "note": [1]})["note"] == [1]
+    expected = r"expected fields: day, note \(optional\)"
+    with pytest.raises(ToolError, match=rf"^Invalid RFC3339.* - at `\$.day`; {expected}$"):
+        book.parse({"day": "tomorrow"})
+    with pytest.raises(ToolError, match=rf"unknown field `x`; {expected}; unknown fields: x$"):
+        book.parse({"day": "2024-02-29", "x": 1})
+
+
+def test_a_function_that_takes_anything() -> None:
+    @tool(schema=DAY)
+    def forward(day: str, **others: Any) -> dict[str, Any]:
+        return {"day": day, **others}
+
+    arguments = {"day": "today", "note": {"x": [1.0]}, "__class__": 1}
+    assert forward.parse(arguments) == arguments
+    assert forward(**forward.parse(arguments)) == arguments
+    with pytest.raises(ToolError, match="missing required field `day`; expected fields: day, note"):
+        forward.parse({"x": 1})
+
+
+def test_what_contains_itself_is_for_a_schema_of_ones_own() -> None:
+    def walk(node: Node) -> None: ...
+
+    with pytest.raises(TypeError, match="Node contains itself"):
+        tool(walk)
+    made = tool(walk, schema={"type": "object"})
+    assert made.parse({"node": {"next": {}}}) == {"node": Node(Node(None))}
+
+
+def test_strict_is_up_to_you() -> None:
+    assert tool(add).spec.strict is None
+    assert tool(add, strict=False).spec.strict is False
+
+
+@pytest.mark.parametrize(
+    ("function", "schema", "error", "message"),
+    [
+        (add, [], TypeError, r"tool 'add': a schema is a dict, not \[\]"),
+        (add, {"type": object()}, TypeError, "tool 'add': Encoding objects of type object"),
+        (add, {"type": "array"}, ValueError, "tool 'add': the schema of arguments has"),
+        (add, {}, ValueError, "tool 'add': the schema of arguments has"),
+        (lambda *a: 1, {"type": "object"}, TypeError, r"\*a has no schema"),
+        (lambda a, /: 1, {"type": "object"}, TypeError, "'a' is positional-only"),
+    ],
+)
+def test_bad_schemas(function: Any, schema: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        tool(function, name="add", schema=schema)
+
+
 # Outputs
 
 
@@ -297,6 +403,7 @@ def test_parse_reports_a_validator() -> None:
     [
         (None, None),
         ("é", "é"),
+        ("a\x00b", "a\x00b"),
         (1.5, 1.5),
         (2**70, 2**70),
         ((1, (2,)), [1, [2]]),
@@ -320,7 +427,7 @@ def test_encode_output(value: Any, output: Any) -> None:
     [
         (Service(), "returned a Service that has no JSON form: Encoding objects of type Service"),
         ([object()], "returned a list that has no JSON form: Encoding objects of type object"),
-        ({(1, 2): 3}, "returned a dict that has no JSON form: Only dicts with str-like"),
+        ({(1, 2): 3}, "returned a dict that has no JSON form: a tuple can't be the key"),
         ("\ud800", "returned a str that has no JSON form: .*surrogates not allowed"),
         (Point(10**5000), "returned a Point that has no JSON form"),
         (msgspec.Raw(b"{oops"), "returned a Raw that has no JSON form: JSON is malformed"),

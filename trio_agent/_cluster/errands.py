@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from .._nursery import Trouble
+from .._log.trouble import Trouble
 
 _AGAIN: Final = 1.0
 """Seconds until what failed is tried again."""

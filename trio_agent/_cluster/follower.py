@@ -10,7 +10,7 @@ from .._errors import CursorExpired, StoreUnavailable, UnknownRun
 from .._log.feed import Feed
 from .._log.page import ViewerPages
 from .._log.store import RunInfo, Store, Watch
-from .._nursery import Trouble
+from .._log.trouble import Trouble
 from .errands import Errands
 
 _PAGE: Final = 1024

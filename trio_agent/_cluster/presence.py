@@ -5,7 +5,7 @@ from contextlib import suppress
 from .._errors import CursorExpired, UnknownRun
 from .._log.feed import Feed
 from .._log.store import Store
-from .._nursery import Trouble
+from .._log.trouble import Trouble
 from .errands import Errands
 
 

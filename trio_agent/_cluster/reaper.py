@@ -8,7 +8,7 @@ import trio
 
 from .._errors import CursorExpired, LogDamaged, UnknownRun
 from .._log.store import Store
-from .._nursery import Trouble
+from .._log.trouble import Trouble
 from .closing import close_log
 
 logger = logging.getLogger("trio_agent")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import trio
 
 from .._errors import StoreUnavailable
-from .._nursery import Trouble
 from .log import Append
 from .store import Store
+from .trouble import Trouble
 
 if TYPE_CHECKING:
     from .writer import RunLog

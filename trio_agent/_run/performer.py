@@ -1,6 +1,7 @@
 """Performs the actions of the machine: the one place where a run does I/O."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,16 +14,18 @@ import trio
 
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
-from .._events import AnyEvent, FinishReason, ToolRequest
+from .._events import AnyEvent, FinishReason, RunError, ToolRequest
 from .._log.writer import RunLog
 from .._messages import AnyMessage
+from .._nursery import leaves, split_stops
 from ..models._model import Model
-from ..models._parts import ModelPart, ModelRequest
+from ..models._parts import ModelFinish, ModelPart, ModelRequest
 from ..tools._call import call_tool
+from ..tools._threads import ToolThreads
 from .live_run import LiveRun
 from .machine import AskModel, Machine, RunTools
 from .retry import generate_with_retries
-from .run import entered
+from .run import entered, outcome_of
 
 logger = logging.getLogger("trio_agent")
 
@@ -38,7 +41,7 @@ class Job:
     agent: AgentConfig
     messages: tuple[AnyMessage, ...]
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
-    tool_limiter: trio.CapacityLimiter
+    tool_threads: ToolThreads
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""
 
@@ -60,38 +63,48 @@ class Performer:
             max_tokens=job.agent.limits.max_tokens,
         )
         self._full = False
+        self._began = trio.current_time()
         log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:
         """Run to the end. Whatever happens, the log gets its terminal event, or is lost.
 
         If cancelled from outside, the run is `cancelled`; its closing events still get
-        `closing_bound` seconds to be committed. `Exception` of a run ends here, as its `error`.
+        `closing_bound` seconds to be committed. Whatever fails in a run ends here, as its `error`.
         """
         with entered(self._run):
             await self._perform()
 
     async def _perform(self) -> None:
+        logger.info("run %s of agent %r begins", self._run.id, self._agent.name)
         try:
             with self._run.cancel_scope, self._run.viewer_scope:
                 await self._until_deadline()
-        except ModelError as exc:
-            if exc.code.startswith("timeout"):
-                self._finish("timeout", exc.message)
-            else:
-                self._fail(exc.code, exc.message)
-        except LimitExceeded as exc:
-            self._fail("log-limit", str(exc))
-        except StoreUnavailable as exc:
-            self._fail("store-unavailable", str(exc))
-        except FenceLost:
-            pass  # The log is closed to us, and whoever has it knows how it ends.
-        except Exception as exc:
-            logger.exception("run %s failed by a bug", self._run.id)
-            self._fail("internal", f"internal error ({type(exc).__name__})")
+        except BaseException as exc:
+            stop, failures = split_stops(exc)
+            if stop is not None:
+                # What fails while everything is being cancelled is cancelled.
+                raise stop from None
+            self._fail_by(failures[0] if len(failures) == 1 else exc)
         finally:
             self._finish("cancelled", self._why_cancelled())
             await self._end()  # noqa: ASYNC102 - shielded and bounded inside
+
+    def _fail_by(self, failure: BaseException) -> None:
+        match failure:
+            case ModelError(code=code) if code.startswith("timeout"):
+                self._finish("timeout", failure.message)
+            case ModelError():
+                self._fail(failure.code, failure.message)
+            case LimitExceeded():
+                self._fail("log-limit", str(failure))
+            case StoreUnavailable():
+                self._fail("store-unavailable", str(failure))
+            case FenceLost():
+                pass  # The log is closed to us, and whoever has it knows how it ends.
+            case _:
+                logger.error("run %s failed by a bug", self._run.id, exc_info=failure)
+                self._fail("internal", f"internal error ({type(failure).__name__})")
 
     async def _until_deadline(self) -> None:
         seconds = self._agent.limits.run_deadline
@@ -124,13 +137,23 @@ class Performer:
         machine, agent = self._machine, self._agent
         self._publish(machine.asked(_now()))
         request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
+        began = trio.current_time()
+        logger.debug("run %s: step %d asks the model", self._run.id, machine.step)
         with trio.CancelScope() as answer:
             emit = _Emit(machine, self._log, answer)
             finish = await generate_with_retries(
-                partial(model.generate, request, emit),
+                partial(_generate, model, request, emit),
                 emit.is_silent,
                 retries=agent.limits.model_retries,
                 window=agent.limits.retry_window,
+            )
+            logger.debug(
+                "run %s: step %d was answered: %s, %d tokens, %.3f s",
+                self._run.id,
+                machine.step,
+                finish.reason,
+                finish.usage.total_tokens,
+                trio.current_time() - began,
             )
             if not machine.done:
                 self._publish(machine.answered(finish, _now()))
@@ -146,16 +169,27 @@ class Performer:
         await self._log.flush()
 
     async def _call(self, call: ToolRequest) -> None:
+        began = trio.current_time()
+        logger.debug("run %s: call %r of tool %r begins", self._run.id, call.id, call.name)
         status, output = await call_tool(
             self._tools,
             call,
+            run_id=self._run.id,
             deadline=self._agent.limits.tool_deadline,
-            limiter=self._job.tool_limiter,
+            threads=self._job.tool_threads,
             on_abandoned=partial(self._abandon, call),
         )
         if len(msgspec.json.encode(output)) > self._log.free:
             self._full = True
             status, output = "error", "the output does not fit into the run's log"
+        logger.debug(
+            "run %s: call %r of tool %r ended: %s, %.3f s",
+            self._run.id,
+            call.id,
+            call.name,
+            status,
+            trio.current_time() - began,
+        )
         self._publish(self._machine.returned(call.id, status, output, _now()))
 
     def _abandon(self, call: ToolRequest) -> None:
@@ -189,10 +223,32 @@ class Performer:
             except (StoreUnavailable, FenceLost) as exc:
                 failure = exc
         if scope.cancelled_caught:
-            failure = StoreUnavailable("the store did not take the terminal event in time")
+            message = "the store did not take the terminal event in time"
+            failure = StoreUnavailable(message + _hint_at_clock())
         terminal = self._machine.terminal
         assert terminal is not None
+        code = terminal.error.code if isinstance(terminal, RunError) else ""
+        logger.info(
+            "run %s of agent %r ended: %s, %d steps, %d tokens, %.3f s",
+            self._run.id,
+            self._agent.name,
+            " ".join(filter(None, [outcome_of(terminal), code, failure and "(not stored)"])),
+            self._machine.step,
+            self._machine.usage.total_tokens,
+            trio.current_time() - self._began,
+        )
         self._run.end(terminal, self._machine.result, failure)
+
+
+async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> ModelFinish:
+    try:
+        return await model.generate(request, emit)
+    except BaseExceptionGroup as group:
+        # Models, too, have nurseries. What they cancel may fail as well.
+        first, *others = leaves(group)
+        if all(isinstance(each, ModelError) for each in (first, *others)):
+            raise first from None
+        raise
 
 
 class _Emit:
@@ -227,6 +283,15 @@ class _Emit:
         if self._calls % _EMITS == 0:
             await trio.lowlevel.checkpoint()
         await self._log.room()
+
+
+def _hint_at_clock() -> str:
+    testing = sys.modules.get("trio.testing")
+    if testing is None or not isinstance(trio.lowlevel.current_clock(), testing.MockClock):
+        return ""
+    if not testing.active_thread_count():
+        return ""
+    return ": the clock of this test does not wait for threads, see docs/testing.md"
 
 
 def _now() -> int:

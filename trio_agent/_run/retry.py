@@ -10,6 +10,7 @@ import trio
 
 from .._errors import ModelError
 from ..models._parts import ModelFinish
+from .run import current_run
 
 logger = logging.getLogger("trio_agent")
 
@@ -43,6 +44,8 @@ async def generate_with_retries(
             too_late = trio.current_time() + delay > last_begin
             if not (exc.retryable and is_silent()) or attempt >= retries or too_late:
                 raise
-            logger.info("asking the model again in %.1f s: %s", delay, exc.code)
+            run = current_run()
+            run_id = run.id if run else None
+            logger.info("run %s asks the model again in %.1f s: %s", run_id, delay, exc.code)
         await trio.sleep(delay)
     raise AssertionError("unreachable")

@@ -22,11 +22,12 @@ from .._limits import OnDisconnect, RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
 from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
+from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
-from .._nursery import Trouble
 from .._run.live_run import LiveRun
 from .._run.performer import Job, Performer
+from ..tools._threads import ToolThreads
 from .model_pool import ModelPool
 
 _RENEWAL: Final = 0.3
@@ -93,10 +94,10 @@ class LiveRuns:
         self._renewal = _RENEWAL * store.lease
         self._idle = trio.lowlevel.ParkingLot()
         self._places = trio.lowlevel.ParkingLot()
-        self._tool_limiter = trio.CapacityLimiter(limits.tool_threads)
         self._expiring = Trouble("finished runs could not be removed")
         self._renewing = Trouble("leases could not be renewed")
         self._cutting = Trouble("the log of run %s was cut short and could not be closed")
+        self._tool_threads = ToolThreads(limits.tool_threads)
 
     @property
     def viewers(self) -> int:
@@ -167,7 +168,7 @@ class LiveRuns:
             agent=agent,
             messages=messages,
             use_model=self._models.use,
-            tool_limiter=self._tool_limiter,
+            tool_threads=self._tool_threads,
             closing_bound=self._limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)

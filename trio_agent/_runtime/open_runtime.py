@@ -9,7 +9,7 @@ import trio
 from .._limits import RuntimeLimits
 from .._log.store import Store
 from .._log.writer import Writer
-from .._nursery import open_plain_nursery
+from .._nursery import expect_trio, open_plain_nursery
 from ..stores._memory import MemoryStore
 from .live_runs import LiveRuns
 from .model_pool import ModelPool
@@ -33,7 +33,9 @@ async def open_runtime(
 
     Raises:
         StoreUnavailable: the store can't be opened.
+        RuntimeError: this is no Trio task, but asyncio, for instance.
     """
+    expect_trio()
     store = MemoryStore() if store is None else store
     limits = RuntimeLimits() if limits is None else limits
     writer = Writer(store, patience=limits.store_patience)

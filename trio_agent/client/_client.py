@@ -14,7 +14,7 @@ from .._http import TransportError, open_transport
 from .._limits import CancelAfter, OnDisconnect
 from .._log.cursor import Cursor
 from .._messages import AnyMessage
-from .._nursery import open_plain_nursery
+from .._nursery import expect_trio, open_plain_nursery
 from .._run.run import Receipt
 from ._http import HTTPWire
 from ._remote import RemoteEvent, Wire
@@ -242,7 +242,11 @@ async def open_client(
         patience: seconds without a connection after which a subscription gives up.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one;
             not for WebSocket.
+
+    Raises:
+        RuntimeError: this is no Trio task, but asyncio, for instance.
     """
+    expect_trio()
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     if url.lower().startswith(("ws://", "wss://")):
         yield Client(WebSocketWire(url, headers), patience)

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 import trio
 
+from .._errors import ModelError
 from ..models._model import Emit, Model
 from ..models._parts import ModelFinish, ModelPart, ModelRequest, TextPart, ToolInputPart
 
@@ -35,13 +36,21 @@ class ScriptedModel(Model):
         """What the model was asked."""
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
-        """Play the next answer."""
+        """Play the next answer. A checkpoint.
+
+        Raises:
+            ModelError: ``script-ended``, there is none; or what the script says.
+        """
         self.requests.append(request)
+        asked, scripted = len(self.requests), len(self._answers)
         await trio.lowlevel.checkpoint()
-        if len(self.requests) > len(self._answers):
-            raise AssertionError(f"the script has only {len(self._answers)} answers")
+        if asked > scripted:
+            answers = "1 answer is" if scripted == 1 else f"{scripted} answers are"
+            raise ModelError(
+                "script-ended", f"this is request {asked} of the model, but {answers} scripted"
+            )
         called = False
-        for line in self._answers[len(self.requests) - 1]:
+        for line in self._answers[asked - 1]:
             match line:
                 case str():
                     await emit(TextPart(line))

@@ -1,14 +1,26 @@
-"""One call of one tool: validated, bounded by a deadline, and always with an outcome."""
+"""One call of one tool: validated, bounded by a deadline, and always with an outcome.
 
+Whatever a tool raises, `SystemExit` included and in whatever groups of its nurseries, is the
+outcome of its call, and nobody else's trouble: the model reads a sentence, the log has the
+traceback. Two things go on: `trio.Cancelled`, and `KeyboardInterrupt`, which is Ctrl-C.
+"""
+
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 import trio
 
 from .._errors import ToolError
 from .._events import ToolRequest
+from .._nursery import split_stops
+from ._blocking import notice_blocking
+from ._threads import ToolThreads
 from ._tool import Tool, encode_output
+
+logger = logging.getLogger("trio_agent")
 
 _MAX_ERROR: Final = 10_000
 """Characters of an error that the model is told."""
@@ -20,71 +32,101 @@ async def call_tool(
     tools: Mapping[str, Tool[..., Any]],
     call: ToolRequest,
     *,
+    run_id: str,
     deadline: float,
-    limiter: trio.CapacityLimiter,
+    threads: ToolThreads,
     on_abandoned: Callable[[], None],
 ) -> Outcome:
     """Run the tool that a call names and return its status and output.
 
-    Whatever the tool raises is an outcome, too: the model is told and may correct itself. A sync
-    tool runs in a thread of `limiter`; unless it may be abandoned, its end is waited for even
-    when the deadline has passed or the call was cancelled. If its thread is let go,
-    `on_abandoned` is called.
+    The deadline counts from where the tool starts. A sync tool waits for a thread before that,
+    for as long at most. Unless it may be abandoned, its end is waited for even when the deadline
+    has passed or the call was cancelled. If its thread is let go, `on_abandoned` is called.
+
+    Args:
+        tools: by their names.
+        call: what the model wants.
+        run_id: for what is logged.
+        deadline: in seconds, for tools that have none of their own.
+        threads: where sync tools run.
+        on_abandoned: see above.
     """
     tool = tools.get(call.name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
         return "error", f"there is no tool {call.name!r}; the tools are: {known}"
     seconds = deadline if tool.deadline is None else tool.deadline
-    abandoned = False
-
-    def abandon() -> None:
-        nonlocal abandoned
-        abandoned = True
-        on_abandoned()
-
     try:
         arguments = tool.parse(call.input)
-        with trio.move_on_after(seconds) if seconds < math.inf else trio.CancelScope():
-            return "ok", encode_output(await _await_tool(tool, arguments, limiter, abandon))
-    except ToolError as exc:
-        return "error", _readable(str(exc))
-    except Exception as exc:
-        return "error", _readable(f"{type(exc).__name__}: {exc}")
-    except BaseExceptionGroup as group:
-        # A tool that fails while it is being cancelled is cancelled.
-        _, rest = group.split(Exception)
-        assert rest is not None
-        raise rest from None
-    if abandoned:
+        if tool.is_async:
+            told = partial(_tell_blocking, run_id, call)
+            with _move_on_after(seconds):
+                work = notice_blocking(tool.function(**arguments), told)
+                return "ok", encode_output(await work)
+            return "error", f"the tool did not finish within {seconds:g} s"
+        return await _call_in_thread(tool, arguments, seconds, threads, on_abandoned)
+    except BaseException as exc:
+        stop, failures = split_stops(exc)
+        told_by_tool = [_message(each) for each in failures if isinstance(each, ToolError)]
+        if len(told_by_tool) < len(failures):
+            logger.exception("run %s: tool %s failed in call %r", run_id, call.name, call.id)
+        if stop is not None:
+            # A tool that fails while it is being cancelled is cancelled.
+            raise stop from None
+        return "error", _readable("; ".join(told_by_tool) or _sentence(failures))
+
+
+async def _call_in_thread(
+    tool: Tool[..., Any],
+    arguments: dict[str, Any],
+    seconds: float,
+    threads: ToolThreads,
+    on_abandoned: Callable[[], None],
+) -> Outcome:
+    with _move_on_after(seconds) as waiting:
+        place = await threads.place()
+    if waiting.cancelled_caught:
+        return "error", f"no thread was free within {seconds:g} s: the tool was not started"
+
+    def run() -> Any:
+        return tool.function(**arguments)
+
+    try:
+        with _move_on_after(seconds):
+            return "ok", encode_output(await place.run(run, abandon=tool.abandon))
+    finally:
+        if place.running:
+            on_abandoned()
+    if place.running:
         return "unknown", f"nobody waits any more after {seconds:g} s: the outcome is unknown"
     return "error", f"the tool did not finish within {seconds:g} s"
+
+
+def _move_on_after(seconds: float) -> trio.CancelScope:
+    return trio.move_on_after(seconds) if seconds < math.inf else trio.CancelScope()
+
+
+def _tell_blocking(run_id: str, call: ToolRequest, seconds: float) -> None:
+    logger.warning(
+        "run %s: tool %s held up the event loop for %.1f s, so that all runs and streams stood "
+        "still: make it a sync function, which runs in a thread, or use trio.to_thread.run_sync",
+        run_id,
+        call.name,
+        seconds,
+    )
+
+
+def _sentence(failures: Sequence[BaseException]) -> str:
+    return "; ".join(f"{type(failure).__name__}: {_message(failure)}" for failure in failures)
+
+
+def _message(failure: BaseException) -> str:
+    try:
+        return str(failure)
+    except Exception:
+        return "its message can't be shown"
 
 
 def _readable(text: str) -> str:
     # File names, and so messages, may hold what UTF-8 can't.
     return text[:_MAX_ERROR].encode("utf-8", "backslashreplace").decode()
-
-
-async def _await_tool(
-    tool: Tool[..., Any],
-    arguments: dict[str, Any],
-    limiter: trio.CapacityLimiter,
-    on_abandoned: Callable[[], None],
-) -> Any:
-    if tool.is_async:
-        return await tool.function(**arguments)
-    started = False
-
-    def run() -> Any:
-        nonlocal started
-        started = True
-        return tool.function(**arguments)
-
-    try:
-        return await trio.to_thread.run_sync(run, abandon_on_cancel=tool.abandon, limiter=limiter)
-    except trio.Cancelled:
-        # While it waited for a free thread, it did not start.
-        if started and tool.abandon:
-            on_abandoned()
-        raise

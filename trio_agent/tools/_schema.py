@@ -10,6 +10,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from . import _pydantic
+
 _GOOGLE_SECTION = re.compile(
     r"^(?:Args|Arguments|Parameters):[ \t]*((?:\n(?:[ \t].*)?)*)", re.MULTILINE
 )
@@ -24,8 +26,11 @@ _SPHINX_ENTRY = re.compile(r":param[ \t]+(?:[^:\n]*[ \t])?(\w+):")
 
 _END_OF_SUMMARY = re.compile(r"^\s*$|^:\w|^\w+:$|^\w+\n-{3,}$", re.MULTILINE)
 
-# Where JSON Schema keeps further schemas, as far as msgspec writes them; `properties` aside.
-_NESTED_SCHEMAS = frozenset({"additionalProperties", "anyOf", "items", "prefixItems"})
+# Where JSON Schema keeps further schemas, as far as msgspec and pydantic write them.
+_NESTED_SCHEMAS = frozenset(
+    {"additionalProperties", "allOf", "anyOf", "items", "oneOf", "prefixItems"}
+)
+_NAMED_SCHEMAS = frozenset({"patternProperties", "properties"})
 
 
 def without_partial(function: Any) -> Any:
@@ -41,10 +46,13 @@ def underlying(function: Any) -> Any:
     return function if inspect.isroutine(function) else function.__call__
 
 
-def parameters_of(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+def parameters_of(
+    function: Callable[..., Any], *, described: bool = False
+) -> tuple[inspect.Parameter, ...]:
     """What a caller passes by name, with annotations resolved; `Any` where there is none.
 
-    Arguments that a `functools.partial` has bound are left out.
+    Arguments that a `functools.partial` has bound are left out. ``**kwargs`` are among them only
+    if somebody has `described` them.
 
     Raises:
         TypeError: a parameter can't be passed by name, or an annotation can't be resolved.
@@ -68,7 +76,9 @@ def parameters_of(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]
             raise TypeError(
                 f"{name!r} is positional-only, but a model names its arguments: drop the /"
             )
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind is parameter.VAR_POSITIONAL or (
+            parameter.kind is parameter.VAR_KEYWORD and not described
+        ):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise TypeError(
                 f"{stars}{name} has no schema: declare each parameter, or one of type list or dict"
@@ -82,15 +92,20 @@ def parameters_of(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]
 
 
 def arguments_type(parameters: Sequence[inspect.Parameter]) -> type[msgspec.Struct]:
-    """The struct that validates a call's arguments; only fields that were sent mean anything."""
+    """The struct that validates a call's arguments; only fields that were sent mean anything.
+
+    With ``**kwargs`` among the parameters, further fields are no error.
+    """
+    named = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         (parameter.name, parameter.annotation)
         if parameter.default is parameter.empty
         # Any value will do: what was not sent is not passed, so the function's own default holds.
         else (parameter.name, parameter.annotation, msgspec.field(default_factory=object))
-        for parameter in parameters
+        for parameter in named
     ]
-    return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+    closed = len(named) == len(parameters)
+    return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=closed)
 
 
 def arguments_schema(
@@ -105,18 +120,16 @@ def arguments_schema(
     """
     properties: dict[str, Any] = {}
     for parameter in parameters:
+        schema, components = _describe(parameter)
+        if description := descriptions.get(parameter.name):
+            schema.setdefault("description", description)
         try:
-            (schema,), components = msgspec.json.schema_components(
-                [parameter.annotation], schema_hook=_refuse, ref_template="{name}"
-            )
-            if description := descriptions.get(parameter.name):
-                schema.setdefault("description", description)
             schema = _inline(schema, components, ())
         except TypeError as error:
             raise TypeError(f"parameter {parameter.name!r}: {error}") from error
         if parameter.default is not parameter.empty:
             with contextlib.suppress(TypeError):  # a default without a JSON form: a sentinel
-                default = msgspec.json.decode(msgspec.json.encode(parameter.default))
+                default = msgspec.json.decode(encode(parameter.default))
                 if default is not None:  # None says "not given", and often is not of the type
                     schema["default"] = default
         properties[parameter.name] = schema
@@ -128,7 +141,42 @@ def arguments_schema(
     }
 
 
-def _refuse(cls: type) -> dict[str, Any]:
+def own_schema(schema: Any, parameters: Sequence[inspect.Parameter]) -> dict[str, Any]:
+    """A copy of the JSON Schema that somebody has written for these parameters.
+
+    Raises:
+        TypeError: it is no JSON object, or the type of a parameter has no JSON form.
+        ValueError: it is not the schema of an object, which arguments are.
+    """
+    for parameter in parameters:
+        _describe(parameter)
+    if not isinstance(schema, Mapping):
+        raise TypeError(f"a schema is a dict, not {schema!r}")
+    copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(schema)))
+    if copy.get("type") != "object":
+        raise ValueError('the schema of arguments has "type": "object"')
+    return copy
+
+
+def encode(value: object) -> bytes:
+    """Encode what Python has for JSON, pydantic's models included."""
+    return msgspec.json.encode(value, enc_hook=_pydantic.to_json)
+
+
+def _describe(parameter: inspect.Parameter) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    try:
+        (schema,), components = msgspec.json.schema_components(
+            [parameter.annotation], schema_hook=_schema_of_foreign, ref_template="{name}"
+        )
+    except TypeError as error:
+        raise TypeError(f"parameter {parameter.name!r}: {error}") from error
+    return schema, components
+
+
+def _schema_of_foreign(cls: Any) -> dict[str, Any]:
+    if _pydantic.is_model(cls):
+        schema: dict[str, Any] = cls.model_json_schema()
+        return schema
     raise TypeError(
         f"{cls.__name__} has no JSON form: take what a model can write (str, list, dict, a "
         "dataclass, an attrs class, ...) or bind the argument with functools.partial"
@@ -141,14 +189,19 @@ def _inline(schema: Any, components: Mapping[str, Any], inside: tuple[str, ...])
         return [_inline(item, components, inside) for item in schema]
     if not isinstance(schema, dict):  # True or False
         return schema
+    if definitions := schema.get("$defs"):
+        components = {f"#/$defs/{name}": item for name, item in definitions.items()}
+        schema = {key: value for key, value in schema.items() if key != "$defs"}
     if name := schema.get("$ref"):
         if name in inside:
-            raise TypeError(f"{name} contains itself: use dict or Any for the inner one")
+            raise TypeError(
+                f"{name.rpartition('/')[2]} contains itself: use dict or Any for the inner one"
+            )
         target = _inline(components[name], components, (*inside, name))
         return target | {key: value for key, value in schema.items() if key != "$ref"}
     copy: dict[str, Any] = {}
     for key, value in schema.items():
-        if key == "properties":
+        if key in _NAMED_SCHEMAS:
             copy[key] = {name: _inline(item, components, inside) for name, item in value.items()}
         elif key in _NESTED_SCHEMAS:
             copy[key] = _inline(value, components, inside)

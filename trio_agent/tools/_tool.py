@@ -1,5 +1,6 @@
 """Tools: functions that a model may call."""
 
+import contextlib
 import functools
 import inspect
 import re
@@ -12,9 +13,12 @@ import msgspec
 from .._errors import ToolError
 from .._log.plain import is_deep
 from ..models._parts import ToolSpec
+from . import _pydantic
 from ._schema import (
     arguments_schema,
     arguments_type,
+    encode,
+    own_schema,
     parameter_docs,
     parameters_of,
     summary,
@@ -30,6 +34,9 @@ MAX_OUTPUT = 2**20
 
 # The names in a correction come from the model.
 _MAX_CORRECTION = 2000
+
+# Above it, not every integer is a float, so that a float may stand for several.
+_MAX_WHOLE = 2**53
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -51,7 +58,10 @@ class Tool(Generic[P, R]):
     """What the model reads about it."""
 
     schema: Mapping[str, Any] = attrs.field(repr=False)
-    """The JSON Schema of its arguments, an object without references."""
+    """The JSON Schema of its arguments, an object; without references, unless it is your own."""
+
+    strict: bool | None = attrs.field(repr=False)
+    """Whether the provider is to hold the arguments to the schema; None: as the provider does."""
 
     deadline: float | None
     """Seconds that one call may take; None: what the agent's limits say."""
@@ -71,7 +81,7 @@ class Tool(Generic[P, R]):
     @property
     def spec(self) -> ToolSpec:
         """The tool as the model sees it."""
-        return ToolSpec(self.name, self.description, self.schema)
+        return ToolSpec(self.name, self.description, self.schema, self.strict)
 
     def parse(self, arguments: Any) -> dict[str, Any]:
         """Validate what a model sent and convert it to what the function takes.
@@ -89,20 +99,39 @@ class Tool(Generic[P, R]):
         try:
             if isinstance(arguments, str):
                 arguments = _decode(arguments or "{}")
-            values = msgspec.convert(arguments, self._arguments, str_keys=True)
+            values = self._convert(arguments)
         except ValueError as error:
             raise ToolError(self._correction(arguments, error)) from error
         except RecursionError:
             raise ToolError("the arguments are nested too deeply") from None
-        return {name: getattr(values, name) for name in arguments}
+        fields = self._arguments.__struct_fields__
+        return {
+            name: getattr(values, name) if name in fields else value
+            for name, value in arguments.items()
+        }
+
+    def _convert(self, arguments: Any) -> msgspec.Struct:
+        convert = functools.partial(
+            msgspec.convert, type=self._arguments, str_keys=True, dec_hook=_pydantic.from_json
+        )
+        try:
+            return convert(arguments)
+        except msgspec.ValidationError:
+            # JSON has one kind of number: to JSON Schema, too, 5.0 is an integer.
+            with contextlib.suppress(msgspec.ValidationError):
+                return convert(_with_whole_numbers(arguments))
+            raise
 
     def _correction(self, arguments: Any, error: Exception) -> str:
-        required = self.schema["required"]
-        fields = self._arguments.__struct_fields__
+        required = self.schema.get("required", ())
+        fields = self.schema.get("properties", {})
         expected = [name if name in required else f"{name} (optional)" for name in fields]
         text = f"{error}; expected fields: {', '.join(expected) or 'none'}"
-        if isinstance(arguments, dict) and (unknown := [n for n in arguments if n not in fields]):
-            text += f"; unknown fields: {', '.join(unknown)}"
+        closed = self._arguments.__struct_config__.forbid_unknown_fields
+        if closed and isinstance(arguments, dict):
+            known = self._arguments.__struct_fields__
+            if unknown := [name for name in arguments if name not in known]:
+                text += f"; unknown fields: {', '.join(unknown)}"
         return text[:_MAX_CORRECTION]
 
 
@@ -115,6 +144,8 @@ def tool(
     description: str | None = None,
     deadline: float | None = None,
     abandon: bool = False,
+    schema: Mapping[str, Any] | None = None,
+    strict: bool | None = None,
 ) -> Tool[P, R]: ...
 
 
@@ -125,6 +156,8 @@ def tool(
     description: str | None = None,
     deadline: float | None = None,
     abandon: bool = False,
+    schema: Mapping[str, Any] | None = None,
+    strict: bool | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -136,13 +169,16 @@ def tool(
     description: str | None = None,
     deadline: float | None = None,
     abandon: bool = False,
+    schema: Mapping[str, Any] | None = None,
+    strict: bool | None = None,
 ) -> Any:
     """Make a function a tool: `@tool`, `@tool(deadline=10)`, or `tool(instance.method)`.
 
     The signature becomes the JSON Schema of the arguments, and validates them: scalars, lists,
-    dicts, `Literal`, `Enum`, `TypedDict`, dataclasses, attrs classes, msgspec structs, dates. A
-    parameter is described by `Annotated[..., msgspec.Meta(description=...)]` or by the docstring
-    (Google, NumPy or Sphinx style). What a `functools.partial` binds is not shown to the model.
+    dicts, `Literal`, `Enum`, `TypedDict`, dataclasses, attrs classes, msgspec structs, pydantic
+    models, dates. A parameter is described by `Annotated[..., msgspec.Meta(description=...)]` or
+    by the docstring (Google, NumPy or Sphinx style). What a `functools.partial` binds is not shown
+    to the model.
 
     Async functions run in a task of their run, other functions in a thread. Nobody can kill a
     thread: a cancelled sync tool is waited for (it may call `trio.from_thread.check_cancelled`),
@@ -156,14 +192,27 @@ def tool(
             the agent's limits (`Limits.tool_deadline`, 60 seconds unless you set it).
         abandon: for sync functions: on cancellation, and at the deadline, leave the thread behind;
             the result then says that the outcome is unknown.
+        schema: the JSON Schema of the arguments in your own words, for what a signature can't
+            say and for providers that know less of JSON Schema. It is sent as it is. Arguments
+            are still converted to the annotations of the signature; where there is none, and for
+            ``**kwargs``, which are allowed then, they are passed as JSON values.
+        strict: ask the provider to hold the arguments to the schema (OpenAI's `strict`); what it
+            then demands of the schema is for you to see to. By default nothing is said of it.
 
     Raises:
-        TypeError: the signature can't be described to a model.
-        ValueError: bad name or deadline, or `abandon` with an async function.
+        TypeError: the signature can't be described to a model, or the schema is no JSON object.
+        ValueError: bad name or deadline, `abandon` with an async function, or the schema is not
+            that of an object.
     """
     if function is None:
         return functools.partial(
-            tool, name=name, description=description, deadline=deadline, abandon=abandon
+            tool,
+            name=name,
+            description=description,
+            deadline=deadline,
+            abandon=abandon,
+            schema=schema,
+            strict=strict,
         )
     if isinstance(function, type | Tool) or not callable(function):
         raise TypeError(f"a tool is made of a function or another callable, not of {function!r}")
@@ -185,15 +234,19 @@ def tool(
         raise TypeError(f"tool {name!r} is a generator, but a tool has one result: return it")
     doc = inspect.getdoc(underlying(function)) or ""
     try:
-        parameters = parameters_of(function)
-        schema = arguments_schema(parameters, parameter_docs(doc))
-    except TypeError as error:
-        raise TypeError(f"tool {name!r}: {error}") from error
+        parameters = parameters_of(function, described=schema is not None)
+        if schema is None:
+            schema = arguments_schema(parameters, parameter_docs(doc))
+        else:
+            schema = own_schema(schema, parameters)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"tool {name!r}: {error}") from error
     return Tool(
         name=name,
         function=function,
         description=summary(doc) if description is None else description,
         schema=schema,
+        strict=strict,
         deadline=deadline,
         abandon=abandon,
         is_async=is_async,
@@ -214,15 +267,15 @@ def as_tool(obj: Tool[..., Any] | Callable[..., Any]) -> Tool[..., Any]:
 def encode_output(value: object, *, max_output: int = MAX_OUTPUT) -> Any:
     """The JSON value of what a tool returned: str, int, float, bool, None, list, and dict by str.
 
-    Dataclasses, attrs classes, structs, enums, dates, sets and bytes (base64) have a JSON form;
-    NaN and infinities become None.
+    Dataclasses, attrs classes, structs, pydantic models, enums, dates, sets and bytes (base64)
+    have a JSON form; NaN and infinities become None.
 
     Raises:
         ToolError: the value has no JSON form, is nested more than 100 deep, or its JSON is longer
             than `max_output` bytes.
     """
     try:
-        text = msgspec.json.encode(value)
+        text = encode(value)
         if len(text) > max_output:
             raise ToolError(
                 f"the output is {len(text)} bytes long, {max_output} are allowed: ask for less"
@@ -249,3 +302,14 @@ def _decode(text: str) -> Any:
         return msgspec.json.decode(text)
     except ValueError as error:
         raise ToolError(f"the arguments are no valid JSON: {error}") from error
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer() and abs(value) <= _MAX_WHOLE:
+            return int(value)
+        case list():
+            return [_with_whole_numbers(item) for item in value]
+        case dict():
+            return {name: _with_whole_numbers(item) for name, item in value.items()}
+    return value

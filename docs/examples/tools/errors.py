@@ -1,7 +1,11 @@
+import logging
+
 import trio
 
 from trio_agent import Agent, ToolError, ToolResult, tool
 from trio_agent.testing import ScriptedModel, call
+
+logging.basicConfig(filename="errors.log")
 
 STOCK = {"tea": 12}
 

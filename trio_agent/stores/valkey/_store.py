@@ -40,7 +40,8 @@ from ..._log.store import (
     Watch,
     first_runs,
 )
-from ..._nursery import Trouble, open_plain_nursery
+from ..._log.trouble import Trouble
+from ..._nursery import open_plain_nursery
 from ._calls import (
     Calls,
     as_info,

@@ -8,7 +8,7 @@ import trio
 
 from ..._errors import StoreUnavailable
 from ..._log.store import Watch
-from ..._nursery import Trouble
+from ..._log.trouble import Trouble
 from .._watch import NewsWatch
 from ._client import ValkeyClient, ValkeyConnector
 from ._keys import Keys
