@@ -41,7 +41,7 @@ PURE = {
     "models/_parts", "models/openai/_chat", "models/openai/_errors",
     "models/openai/_arguments", "models/openai/_calls", "models/openai/_chunk",
     "models/openai/_complaint", "models/openai/_finish_reason", "models/openai/_lenient",
-    "models/openai/_surrogates", "models/openai/_think_tags",
+    "models/openai/_odd_event", "models/openai/_surrogates", "models/openai/_think_tags",
     "tools/_schema", "tools/_tool",
     "wire/__init__", "wire/_sse",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
