@@ -39,11 +39,11 @@ PURE = {
     "_log/codec", "_log/cursor", "_log/log", "_log/plain",
     "_run/machine", "_run/transcript",
     "models/_parts", "models/openai/_chat", "models/openai/_errors",
-    "models/openai/_arguments", "models/openai/_calls", "models/openai/_chunk",
-    "models/openai/_complaint", "models/openai/_finish_reason", "models/openai/_lenient",
-    "models/openai/_surrogates", "models/openai/_think_tags",
     "tools/_schema", "tools/_tool",
     "wire/__init__", "wire/_sse",
+    "models/openai/_arguments", "models/openai/_calls", "models/openai/_chunk",
+    "models/openai/_complaint", "models/openai/_finish_reason", "models/openai/_lenient",
+    "models/openai/_odd_event", "models/openai/_surrogates", "models/openai/_think_tags",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""

@@ -75,6 +75,11 @@ def test_the_bounds() -> None:
             feed(calls, call(1, "b" * (1 << 19), "fg"))
 
 
+def test_arguments_of_a_known_name_are_not_bounded_here() -> None:
+    text = '{"x":"' + "x" * (1 << 21) + '"}'
+    assert feed(Calls(), call(0, "a", "f", text)) == [ToolInputPart("a", "f", text)]
+
+
 FRAGMENTS = st.builds(
     call,
     st.none() | st.integers(0, 2),

@@ -305,6 +305,16 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["a", "f", '{"x":1}']],
         "tool-calls",
     ),
+    "the whole call is said again without its id": (
+        call("a", "f", "") + call(None, "f", OSLO) * 2 + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "another call without its id": (
+        call("a", "f", OSLO) + call(None, "f", "{") + call(None, None, "}") + CALLED,
+        [["a", "f", OSLO], ["call_0", "f", "{}"]],
+        "tool-calls",
+    ),
     "a call without function, id and arguments is nothing": (
         HELLO + fragments({"index": 0}) + STOP, ["Hello."], "stop",
     ),
@@ -322,6 +332,9 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         call("a", "f", "{}") + call(None, None, '{"x":') + call(None, None, "1}") + CALLED,
         [["a", "f", '{"x":1}']],
         "tool-calls",
+    ),
+    "T17 with the name again": (
+        call("a", "f", "{}") + call(None, "f", OSLO) + CALLED, [["a", "f", OSLO]], "tool-calls"
     ),
     "T17 with ids and names": (
         call("a", "f", "{ }") + call("b", "g", "{}", 1) + call("a", "f", OSLO) + CALLED,
@@ -448,9 +461,16 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         ["Hello."] * 2,
         "stop",
     ),
+    "framed twice": (
+        b"".join(
+            b"data: " + event.rstrip() + b"\r\ndata: \r\n\r\n" for event in (HELLO, STOP, DONE)
+        ),
+        ["Hello."],
+        "stop",
+    ),
     "keep-alive as data": (
-        b'data: ping\n\nevent: ping\ndata: 17:00\n\ndata: {"type":"ping"}\n\ndata: null\n\n'
-        + HELLO + STOP,
+        b"data: ping\n\ndata: None\n\nevent: ping\ndata: 17:00\n\n"
+        b'data: {"type":"ping"}\n\ndata: null\n\n' + HELLO + STOP,
         ["Hello."],
         "stop",
     ),
@@ -623,6 +643,11 @@ def test_an_image_in_one_chunk() -> None:  # C09
     assert run([odd])[0] == [TextPart("A cat.")]
 
 
+def test_a_chunk_to_the_letter_is_read_however_much_else_it_holds() -> None:
+    odd = {"choices": [{"finish_reason": "stop"}], "unread": [0] * 300_000}
+    assert run([HELLO + chunk(odd)]) == ([TextPart("Hello.")], ModelFinish("stop"))
+
+
 def test_think_tags() -> None:  # C11
     data = delta(content="<think>Hm") + delta(content="</think>\n") + HELLO + delta(content="<th")
     assert run_every_way(data + STOP, think_tags=True) == (
@@ -648,6 +673,7 @@ def completion(reason: str | None = "stop", **message: Any) -> dict[str, Any]:
         (completion(None, content="Hello."), ["Hello."], "stop"),
         (completion("max_tokens", content="Hel"), ["Hel"], "length"),
         (completion(content=""), [], "stop"),
+        (completion(content="a\ud83d"), ["a", "\ufffd"], "stop"),
         (
             completion(
                 content=None,

@@ -112,7 +112,7 @@ class Calls:
     ) -> None:
         call.said_id = call.said_id or id_
         call.name = call.name or name
-        self._held += len(id_) + len(name) + len(text)
+        self._held += len(id_) + len(name) + (0 if call.name else len(text))
         if self._held > _MAX_HELD:
             raise _bad_response("the arguments of a tool call come without its name")
         call.arguments.add(text)
@@ -139,8 +139,8 @@ def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
         return True
     if not text.lstrip().startswith("{") or not arguments.is_closed():
         return False
-    if name and not id_:
-        return True
+    if name and not id_ and not call.said_id:
+        return True  # whoever gives no ids names each call once
     return not arguments.is_placeholder and text != arguments.text
 
 

@@ -4,7 +4,7 @@ Source: the OpenAI API reference, "Chat Completions" and "Streaming". Where prov
 from it and the meaning is clear, the meaning wins; where it isn't, the answer is refused.
 """
 
-import re
+from collections.abc import Iterator
 from typing import Any, assert_never
 
 import msgspec
@@ -16,19 +16,16 @@ from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart, ToolSpec
 from ._calls import Calls
 from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
-from ._complaint import Complaint, complaint_in
-from ._errors import clean, error_from_response, provider_error
+from ._errors import clean, error_from_response
 from ._finish_reason import Reason, finish_reason
 from ._lenient import parse_json, read_chunk
+from ._odd_event import read_odd_event, read_odd_value
 from ._surrogates import SurrogateJoiner
 from ._think_tags import ThinkTags
 
 _RESERVED = ("model", "messages", "stream", "tools")
 _MAX_EVENT = 16 << 20
 """Bytes of one chunk: images come in one piece. What isn't read of it becomes no object."""
-
-_DONE = frozenset({"[DONE]", "DONE"})
-_KEEP_ALIVE = re.compile(r"\W*(ping|pong|keep.?alive|heart.?beat|processing)\W*", re.IGNORECASE)
 
 
 def encode_request(request: ModelRequest, model: str) -> dict[str, Any]:
@@ -177,8 +174,9 @@ class ChatDecoder:
         status 200, what `finish` raises. Then the decoder is `done`.
         """
         parts: list[ModelPart] = []
+        text = body.decode("utf-8-sig", "replace")
         try:
-            self._slowly(parse_json(body.decode("utf-8-sig", "replace")), "message", parts)
+            self._take(read_odd_value(parse_json(text), secret=self._secret), text, parts)
         except ModelError as error:
             self._fail(error)
         except (ValueError, RecursionError):
@@ -248,62 +246,32 @@ class ChatDecoder:
         return parts
 
     def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:
+        chunk = error = None
         try:
             chunk = decode_chunk(text)
-        except (ValueError, RecursionError) as error:
-            self._odd_event(text, type_, parts, error)
-        else:
-            if chunk.is_odd:
-                self._odd_event(text, type_, parts, None)
-            else:
-                self._chunk(chunk, parts)
-
-    def _odd_event(
-        self, text: str, type_: str, parts: list[ModelPart], error: Exception | None
-    ) -> None:
-        """Read what is no chunk to the letter; `error` says why."""
-        try:
-            value = parse_json(text)
-        except (ValueError, RecursionError):
-            lines = [line for line in text.split("\n") if line.strip()]
-            if len(lines) > 1:  # events without empty lines between them
-                for line in lines:
-                    if not self.done:
-                        self._event(line, type_, parts)
-            elif lines:
-                self._line(lines[0].strip(), type_, error)
+        except (ValueError, RecursionError) as exc:
+            error = exc
+        if chunk is not None and not chunk.is_odd:
+            self._chunk(chunk, parts)
             return
+        try:
+            self._take(read_odd_event(text, type_, secret=self._secret), text, parts)
+        except (ValueError, RecursionError) as exc:
+            if chunk is None:
+                raise _no_stream(error or exc) from None
+            self._chunk(chunk, parts)
+
+    def _take(
+        self, values: Iterator[dict[str, Any] | None], text: str, parts: list[ModelPart]
+    ) -> None:
+        """Take what was read of an odd event, whose `text` says whether halves are to be joined."""
         if r"\ud" in text.lower() and not any(type(f) is SurrogateJoiner for f in self._filters):
             self._filters.insert(0, SurrogateJoiner())
-        try:
-            self._slowly(value, type_, parts)
-        except (ValueError, RecursionError) as exc:
-            raise _no_stream(error or exc) from None
-
-    def _line(self, text: str, type_: str, error: Exception | None) -> None:
-        """Read text that is no JSON."""
-        if text.upper() in _DONE:
-            self._said_done = self.done = True
-        elif text[0] in "{[":
-            raise _no_stream(error)
-        elif not _KEEP_ALIVE.fullmatch(text) and not _KEEP_ALIVE.fullmatch(type_):
-            raise provider_error(Complaint(text), secret=self._secret)
-
-    def _slowly(self, value: Any, type_: str, parts: list[ModelPart]) -> None:
-        if said := complaint_in(value, type_):
-            raise provider_error(said, secret=self._secret)
-        match value:
-            case dict():
-                self._chunk(read_chunk(value, whole=not (self.started or parts)), parts)
-            case list():
-                for item in value:
-                    self._slowly(item, type_, parts)
-            case str() if value.strip():
-                self._line(value.strip(), type_, None)
-            case None | str():
-                pass
-            case _:
-                raise ValueError("an event is a JSON object")
+        for value in values:
+            if value is None:
+                self._said_done = self.done = True
+                return
+            self._chunk(read_chunk(value, whole=not (self.started or parts)), parts)
 
     def _chunk(self, chunk: Chunk, parts: list[ModelPart]) -> None:
         for choice in chunk.choices or ():

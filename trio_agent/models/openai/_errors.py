@@ -28,25 +28,16 @@ _HINTS = {
 }
 
 _CONTEXT_LENGTH = re.compile(
-    r"context[ _-]?(length|window|size)|(prompt|input) is too long|too many (input )?tokens"
-    r"|exceeds? the (maximum|available|model's).*(context|tokens)|token.limit",
-    re.IGNORECASE,
+    r"(?i)context[ _-]?(length|window|size)|(prompt|input) is too long|too many (input )?tokens"
+    r"|exceeds? the (maximum|available|model's).*(context|tokens)|token.limit"
 )
-_RATE_LIMIT = re.compile(
-    r"rate.?limit|too.?many.?requests|throttl|resource.?exhausted", re.IGNORECASE
-)
-_OVERLOADED = re.compile(r"overloaded|temporarily unavailable|try again", re.IGNORECASE)
-_SPENT = re.compile(r"insufficient.?(quota|balance|credit)|billing", re.IGNORECASE)
-_KINDS = [
-    ("auth", re.compile(r"auth|api.?key|permission|forbidden|access.?denied", re.IGNORECASE)),
-    ("not-found", re.compile(r"not.?found", re.IGNORECASE)),
-    (
-        "provider-error",
-        re.compile(r"server|overload|unavailable|internal|time.?out", re.IGNORECASE),
-    ),
-    ("bad-request", re.compile(r"invalid|bad.?request|unsupported|validation", re.IGNORECASE)),
-]
-"""What codes and types that are words mean; the first that fits counts."""
+_RATE_LIMIT = re.compile(r"(?i)rate.?limit|too.?many.?requests|throttl|resource.?exhausted")
+_SPENT = re.compile(r"(?i)insufficient.?(quota|balance|credit)|billing")
+_AUTH = re.compile(r"(?i)auth|api.?key|permission|forbidden|access.?denied")
+_NOT_FOUND = re.compile(r"(?i)not.?found")
+_FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out")
+_REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation")
+_OVERLOADED = re.compile(r"(?i)overloaded|temporarily unavailable|try again")
 
 
 def error_from_response(
@@ -66,7 +57,7 @@ def error_from_response(
     if status < 400 and (told := complaint_in(value)):
         # Some gateways answer 200 whatever happens.
         return provider_error(told, secret=secret)
-    name, retryable = _judge(status, said)
+    name, retryable = _judge(said, status)
     text = f"{_HINTS[name]} (HTTP {_phrase(status)})"
     if said.message:
         text += f": {clean(said.message, secret=secret)}"
@@ -75,7 +66,7 @@ def error_from_response(
 
 def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
     """Name what an error within an answer that began with status 200 means."""
-    name, retryable = _judge(error.status, error)
+    name, retryable = _judge(error, error.status)
     message = clean(error.message, secret=secret)
     if not message:
         message = "the provider reported an error without a message"
@@ -93,38 +84,48 @@ def clean(text: str, *, limit: int = MAX_MESSAGE, secret: str = "") -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _judge(status: int | None, said: Complaint) -> tuple[str, bool]:
-    """Return the code, and whether asking again may help. The status wins, where it tells.
+def _judge(said: Complaint, status: int | None) -> tuple[str, bool]:
+    """Return the code, and whether asking again may help.
 
     What isn't shown of a text doesn't count, so that a long one costs no time.
     """
     words = f"{said.code} {said.type}"[:MAX_MESSAGE]
     message = said.message[: 4 * MAX_MESSAGE]
+    name = _name(status, words, message)
+    if name == "rate-limit":
+        # With 413, the request alone is too large for the limit.
+        return name, status != 413 and not _SPENT.search(words)
+    if name == "provider-error":
+        passing = _FAILURE.search(words) or _OVERLOADED.search(message)
+        return name, status is not None or bool(passing)
+    return name, False
+
+
+def _name(status: int | None, words: str, message: str) -> str:
+    """The status tells, then codes and types in words, then the words for people."""
     if status in (401, 403):
-        return "auth", False
+        return "auth"
     if status == 404:
-        return "not-found", False
+        return "not-found"
     if status == 429:
-        return "rate-limit", not _SPENT.search(words)
+        return "rate-limit"
     if status is not None and (status in _RETRYABLE or 500 <= status < 600):
-        return "provider-error", True
+        return "provider-error"
     if status is not None and status < 400:
-        return "bad-response", False
-    if _SPENT.search(words):
-        return "rate-limit", False
-    if _RATE_LIMIT.search(words):
-        return "rate-limit", status != 413  # this request alone is too large for the limit
+        return "bad-response"
+    if _SPENT.search(words) or _RATE_LIMIT.search(words):
+        return "rate-limit"
     if _CONTEXT_LENGTH.search(f"{words} {message}"):
-        return "context-length", False
+        return "context-length"
     if status is not None:
-        return "bad-request", False
-    for name, pattern in _KINDS:
-        if pattern.search(words):
-            return name, name == "provider-error"
-    # There are only words for people.
-    if _RATE_LIMIT.search(message):
-        return "rate-limit", True
-    return "provider-error", bool(_OVERLOADED.search(message))
+        return "bad-request"
+    if _AUTH.search(words):
+        return "auth"
+    if _NOT_FOUND.search(words):
+        return "not-found"
+    if not _FAILURE.search(words) and _REQUEST.search(words):
+        return "bad-request"
+    return "rate-limit" if _RATE_LIMIT.search(message) else "provider-error"
 
 
 def _phrase(status: int) -> str:
