@@ -17,8 +17,9 @@ from ..._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_t
 from ..._http.before_waiting import BeforeWaiting
 from .._model import Emit, Model
 from .._parts import ModelFinish, ModelRequest
-from ._chat import ChatDecoder, encode_request
+from ._chat import ChatDecoder
 from ._errors import error_from_response
+from ._request import encode_request
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
