@@ -1,5 +1,6 @@
 """Requests below one base URL: their connections, their bounds, their proxies."""
 
+import gzip
 import ssl
 from contextlib import nullcontext
 from typing import Any
@@ -142,6 +143,47 @@ class Failing(Response):
 
     def feed(self, data: bytes) -> bool:
         raise KeyError(data)
+
+
+async def test_a_redirect_within_the_host_is_followed() -> None:
+    there = scripted.status(307, {"location": "/v1/chat/completions?again"}, b"moved")
+    async with serve([there]) as (server, transport), post(transport) as response:
+        assert (await response.head())[0] == 404
+    first, second = server.requests
+    assert second.path == "/v1/chat/completions?again"
+    assert (first.method, first.body) == (second.method, second.body) == ("POST", {})
+    assert second.headers["x-test"] == "yes"
+
+
+async def test_redirects_come_to_an_end() -> None:
+    here = [scripted.status(308, {"location": "completions"})]
+    async with serve(*[here] * 10) as (server, transport), post(transport) as response:
+        assert (await response.head())[0] == 308
+        assert len(server.requests) == 6
+
+
+async def test_a_redirect_to_another_host_is_handed_on() -> None:
+    async with (
+        open_scripted_openai([[end()]]) as other,
+        serve([scripted.status(307, {"location": f"{other.base_url}{PATH}"})]) as (_, transport),
+        post(transport) as response,
+    ):
+        assert (await response.head())[0] == 307
+        assert not other.requests
+
+
+@pytest.mark.parametrize("client", [None, "its own"])
+async def test_what_was_compressed_without_being_asked_is_read(client: str | None) -> None:
+    body = gzip.compress(b"one two")
+    answers = [scripted.status(status, {"content-encoding": "gzip"}, body) for status in (200, 400)]
+    async with (
+        httpx.AsyncClient() as theirs,
+        serve(*([a] for a in answers), client=client and theirs) as (_, transport),
+    ):
+        for status in (200, 400):
+            async with post(transport) as response:
+                assert (await response.head())[0] == status
+                assert await read(response) == b"one two"
 
 
 @pytest.mark.parametrize("how", ["to the end", "fails", "cancelled", "cut"])

@@ -248,7 +248,7 @@ async def test_an_error_of_room_comes_out_as_it_is() -> None:
         (scripted.status(429, {"retry-after": "3"}), "rate-limit", True, "429"),
         (scripted.status(503), "provider-error", True, "503"),
         (scripted.status(400, body={"error": "context length"}), "context-length", False, "400"),
-        (scripted.status(307, {"location": "/"}), "bad-response", False, "307"),
+        (scripted.status(307, {"location": "http://elsewhere"}), "bad-response", False, "307"),
         (scripted.status(200, body={"choices": []}), "bad-response", False, "200"),
         (
             scripted.status(200, {"content-type": "text/html; charset=utf-8"}, b"<html>"),
