@@ -96,7 +96,7 @@ class ChatDecoder:
         secret: the API key. A provider's message that repeats it is passed on without it.
     """
 
-    def __init__(self, *, secret: str = "") -> None:
+    def __init__(self, *, secret: str = "", think_tags: bool = False) -> None:  # noqa: ARG002
         self.done: bool = False
         """Nothing more is expected: the stream said `[DONE]`, or it can't be understood."""
         self.started: bool = False
@@ -135,6 +135,24 @@ class ChatDecoder:
         if parts:
             self.started = True
         return parts
+
+    def feed_whole(self, body: bytes) -> list[ModelPart]:
+        """Take a whole completion, or an error, as JSON."""
+        try:
+            value = msgspec.json.decode(body)
+            if "error" in value:
+                raise provider_error(value, secret=self._secret)
+            choice = value["choices"][0]
+        except ModelError as error:
+            self._failure = error
+            self.done = True
+            return []
+        except (ValueError, KeyError, IndexError):
+            self._failure = _bad_response("the answer is no chat completion")
+            self.done = True
+            return []
+        choice["delta"] = choice.pop("message")
+        return self.feed(b"data: " + msgspec.json.encode(value) + b"\n\ndata: [DONE]\n\n")
 
     def finish(self) -> ModelFinish:
         """Say how the answer ended, at the end of the stream or when `done`.
