@@ -39,6 +39,7 @@ PURE = {
     "_log/codec", "_log/cursor", "_log/log",
     "_run/machine", "_run/transcript",
     "models/_parts", "models/openai/_chat", "models/openai/_errors", "models/openai/_request",
+    "models/openai/_dialects", "models/openai/_endpoint",
     "tools/_schema", "tools/_tool",
     "wire/__init__", "wire/_sse",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
