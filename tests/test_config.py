@@ -1,9 +1,12 @@
 """What an agent is made of."""
 
+from typing import Any
+
 import pytest
 
 from trio_agent._agent import Agent
 from trio_agent._config import AgentConfig
+from trio_agent.local import LocalModel
 from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import ScriptedModel
 from trio_agent.tools._tool import tool
@@ -47,3 +50,30 @@ def test_the_fingerprint_is_of_what_the_model_is_told() -> None:
         Agent(model=ScriptedModel(), name="z", tools=[look], instructions="x"),
     ):
         assert other.fingerprint() != same[0].fingerprint()
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "none", "required", "look"])
+def test_a_choice_of_a_tool(choice: str | None) -> None:
+    assert Agent(model=ScriptedModel(), tools=[look], tool_choice=choice).tool_choice == choice
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools", "message"),
+    [
+        ("see", [look], "name of a tool, not 'see'; the tools are: look"),
+        ("look", [], "the tools are: none"),
+        ("required", [], "the tools are: none"),
+        (1, [look], "not 1;"),
+    ],
+)
+def test_a_choice_that_is_none(choice: Any, tools: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"tool_choice is .*{message}"):
+        Agent(model=ScriptedModel(), tools=tools, tool_choice=choice)
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "tools"])
+def test_options_that_the_agent_sets_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"options: '{name}' is set by the agent"):
+        Agent(model=ScriptedModel(), options={"temperature": 0, name: None})
+    with pytest.raises(ValueError, match=f"options: '{name}' is set by the agent"):
+        LocalModel(options={name: None})

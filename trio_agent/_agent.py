@@ -73,10 +73,13 @@ class Agent(AgentConfig):
         tools: what the model may call: made by `tool`, or plain functions.
         limits: what one run may use.
         options: passed to the provider as they are: `temperature`, `max_tokens`, ...
+        tool_choice: whether the first step has to call a tool: ``"required"``, ``"none"``,
+            ``"auto"``, or the name of the one. What follows is free, so that the run can end; an
+            option `tool_choice` is for every step.
 
     Raises:
-        TypeError, ValueError: the model is none, a tool can't be described to a model, or two
-            tools have one name.
+        TypeError, ValueError: the model is none, a tool can't be described to a model, two tools
+            have one name, the choice is no tool, or an option is for the agent to set.
     """
 
     async def run(

@@ -8,7 +8,7 @@ import msgspec
 
 from ._limits import Limits
 from .models._model import Model
-from .models._parts import ToolSpec
+from .models._parts import ToolSpec, check_options
 from .models.openai._model import OpenAIModel
 from .tools._tool import Tool, as_tool
 
@@ -39,7 +39,19 @@ class AgentConfig:
     instructions: str = attrs.field(default="", repr=False)
     tools: tuple[Tool[..., Any], ...] = attrs.field(default=(), converter=_to_tools)
     limits: Limits = Limits()
-    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=check_options)
+    tool_choice: str | None = attrs.field(default=None)
+
+    @tool_choice.validator
+    def _check_tool_choice(self, _: object, choice: str | None) -> None:
+        if choice in (None, "auto", "none") or (choice == "required" and self.tools):
+            return
+        if choice not in self.tools_by_name:
+            names = ", ".join(sorted(self.tools_by_name)) or "none"
+            raise ValueError(
+                f"tool_choice is 'auto', 'none', 'required' or the name of a tool, not {choice!r};"
+                f" the tools are: {names}"
+            )
 
     @property
     def tools_by_name(self) -> Mapping[str, Tool[..., Any]]:

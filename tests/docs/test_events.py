@@ -22,7 +22,6 @@ from trio_agent import (
     Limits,
     MemoryStore,
     ModelError,
-    OpenAIModel,
     RunError,
     RunFailed,
     RunFinish,
@@ -250,10 +249,6 @@ def _codes() -> list[str]:
 
 
 class TestOfModels:
-    async def test_option_that_an_agent_must_not_set(self) -> None:
-        model = OpenAIModel("m", base_url="http://127.0.0.1:1/v1")
-        assert await _code_of(Agent(model=model, options={"stream": False})) == "internal"
-
     async def test_model_that_can_not_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)

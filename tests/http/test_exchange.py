@@ -276,7 +276,7 @@ async def check_kept(server: ScriptedOpenAI, transport: Transport) -> None:
 
 
 def pool_of(transport: Transport) -> httpcore.AsyncConnectionPool:
-    pool: httpcore.AsyncConnectionPool = transport._client._transport._pool
+    pool: httpcore.AsyncConnectionPool = transport._client._transport._pools[b"http"]
     return pool
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 import trustme
-from http_kit import SOON, say_nothing, tcp_server
+from http_kit import SOON, close_at_once, say_nothing, tcp_server
 
 from trio_agent._http.backend import Connection
 from trio_agent._http.errors import transport_error
@@ -62,7 +62,7 @@ async def client_of(serve: Serve, scheme: str = "http") -> AsyncIterator[tuple[A
     with trio.fail_after(SOON):
         async with (
             tcp_server(serve) as host,
-            httpx.AsyncClient(transport=PoolTransport(context), timeout=None) as client,
+            httpx.AsyncClient(transport=PoolTransport(lambda: context), timeout=None) as client,
         ):
             yield client, f"{scheme}://{host}"
 
@@ -112,7 +112,7 @@ async def test_20_are_kept_at_most() -> None:
                 response = await stack.enter_async_context(client.stream("GET", url))
                 stack.push_async_callback(response.aread)
         assert server.connections == 25
-        pool = client._transport._pool
+        pool = client._transport._pools[b"http"]
         assert len(pool.connections) == 20
         assert all(connection.is_idle() for connection in pool.connections)
 
@@ -167,7 +167,7 @@ async def test_tls(trusted: bool) -> None:
     with trio.fail_after(SOON):
         async with (
             tcp_server(serve) as host,
-            httpx.AsyncClient(transport=PoolTransport(client_context)) as client,
+            httpx.AsyncClient(transport=PoolTransport(lambda: client_context)) as client,
         ):
             if trusted:
                 for _ in range(2):
@@ -175,6 +175,26 @@ async def test_tls(trusted: bool) -> None:
                 assert server.connections == 1
             else:
                 assert await code_of(client, f"https://{host}") == "connect"
+
+
+async def test_certificates_are_not_loaded_before_a_url_needs_them() -> None:
+    """A redirect may lead from `http` up to `https`."""
+    loads = []
+
+    def trust() -> ssl.SSLContext:
+        loads.append(1)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    async with (
+        tcp_server(Server([OK])) as host,
+        tcp_server(close_at_once) as tls_host,
+        httpx.AsyncClient(transport=PoolTransport(trust)) as client,
+    ):
+        assert (await client.get(f"http://{host}")).text == "ok"
+        assert not loads
+        for _ in range(2):
+            assert await code_of(client, f"https://{tls_host}") == "connect"
+            assert len(loads) == 1
 
 
 # What goes wrong
@@ -231,7 +251,7 @@ def closed_behind(data: bytes) -> Serve:
 async def test_a_connection_that_breaks(serve: Serve) -> None:
     async with client_of(serve) as (client, url):
         assert await code_of(client, url) == "cut-stream"
-        pool = client._transport._pool
+        pool = client._transport._pools[b"http"]
         assert all(connection.is_closed() for connection in pool.connections)
 
 
@@ -273,4 +293,4 @@ async def test_cancelled_before_the_response() -> None:
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         await server.left.wait()
-        assert client._transport._pool.connections == []
+        assert client._transport._pools[b"http"].connections == []

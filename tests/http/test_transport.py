@@ -1,6 +1,8 @@
 """Requests below one base URL: their connections, their bounds, their proxies."""
 
+import gzip
 import ssl
+import sys
 from contextlib import nullcontext
 from typing import Any
 
@@ -144,6 +146,47 @@ class Failing(Response):
         raise KeyError(data)
 
 
+async def test_a_redirect_within_the_host_is_followed() -> None:
+    there = scripted.status(307, {"location": "/v1/chat/completions?again"}, b"moved")
+    async with serve([there]) as (server, transport), post(transport) as response:
+        assert (await response.head())[0] == 404
+    first, second = server.requests
+    assert second.path == "/v1/chat/completions?again"
+    assert (first.method, first.body) == (second.method, second.body) == ("POST", {})
+    assert second.headers["x-test"] == "yes"
+
+
+async def test_redirects_come_to_an_end() -> None:
+    here = [scripted.status(308, {"location": "completions"})]
+    async with serve(*[here] * 10) as (server, transport), post(transport) as response:
+        assert (await response.head())[0] == 308
+        assert len(server.requests) == 6
+
+
+async def test_a_redirect_to_another_host_is_handed_on() -> None:
+    async with (
+        open_scripted_openai([[end()]]) as other,
+        serve([scripted.status(307, {"location": f"{other.base_url}{PATH}"})]) as (_, transport),
+        post(transport) as response,
+    ):
+        assert (await response.head())[0] == 307
+        assert not other.requests
+
+
+@pytest.mark.parametrize("client", [None, "its own"])
+async def test_what_was_compressed_without_being_asked_is_read(client: str | None) -> None:
+    body = gzip.compress(b"one two")
+    answers = [scripted.status(status, {"content-encoding": "gzip"}, body) for status in (200, 400)]
+    async with (
+        httpx.AsyncClient() as theirs,
+        serve(*([a] for a in answers), client=client and theirs) as (_, transport),
+    ):
+        for status in (200, 400):
+            async with post(transport) as response:
+                assert (await response.head())[0] == status
+                assert await read(response) == b"one two"
+
+
 @pytest.mark.parametrize("how", ["to the end", "fails", "cancelled", "cut"])
 async def test_an_exchange_in_ones_own_task_gives_back_its_slot(how: str) -> None:
     last = {"to the end": scripted.end(), "cut": scripted.cut()}.get(how, scripted.hang())
@@ -211,16 +254,46 @@ async def test_certificates_are_loaded_once_and_only_for_https(
             assert len(loads) == 1
 
 
-@pytest.mark.parametrize("asked", [True, False])
-async def test_a_proxy_of_the_environment(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for other machines, and never for this one."""
-    async with open_scripted_openai([[end()]]) as server:
-        monkeypatch.setenv("HTTP_PROXY", server.base_url.removesuffix("/v1"))
-        monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
-        base_url = "http://elsewhere.invalid/v1" if asked else server.base_url
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Without proxies."""
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "asked"), [("", True), ("fd00::/8,[::1/9,:", True), ("elsewhere.invalid", False)]
+)
+async def test_a_proxy_of_the_environment(
+    no_proxy: str, asked: bool, environment: pytest.MonkeyPatch
+) -> None:
+    async with open_scripted_openai([]) as server:
+        environment.setenv("http_proxy", server.base_url.removesuffix("/v1"))
+        environment.setenv("no_proxy", no_proxy)
         async with (
-            open_transport(base_url) as transport,
+            open_transport("http://elsewhere.invalid/v1") as transport,
             transport.stream("POST", "/chat/completions", headers={}) as response,
         ):
-            # Only to a proxy one says the whole URL, which this server doesn't know.
-            assert (await response.head())[0] == (404 if asked else 200)
+            if asked:
+                # Only to a proxy one says the whole URL, which this server doesn't know.
+                assert (await response.head())[0] == 404
+            else:
+                with pytest.raises(TransportError, match="connect"):
+                    await response.head()
+
+
+@pytest.mark.parametrize("proxy", ["socks5://u:secret@h:1", "ftp://u:secret@h", "http://[::1"])
+async def test_a_proxy_that_can_not_be_used_is_an_error_in_a_sentence(
+    proxy: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setitem(sys.modules, "socksio", None)
+    environment.setenv("all_proxy", proxy)
+    with pytest.raises(TransportError, match=r"connect: the proxy in the environment") as info:
+        async with open_transport("http://elsewhere.invalid/v1"):
+            pytest.fail("there is no such proxy")
+    assert ("socksio" in str(info.value)) == proxy.startswith("socks")
+    assert "secret" not in str(info.value)
+    async with serve([end()]) as (_, transport), post(transport) as response:
+        assert await read(response) == b""  # It is not for this machine.

@@ -14,6 +14,7 @@ from trio_agent.models._parts import (
     TextPart,
     ToolInputPart,
     ToolSpec,
+    reserved_option,
 )
 
 MESSAGES = (UserMessage("Hi"),)
@@ -23,7 +24,14 @@ def test_a_request_is_messages_and_nothing_else_by_default() -> None:
     request = ModelRequest(MESSAGES)
     assert (request.messages, request.instructions, request.tools) == (MESSAGES, "", ())
     assert request.options == {}
+    assert request.tool_choice is None
     assert request.options is not ModelRequest(MESSAGES).options
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "tools"])
+def test_options_that_a_request_says_by_itself(name: str) -> None:
+    assert reserved_option({"temperature": 0}) is None
+    assert reserved_option({"temperature": 0, name: None}) == name
 
 
 def test_an_answer_costs_nothing_by_default() -> None:

@@ -96,6 +96,17 @@ async def test_two_steps() -> None:
     assert not any("secret" in repr(event) for event in events)
 
 
+async def test_a_choice_of_a_tool_is_for_the_first_step() -> None:
+    @tool
+    async def look() -> str:
+        """Look."""
+        return "snow"
+
+    model = ScriptedModel([call("1", "look")], ["Snow."])
+    await Agent(model=model, tools=[look], tool_choice="required").run("hi")
+    assert [request.tool_choice for request in model.requests] == ["required", None]
+
+
 async def test_tools_run_side_by_side() -> None:
     both = trio.Event()
     running = 0

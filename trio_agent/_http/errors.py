@@ -24,7 +24,8 @@ class TransportError(TrioAgentError):
     """The way to a server failed.
 
     `code` is `connect` or `timeout-connect` (no connection, so the server saw nothing), or
-    `cut-stream` (a connection broke; the server may have done the work).
+    `cut-stream` (a connection broke, or what came can't be read; the server may have done the
+    work).
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -14,6 +14,8 @@ import trio
 
 from .before_waiting import BeforeWaiting
 from .errors import transport_error
+from .inflating import inflating
+from .redirects import MAX_REDIRECTS, REDIRECTS, redirect_target
 
 _CLOSE: Final = 1.0
 """Seconds that closing a connection may take; it needs none, whatever a client does then."""
@@ -63,17 +65,16 @@ class Exchange:
             raise self._failure
 
     async def _read(self, client: Any, request: Any) -> None:
-        response = await client.send(request, stream=True)
+        response = await _send(client, request)
         try:
+            self._receiver = inflating(self._receiver, response.headers)
             self._receiver.begin(response.status_code, response.headers)
             async for chunk in response.stream:
                 self._chunks.append(chunk)
                 if not self._has_room:
                     await self._wait_for_room()
         except BaseException:
-            # httpcore closes the connection by itself, but forgets the request only then.
-            with trio.move_on_after(_CLOSE, shield=True):
-                await response.aclose()
+            await _close(response)  # noqa: ASYNC102 - shielded and bounded inside
             raise
         await response.aclose()
 
@@ -98,3 +99,24 @@ class Exchange:
         self._failure = exc
         self._has_room = True
         self._reading.cancel(reason="the response is not wanted any more")
+
+
+async def _send(client: Any, request: Any) -> Any:
+    response = await client.send(request, stream=True)
+    for _ in range(MAX_REDIRECTS):
+        if response.status_code not in REDIRECTS:
+            break
+        location = response.headers.get("location", "")
+        target = redirect_target(request.method, str(request.url), response.status_code, location)
+        if target is None:
+            break
+        await _close(response)
+        request.url = type(request.url)(target)
+        response = await client.send(request, stream=True)
+    return response
+
+
+async def _close(response: Any) -> None:
+    # httpcore closes the connection by itself, but forgets the request only then.
+    with trio.move_on_after(_CLOSE, shield=True):
+        await response.aclose()

@@ -5,8 +5,9 @@ httpx's public interface, and passes httpcore's exceptions on as they are: `tran
 both families.
 """
 
+import functools
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from .backend import Backend
@@ -18,21 +19,22 @@ class PoolTransport(httpx.AsyncBaseTransport):
 
     How many are open at one time is bounded by the limiter of `Transport`: a pool that makes
     requests wait loses connections when these are cancelled (encode/httpcore#1093).
+
+    Args:
+        trust: loads the certificates that are trusted. Only called if a URL needs TLS.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
-            max_connections=None,
-            max_keepalive_connections=20,  # counted anew for each of them, at each request
-            keepalive_expiry=30.0,
-            network_backend=Backend(),
-        )
+    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
+        self._trust = trust
+        self._pools: dict[bytes, Any] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response, whose body is not read yet."""
         url = request.url
-        response = await self._pool.handle_async_request(
+        pool = self._pools.get(url.raw_scheme)
+        if pool is None:
+            pool = self._pools[url.raw_scheme] = self._make_pool(url.scheme)
+        response = await pool.handle_async_request(
             httpcore.Request(
                 method=request.method,
                 url=httpcore.URL(
@@ -52,7 +54,24 @@ class PoolTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    def _make_pool(self, scheme: str) -> Any:
+        tls = self._trust() if scheme == "https" else _trusts_nobody()
+        return httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=None,
+            max_keepalive_connections=20,  # counted anew for each of them, at each request
+            keepalive_expiry=30.0,
+            network_backend=Backend(),
+        )
+
+
+@functools.cache
+def _trusts_nobody() -> ssl.SSLContext:
+    # Not used, but httpcore would load certificates of its own if it got none.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class _Body(httpx.AsyncByteStream):

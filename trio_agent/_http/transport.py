@@ -11,7 +11,6 @@ import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import attrs
@@ -22,6 +21,7 @@ from .errors import TransportError
 from .exchange import Exchange, Receiver
 from .library import httpx
 from .pool import PoolTransport
+from .proxies import find_proxy
 from .response import Response
 
 DEFAULT_CONNECT_DEADLINE = 10.0
@@ -127,34 +127,43 @@ async def open_transport(
         client: an `httpx.AsyncClient`, or a client with the same API, to use instead of an own
             one. It is never closed here.
         limiter: bounds the requests at one time. By default 1000.
+
+    Raises:
+        TransportError: `connect`: the environment names a proxy that can't be used.
     """
     base_url = base_url.rstrip("/")
     limiter = limiter or trio.CapacityLimiter(1000)
     if client is not None:
         yield Transport(client, base_url, limiter)
         return
-    verify = _ssl_context() if base_url.lower().startswith("https:") else _no_certificates()
-    # A proxy is not asked for this machine: it could not reach it, and would see the key.
-    elsewhere = urlsplit(base_url).hostname not in ("127.0.0.1", "::1", "localhost")
-    if elsewhere and getproxies():
-        # httpx asks no proxy of the environment if it is given a transport.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        own_client = httpx.AsyncClient(verify=verify, limits=limits)
-    else:
-        own_client = httpx.AsyncClient(trust_env=elsewhere, transport=PoolTransport(verify))
-    async with own_client:
+    if base_url.lower().startswith("https:"):
+        _ssl_context()  # now rather than within the first request
+    proxy = find_proxy(base_url, getproxies())
+    async with _direct_client() if proxy is None else _client_behind(proxy) as own_client:
         yield Transport(own_client, base_url, limiter)
+
+
+def _direct_client() -> Any:
+    # httpx asks no proxy of the environment if it is given a transport.
+    return httpx.AsyncClient(transport=PoolTransport(_ssl_context))
+
+
+def _client_behind(proxy: str) -> Any:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    try:
+        return httpx.AsyncClient(verify=_ssl_context(), limits=limits, proxy=proxy)
+    except (ImportError, ValueError, httpx.InvalidURL) as exc:
+        # Its URL may hold a password, and what is wrong with it may quote the URL.
+        problem = str(exc) if isinstance(exc, ImportError) else "its URL can't be understood"
+        raise TransportError(
+            "connect",
+            f"the proxy in the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY): {problem}",
+        ) from exc
 
 
 @functools.cache
 def _ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # loads all certificates, which takes some 30 ms
-
-
-@functools.cache
-def _no_certificates() -> ssl.SSLContext:
-    """Trusts nobody, at no cost: for URLs that need no TLS."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @functools.cache

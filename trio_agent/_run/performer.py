@@ -136,9 +136,13 @@ class Performer:
     async def _ask(self, model: Model, messages: tuple[AnyMessage, ...]) -> None:
         machine, agent = self._machine, self._agent
         self._publish(machine.asked(_now()))
-        request = ModelRequest(messages, agent.instructions, agent.tool_specs, agent.options)
         began = trio.current_time()
         logger.debug("run %s: step %d asks the model", self._run.id, machine.step)
+        # A tool that every step has to call would never let the run end.
+        choice = agent.tool_choice if machine.step == 1 else None
+        request = ModelRequest(
+            messages, agent.instructions, agent.tool_specs, agent.options, choice
+        )
         with trio.CancelScope() as answer:
             emit = _Emit(machine, self._log, answer)
             finish = await generate_with_retries(

@@ -11,7 +11,7 @@ import attrs
 from .._errors import ModelError
 from .._messages import ToolMessage
 from ..models._model import Emit, Model
-from ..models._parts import ModelFinish, ModelPart, ModelRequest
+from ..models._parts import ModelFinish, ModelPart, ModelRequest, check_options
 from ..models.openai._model import OpenAIModel
 from ._errors import LocalModelUnavailable
 from ._process import LocalServer, ServerConfig, open_local_server
@@ -53,7 +53,7 @@ class LocalModel(Model):
     chat_only: bool = attrs.field(default=False, kw_only=True)
     context_size: int = attrs.field(default=4096, kw_only=True)
     parallel: int = attrs.field(default=2, kw_only=True)
-    options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
+    options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, validator=check_options)
     progress: ProgressCallback = attrs.field(default=no_progress, kw_only=True)
 
     def open(self) -> AbstractAsyncContextManager[Model]:

@@ -1,7 +1,7 @@
 """What a model is asked, and what it answers piece by piece. Values only."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 import msgspec
@@ -28,12 +28,30 @@ class ModelRequest:
     """One call of a model.
 
     `options` are passed to the provider as they are (`temperature`, `max_tokens`, ...).
+    `tool_choice` is `auto`, `none`, `required` or the name of the tool that is to be called; None
+    leaves it to the provider.
     """
 
     messages: tuple[AnyMessage, ...]
     instructions: str = ""
     tools: tuple[ToolSpec, ...] = ()
     options: Mapping[str, Any] = attrs.field(factory=dict)
+    tool_choice: str | None = None
+
+
+RESERVED_OPTIONS: Final = ("model", "messages", "stream", "tools")
+"""What a request says by itself, in the words that providers have for it."""
+
+
+def reserved_option(options: Mapping[str, Any]) -> str | None:
+    """Return the first option that would override what the request says by itself."""
+    return next((name for name in RESERVED_OPTIONS if name in options), None)
+
+
+def check_options(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """Refuse options that are not for people to set, where they are given."""
+    if name := reserved_option(value):
+        raise ValueError(f"{attribute.name}: {name!r} is set by the agent and its model: remove it")
 
 
 class TextPart(msgspec.Struct, frozen=True):

@@ -1,21 +1,24 @@
 """OpenAIModel against a scripted server on a real socket."""
 
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 import trio
 import trio.testing
 from model_kit import Emitted
+from proxy_kit import canned
 
 from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
-from trio_agent._events import Usage
-from trio_agent._messages import UserMessage
+from trio_agent._events import ToolRequest, Usage
+from trio_agent._messages import AssistantMessage, ToolMessage, UserMessage
 from trio_agent.models._model import Model
 from trio_agent.models._parts import (
     ModelFinish,
@@ -26,7 +29,8 @@ from trio_agent.models._parts import (
     ToolInputPart,
     ToolSpec,
 )
-from trio_agent.models.openai._model import DEFAULT_BASE_URL, OpenAIModel
+from trio_agent.models.openai._dialects import mistral_id
+from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import openai as scripted
 from trio_agent.testing.openai import ScriptedOpenAI, open_scripted_openai
 
@@ -248,8 +252,14 @@ async def test_an_error_of_room_comes_out_as_it_is() -> None:
         (scripted.status(429, {"retry-after": "3"}), "rate-limit", True, "429"),
         (scripted.status(503), "provider-error", True, "503"),
         (scripted.status(400, body={"error": "context length"}), "context-length", False, "400"),
-        (scripted.status(307, {"location": "/"}), "bad-response", False, "307"),
-        (scripted.status(200, body={"choices": []}), "bad-response", False, "200"),
+        (
+            scripted.status(307, {"location": "http://elsewhere"}),
+            "bad-response",
+            False,
+            "moved to http://elsewhere",
+        ),
+        (scripted.status(200, body={"choices": []}), "bad-response", False, "no chat completion"),
+        (scripted.status(200, body={"error": "bad sk-1"}), "provider-error", False, r"bad \*\*\*"),
         (
             scripted.status(200, {"content-type": "text/html; charset=utf-8"}, b"<html>"),
             "bad-response",
@@ -391,13 +401,18 @@ async def test_check_asks_for_the_models() -> None:
         await model.check()
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, "auth"), (502, "provider-error")])
-async def test_check_tells_what_the_endpoint_says(status: int, code: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "auth"), (502, "provider-error"), (403, None), (404, None)]
+)
+async def test_check_tells_what_the_endpoint_says(status: int, code: str | None) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, text="bad sk-1", request=request)
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     model = OpenAIModel("m", base_url="http://x", api_key="sk-1", client=client)
+    if code is None:
+        await model.check()  # the list is missing or forbidden; conversations need not be
+        return
     with pytest.raises(ModelError, match=rf"{code}: .*bad \*\*\*"):
         await model.check()
 
@@ -417,38 +432,168 @@ async def test_check_has_a_deadline() -> None:
 
 
 async def test_options_can_not_override_the_request() -> None:
-    async with opened(options={"stream": False}) as (server, model):
-        with pytest.raises(ValueError, match="'stream'"):
-            await model.generate(ASK, Emitted())
+    with pytest.raises(ValueError, match=r"options: 'stream' is set by the agent"):
+        OpenAIModel("m", options={"stream": False})
+    async with opened() as (server, model):
+        with pytest.raises(ModelError, match=r"bad-request: .*'stream'"):
+            await model.generate(attrs.evolve(ASK, options={"stream": False}), Emitted())
     assert not server.requests
 
 
-@pytest.mark.parametrize("base_url", [None, DEFAULT_BASE_URL, DEFAULT_BASE_URL + "/"])
-async def test_openai_needs_a_key(base_url: str | None) -> None:
-    with pytest.raises(ValueError, match="set OPENAI_API_KEY"):
-        async with OpenAIModel("m", base_url=base_url).open():
-            pytest.fail("there is no key")
+async def test_it_can_not_be_opened() -> None:
+    for config, message in (
+        ({}, "set OPENAI_API_KEY"),
+        ({"base_url": "api.example.com/v1"}, "must look like https://host/v1"),
+        ({"base_url": "http://x", "api_key": "sk-1\nsk-2"}, "no HTTP header can carry"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            async with OpenAIModel("m", **config).open():
+                pytest.fail("there is something wrong with it")
 
 
-@pytest.mark.parametrize("base_url", ["api.example.com/v1", "ftp://x", "http:///v1"])
-async def test_the_base_url_must_be_one(base_url: str) -> None:
-    with pytest.raises(ValueError, match="must look like https://host/v1"):
-        async with OpenAIModel("m", base_url=base_url).open():
-            pytest.fail("that is no URL")
+async def test_a_proxy_that_can_not_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "gopher://proxy")
+    with pytest.raises(ModelError, match="connect: the proxy in the environment"):
+        await OpenAIModel("m", base_url="http://elsewhere.invalid").generate(ASK, Emitted())
+    assert (await ask(scripted.finish()))[1] == ModelFinish("stop")
 
 
-@pytest.mark.parametrize("key", ["sk-\u20ac", "sk-1\nsk-2"])
-async def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ValueError, match="api_key") as info:
-        async with OpenAIModel("m", base_url="http://x", api_key=key).open():
-            pytest.fail("that is no key")
-    assert "sk-" not in str(info.value)
+async def test_a_url_with_a_query() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%b"
+    stop = answer % b"".join([scripted.finish(), b"data: [DONE]\n\n"])
+    async with canned(stop, answer % b"{}") as (url, requests):
+        model = OpenAIModel("m", base_url=f"{url}/d/x/chat/completions?api-version=1")
+        assert (await model.generate(ASK, Emitted())).reason == "stop"
+        await model.check()
+    assert [request.partition(b" HTTP")[0] for request in requests] == [
+        b"POST /d/x/chat/completions?api-version=1",
+        b"GET /d/x/models?api-version=1",
+    ]
+
+
+async def test_a_key_that_is_asked_for() -> None:
+    keys = iter(["sk-1", "sk-2"])
+
+    async def fetch() -> str:
+        await trio.lowlevel.checkpoint()
+        return next(keys)
+
+    unauthorized = scripted.status(401, body={"error": "bad sk-2"})
+    async with opened([scripted.finish()], [unauthorized], api_key=fetch) as (server, model):
+        await model.generate(ASK, Emitted())
+        with pytest.raises(ModelError, match=r"auth: .*bad \*\*\*"):
+            await model.generate(ASK, Emitted())
+        with pytest.raises(ModelError, match="auth: "):
+            await model.check()
+    assert [request.headers["authorization"] for request in server.requests] == [
+        "Bearer sk-1",
+        "Bearer sk-2",
+    ]
+
+
+async def test_a_key_that_never_comes() -> None:
+    config: dict[str, Any] = {"first_token_deadline": 0.05, "connect_deadline": 0.05}
+    async with opened(api_key=trio.sleep_forever, **config) as (server, model):
+        with pytest.raises(ModelError, match="timeout-first-token") as info:
+            await model.generate(ASK, Emitted())
+        assert info.value.retryable
+        with pytest.raises(ModelError, match="timeout-connect"):
+            await model.check()
+    assert not server.requests
+
+
+async def test_headers() -> None:
+    config = {"organization": "o", "project": "p", "headers": {"X-Title": "t", "accept": "*/*"}}
+    async with opened([scripted.finish()], api_key="sk-1", **config) as (server, model):
+        await model.generate(ASK, Emitted())
+        await model.check()
+    for request in server.requests:
+        assert request.headers["openai-organization"] == "o"
+        assert request.headers["openai-project"] == "p"
+        assert request.headers["x-title"] == "t"
+        assert request.headers["accept"] == "*/*"
+        assert request.headers["authorization"] == "Bearer sk-1"
+
+
+async def test_the_form_of_a_request() -> None:
+    config = {
+        "system_role": "developer",
+        "stream_usage": False,
+        "empty_content": "empty",
+        "call_ids": "mistral",
+        "schema_dialect": "gemini",
+    }
+    messages = (AssistantMessage("", (ToolRequest("call_1", "f", {}),)), ToolMessage("call_1", "1"))
+    tool = ToolSpec("f", "", {"type": "object", "properties": {}})
+    async with opened([scripted.finish()], **config) as (server, model):
+        await model.generate(ModelRequest(messages, "Be.", (tool,)), Emitted())
+    body = server.requests[0].body
+    instructions, call, result = body["messages"]
+    assert instructions["role"] == "developer"
+    assert call["content"] == ""
+    assert call["tool_calls"][0]["id"] == result["tool_call_id"] == mistral_id("call_1")
+    assert "stream_options" not in body
+    assert body["tools"] == [{"type": "function", "function": {"name": "f"}}]
+
+
+async def test_keep_alive_may_count() -> None:
+    alive = [*[b": hm\n\n", scripted.sleep(0.1)] * 5]
+    answer = [*alive, scripted.text("a"), *alive, scripted.finish()]
+    config: dict[str, Any] = {"first_token_deadline": 0.3, "between_tokens_deadline": 0.3}
+    assert (await ask(*answer, **config, keep_alive_counts=True))[1] == ModelFinish("stop")
+    assert (await fail(*answer, **config))[1].code == "timeout-first-token"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html", "text/event-stream"])
+async def test_what_a_body_is_does_not_hang_on_its_type(content_type: str) -> None:
+    head = {"content-type": content_type}
+    stream = b"".join([scripted.text("a"), scripted.finish(), b"data: [DONE]\n\n"])
+    choice = {"message": {"content": "a"}, "finish_reason": "stop"}
+    whole = json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
+    for body in (stream, whole):
+        parts, finish = await ask(scripted.status(200, head, body))
+        assert (parts, finish) == ([TextPart("a")], ModelFinish("stop"))
+    _, error = await fail(scripted.status(200, head, b'{"error": {"message": "Too many."}}'))
+    assert "Too many." in error.message
+    assert "endpoint" not in error.message
+    _, error = await fail(scripted.status(200, head, b"<html>"))
+    assert "no chat completions endpoint" in error.message
+
+
+async def test_a_redirect_within_the_host_is_followed() -> None:
+    moved = scripted.status(307, {"location": "/v1/chat/completions"})
+    async with opened([moved], [scripted.finish()], api_key="sk-1") as (server, model):
+        assert await model.generate(ASK, Emitted()) == ModelFinish("stop")
+    first, second = server.requests
+    assert first.body == second.body
+    assert second.headers["authorization"] == "Bearer sk-1"
 
 
 async def test_the_key_is_not_shown() -> None:
     model = OpenAIModel("m", base_url="http://x", api_key="sk-secret")
     async with model.open() as live:
         assert "sk-secret" not in repr(model) + repr(live)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("api_key", 1, "api_key is a str or a function"),
+        ("headers", {"x": "\n"}, "headers: 'x' has no text"),
+        ("organization", "\n", "organization: "),
+        ("project", 1, "project: "),
+        ("system_role", "boss", "'system_role' must be in"),
+        ("stream_usage", None, "'stream_usage' must be"),
+        ("empty_content", None, "'empty_content' must be in"),
+        ("call_ids", "openai", "call_ids is a function or one of 'mistral', not 'openai'"),
+        ("schema_dialect", 1, "schema_dialect is a function or one of 'gemini', not 1"),
+        ("think_tags", 1, "'think_tags' must be"),
+        ("keep_alive_counts", 1, "'keep_alive_counts' must be"),
+    ],
+)
+def test_what_is_no_such_argument_is_refused(name: str, value: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        OpenAIModel("m", **{name: value})
 
 
 def test_a_bad_configuration_is_refused() -> None:

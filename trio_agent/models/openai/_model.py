@@ -1,33 +1,55 @@
 """A model behind an OpenAI-compatible endpoint."""
 
-import math
-import os
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 import msgspec
 import trio
+from attrs.validators import gt, in_, instance_of, min_len
 
 from ..._errors import ModelError
 from ..._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
-from ..._http.before_waiting import BeforeWaiting
 from .._model import Emit, Model
-from .._parts import ModelFinish, ModelRequest
-from ._chat import ChatDecoder, encode_request
-from ._errors import error_from_response
+from .._parts import ModelFinish, ModelRequest, check_options
+from ._answer import ERROR_SECONDS, MAX_ERROR, Answer
+from ._chat import ChatDecoder
+from ._endpoint import (
+    Endpoint,
+    KeySource,
+    check_header,
+    check_headers,
+    check_key,
+)
+from ._errors import clean, error_from_response
+from ._request import (
+    CALL_IDS,
+    SCHEMA_DIALECTS,
+    CallIds,
+    EmptyContent,
+    RequestForm,
+    SchemaDialect,
+    SystemRole,
+    encode_request,
+)
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_seconds: Final = gt(0.0)
+_flag: Final = instance_of(bool)
 
-_NO_STREAM = ("application/json", "text/html")
-_MAX_REST = 1 << 16
-_ERROR_SECONDS = 5.0
-_REUSE_SECONDS = 1.0
 
-_seconds = attrs.validators.gt(0.0)
+def _named(functions: Mapping[str, Any]) -> Any:
+    """Make a validator for what is a function, or the name of one of these."""
+
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if not (value is None or callable(value) or value in functions):
+            names = ", ".join(map(repr, functions))
+            raise ValueError(f"{attribute.name} is a function or one of {names}, not {value!r}")
+
+    return check
 
 
 @attrs.frozen(eq=False)
@@ -39,34 +61,82 @@ class OpenAIModel(Model):
 
     Args:
         name: the model's name at the provider.
-        base_url: by default `OPENAI_BASE_URL` of the environment, or else OpenAI.
+        base_url: by default `OPENAI_BASE_URL` of the environment, or else OpenAI. It may end in
+            `/chat/completions`, and have a query, which is sent with each request.
         api_key: by default `OPENAI_API_KEY` of the environment. Endpoints other than OpenAI's
-            may need none.
+            may need none. A function, sync or async, is asked for it before each request; it
+            must not block, and the deadline of the first token covers it.
         options: for every request, passed on as they are (`temperature`, ...). Those of a
             request win.
+        headers: for every request. They win over those that are made of other arguments.
+        organization: sent as `OpenAI-Organization`.
+        project: sent as `OpenAI-Project`.
+        system_role: the role of the instructions and of system messages, which is `"developer"`
+            or `"user"` for some models.
+        stream_usage: whether the usage is asked for, by `stream_options`, which some endpoints
+            refuse.
+        empty_content: what stands as content beside tool calls if the model said nothing:
+            ``"null"``, ``"empty"`` for an empty text, ``"absent"`` for no field at all.
+        call_ids: a function that makes an id which this provider takes out of the id of any tool
+            call. ``"mistral"`` is one: nine letters and digits. It must give the same id each
+            time, and different ones for different calls.
+        schema_dialect: a function that makes a JSON Schema which this provider takes out of that
+            of a tool; without a schema, a tool has no `parameters`. ``"gemini"`` is one.
+        think_tags: whether text within `<think>` and `</think>` is reasoning.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
         first_token_deadline: from the begin of a call to the first part of its answer.
         between_tokens_deadline: from one part to the next, or to the end; at most a tenth more.
+        keep_alive_counts: whether whatever comes, such as comments and empty deltas, moves the
+            deadlines as a part does. A provider that sends these can then be silent forever.
+
+    Raises:
+        ValueError, TypeError: an argument is none of these.
     """
 
-    name: str = attrs.field(validator=attrs.validators.min_len(1))
+    name: str = attrs.field(validator=[instance_of(str), min_len(1)])
     base_url: str | None = attrs.field(default=None, kw_only=True)
-    api_key: str | None = attrs.field(default=None, kw_only=True, repr=False)
-    options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
+    api_key: KeySource | None = attrs.field(
+        default=None,
+        kw_only=True,
+        repr=False,
+        validator=check_key,
+    )
+    options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, validator=check_options)
+    headers: Mapping[str, str] = attrs.field(
+        factory=dict, kw_only=True, repr=False, validator=check_headers
+    )
+    organization: str | None = attrs.field(default=None, kw_only=True, validator=check_header)
+    project: str | None = attrs.field(default=None, kw_only=True, validator=check_header)
+    system_role: SystemRole = attrs.field(
+        default="system", kw_only=True, validator=in_(("system", "developer", "user"))
+    )
+    stream_usage: bool = attrs.field(default=True, kw_only=True, validator=_flag)
+    empty_content: EmptyContent = attrs.field(
+        default="null", kw_only=True, validator=in_(("null", "empty", "absent"))
+    )
+    call_ids: CallIds | None = attrs.field(default=None, kw_only=True, validator=_named(CALL_IDS))
+    schema_dialect: SchemaDialect | None = attrs.field(
+        default=None,
+        kw_only=True,
+        validator=_named(SCHEMA_DIALECTS),
+    )
+    think_tags: bool = attrs.field(default=False, kw_only=True, validator=_flag)
     client: Any = attrs.field(default=None, kw_only=True, repr=False)
     connect_deadline: float = attrs.field(
         default=DEFAULT_CONNECT_DEADLINE, kw_only=True, validator=_seconds
     )
     first_token_deadline: float = attrs.field(default=120.0, kw_only=True, validator=_seconds)
     between_tokens_deadline: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
+    keep_alive_counts: bool = attrs.field(default=False, kw_only=True, validator=_flag)
 
     def open(self) -> AbstractAsyncContextManager[Model]:
         """Open connections that are kept from one call to the next.
 
         Raises:
             ValueError: when entered, if the API key is missing or unusable, or the URL is none.
+            ModelError: `connect`, when entered: the environment names a proxy that can't be used.
         """
         return _open(self)
 
@@ -78,7 +148,7 @@ class OpenAIModel(Model):
                 `connect`, `cut-stream`, `auth`, `not-found`, `rate-limit`, `context-length`,
                 `bad-request`, `provider-error` or `bad-response`. Once a part was emitted,
                 none is retryable.
-            ValueError: an option is reserved, or the model can't be opened.
+            ValueError: the model can't be opened.
         """
         async with self.open() as model:
             return await model.generate(request, emit)
@@ -86,7 +156,8 @@ class OpenAIModel(Model):
     async def check(self) -> None:
         """See whether the endpoint answers `GET /models`, and does not refuse the API key.
 
-        A checkpoint. Any other answer will do: not every provider lists its models.
+        A checkpoint. Any other answer will do: not every provider lists its models, and a key
+        may be good for conversations only (403).
 
         Raises:
             ModelError: `timeout-connect`, `connect`, `cut-stream`, `auth` or `provider-error`.
@@ -98,20 +169,23 @@ class OpenAIModel(Model):
 
 @asynccontextmanager
 async def _open(config: OpenAIModel) -> AsyncGenerator[Model]:
-    base_url = config.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-    url = urlsplit(base_url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError("base_url (or OPENAI_BASE_URL) must look like https://host/v1")
-    key = (config.api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
-    if not key and base_url.rstrip("/") == DEFAULT_BASE_URL:
-        raise ValueError(
-            "no API key: set OPENAI_API_KEY, or pass api_key=; for another endpoint than"
-            " OpenAI's set OPENAI_BASE_URL, or pass base_url="
-        )
-    if not key.isascii() or not key.isprintable():
-        raise ValueError("api_key (or OPENAI_API_KEY) has characters that no HTTP header can carry")
-    async with open_transport(base_url, client=config.client) as transport:
-        yield _OpenedModel(config, transport, key)
+    named = {"OpenAI-Organization": config.organization, "OpenAI-Project": config.project}
+    headers = {name: value for name, value in named.items() if value is not None}
+    endpoint = Endpoint.find(config.base_url, config.api_key, {**headers, **config.headers})
+    form = RequestForm(
+        system_role=config.system_role,
+        stream_usage=config.stream_usage,
+        empty_content=config.empty_content,
+        call_ids=config.call_ids,
+        schema_dialect=config.schema_dialect,
+    )
+    async with AsyncExitStack() as stack:
+        opening = open_transport(endpoint.base_url, client=config.client)
+        try:
+            transport = await stack.enter_async_context(opening)
+        except TransportError as error:
+            raise ModelError(error.code, error.message) from error
+        yield _OpenedModel(config, form, endpoint, transport)
 
 
 @attrs.frozen(eq=False)
@@ -119,116 +193,87 @@ class _OpenedModel(Model):
     """What `OpenAIModel.open` yields: the model with live connections."""
 
     _config: OpenAIModel
+    _form: RequestForm
+    _endpoint: Endpoint
     _transport: Transport
-    _key: str = attrs.field(repr=False)
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
-        options = {**self._config.options, **request.options}
-        body = encode_request(attrs.evolve(request, options=options), self._config.name)
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        answer = _Answer(self._config, ChatDecoder(secret=self._key), emit)
+        config = self._config
+        options = {**config.options, **request.options}
+        body = encode_request(attrs.evolve(request, options=options), config.name, self._form)
+        scope = trio.CancelScope(deadline=trio.current_time() + config.first_token_deadline)
+        key = await self._key(scope.deadline, "first-token")
+        decoder = ChatDecoder(secret=key, think_tags=config.think_tags)
+        answer = Answer(
+            decoder,
+            emit,
+            scope,
+            first_token=config.first_token_deadline,
+            between_tokens=config.between_tokens_deadline,
+            keep_alive_counts=config.keep_alive_counts,
+        )
+        headers = {"content-type": "application/json", "accept": "text/event-stream"}
         error: TransportError | None = None
-        with answer.scope:
+        with scope:
             try:
                 await self._transport.exchange(
                     "POST",
-                    "/chat/completions",
+                    f"/chat/completions{self._endpoint.query}",
                     answer,
-                    headers=headers | self._authorization(),
+                    headers=headers | self._endpoint.headers(key),
                     content=msgspec.json.encode(body),
-                    connect_deadline=self._config.connect_deadline,
+                    connect_deadline=config.connect_deadline,
                 )
             except TransportError as exc:
                 error = exc
-        if answer.refused is not None:
-            status, refusal = answer.refused
-            raise error_from_response(
-                status, answer.body, refusal, now=time.time(), secret=self._key
-            )
-        if parts := answer.decoder.feed_eof():
-            await emit(*parts)
-        if answer.scope.cancelled_caught and not answer.decoder.done:
-            error = _deadline_passed("between-tokens" if answer.decoder.started else "first-token")
-        if error is not None and not answer.decoder.complete:
-            retryable = not answer.decoder.started
-            raise ModelError(error.code, error.message, retryable=retryable) from error
-        return answer.decoder.finish()
+        if answer.kind == "refusal":
+            raise _refusal(answer.status, answer.headers, bytes(answer.body), key)
+        await answer.end()
+        if scope.cancelled_caught and not decoder.done:
+            error = _deadline_passed("between-tokens" if decoder.started else "first-token")
+        if error is not None and not decoder.complete:
+            raise ModelError(error.code, error.message, retryable=not decoder.started) from error
+        return decoder.finish()
 
     async def check(self) -> None:
         seconds = self._config.connect_deadline
+        key = await self._key(trio.current_time() + seconds, "connect")
         try:
             async with self._transport.stream(
-                "GET", "/models", headers=self._authorization(), connect_deadline=seconds
+                "GET",
+                f"/models{self._endpoint.query}",
+                headers=self._endpoint.headers(key),
+                connect_deadline=seconds,
             ) as response:
                 with trio.move_on_after(seconds) as waiting:
                     status, headers = await response.head()
                 if waiting.cancelled_caught:
                     raise _deadline_passed("connect")
-                body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=_MAX_REST)
+                body = await response.receive_rest(seconds=ERROR_SECONDS, max_bytes=MAX_ERROR)
         except TransportError as error:
             raise ModelError(error.code, error.message, retryable=True) from error
-        if status in (401, 403) or status >= 500:
-            raise error_from_response(status, body, headers, now=time.time(), secret=self._key)
+        # Forbidden is this list (RFC 9110, section 15.5.4), which says nothing of the rest.
+        if status == 401 or status >= 500:
+            raise _refusal(status, headers, body, key)
 
-    def _authorization(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+    async def _key(self, deadline: float, name: str) -> str:
+        with trio.CancelScope(deadline=deadline):
+            return await self._endpoint.key()
+        error = _deadline_passed(name)
+        raise ModelError(error.code, error.message, retryable=True)
 
 
-class _Answer:
-    """One answer as it comes, and its deadlines."""
-
-    def __init__(self, config: OpenAIModel, decoder: ChatDecoder, emit: Emit) -> None:
-        self.decoder = decoder
-        self.scope = trio.CancelScope(deadline=trio.current_time() + config.first_token_deadline)
-        """Cancelled by its deadline, which moves on with every token."""
-        self.refused: tuple[int, Mapping[str, str]] | None = None
-        """Status and headers, if this is no stream."""
-        self.body = b""
-        self._between_tokens = config.between_tokens_deadline
-        self._emit = emit
-
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take the head; what is no stream is an error."""
-        if status != 200 or headers.get("content-type", "").startswith(_NO_STREAM):
-            self.refused = status, headers
-            self._end_within(_ERROR_SECONDS)
-
-    def feed(self, data: bytes) -> bool:
-        """Take what came in one read; False if `room` is needed before more."""
-        if self.refused is not None:
-            self.body += data
-            if len(self.body) > _MAX_REST:
-                self.scope.cancel(reason="the provider says too much about an error")
-            return True
-        if self.decoder.done:
-            return True
-        has_room = True
-        if parts := self.decoder.feed(data):
-            has_room = self._emit.nowait(*parts)
-            self._expect_token()
-        if self.decoder.done:
-            # A connection is used again only if its response was read to the end.
-            self._end_within(_REUSE_SECONDS if self.decoder.complete else 0)
-        return has_room
-
-    async def room(self) -> None:
-        """Wait while the run waits for its store; the deadlines don't run meanwhile."""
-        deadline, began = self.scope.deadline, trio.current_time()
-        await BeforeWaiting(self._emit.room(), self._pause)
-        if self.scope.deadline == math.inf:
-            self.scope.deadline = deadline + trio.current_time() - began
-
-    def _pause(self) -> None:
-        self.scope.deadline = math.inf
-
-    def _expect_token(self) -> None:
-        # Moving a deadline costs as much as a token, so it is moved by tenths of itself.
-        due = trio.current_time() + self._between_tokens
-        if not 0 <= self.scope.deadline - due <= self._between_tokens / 10:
-            self.scope.deadline = due + self._between_tokens / 10
-
-    def _end_within(self, seconds: float) -> None:
-        self.scope.deadline = trio.current_time() + seconds
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ModelError:
+    if 300 <= status < 400 and (location := headers.get("location")):
+        where = urlsplit(location)
+        place = clean(f"{where.scheme}://{where.netloc}{where.path}", limit=200, secret=key)
+        phrase = f"{status} {HTTPStatus(status).phrase}"
+        return ModelError(
+            "bad-response",
+            f"the endpoint has moved to {place} (HTTP {phrase}), which is not followed because it"
+            " would be another host or another request: set base_url",
+        )
+    return error_from_response(status, body, headers, now=time.time(), secret=key)
 
 
 def _deadline_passed(name: str) -> TransportError:

@@ -1,0 +1,122 @@
+"""Where requests go, and with which headers: what was configured, or else the environment.
+
+The rule: what people paste is understood. The URL may be that of an API or of its chat
+completions, with or without a slash behind it, and keeps its query (Azure's `api-version`).
+"""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Self, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+
+from ..._errors import ModelError
+
+DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+
+KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""An API key, or what is asked for one before each request."""
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_OURS: Final = frozenset({"content-length", "content-type", "host", "transfer-encoding"})
+
+
+@attrs.frozen
+class Endpoint:
+    """An API, and what it is to be told with each request."""
+
+    base_url: str
+    """Where paths are appended."""
+    query: str
+    """What stands behind each path: nothing, or a question mark and more."""
+    _headers: Mapping[str, str] = attrs.field(repr=False)
+    _key: KeySource = attrs.field(repr=False)
+
+    @classmethod
+    def find(
+        cls, base_url: str | None, api_key: KeySource | None, headers: Mapping[str, str]
+    ) -> Self:
+        """Take what was configured, or else the environment.
+
+        Args:
+            base_url: as a person writes it.
+            api_key: the key, or what is asked for it.
+            headers: to send with each request; they win over what is made here.
+
+        Raises:
+            ValueError: the URL is none, or the key is missing or unusable.
+        """
+        text = (base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).strip()
+        url = urlsplit(text)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("base_url (or OPENAI_BASE_URL) must look like https://host/v1")
+        path = url.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+        base = f"{url.scheme}://{url.netloc}{path}"
+        headers = {name.lower(): value for name, value in headers.items()}
+        key = api_key
+        if not callable(key):
+            key = _usable_key(key or os.environ.get("OPENAI_API_KEY") or "")
+            if not key and base == DEFAULT_BASE_URL and "authorization" not in headers:
+                raise ValueError(
+                    "no API key: set OPENAI_API_KEY, or pass api_key=; for another endpoint than"
+                    " OpenAI's set OPENAI_BASE_URL, or pass base_url="
+                )
+        return cls(base, f"?{url.query}" if url.query else "", headers, key)
+
+    async def key(self) -> str:
+        """Return the key, or an empty text if there is none. A checkpoint only if it is asked for.
+
+        Raises:
+            ModelError: `auth`: there is no telling; or as the callable raised it.
+        """
+        if isinstance(self._key, str):
+            return self._key
+        try:
+            key = self._key()
+            return _usable_key(key if isinstance(key, str) else await key)
+        except ModelError:
+            raise
+        except Exception as exc:
+            # Whoever fetches keys may say secrets in an error.
+            raise ModelError("auth", f"api_key() failed ({type(exc).__name__})") from exc
+
+    def headers(self, key: str) -> dict[str, str]:
+        """Return the headers of a request."""
+        authorization = {"authorization": f"Bearer {key}"} if key else {}
+        return {**authorization, **self._headers}
+
+
+def check_key(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """Refuse what is no key, without showing it."""
+    if not (value is None or isinstance(value, str) or callable(value)):
+        raise TypeError(f"{attribute.name} is a str or a function, not {type(value).__name__}")
+
+
+def check_header(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """Refuse what no header can carry."""
+    if value is not None and not _fits_header(value):
+        raise ValueError(f"{attribute.name}: that is no text that a header can carry")
+
+
+def check_headers(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """Refuse headers that can't be sent, without showing what they say."""
+    for name, text in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{attribute.name}: {name!r} is no name of a header")
+        if name.lower() in _OURS:
+            raise ValueError(f"{attribute.name}: {name!r} is set by the request itself: remove it")
+        if not _fits_header(text):
+            raise ValueError(f"{attribute.name}: {name!r} has no text that a header can carry")
+
+
+def _fits_header(text: Any) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()
+
+
+def _usable_key(key: str) -> str:
+    key = key.strip()
+    if not _fits_header(key):
+        raise ValueError("api_key (or OPENAI_API_KEY) has characters that no HTTP header can carry")
+    return key

@@ -1,0 +1,146 @@
+"""Requests of OpenAI-compatible Chat Completions. Performs no I/O.
+
+The rule: whatever stands in a transcript, what goes back is something that providers take.
+A model may write broken arguments or call a name that no tool could have; one such turn must not
+spoil all that come behind it.
+
+Source: the OpenAI API reference, "Chat Completions"; what other providers refuse, by their errors.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias, assert_never
+
+import attrs
+import msgspec
+
+from ..._errors import ModelError
+from ..._events import ToolRequest
+from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
+from .._parts import ModelRequest, ToolSpec, reserved_option
+from ._dialects import gemini_schema, mistral_id
+
+SystemRole: TypeAlias = Literal["system", "developer", "user"]
+EmptyContent: TypeAlias = Literal["null", "empty", "absent"]
+CallIds: TypeAlias = Callable[[str], str] | Literal["mistral"]
+SchemaDialect: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]] | Literal["gemini"]
+
+CALL_IDS: Final[Mapping[str, Callable[[str], str]]] = {"mistral": mistral_id}
+SCHEMA_DIALECTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]] = {
+    "gemini": gemini_schema
+}
+
+_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_EMPTY_CONTENT: Final[Mapping[str, dict[str, Any]]] = {
+    "null": {"content": None},
+    "empty": {"content": ""},
+    "absent": {},
+}
+_NO_OUTPUT: Final = "(no output)"
+
+
+@attrs.frozen(kw_only=True)
+class RequestForm:
+    """How requests are written for one provider; by default as OpenAI's reference says.
+
+    Args:
+        system_role: the role of instructions and of system messages.
+        stream_usage: whether the usage is asked for, by `stream_options`.
+        empty_content: what an assistant message has as content if it only calls tools.
+        call_ids: makes ids of calls that this provider takes out of any others.
+        schema_dialect: makes a schema that this provider takes out of a tool's own.
+    """
+
+    system_role: SystemRole = "system"
+    stream_usage: bool = True
+    empty_content: EmptyContent = "null"
+    call_ids: CallIds | None = None
+    schema_dialect: SchemaDialect | None = None
+
+
+def encode_request(
+    request: ModelRequest,
+    model: str,
+    form: RequestForm = RequestForm(),
+) -> dict[str, Any]:
+    """Return the JSON body of one streamed call.
+
+    Raises:
+        ModelError: `bad-request`: an option would override what the request itself says.
+    """
+    if name := reserved_option(request.options):
+        raise ModelError("bad-request", f"the option {name!r} is set by the agent: remove it")
+    writer = _Writer(form)
+    messages = [writer.message(each) for each in request.messages if each != _SILENCE]
+    if request.instructions:
+        messages.insert(0, {"role": form.system_role, "content": request.instructions})
+    body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
+    if form.stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    body |= request.options
+    if request.tools:
+        body["tools"] = [writer.tool(tool) for tool in request.tools]
+        if request.tool_choice is not None:
+            body["tool_choice"] = _tool_choice(request.tool_choice)
+    return body
+
+
+_SILENCE: Final = AssistantMessage("")
+"""A turn in which nothing happened. Some providers refuse it, and nobody needs it."""
+
+
+class _Writer:
+    """Writes the parts of one request."""
+
+    def __init__(self, form: RequestForm) -> None:
+        ids, dialect = form.call_ids, form.schema_dialect
+        self._role = form.system_role
+        self._empty_content = _EMPTY_CONTENT[form.empty_content]
+        self._id = CALL_IDS[ids] if isinstance(ids, str) else ids or str
+        self._schema = SCHEMA_DIALECTS[dialect] if isinstance(dialect, str) else dialect or dict
+
+    def message(self, message: AnyMessage) -> dict[str, Any]:
+        match message:
+            case SystemMessage(content=content):
+                return {"role": self._role, "content": content}
+            case UserMessage(content=content):
+                return {"role": "user", "content": content}
+            case AssistantMessage(content=content, tool_calls=()):
+                return {"role": "assistant", "content": content}
+            case AssistantMessage(content=content, tool_calls=calls):
+                said = {"content": content} if content else self._empty_content
+                return {"role": "assistant", **said, "tool_calls": [self._call(c) for c in calls]}
+            case ToolMessage(tool_call_id=id_, content=content):
+                # Some refuse an empty text, some a blank one; none a word about it.
+                content = _NO_OUTPUT if not content or content.isspace() else content
+                return {"role": "tool", "tool_call_id": self._id(id_), "content": content}
+            case _:
+                assert_never(message)
+
+    def _call(self, call: ToolRequest) -> dict[str, Any]:
+        # What is no object, or no JSON at all, goes back within one: the model sees what it wrote.
+        arguments = call.input if isinstance(call.input, Mapping) else {"invalid": call.input}
+        return {
+            "id": self._id(call.id),
+            "type": "function",
+            "function": {
+                "name": _NO_NAME.sub("_", call.name)[:64] or "_",
+                "arguments": msgspec.json.encode(arguments).decode(),
+            },
+        }
+
+    def tool(self, tool: ToolSpec) -> dict[str, Any]:
+        function: dict[str, Any] = {"name": tool.name}
+        if tool.description:
+            function["description"] = tool.description
+        if schema := self._schema(tool.schema):
+            function["parameters"] = schema
+        if tool.strict is not None:
+            function["strict"] = tool.strict
+        return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: str) -> Any:
+    if choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
