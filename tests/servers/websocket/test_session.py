@@ -26,6 +26,7 @@ from wsproto.events import CloseConnection, Ping, TextMessage
 
 from trio_agent import Agent, MemoryStore, RuntimeLimits, StoreUnavailable, open_runtime
 from trio_agent.servers import serve_websocket
+from trio_agent.servers._shared.problem import STORE_AWAY
 from trio_agent.servers.websocket._requests import MAX_MESSAGE
 from trio_agent.servers.websocket._session import MAX_QUEUED, MAX_SUBSCRIPTIONS
 
@@ -348,7 +349,7 @@ class TestErrors:
                 "type": "subscription-error",
                 "runId": run.id,
                 "after": last["id"],
-                "error": {"code": "store-unavailable", "message": "it is away"},
+                "error": {"code": "store-unavailable", "message": STORE_AWAY},
             }
             assert await socket.ask({"type": "?"}) == error("unknown-type")
 
