@@ -1,14 +1,19 @@
 """``trio-agent serve`` as a real process, from the ready line to its end."""
 
+import os
 import signal
 import socket
+import sys
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import httpx
 import pytest
 import trio
 from cli_kit import AGENTS, open_serve
-from process_kit import open_process
+from process_kit import PATIENCE, environment, open_process
+from server_kit import Client as RawClient
 from websocket_kit import Socket, WebSocketKit
 
 from trio_agent.testing.openai import finish, open_scripted_openai, pause, text
@@ -166,6 +171,67 @@ class TestServe:
             assert await process.process.wait() == 2
             await process.until(b"\n", process.stderr)
             assert process.stderr == b"trio-agent: error: two agents have the same name\n"
+
+
+class TestOperator:
+    """Who looks after the server may close his terminal, and may not listen."""
+
+    async def test_sighup_does_nothing(self, tmp_path: Path) -> None:
+        script = [[text("a"), pause(trio.Event())]]
+        async with open_serve(script, "--grace", "1000", cwd=tmp_path) as (process, _):
+            async with await process.connect() as client:
+                answer = await client.watch(STREAM)
+                await client.receive_body(answer, until=b'"delta":"a"')
+                process.process.send_signal(signal.SIGHUP)
+                async with await process.connect() as other:
+                    assert (await other.request("GET", "/runs")).status == 200
+                process.process.send_signal(signal.SIGTERM)
+                await process.until(b"SIGTERM: draining", process.stderr)
+                # Nor does it hurry the end.
+                process.process.send_signal(signal.SIGHUP)
+                async with await process.connect() as other:
+                    path = f"/runs/{answer.events[0][1]['runId']}/cancel"
+                    assert (await other.request("POST", path)).status == 200
+                assert (await client.receive_body(answer)).complete
+            assert await process.process.wait() == 0
+
+    @pytest.mark.parametrize("closed", [False, True])
+    async def test_nobody_reads_what_it_says(self, closed: bool, tmp_path: Path) -> None:
+        """Neither a full pipe nor a closed one holds it up, while it serves and while it ends."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        if closed:
+            os.close(reader)
+        command = [sys.executable, "-m", "trio_agent", "serve", "--port", "0", "--model", "m"]
+        env = environment(OPENAI_BASE_URL="http://127.0.0.1:1/v1")
+        with trio.fail_after(PATIENCE):
+            process = await trio.lowlevel.open_process(
+                command, stdin=DEVNULL, stdout=PIPE, stderr=writer, cwd=tmp_path, env=env
+            )
+            try:
+                os.close(writer)
+                assert process.stdout is not None
+                ready = await process.stdout.receive_some()
+                host, port = ready.decode().split()[1].removeprefix("http://").split(":")
+                stream = await trio.open_tcp_stream(host, int(port))
+                async with RawClient(stream, f"{host}:{port}") as client:
+                    message = "the model was not checked yet"
+                    while message == "the model was not checked yet":
+                        # It goes on when it has said that it is not ready.
+                        answer = await client.request("GET", "/health/ready")
+                        message = answer.json["error"]["message"]
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
+            finally:
+                process.kill()
+                await process.wait()
+                await process.stdout.aclose()
+                if not closed:
+                    os.close(reader)
 
 
 class TestWebSocket:
