@@ -123,7 +123,7 @@ async def test_draining() -> None:
         model.finish()
 
 
-async def test_who_breaks_the_protocol_is_cut_off() -> None:
+async def test_who_breaks_the_protocol_is_told() -> None:
     codes = []
     async with open_websocket_server(StepModel()) as kit:
         # An unmasked frame, and text that is no UTF-8.
@@ -132,7 +132,7 @@ async def test_who_breaks_the_protocol_is_cut_off() -> None:
                 await socket.stream.send_all(frame)
                 assert await socket.receive() is None
                 codes.append(socket.close_code)
-    assert codes == [None, None]
+    assert codes == [1002, 1007]
 
 
 def test_all_answers_are_compared() -> None:
