@@ -7,7 +7,7 @@ logged seldom and costs no CPU time.
 
 import errno
 import logging
-import math
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -20,6 +20,8 @@ logger = logging.getLogger("trio_agent.servers")
 
 _RESERVE: Final = 1024
 """File descriptors that connections leave, at most; never more than a quarter of all."""
+
+_UNLIMITED: Final = range(sys.maxsize, sys.maxsize)
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE: Final = 0.1
@@ -60,15 +62,18 @@ async def serve_connections(
             for, if that is less; more are answered with 503.
     """
     connections = turned_away = 0
-    first_reserved = _first_reserved()
+    reserved = _reserved_files()
     full = Seldom()
 
     async def serve_one(stream: trio.SocketStream) -> None:
         nonlocal connections
         # The system gives the lowest number that is free, so that this tells how many are not.
-        if connections >= max_connections or stream.socket.fileno() >= first_reserved:
+        number = stream.socket.fileno()
+        if connections >= max_connections or number >= reserved.start:
             full.warn("a connection was turned away, there are %d", connections)
-            await turn_away(stream)
+            # Telling many takes files, too, for as long as they listen.
+            if turned_away < _TURNED_AWAY and number < reserved.stop:
+                await turn_away(stream)
             return
         connections += 1
         try:
@@ -80,12 +85,11 @@ async def serve_connections(
 
     async def turn_away(stream: trio.SocketStream) -> None:
         nonlocal turned_away
-        if turned_away < _TURNED_AWAY:
-            turned_away += 1
-            try:
-                await _say_full(stream)
-            finally:
-                turned_away -= 1
+        turned_away += 1
+        try:
+            await _say_full(stream)
+        finally:
+            turned_away -= 1
 
     async with trio.open_nursery() as handlers:
         async with trio.open_nursery() as accepting:
@@ -137,13 +141,17 @@ async def _say_full(stream: trio.SocketStream) -> None:
             pass
 
 
-def _first_reserved() -> float:
-    """Return the number of the first file descriptor that no connection may have."""
+def _reserved_files() -> range:
+    """Return the file descriptors that connections have only while they are turned away.
+
+    Behind them are those that they never have.
+    """
     try:
         import resource
     except ImportError:
-        return math.inf  # where there is no such limit
+        return _UNLIMITED  # where there is no such limit
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
-        return math.inf
-    return limit - min(limit // 4, _RESERVE)
+        return _UNLIMITED
+    reserve = min(limit // 4, _RESERVE)
+    return range(limit - reserve, limit - reserve // 2)

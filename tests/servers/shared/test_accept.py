@@ -246,6 +246,9 @@ async def test_files_are_left_for_what_runs_need(
     assert await client.receive_some() == b"hi"
     if limit != resource.RLIM_INFINITY:
         await expect_full(await server.connect(fileno=last + 1))
+        # Those who are told leave some, too.
+        client = await server.connect(fileno=(last + 1 + limit) // 2)
+        assert await client.receive_some() == b""
 
 
 class TestAcceptingFails:
