@@ -3,17 +3,14 @@
 import os
 import signal
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 
 import httpx
 import pytest
 import trio
 from cli_kit import AGENTS, open_serve
-from process_kit import PATIENCE, environment, open_process
-from server_kit import Client as RawClient
+from process_kit import open_process
 from websocket_kit import Socket, WebSocketKit
 
 from trio_agent.testing.openai import finish, open_scripted_openai, pause, text
@@ -206,32 +203,20 @@ class TestOperator:
         os.set_blocking(writer, True)
         if closed:
             os.close(reader)
-        command = [sys.executable, "-m", "trio_agent", "serve", "--port", "0", "--model", "m"]
-        env = environment(OPENAI_BASE_URL="http://127.0.0.1:1/v1")
-        with trio.fail_after(PATIENCE):
-            process = await trio.lowlevel.open_process(
-                command, stdin=DEVNULL, stdout=PIPE, stderr=writer, cwd=tmp_path, env=env
-            )
-            try:
-                os.close(writer)
-                assert process.stdout is not None
-                ready = await process.stdout.receive_some()
-                host, port = ready.decode().split()[1].removeprefix("http://").split(":")
-                stream = await trio.open_tcp_stream(host, int(port))
-                async with RawClient(stream, f"{host}:{port}") as client:
-                    message = "the model was not checked yet"
-                    while message == "the model was not checked yet":
-                        # It goes on when it has said that it is not ready.
-                        answer = await client.request("GET", "/health/ready")
-                        message = answer.json["error"]["message"]
-                process.send_signal(signal.SIGTERM)
-                assert await process.wait() == 0
-            finally:
-                process.kill()
-                await process.wait()
-                await process.stdout.aclose()
-                if not closed:
-                    os.close(reader)
+        url = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+        arguments = ("serve", "--port", "0", "--model", "m")
+        async with open_process(*arguments, cwd=tmp_path, stderr=writer, **url) as process:
+            os.close(writer)
+            async with await process.connect() as client:
+                # It goes on when it has said that it is not ready.
+                message = unchecked = "the model was not checked yet"
+                while message == unchecked:
+                    answer = await client.request("GET", "/health/ready")
+                    message = answer.json["error"]["message"]
+            process.process.send_signal(signal.SIGTERM)
+            assert await process.process.wait() == 0
+        if not closed:
+            os.close(reader)
 
 
 class TestWebSocket:
