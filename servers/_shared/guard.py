@@ -23,7 +23,9 @@ _PORT: Final = re.compile(r":[0-9]*\Z")
 def path_of(scope: Mapping[str, Any]) -> str:
     """Return the path of a request below the one at which the app is mounted, if it is."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    root: str = scope.get("root_path", "")
+    below = path.removeprefix(root)
+    return below if below.startswith("/") else path
 
 
 class Unauthorized(Exception):
@@ -38,17 +40,21 @@ async def allow_everybody(request: HTTPConnection) -> str | None:
 def bearer_tokens(tokens: Mapping[str, str]) -> Authorize:
     """Let in who has a bearer token (RFC 6750); `tokens` maps principals to tokens.
 
-    Where no header can be set (`EventSource`, WebSocket in a browser), nothing else is accepted:
-    tokens in URLs end up in logs.
+    It is the `Authorization` header's, or, for a WebSocket's handshake, the subprotocol behind
+    `bearer`: ``new WebSocket(url, ["bearer", token])`` is all that a browser can send. In a URL
+    it is not accepted: those end up in logs.
     """
     known = [(principal, token.encode()) for principal, token in tokens.items()]
 
     async def authorize(request: HTTPConnection) -> str | None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        header, separator = "authorization", " "
+        if request.scope["type"] == "websocket" and header not in request.headers:
+            header, separator = "sec-websocket-protocol", ","
+        scheme, _, token = request.headers.get(header, "").partition(separator)
         given = token.strip().encode()
         # All are compared, in constant time each, so that nothing is learned from the time.
         found = [name for name, token in known if hmac.compare_digest(token, given)]
-        if scheme.lower() != "bearer" or not found:
+        if scheme.strip().lower() != "bearer" or not found:
             raise Unauthorized("send a valid token: Authorization: Bearer ...")
         return found[0]
 
@@ -69,11 +75,14 @@ class Guard:
             rebinding; loopback names by default.
         origins: foreign origins, such as ``https://app.example.com``, that may send requests.
             The server's own is always allowed.
+        headers: request headers that pages of those origins may send, besides those that the
+            server reads and those of the usual tracing.
     """
 
     authorize: Authorize = allow_everybody
     hosts: frozenset[str] = attrs.field(default=_names(LOOPBACK_HOSTS), converter=_names)
     origins: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    headers: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
     async def check(self, request: HTTPConnection, *, public: bool = False) -> str | None:
         """Return the principal of the request. A checkpoint if `authorize` is one.

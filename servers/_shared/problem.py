@@ -1,4 +1,7 @@
-"""Errors as answers: a status, a code for programs, a sentence for people."""
+"""Errors as answers: a status, a code for programs, a sentence for people.
+
+What a store says of its failure is for the operator: it may have paths and addresses.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,10 +12,13 @@ from trio_agent import (
     CursorExpired,
     CursorInvalid,
     FenceLost,
+    KeyReused,
     LimitExceeded,
     StoreUnavailable,
     UnknownRun,
 )
+
+from .seldom import Seldom
 
 
 @attrs.frozen
@@ -40,12 +46,17 @@ class Problem(Exception):
 
 _LATER: Final = {"retry-after": "1"}
 
+STORE_AWAY: Final = "the store can't be reached, or can't take more"
+"""All that clients learn of it."""
+
+_away: Final = Seldom()
+
 _CODES: Final[Mapping[type[Exception], tuple[int, str, Mapping[str, str]]]] = {
     UnknownRun: (404, "unknown-run", {}),
     CursorInvalid: (400, "cursor-invalid", {}),
     CursorExpired: (410, "cursor-expired", {}),
     LimitExceeded: (503, "limit-exceeded", _LATER),
-    StoreUnavailable: (503, "store-unavailable", _LATER),
+    KeyReused: (422, "key-reused", {}),
     FenceLost: (503, "run-moved", _LATER),
 }
 
@@ -54,6 +65,9 @@ def problem_of(exc: Exception) -> Problem:
     """Say what an exception means to a client."""
     if isinstance(exc, Problem):
         return exc
+    if isinstance(exc, StoreUnavailable):
+        _away.warn("a request failed, the store is away: %s", exc)
+        return Problem(503, "store-unavailable", STORE_AWAY, _LATER)
     for cls, (status, code, headers) in _CODES.items():
         if isinstance(exc, cls):
             return Problem(status, code, str(exc), headers)

@@ -1,8 +1,10 @@
 """What the servers offer, whatever the wire: runs of known agents, each to its owner."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final, Literal
 
+import attrs
 import msgspec
 import trio
 
@@ -10,6 +12,8 @@ from trio_agent import (
     Agent,
     AnyMessage,
     CancelAfter,
+    CursorExpired,
+    KeyReused,
     OnDisconnect,
     Run,
     Runtime,
@@ -17,7 +21,8 @@ from trio_agent import (
 )
 from trio_agent.abc import RunInfo
 
-from .problem import Problem
+from .problem import STORE_AWAY, Problem
+from .store_watch import StoreWatch
 
 _MAX_KEY: Final = 255
 _CANCEL_WAIT: Final = 30.0
@@ -37,6 +42,17 @@ class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
         None
     )
     metadata: dict[str, Any] = {}
+
+
+@attrs.frozen
+class Obstacle:
+    """Why a server is not ready."""
+
+    code: str
+    category: str
+    """For everybody."""
+    detail: str | None = None
+    """For those who may use the server."""
 
 
 class Service:
@@ -64,7 +80,25 @@ class Service:
         if len(self.agents) < len(agents):
             raise ValueError("two agents have the same name")
         self._on_disconnect = on_disconnect
-        self.not_ready = not_ready
+        self._not_ready = not_ready
+        self._store_watch = StoreWatch(runtime.store)
+
+    async def watch_store(self) -> None:
+        """Ask the store every second whether it would take a run, for ever.
+
+        Run it beside the servers: without it, `/health/ready` knows nothing of the store.
+        """
+        await self._store_watch.run()
+
+    def obstacle(self) -> Obstacle | None:
+        """Tell why new runs would fail now, from memory; None if all is well."""
+        if not self.runtime.accepting:
+            return Obstacle("draining", "the server is shutting down")
+        if (problem := self._store_watch.problem) is not None:
+            return Obstacle("store-unavailable", STORE_AWAY, problem)
+        if (problem := self._not_ready()) is not None:
+            return Obstacle("not-ready", "a model can't be reached", problem)
+        return None
 
     async def wait_ending(self) -> None:
         """Wait until servers are to accept no more connections.
@@ -96,6 +130,8 @@ class Service:
                 metadata=start.metadata,
                 idempotency_key=key,
             )
+        except KeyReused:
+            raise
         except ValueError as exc:
             raise Problem(400, "bad-request", str(exc)) from None
 
@@ -110,7 +146,8 @@ class Service:
 
     async def info(self, owner: str | None, run_id: str) -> RunInfo:
         """Tell what the store knows of a run, if it belongs to this owner."""
-        info = await self.runtime.store.info(run_id)
+        with _removed_as_unknown(owner, run_id):
+            info = await self.runtime.store.info(run_id)
         if owner is not None and info.record.owner != owner:
             raise UnknownRun(run_id)
         return info
@@ -123,7 +160,8 @@ class Service:
 
     async def run(self, owner: str | None, run_id: str) -> Run:
         """Find a run that belongs to this owner."""
-        run = await self.runtime.find(run_id)
+        with _removed_as_unknown(owner, run_id):
+            run = await self.runtime.find(run_id)
         if owner is not None and run.owner != owner:
             raise UnknownRun(run_id)
         return run
@@ -149,3 +187,14 @@ class Service:
         if info.active:
             raise Problem(409, "run-active", "the run is active: cancel it first")
         await self.runtime.delete(run_id)
+
+
+@contextmanager
+def _removed_as_unknown(owner: str | None, run_id: str) -> Iterator[None]:
+    # Whose a removed run was is forgotten, and that there was one is nobody else's business.
+    try:
+        yield
+    except CursorExpired:
+        if owner is None:
+            raise
+        raise UnknownRun(run_id) from None

@@ -1,7 +1,6 @@
 """What the subcommands do, given what the command line says."""
 
 import argparse
-import ipaddress
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from trio_agent import Agent, Retention, RuntimeLimits
 from trio_agent.abc import Model
 from trio_agent.client import Client, open_client
 
+from .._shared.addresses import is_loopback
 from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens
 from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
 from ._batch import BatchOptions, batch
@@ -44,6 +44,11 @@ def run_serve(options: argparse.Namespace) -> int:
         ),
         on_disconnect=options.on_disconnect,
         grace=options.grace,
+        heartbeat=options.heartbeat,
+        keep_alive=options.keep_alive,
+        max_body=options.max_body,
+        max_connections=options.max_connections,
+        root_path=options.root_path,
     )
     trio.run(serve, serve_options)
     return 0
@@ -87,11 +92,15 @@ def _model(options: argparse.Namespace) -> Model:
 
 
 def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:
-    guard = Guard(hosts=[*LOOPBACK_HOSTS, *options.allow_host], origins=options.allow_origin)
+    guard = Guard(
+        hosts=[*LOOPBACK_HOSTS, *options.allow_host],
+        origins=options.allow_origin,
+        headers=options.allow_header,
+    )
     tokens = _tokens(environment.get(PREFIX + "TOKENS", ""))
     if tokens:
         return attrs.evolve(guard, authorize=bearer_tokens(tokens))
-    if not _is_loopback(options.host):
+    if not is_loopback(options.host):
         raise UsageError(
             f"without tokens only loopback addresses can be bound, not {options.host!r}:"
             f" set {PREFIX}TOKENS to name:token pairs, separated by spaces"
@@ -108,15 +117,10 @@ def _tokens(text: str) -> dict[str, str]:
                 f"{PREFIX}TOKENS has name:token pairs, separated by spaces;"
                 " a token has 16 characters at least"
             )
+        if name in tokens:
+            raise UsageError(f"{PREFIX}TOKENS has two tokens for {name!r}: a name has one")
         tokens[name] = token
     return tokens
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def run_demo(options: argparse.Namespace) -> int:

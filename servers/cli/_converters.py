@@ -43,6 +43,29 @@ def seconds(text: str) -> float:
     return number
 
 
+@_converter("a number of seconds, or inf")
+def seconds_or_inf(text: str) -> float:
+    """Convert a time that may have no end."""
+    return math.inf if text.lower() == "inf" else seconds(text)
+
+
+@_converter("a number of seconds greater than 0")
+def interval(text: str) -> float:
+    """Convert the time between two things."""
+    number = seconds(text)
+    if not number:
+        raise ValueError
+    return number
+
+
+@_converter("a path that begins with a slash")
+def path(text: str) -> str:
+    """Convert the path below which something is."""
+    if text and not text.startswith("/"):
+        raise ValueError
+    return text.rstrip("/")
+
+
 @_converter("a number of seconds, 1 at least")
 def lease(text: str) -> float:
     """Convert the time that a claim holds."""

@@ -13,6 +13,7 @@ from trio_agent.local import LocalModelUnavailable
 from . import _commands as commands, _converters as converters
 from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL
 from ._options import PREFIX, add_option, add_repeatable
+from ._say import SayHandler
 from ._usage import UsageError
 
 _USAGE_ERRORS = (UsageError, LocalModelUnavailable, StoreUnavailable)
@@ -20,7 +21,8 @@ _USAGE_ERRORS = (UsageError, LocalModelUnavailable, StoreUnavailable)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; ends the process with status 0, 1 (it failed) or 2 (wrong usage)."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    text = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=text, handlers=[SayHandler()])
     try:
         parser = _parser()
         _complete(parser)
@@ -119,7 +121,29 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         ("--max-streams", converters.count, "1000", "N", "active runs"),
         ("--max-log-bytes", converters.size, "64MiB", "BYTES", "one run's log"),
         ("--grace", converters.seconds, "10", "SECONDS", "that runs may go on after SIGTERM"),
-        ("--retention", converters.seconds, "300", "SECONDS", "that finished runs are kept"),
+        (
+            "--retention",
+            converters.seconds_or_inf,
+            "300",
+            "SECONDS|inf",
+            "that finished runs are kept",
+        ),
+        (
+            "--heartbeat",
+            converters.interval,
+            "15",
+            "SECONDS",
+            "of silence after which a stream says that it is there; less than what proxies wait",
+        ),
+        (
+            "--keep-alive",
+            converters.interval,
+            "75",
+            "SECONDS",
+            "that connections may idle; more than load balancers keep theirs",
+        ),
+        ("--max-body", converters.size, "1MiB", "BYTES", "a request's body or message"),
+        ("--max-connections", converters.count, "10000", "N", "open connections"),
         ("--store-patience", converters.seconds, "5", "SECONDS", "that the store may be away"),
     ):
         text += f" (default: {default})"
@@ -130,8 +154,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--ws-port", type=converters.port, metavar="PORT", help=text)
     text = "after which a run of a dead process is closed in Valkey (default: 10)"
     add_option(parser, "--lease", type=converters.lease, default="10", metavar="SECONDS", help=text)
-    for option, what in (("--allow-host", "Host"), ("--allow-origin", "Origin")):
-        text = f"accept this {what}, too; can be repeated"
+    text = "at which a proxy shows the server; links begin with it (default: /)"
+    add_option(parser, "--root-path", type=converters.path, default="/", metavar="PATH", help=text)
+    for option, what in (
+        ("--allow-host", "this Host"),
+        ("--allow-origin", "this Origin"),
+        ("--allow-header", "this header of pages of such origins"),
+    ):
+        text = f"accept {what}, too; can be repeated"
         add_repeatable(parser, option, metavar="NAME", help=text)
     parser.set_defaults(command=commands.run_serve)
 

@@ -1,8 +1,11 @@
-"""``trio-agent serve``: a runtime and its servers, from the first request to a clean exit."""
+"""``trio-agent serve``: a runtime and its servers, from the first request to a clean exit.
+
+SIGTERM and SIGINT begin the end, and a second one hurries it. SIGHUP, which a closed terminal
+sends, does nothing: it is no reason to lose runs.
+"""
 
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
@@ -17,10 +20,14 @@ from trio_agent.abc import Store, open_plain_nursery
 from .._shared.guard import Guard
 from ..http._app import serve_http
 from ..websocket._server import serve_websocket
+from ._say import announce, say
 from ._usage import UsageError
 
 _CHECK_AGAIN: Final = 5.0
 """Seconds between two looks at a model that can't be reached."""
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+_IGNORED: Final = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 _LAST_RESPONSES: Final = 10.0
 """Seconds that the last responses may take, behind the grace and the closing bound."""
@@ -40,6 +47,11 @@ class ServeOptions:
     limits: RuntimeLimits
     on_disconnect: OnDisconnect
     grace: float
+    heartbeat: float
+    keep_alive: float
+    max_body: int
+    max_connections: int
+    root_path: str
 
 
 @attrs.define
@@ -61,11 +73,6 @@ class _Readiness:
         self.problem = None
 
 
-def say(text: str) -> None:
-    """Tell the operator; stdout is for the ready line."""
-    print(text, file=sys.stderr, flush=True)
-
-
 async def serve(options: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
 
@@ -73,7 +80,7 @@ async def serve(options: ServeOptions) -> None:
         UsageError: the address can't be bound, or the agents can't be served together.
     """
     readiness = _Readiness()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*_ENDING, *_IGNORED) as signals:
         async with (
             open_runtime(store=options.store, limits=options.limits) as runtime,
             open_plain_nursery() as helpers,
@@ -88,6 +95,11 @@ async def serve(options: ServeOptions) -> None:
                     port=options.port,
                     guard=options.guard,
                     on_disconnect=options.on_disconnect,
+                    heartbeat=options.heartbeat,
+                    keep_alive=options.keep_alive,
+                    max_body=options.max_body,
+                    max_connections=options.max_connections,
+                    root_path=options.root_path,
                     not_ready=lambda: readiness.problem,
                     websocket_port=lambda: _port(ws_addresses[0]) if ws_addresses else None,
                 )
@@ -101,13 +113,16 @@ async def serve(options: ServeOptions) -> None:
                         port=options.ws_port,
                         guard=_guard_for_page(options.guard, addresses),
                         on_disconnect=options.on_disconnect,
+                        heartbeat=options.heartbeat,
+                        max_message=options.max_body,
+                        max_connections=options.max_connections,
                     )
                     ws_addresses += await _start(
                         servers, start_websocket, f"{options.host}:{options.ws_port}"
                     )
-                print("ready", *addresses, *ws_addresses, flush=True)
+                announce(" ".join(["ready", *addresses, *ws_addresses]))
                 helpers.start_soon(readiness.check, runtime, options.agents)
-                number = await anext(signals)
+                number = await _next_ending(signals)
                 say(f"{signal.Signals(number).name}: draining, {options.grace:g} s at most")
                 bound = options.grace + options.limits.closing_bound + _LAST_RESPONSES
                 helpers.start_soon(_end_process, signals, bound)
@@ -138,9 +153,15 @@ def _port(address: str) -> int | None:
     return urlsplit(address).port
 
 
+async def _next_ending(signals: AsyncIterator[int]) -> int:
+    while (number := await anext(signals)) in _IGNORED:
+        pass
+    return number
+
+
 async def _end_process(signals: AsyncIterator[int], bound: float) -> None:
     # Nobody can kill a thread but the end of the process.
     with trio.move_on_after(bound):
-        await anext(signals)
+        await _next_ending(signals)
     say("ending at once")
     os._exit(1)

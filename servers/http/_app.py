@@ -10,25 +10,34 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trio_agent import Agent, OnDisconnect, Runtime
+from trio_agent.abc import open_plain_nursery
 
-from .._shared.addresses import address_of
+from .._shared.addresses import address_of, require_guard
 from .._shared.guard import Guard, path_of
 from .._shared.service import Service
 from ._answers import answer_to
-from ._body import BodyLimit
+from ._body import BodyLimit, refuse
 from ._endpoint import Endpoint
+from ._health import PATHS as HEALTH_PATHS, Health
 from ._hypercorn import serve_asgi
 from ._page import PATHS as PAGE_PATHS, Page
 from ._routes import Routes
 
 MAX_BODY: Final = 1 << 20
 
-_PUBLIC: Final = frozenset({*PAGE_PATHS, "/health/live", "/health/ready"})
-"""What needs no credentials."""
+_PUBLIC: Final = frozenset(PAGE_PATHS)
+"""What can be seen without credentials."""
+
+_READ: Final = ("authorization", "content-type", "idempotency-key", "last-event-id")
+_TRACING: Final = ("baggage", "sentry-trace", "traceparent", "tracestate", "x-requested-with")
+"""Headers that tracing adds to requests of pages, which don't know of it."""
 
 
 class _Guarded:
-    """Lets the guard see every request before its handler does."""
+    """Lets the guard see the head of every request before anybody reads its body.
+
+    Health is for everybody, whatever the name they ask by.
+    """
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
@@ -37,10 +46,9 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                public = path_of(scope) in _PUBLIC
-                scope["principal"] = await self._guard.check(Request(scope), public=public)
+                scope["principal"] = await self._check(scope)
             except Exception as exc:
-                await answer_to(exc, scope)(scope, receive, send)
+                await refuse(answer_to(exc, scope), scope, receive, send)
                 return
         elif scope["type"] == "websocket":
             # That has a server of its own; below an app that takes handshakes, they may come.
@@ -49,32 +57,47 @@ class _Guarded:
             return
         await self._app(scope, receive, send)
 
+    async def _check(self, scope: Scope) -> str | None:
+        path = path_of(scope)
+        if path in HEALTH_PATHS:
+            return None
+        public = path in _PUBLIC and scope["method"] in ("GET", "HEAD")
+        return await self._guard.check(Request(scope), public=public)
+
 
 def create_app(
     service: Service,
     guard: Guard | None = None,
     *,
     heartbeat: float = 15.0,
+    max_body: int = MAX_BODY,
     websocket_port: Callable[[], int | None] = lambda: None,
 ) -> ASGIApp:
     """Make the ASGI app of all routes and the playground page.
+
+    Its `/health/ready` knows of the store if ``service.watch_store()`` runs beside it.
 
     Args:
         service: what it serves.
         guard: who may talk to it; by default everybody, under loopback names only.
         heartbeat: seconds of silence after which an event stream sends a comment.
+        max_body: bytes of a request's body; 1 MiB by default.
         websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
     """
     guard = guard or Guard()
-    routes = [*Routes(service, heartbeat).routes(), *Page(websocket_port).routes()]
+    routes = [
+        *Routes(service, heartbeat).routes(),
+        *Health(service, guard).routes(),
+        *Page(websocket_port).routes(),
+    ]
     router = Router(routes, default=Endpoint({}), redirect_slashes=False)
-    app: ASGIApp = BodyLimit(_Guarded(router, guard), max_bytes=MAX_BODY)
+    app: ASGIApp = _Guarded(BodyLimit(router, max_bytes=max_body), guard)
     if guard.origins:
         app = CORSMiddleware(
             app,
             allow_origins=sorted(guard.origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
+            allow_headers=[*_READ, *_TRACING, *sorted(guard.headers)],
             expose_headers=["location", "retry-after"],
         )
     return app
@@ -88,6 +111,11 @@ async def serve_http(
     port: int = 0,
     guard: Guard | None = None,
     on_disconnect: OnDisconnect = "continue",
+    heartbeat: float = 15.0,
+    keep_alive: float = 75.0,
+    max_body: int = MAX_BODY,
+    max_connections: int = 10_000,
+    root_path: str = "",
     write_deadline: float = 10.0,
     not_ready: Callable[[], str | None] = lambda: None,
     websocket_port: Callable[[], int | None] = lambda: None,
@@ -104,8 +132,17 @@ async def serve_http(
         agents: what can be run; the first is the default.
         host: the address to bind.
         port: the port to bind, 0 for a free one.
-        guard: who may talk to the server; by default everybody, under loopback names only.
+        guard: who may talk to the server; by default everybody, under loopback names only. With
+            another address it has to have an `authorize`.
         on_disconnect: what becomes of a run without viewers unless its client says otherwise.
+        heartbeat: seconds of silence after which an event stream sends a comment.
+        keep_alive: seconds that a connection may idle between two requests. Longer than load
+            balancers keep theirs, which send a request into a connection that is being closed.
+        max_body: bytes of a request's body; 1 MiB by default.
+        max_connections: connections at one time, or fewer, if the process may not have so many
+            open files; more are answered with 503.
+        root_path: the path at which a proxy shows the server, such as ``/agents``; links begin
+            with it. The proxy may cut it off or leave it.
         write_deadline: seconds after which a client that doesn't read is cut off.
         not_ready: says why new runs would fail now; shown by ``/health/ready``.
         websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
@@ -113,10 +150,27 @@ async def serve_http(
 
     Raises:
         OSError: the address can't be bound.
-        ValueError: there are no agents, or two have the same name.
+        ValueError: there are no agents, or two have the same name; others than this machine can
+            reach the address and there is no `authorize`; or `root_path` is no path.
     """
+    require_guard(host, guard)
+    if root_path and (not root_path.startswith("/") or root_path.endswith("/")):
+        raise ValueError(f"root_path begins with a slash and ends without one, not {root_path!r}")
     service = Service(runtime, agents, on_disconnect=on_disconnect, not_ready=not_ready)
-    app = create_app(service, guard, websocket_port=websocket_port)
+    app = create_app(
+        service, guard, heartbeat=heartbeat, max_body=max_body, websocket_port=websocket_port
+    )
     listeners = await trio.open_tcp_listeners(port, host=host)
     task_status.started([address_of(listener, "http") for listener in listeners])
-    await serve_asgi(app, listeners, until=service.wait_ending, write_deadline=write_deadline)
+    async with open_plain_nursery() as nursery:
+        nursery.start_soon(service.watch_store)
+        await serve_asgi(
+            app,
+            listeners,
+            until=service.wait_ending,
+            write_deadline=write_deadline,
+            keep_alive=keep_alive,
+            max_connections=max_connections,
+            root_path=root_path,
+        )
+        nursery.cancel_scope.cancel(reason="the server has ended")

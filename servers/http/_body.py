@@ -1,11 +1,16 @@
-"""Request bodies: read whole before the handler runs, bounded in size and time.
+"""Request bodies: read whole before the handler runs, bounded in size, time and pieces.
 
-What is left unread of a body blocks Hypercorn's reader for good, so nothing ever is.
+Rules:
+
+- What is left unread of a body blocks Hypercorn's reader for good, so nothing ever is.
+- Only a POST's body is kept; elsewhere it has no meaning (RFC 9110, section 9.3.1).
+- A body that says by itself that it is too large is refused before it comes.
 """
 
-from typing import Final, cast
+from typing import Final
 
 import trio
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._shared.problem import Problem
@@ -17,6 +22,14 @@ _SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 5.0
 _DRAIN_BYTES: Final = 16 << 20
 """How much of a refused body is read, so that the client gets to read the answer."""
+
+_PIECES: Final = 4096
+_PIECE: Final = 64
+"""Bytes that the pieces of a body have on average, if it has more than so many: each costs the
+time of some thousand bytes."""
+
+_DRAIN_PIECE: Final = 4096
+"""Bytes that a piece counts at least where it is thrown away."""
 
 
 class BodyLimit:
@@ -36,9 +49,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._read(receive)
+            self._check_length(scope)
+            body = await self._read(receive, keep=scope["method"] == "POST")
         except Problem as problem:
-            await _refuse(problem, scope, receive, send)
+            await refuse(problem_response(problem), scope, receive, send)
             return
         if body is None:
             return
@@ -49,39 +63,56 @@ class BodyLimit:
 
         await self._app(scope, receive_whole, send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
+    def _check_length(self, scope: Scope) -> None:
+        length = Headers(scope=scope).get("content-length", "")
+        # The server in front has checked its form.
+        if length.isdecimal() and int(length) > self._max_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> Problem:
+        return Problem(413, "too-large", f"a body has at most {self._max_bytes} bytes here")
+
+    async def _read(self, receive: Receive, *, keep: bool) -> bytes | None:
         body = bytearray()
+        size = pieces = 0
         with trio.move_on_after(_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
-                body += cast(bytes, message["body"])
-                if len(body) > self._max_bytes:
-                    raise Problem(
-                        413, "too-large", f"a body has at most {self._max_bytes} bytes here"
-                    )
-                if not message["more_body"]:
+                # Both fields are optional in ASGI.
+                piece: bytes = message.get("body", b"")
+                size += len(piece)
+                pieces += 1
+                if size > self._max_bytes:
+                    raise self._too_large()
+                if pieces > _PIECES and size < pieces * _PIECE:
+                    raise Problem(413, "too-large", "the body comes in too many small pieces")
+                if keep:
+                    body += piece
+                if not message.get("more_body", False):
                     return bytes(body)
         raise Problem(408, "too-slow", f"the body did not arrive within {_SECONDS:g} s")
 
 
-async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(response: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request whose body was not read, and throw that away, within bounds."""
+
     async def send_open(message: Message) -> None:
         # The end is held back: behind it the connection is closed, unread bytes and all.
         if message["type"] == "http.response.body":
             message = {**message, "more_body": True}
         await send(message)
 
-    await problem_response(problem)(scope, receive, send_open)
+    await response(scope, receive, send_open)
     drained = 0
     with trio.move_on_after(_DRAIN_SECONDS):
         while drained < _DRAIN_BYTES:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            drained += len(message["body"])
-            if not message["more_body"]:
+            drained += max(_DRAIN_PIECE, len(message.get("body", b"")))
+            if not message.get("more_body", False):
                 break
     await send({"type": "http.response.body"})
     while (await receive())["type"] != "http.disconnect":

@@ -27,8 +27,8 @@ from .._shared.peer_stream import PeerStream
 _LINGER: Final = 5.0
 """Seconds that open responses may take at the end before they are cut."""
 
-_IDLE: Final = 15.0
-"""Seconds that a connection may take to send the head of its next request."""
+_FIRST: Final = 15.0
+"""Seconds that a connection may take to send the head of its first request."""
 
 _VANISHED: Final = 30.0
 """Seconds after which a peer that acknowledges nothing is given up."""
@@ -39,6 +39,12 @@ class _HTTP11(H11Protocol):
         """Upgrade to nothing."""
 
     async def _create_stream(self, request: h11.Request) -> None:
+        names = {name for name, _ in request.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # Somebody on the way may have read another request out of it (RFC 9112, section 6.1).
+            await self._send_error_response(400)
+            await self.send(Closed())
+            return
         # Without its Upgrade header, a request for a WebSocket is one like any other (RFC 9110,
         # section 7.8), which the guard sees.
         headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
@@ -60,6 +66,7 @@ class _Connection(TCPServer):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._reading = trio.CancelScope()
+        self._patience = _FIRST
         self._gone = False
 
     async def run(self) -> None:
@@ -92,9 +99,18 @@ class _Connection(TCPServer):
         """Write bytes, or pass anything else on."""
         if isinstance(event, RawData):
             await self._send(event.data)
-        elif not (isinstance(event, Updated) and self._gone):
+            return
+        if isinstance(event, Updated):
+            self._patience = self.config.keep_alive_timeout
+        if not (isinstance(event, Updated) and self._gone):
             await super().protocol_send(event)
         # else nobody waits for a request of a client that is gone
+
+    async def _idle_timeout(self) -> None:
+        with trio.move_on_after(self._patience):
+            await self.context.terminated.wait()
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
 
     async def _send(self, data: bytes) -> None:
         try:
@@ -122,7 +138,9 @@ async def serve_asgi(
     *,
     until: Callable[[], Awaitable[object]],
     write_deadline: float = 10.0,
+    keep_alive: float = 75.0,
     max_connections: int = 10_000,
+    root_path: str = "",
 ) -> None:
     """Serve an ASGI app until `until()` returns, then finish what is open, within 5 seconds.
 
@@ -133,11 +151,14 @@ async def serve_asgi(
         listeners: where to accept.
         until: returns when no new connections are to be accepted.
         write_deadline: seconds after which a client that doesn't read is cut off.
-        max_connections: connections at one time; more are closed as they come.
+        keep_alive: seconds that a connection may idle between two requests.
+        max_connections: connections at one time; more are answered with 503.
+        root_path: what the app is told of the path at which it is shown.
     """
     config = Config()
     config.include_server_header = False
-    config.keep_alive_timeout = _IDLE
+    config.keep_alive_timeout = keep_alive
+    config.root_path = root_path
     context = WorkerContext(None)
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -1,4 +1,7 @@
-"""The HTTP routes: what each says and takes."""
+"""The HTTP routes: what each says and takes.
+
+A request that carries a cursor goes on with that run, whatever else it is. It starts nothing.
+"""
 
 from typing import Final
 from urllib.parse import quote
@@ -16,6 +19,7 @@ from .._shared.problem import Problem
 from .._shared.service import Service, Start
 from ._answers import json_response
 from ._endpoint import Endpoint
+from ._resume import accepts_events, cursor_of, for_reconnects
 from ._sse import HEADERS, EventStream
 from ._views import RunView, view_of
 
@@ -38,19 +42,22 @@ class Routes:
     def routes(self) -> list[Route]:
         """Return all of them."""
         return [
-            Route("/runs", Endpoint({"GET": self.list_runs, "POST": self.start})),
+            Route(
+                "/runs",
+                Endpoint({"GET": self.list_runs, "POST": for_reconnects(self.start)}),
+            ),
             Route("/runs/{run_id}", Endpoint({"GET": self.show, "DELETE": self.delete})),
-            Route("/runs/{run_id}/events", Endpoint({"GET": self.events})),
+            Route("/runs/{run_id}/events", Endpoint({"GET": for_reconnects(self.events)})),
             Route("/runs/{run_id}/cancel", Endpoint({"POST": self.cancel})),
             Route("/agents", Endpoint({"GET": self.list_agents})),
-            Route("/stream", Endpoint({"GET": self.stream})),
-            Route("/stream/{run_id}/resume", Endpoint({"GET": self.resume})),
+            Route("/stream", Endpoint({"GET": for_reconnects(self.stream)})),
+            Route("/stream/{run_id}/resume", Endpoint({"GET": for_reconnects(self.resume)})),
             Route("/schema", Endpoint({"GET": self.schema})),
-            Route("/health/live", Endpoint({"GET": self.live})),
-            Route("/health/ready", Endpoint({"GET": self.ready})),
         ]
 
     async def start(self, request: Request) -> ASGIApp:
+        if cursor := cursor_of(request):
+            return await self._go_on(request, cursor)
         if _content_type(request) != "application/json":
             raise Problem(415, "not-json", "send the body as application/json")
         try:
@@ -60,11 +67,19 @@ class Routes:
         run = await self._service.start(
             request["principal"], start, key=request.headers.get("idempotency-key")
         )
-        location = f"{_root(request)}/runs/{run.id}"
-        if "text/event-stream" in request.headers.get("accept", ""):
-            return self._stream(run.subscribe(), status=201, location=location)
+        if accepts_events(request):
+            # Not 201: to readers of event streams, every status but 200 is an error.
+            return self._stream(run.subscribe(), location=_location(request, run))
         view = await self._view(request, run.id)
-        return json_response(view, status=201, headers={"location": location})
+        return json_response(view, status=201, headers={"location": _location(request, run)})
+
+    async def _go_on(self, request: Request, cursor: str) -> ASGIApp:
+        """Answer a start that is repeated by a client which has seen its run already."""
+        run = await self._service.run(request["principal"], Cursor.parse(cursor).run_id)
+        location = _location(request, run)
+        if accepts_events(request) or request.method != "POST":
+            return self._follow(request, run, cursor, location=location)
+        return json_response(await self._view(request, run.id), headers={"location": location})
 
     async def _view(self, request: Request, run_id: str) -> RunView:
         return view_of(await self._service.info(request["principal"], run_id), _root(request))
@@ -74,7 +89,8 @@ class Routes:
         before = request.query_params.get("before")
         infos = await self._service.infos(request["principal"], before, limit)
         runs = [view_of(info, _root(request)) for info in infos]
-        more = runs[-1].id if len(runs) == limit else None
+        # A page may be short of what was asked for: only an empty one is the end.
+        more = runs[-1].id if runs else None
         return json_response({"runs": runs, "next": more})
 
     async def show(self, request: Request) -> Response:
@@ -85,11 +101,13 @@ class Routes:
         return Response(status_code=204)
 
     async def events(self, request: Request) -> ASGIApp:
-        after = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+        after = cursor_of(request)
         run = await self._service.run(request["principal"], request.path_params["run_id"])
-        return self._follow(request, run, 0 if after == "0" else after)
+        return self._follow(request, run, 0 if after in (None, "0") else after)
 
-    def _follow(self, request: Request, run: Run, after: str | int) -> ASGIApp:
+    def _follow(
+        self, request: Request, run: Run, after: str | int, *, location: str | None = None
+    ) -> ASGIApp:
         cursor = run.resolve(after)
         if run.finished and cursor == run.cursor:
             # EventSource reconnects after every end; only this status tells it to stop.
@@ -97,14 +115,11 @@ class Routes:
         if request.method == "HEAD":
             # Who only asks is no viewer.
             return Response(headers=HEADERS)
-        return self._stream(run.subscribe(after=cursor))
+        return self._stream(run.subscribe(after=cursor), location=location)
 
-    def _stream(
-        self, subscription: Subscription, *, status: int = 200, location: str | None = None
-    ) -> EventStream:
+    def _stream(self, subscription: Subscription, *, location: str | None) -> EventStream:
         return EventStream(
             subscription,
-            status=status,
             location=location,
             heartbeat=self._heartbeat,
             leaving=self._leaving,
@@ -126,12 +141,8 @@ class Routes:
 
     async def stream(self, request: Request) -> ASGIApp:
         """The seed's route. A browser that reconnects to it resumes its run."""
-        cursor = request.headers.get("last-event-id")
-        if cursor:
-            run_id = Cursor.parse(cursor).run_id
-            return self._follow(
-                request, await self._service.run(request["principal"], run_id), cursor
-            )
+        if cursor := cursor_of(request):
+            return await self._go_on(request, cursor)
         if request.method == "HEAD" or "prefetch" in _purpose(request):
             raise Problem(403, "no-start", "only a GET that is meant starts a run")
         prompt = request.query_params.get("prompt")
@@ -140,32 +151,25 @@ class Routes:
         start = Start(prompt=prompt, agent=request.query_params.get("agent"))
         key = request.query_params.get("key")
         run = await self._service.start(request["principal"], start, key=key)
-        return self._stream(run.subscribe())
+        return self._stream(run.subscribe(), location=_location(request, run))
 
     async def resume(self, request: Request) -> ASGIApp:
         """The seed's route: the events behind the offset `position`."""
         run = await self._service.run(request["principal"], request.path_params["run_id"])
         position = _number(request, "position", default=0, most=1 << 53)
-        after = request.headers.get("last-event-id")
-        return self._follow(request, run, after or position)
+        return self._follow(request, run, cursor_of(request) or position)
 
     async def schema(self, request: Request) -> Response:
         return json_response(event_schema())
-
-    async def live(self, request: Request) -> Response:
-        return json_response({"status": "ok"})
-
-    async def ready(self, request: Request) -> Response:
-        if not self._service.runtime.accepting:
-            raise Problem(503, "draining", "the server is shutting down")
-        if (problem := self._service.not_ready()) is not None:
-            raise Problem(503, "not-ready", problem)
-        return json_response({"status": "ok"})
 
 
 def _root(request: Request) -> str:
     """Return the path below which the app is mounted, as a URL has it."""
     return quote(request.scope.get("root_path", ""))
+
+
+def _location(request: Request, run: Run) -> str:
+    return f"{_root(request)}/runs/{run.id}"
 
 
 def _content_type(request: Request) -> str:

@@ -44,8 +44,7 @@ class EventStream:
 
     Args:
         subscription: what is sent; closed at the end.
-        status: of the response.
-        location: the header.
+        location: where the run is; the header.
         heartbeat: seconds of silence after which a comment is sent.
         leaving: returns when clients are to go on at another server: then the response ends.
     """
@@ -54,13 +53,11 @@ class EventStream:
         self,
         subscription: Subscription,
         *,
-        status: int = 200,
         location: str | None = None,
         heartbeat: float = 15.0,
         leaving: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._subscription = subscription
-        self._status = status
         self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
         if location is not None:
             self._headers.append((b"location", location.encode()))
@@ -73,7 +70,7 @@ class EventStream:
         with self._subscription as subscription:
             start = {
                 "type": "http.response.start",
-                "status": self._status,
+                "status": 200,
                 "headers": self._headers,
             }
             await send(start)

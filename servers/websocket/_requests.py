@@ -8,7 +8,7 @@ from .._shared.problem import Problem
 from .._shared.service import Start
 
 MAX_MESSAGE: Final = 1 << 20
-"""Bytes of a request; a larger one is answered with an error."""
+"""Bytes of a request, unless the server sets another bound; a larger one gets an error."""
 
 RequestId: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)] | int
 
@@ -70,7 +70,7 @@ class BadRequest(Exception):
         self.request_id = request_id
 
 
-def read_request(message: str | bytes) -> Request:
+def read_request(message: str | bytes, max_bytes: int = MAX_MESSAGE) -> Request:
     """Read a request from a message.
 
     Raises:
@@ -79,10 +79,8 @@ def read_request(message: str | bytes) -> Request:
     if isinstance(message, bytes):
         raise BadRequest(Problem(400, "bad-request", "send JSON as text, not as a binary message"))
     text = message.encode()
-    if len(text) > MAX_MESSAGE:
-        raise BadRequest(
-            Problem(413, "too-large", f"a message has at most {MAX_MESSAGE} bytes here")
-        )
+    if len(text) > max_bytes:
+        raise BadRequest(Problem(413, "too-large", f"a message has at most {max_bytes} bytes here"))
     request_id = None
     try:
         envelope = _decode_envelope(text)

@@ -19,18 +19,21 @@ from wsproto.utilities import LocalProtocolError
 from trio_agent import Agent, OnDisconnect, Runtime
 
 from .._shared.accept import serve_connections
-from .._shared.addresses import address_of
+from .._shared.addresses import address_of, require_guard
 from .._shared.guard import Guard
-from .._shared.peer_stream import PeerStream
 from .._shared.problem import Problem, problem_of
 from .._shared.service import Service
+from ._closing_stream import ClosingStream
 from ._requests import MAX_MESSAGE
 from ._session import Session
 
 logger = logging.getLogger("trio_agent.servers")
 
-_HARD_LIMIT: Final = 4 * MAX_MESSAGE
-"""Characters of a message at which the library gives up, and closes with 1009."""
+_HARD_LIMIT: Final = 4
+"""Times what a message may have: characters at which the library gives up, and closes with 1009."""
+
+_BEARER: Final = "bearer"
+"""The subprotocol behind which a token may stand. Who offers it has to get it."""
 
 _HANDSHAKE: Final = 10.0
 """Seconds for the whole handshake."""
@@ -51,7 +54,8 @@ class WebSocketServer:
         write_deadline: seconds after which a client that doesn't read is cut off.
         ping_interval: seconds between two pings.
         pong_deadline: seconds after which a client that does not answer one is cut off.
-        max_connections: connections at one time; more are closed as they come.
+        max_message: bytes of a request.
+        max_connections: connections at one time; more are answered with 503.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class WebSocketServer:
         write_deadline: float = 10.0,
         ping_interval: float = 15.0,
         pong_deadline: float = 30.0,
+        max_message: int = MAX_MESSAGE,
         max_connections: int = 10_000,
     ) -> None:
         self._service = service
@@ -69,6 +74,7 @@ class WebSocketServer:
         self._write_deadline = write_deadline
         self._ping_interval = ping_interval
         self._pong_deadline = pong_deadline
+        self._max_message = max_message
         self._max_connections = max_connections
         self._drained = trio.Event()
 
@@ -93,14 +99,14 @@ class WebSocketServer:
 
     async def serve_connection(self, socket_stream: trio.SocketStream) -> None:
         """Serve one connection to its end."""
-        stream = PeerStream(socket_stream, self._write_deadline)
+        stream = ClosingStream(socket_stream, self._write_deadline)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.close_when_cancelled)
             await self._serve_stream(stream)
             await stream.linger()
             nursery.cancel_scope.cancel(reason="the connection has ended")
 
-    async def _serve_stream(self, stream: PeerStream) -> None:
+    async def _serve_stream(self, stream: ClosingStream) -> None:
         try:
             async with trio.open_nursery() as reading:  # where trio-websocket's reader lives
                 reading.start_soon(_cancel_when_ended, stream, reading.cancel_scope)
@@ -114,11 +120,12 @@ class WebSocketServer:
             logger.exception("a WebSocket connection failed by a bug")
 
     async def _shake_hands(
-        self, stream: PeerStream, nursery: trio.Nursery
+        self, stream: ClosingStream, nursery: trio.Nursery
     ) -> tuple[WebSocketConnection, str | None] | None:
         """Accept a client and return its principal, too; refuse it and return None."""
+        limit = _HARD_LIMIT * self._max_message
         with trio.move_on_after(_HANDSHAKE):
-            request = await wrap_server_stream(nursery, stream, max_message_size=_HARD_LIMIT)
+            request = await wrap_server_stream(nursery, stream, max_message_size=limit)
             connection = _asgi_connection(request)
             try:
                 if connection["path"] != "/":
@@ -130,11 +137,14 @@ class WebSocketServer:
                     logger.error("a WebSocket handshake failed by a bug", exc_info=exc)
                 await _reject(request, problem)
             else:
-                return await request.accept(), principal
+                offered = _BEARER in _subprotocols(request)
+                websocket = await request.accept(subprotocol=_BEARER if offered else None)
+                stream.websocket = websocket
+                return websocket, principal
         return None
 
     async def _serve_websocket(
-        self, websocket: WebSocketConnection, principal: str | None, stream: PeerStream
+        self, websocket: WebSocketConnection, principal: str | None, stream: ClosingStream
     ) -> None:
         session = Session(
             self._service,
@@ -144,6 +154,7 @@ class WebSocketServer:
             drained=self._drained,
             ping_interval=self._ping_interval,
             pong_deadline=self._pong_deadline,
+            max_message=self._max_message,
         )
         code = 1012  # unless the client is gone, in which case no code is sent
         try:
@@ -155,7 +166,7 @@ class WebSocketServer:
             await websocket.aclose(code)
 
 
-async def _cancel_when_ended(stream: PeerStream, scope: trio.CancelScope) -> None:
+async def _cancel_when_ended(stream: ClosingStream, scope: trio.CancelScope) -> None:
     await stream.ended.wait()
     scope.cancel(reason="the client is gone")
 
@@ -163,15 +174,26 @@ async def _cancel_when_ended(stream: PeerStream, scope: trio.CancelScope) -> Non
 def _asgi_connection(request: WebSocketRequest) -> HTTPConnection:
     """Show a handshake in the form that guards check, whatever the wire."""
     path, _, query = request.path.partition("?")
-    host: str = request._event.host  # noqa: SLF001 - the library keeps it from the headers
+    # The library keeps these two from the headers.
+    host: str = request._event.host  # noqa: SLF001
+    protocols = ", ".join(_subprotocols(request)).encode()
     scope = {
         "type": "websocket",
         "scheme": "ws",
         "path": path,
         "query_string": query.encode(),
-        "headers": [(b"host", host.encode("idna")), *request.headers],
+        "headers": [
+            (b"host", host.encode("idna")),
+            *([(b"sec-websocket-protocol", protocols)] if protocols else []),
+            *request.headers,
+        ],
     }
     return HTTPConnection(scope)
+
+
+def _subprotocols(request: WebSocketRequest) -> Sequence[str]:
+    offered: Sequence[str] = request._event.subprotocols  # noqa: SLF001
+    return offered
 
 
 async def _reject(request: WebSocketRequest, problem: Problem) -> None:
@@ -189,6 +211,9 @@ async def serve_websocket(
     port: int = 0,
     guard: Guard | None = None,
     on_disconnect: OnDisconnect = "continue",
+    heartbeat: float = 15.0,
+    max_message: int = MAX_MESSAGE,
+    max_connections: int = 10_000,
     write_deadline: float = 10.0,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -204,17 +229,31 @@ async def serve_websocket(
         host: the address to bind.
         port: the port to bind, 0 for a free one.
         guard: who may talk to the server; by default everybody, under loopback names only. A
-            page of another port is of another origin.
+            page of another port is of another origin. With another address than a loopback one
+            it has to have an `authorize`.
         on_disconnect: what becomes of a run without viewers unless its client says otherwise.
+        heartbeat: seconds between two pings.
+        max_message: bytes of a request; 1 MiB by default.
+        max_connections: connections at one time, or fewer, if the process may not have so many
+            open files; more are answered with 503.
         write_deadline: seconds after which a client that doesn't read is cut off.
         task_status: is told the addresses, such as ``ws://127.0.0.1:8000``.
 
     Raises:
         OSError: the address can't be bound.
-        ValueError: there are no agents, or two have the same name.
+        ValueError: there are no agents, or two have the same name; or others than this machine
+            can reach the address and there is no `authorize`.
     """
+    require_guard(host, guard)
     service = Service(runtime, agents, on_disconnect=on_disconnect)
-    server = WebSocketServer(service, guard, write_deadline=write_deadline)
+    server = WebSocketServer(
+        service,
+        guard,
+        write_deadline=write_deadline,
+        ping_interval=heartbeat,
+        max_message=max_message,
+        max_connections=max_connections,
+    )
     listeners = await trio.open_tcp_listeners(port, host=host)
     task_status.started([address_of(listener, "ws") for listener in listeners])
     await server.serve(listeners, until=service.wait_ending)

@@ -64,6 +64,7 @@ class Session:
         drained: is set when everybody has to leave.
         ping_interval: seconds between two pings.
         pong_deadline: seconds after which a peer that does not answer one is cut off.
+        max_message: bytes of a request.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Session:
         drained: trio.Event,
         ping_interval: float,
         pong_deadline: float,
+        max_message: int,
     ) -> None:
         self._service = service
         self._owner = owner
@@ -84,6 +86,7 @@ class Session:
         self._drained = drained
         self._ping_interval = ping_interval
         self._pong_deadline = pong_deadline
+        self._max_message = max_message
         self._followed: dict[str, _Following] = {}
         self._send_request, self._requests = trio.open_memory_channel[
             tuple[Request | BadRequest, int]
@@ -111,7 +114,7 @@ class Session:
                 message = await self._websocket.get_message()
                 request: Request | BadRequest
                 try:
-                    request = read_request(message)
+                    request = read_request(message, self._max_message)
                 except BadRequest as exc:
                     request = exc
                 if not self._enqueue(request, len(message)):

@@ -288,6 +288,7 @@ CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 
 PLACE = {
     "Problem": 1,
+    "Obstacle": 0,
     "ModelError": 0,
     "TransportError": 0,
     "ServerError": 1,
@@ -302,6 +303,7 @@ COMPUTED = {
     "code",  # of a table of the module
     "error.code",
     "exc.code",
+    "obstacle.code",
     "name",  # of `_name`
     "f'timeout-{name}'",  # of `_deadline_passed`
 }
@@ -388,7 +390,7 @@ class TestCodes:
 
     def test_of_http(self) -> None:
         found = codes("Problem", within=SERVERS / "http") | SHARED
-        found |= codes("Problem", within=SERVERS / "_shared")
+        found |= codes("Problem", "Obstacle", within=SERVERS / "_shared")
         table = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", section("## HTTP"), re.MULTILINE)
         assert {code for _, code in table} == found
         assert table == sorted(table)

@@ -319,4 +319,9 @@ async def test_shell_completion(tmp_path: Path) -> None:
         capture_stdout=True,
         check=False,
     )
-    assert done.stdout.decode().split() == ["--max-streams", "--max-log-bytes"]
+    assert done.stdout.decode().split() == [
+        "--max-streams",
+        "--max-log-bytes",
+        "--max-body",
+        "--max-connections",
+    ]

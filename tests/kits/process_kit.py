@@ -102,6 +102,7 @@ async def open_process(
     *arguments: str,
     cwd: Path,
     stdin: bytes | int = b"",
+    stderr: int = PIPE,
     seconds: float = PATIENCE,
     **env: str,
 ) -> AsyncIterator[Process]:
@@ -116,13 +117,14 @@ async def open_process(
                     env=environment(**env),
                     stdin=stdin,
                     stdout=PIPE,
-                    stderr=PIPE,
+                    stderr=stderr,
                     check=False,
                 )
             )
             handle = Process(process)
             nursery.start_soon(handle.collect, process.stdout, handle.stdout)
-            nursery.start_soon(handle.collect, process.stderr, handle.stderr)
+            if process.stderr is not None:
+                nursery.start_soon(handle.collect, process.stderr, handle.stderr)
             yield handle
             process.kill()
             nursery.cancel_scope.cancel()

@@ -130,3 +130,21 @@ def test_schema_names_every_type() -> None:
     text = json.dumps(schema)
     assert '"finishReason"' in text
     assert '"finish_reason"' not in text
+
+
+class TestOneLine:
+    """Whoever splits a stream into lines, by whatever breaks, finds whole JSON."""
+
+    BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+
+    @pytest.mark.parametrize("text", [*BREAKS, BREAKS, "“é”\u2028天", "\ud83d\u2029"], ids=ascii)
+    def test_every_kind_of_break(self, text: str) -> None:
+        data = encode_event(TextDelta(at=1, delta=f"a{text}b"))
+        assert len(data.decode().splitlines()) == 1
+        event = decode_event(data)
+        assert isinstance(event, TextDelta)
+        assert event.delta == f"a{text}b".replace("\ud83d", "?")
+
+    def test_all_else_stays_as_it_is(self) -> None:
+        text = "“naïve” — 天気 😀 \u2027\u202a\x84\x86"
+        assert text.encode() in encode_event(TextDelta(at=1, delta=text))

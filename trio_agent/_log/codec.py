@@ -23,12 +23,24 @@ _tag_decoder = msgspec.json.Decoder(_Tag)
 
 
 def encode_event(event: AnyEvent) -> bytes:
-    """Encode an event as one line of JSON. What UTF-8 can't hold (lone surrogates) becomes `?`."""
+    """Encode an event as one line of JSON. What UTF-8 can't hold (lone surrogates) becomes `?`.
+
+    It is one line for readers, too, that know more line breaks than server-sent events do, such
+    as `str.splitlines`: these are escaped.
+    """
     try:
-        return _encode(event)
+        data = _encode(event)
     except UnicodeEncodeError:
         text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "replace")
+        data = text.encode("utf-8", "replace")
+    return data if data.isascii() else _escape_line_breaks(data)
+
+
+def _escape_line_breaks(data: bytes) -> bytes:
+    # In JSON they are in strings only. All others are below U+0020, which JSON escapes itself.
+    if b"\xe2\x80" in data:
+        data = data.replace(b"\xe2\x80\xa8", rb"\u2028").replace(b"\xe2\x80\xa9", rb"\u2029")
+    return data.replace(b"\xc2\x85", rb"\u0085")
 
 
 def decode_event(data: bytes) -> AnyEvent | None:

@@ -36,7 +36,7 @@ export class SSEDecoder {
 /** Yields what one connection brings, in batches of {id, event}. */
 async function* openSSE(runId, cursor, signal, onOpen) {
   const silence = new AbortController();
-  const headers = { Accept: "text/event-stream" };
+  const headers = { Accept: "text/event-stream, application/json" };
   if (cursor) headers["Last-Event-ID"] = cursor;
   const both = AbortSignal.any([signal, silence.signal]);
   const response = await request(`runs/${runId}/events`, { headers, signal: both });

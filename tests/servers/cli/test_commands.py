@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import operator
 import os
 import signal
@@ -31,6 +32,11 @@ from trio_agent.testing.openai import ScriptedOpenAI, finish, open_scripted_open
         (["serve"], {"TRIO_AGENT_TOKENS": "alice:s3cret"}, "16 characters at least"),
         (["serve"], {"TRIO_AGENT_TOKENS": ":s3cret-s3cret-s3cret"}, "name:token pairs"),
         (["serve"], {"TRIO_AGENT_TOKENS": "s3cret-s3cret-s3cret"}, "name:token pairs"),
+        (
+            ["serve"],
+            {"TRIO_AGENT_TOKENS": "a:s3cret-s3cret-s3cret a:s3cret-s3cret-s3cre2"},
+            "two tokens for 'a'",
+        ),
     ],
 )
 def test_wrong(
@@ -56,17 +62,13 @@ def test_tokens() -> None:
     assert _commands._tokens("") == {}
 
 
-def test_hosts_and_loopback() -> None:
-    assert all(
-        _commands._is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost")
-    )
-    assert not any(_commands._is_loopback(host) for host in ("0.0.0.0", "::", "example.com", ""))
-
-
 def test_tokens_open_other_addresses() -> None:
-    options = argparse.Namespace(host="0.0.0.0", allow_host=["X.example"], allow_origin=[])
+    options = argparse.Namespace(
+        host="0.0.0.0", allow_host=["X.example"], allow_origin=[], allow_header=["X-Tenant"]
+    )
     guard = _commands._guard(options, {"TRIO_AGENT_TOKENS": "alice:0123456789abcdef"})
     assert "x.example" in guard.hosts
+    assert guard.headers == {"x-tenant"}
 
 
 class TestServeOptions:
@@ -101,6 +103,9 @@ class TestServeOptions:
         assert options.limits == RuntimeLimits(retention=Retention(seconds=300))
         assert (options.on_disconnect, options.grace) == ("continue", 10)
         assert options.guard == Guard()
+        assert (options.heartbeat, options.keep_alive) == (15, 75)
+        assert (options.max_body, options.max_connections) == (1 << 20, 10_000)
+        assert options.root_path == ""
 
     @pytest.mark.parametrize(
         ("arguments", "name", "value"),
@@ -113,6 +118,13 @@ class TestServeOptions:
             (["--max-streams", "7"], "limits.max_streams", 7),
             (["--max-log-bytes", "2MiB"], "limits.max_log_bytes", 2 << 20),
             (["--retention", "7"], "limits.retention", Retention(seconds=7)),
+            (["--retention", "inf"], "limits.retention", Retention(seconds=math.inf)),
+            (["--heartbeat", "5"], "heartbeat", 5),
+            (["--keep-alive", "5"], "keep_alive", 5),
+            (["--max-body", "4MiB"], "max_body", 4 << 20),
+            (["--max-connections", "5"], "max_connections", 5),
+            (["--root-path", "/agents/"], "root_path", "/agents"),
+            (["--allow-header", "X-Tenant"], "guard.headers", {"x-tenant"}),
             (["--store-patience", "30"], "limits.store_patience", 30),
             (["--allow-host", "A.example"], "guard.hosts", {*LOOPBACK_HOSTS, "a.example"}),
             (

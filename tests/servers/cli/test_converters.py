@@ -1,5 +1,6 @@
 """From the texts of a command line to values."""
 
+import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
@@ -20,7 +21,13 @@ from trio_agent.servers.cli import _converters
         (["serve", "--lease", "0.5"], "'0.5' is not a number of seconds, 1 at least"),
         (["serve", "--grace", "inf"], "not a number of seconds"),
         (["serve", "--grace", "nan"], "not a number of seconds"),
-        (["serve", "--retention", "-1"], "not a number of seconds"),
+        (["serve", "--retention", "-1"], "not a number of seconds, or inf"),
+        (["serve", "--retention", "nan"], "not a number of seconds, or inf"),
+        (["serve", "--heartbeat", "0"], "'0' is not a number of seconds greater than 0"),
+        (["serve", "--keep-alive", "inf"], "not a number of seconds greater than 0"),
+        (["serve", "--max-body", "1"], "not a size such as 64MiB"),
+        (["serve", "--max-connections", "0"], "'0' is not a whole number from 1"),
+        (["serve", "--root-path", "agents"], "'agents' is not a path that begins with a slash"),
         (["serve", "--max-streams", "0"], "'0' is not a whole number from 1"),
         (["serve", "--max-log-bytes", "1"], "not a size such as 64MiB"),
         (["serve", "--max-log-bytes", "1TiB"], "not a size such as 64MiB"),
@@ -61,6 +68,14 @@ def test_policies(text_: str, policy: object) -> None:
         (_converters.port, "65535", 65535),
         (_converters.seconds, "0", 0.0),
         (_converters.seconds, "1e3", 1000.0),
+        (_converters.seconds_or_inf, "7", 7.0),
+        (_converters.seconds_or_inf, "inf", math.inf),
+        (_converters.seconds_or_inf, "Inf", math.inf),
+        (_converters.interval, "0.5", 0.5),
+        (_converters.path, "/agents", "/agents"),
+        (_converters.path, "/a/b/", "/a/b"),
+        (_converters.path, "/", ""),
+        (_converters.path, "", ""),
         (_converters.lease, "1", 1.0),
         (_converters.count, "1", 1),
         (_converters.policy, "0", CancelAfter(0.0)),

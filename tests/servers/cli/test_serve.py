@@ -1,7 +1,9 @@
 """``trio-agent serve`` as a real process, from the ready line to its end."""
 
+import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -166,6 +168,55 @@ class TestServe:
             assert await process.process.wait() == 2
             await process.until(b"\n", process.stderr)
             assert process.stderr == b"trio-agent: error: two agents have the same name\n"
+
+
+class TestOperator:
+    """Who looks after the server may close his terminal, and may not listen."""
+
+    async def test_sighup_does_nothing(self, tmp_path: Path) -> None:
+        script = [[text("a"), pause(trio.Event())]]
+        async with open_serve(script, "--grace", "1000", cwd=tmp_path) as (process, _):
+            async with await process.connect() as client:
+                answer = await client.watch(STREAM)
+                await client.receive_body(answer, until=b'"delta":"a"')
+                process.process.send_signal(signal.SIGHUP)
+                async with await process.connect() as other:
+                    assert (await other.request("GET", "/runs")).status == 200
+                process.process.send_signal(signal.SIGTERM)
+                await process.until(b"SIGTERM: draining", process.stderr)
+                # Nor does it hurry the end.
+                process.process.send_signal(signal.SIGHUP)
+                async with await process.connect() as other:
+                    path = f"/runs/{answer.events[0][1]['runId']}/cancel"
+                    assert (await other.request("POST", path)).status == 200
+                assert (await client.receive_body(answer)).complete
+            assert await process.process.wait() == 0
+
+    @pytest.mark.parametrize("closed", [False, True])
+    async def test_nobody_reads_what_it_says(self, closed: bool, tmp_path: Path) -> None:
+        """Neither a full pipe nor a closed one holds it up, while it serves and while it ends."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        if closed:
+            os.close(reader)
+        url = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+        arguments = ("serve", "--port", "0", "--model", "m")
+        async with open_process(*arguments, cwd=tmp_path, stderr=writer, **url) as process:
+            os.close(writer)
+            async with await process.connect() as client:
+                # It goes on when it has said that it is not ready.
+                message = unchecked = "the model was not checked yet"
+                while message == unchecked:
+                    answer = await client.request("GET", "/health/ready")
+                    message = answer.json["error"]["message"]
+            process.process.send_signal(signal.SIGTERM)
+            assert await process.process.wait() == 0
+        if not closed:
+            os.close(reader)
 
 
 class TestWebSocket:

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
@@ -18,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message
 
-from trio_agent import Agent, open_runtime
+from trio_agent import Agent, MemoryStore, StoreUnavailable, open_runtime
 from trio_agent.servers import Guard, Service, bearer_tokens, create_app, serve_http
 from trio_agent.servers.http._app import MAX_BODY
 from trio_agent.servers.http._page import PATHS
@@ -63,6 +64,30 @@ class TestGuarded:
         async with open_server(StepModel(), guard=guard) as server:
             answer = await server.request("GET", "/runs", host=f"localhost:{port}")
             assert answer.status in (400, 401)
+
+    async def test_bodies_of_strangers_are_not_read(self) -> None:
+        """They are refused by their heads, and what comes behind is thrown away."""
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_server(StepModel(), guard=guard) as server:
+            for path in ("/runs", "/", "/page/app.js"):
+                async with await server.connect() as client:
+                    length = ("Content-Length", "1000000")
+                    await client.stream.send_all(client.encode("POST", path, [length]))
+                    client._expect("POST")
+                    answer = await client.receive_body(await client.receive_head(), until=b"}}")
+                    assert (answer.status, answer.code) == (401, "unauthorized")
+                    # It is read to its end, so that who sends first and reads then can read.
+                    await client.stream.send_all(b"x" * 1_000_000)
+                    assert (await client.receive_body(answer)).complete
+                    assert (await client.request("GET", "/runs", ALICE)).status == 200
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    async def test_the_page_is_public_to_look_at_only(self, method: str) -> None:
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_server(StepModel(), guard=guard) as server:
+            for path in PATHS:
+                assert (await server.request(method, path)).status == 200
+                assert (await server.request("POST", path)).status == 401
 
 
 class TestOtherOrigins:
@@ -111,6 +136,29 @@ class TestOtherOrigins:
             answer = await server.request("OPTIONS", "/runs", foreign)
             assert answer.status == 400
             assert "access-control-allow-origin" not in answer.headers
+
+    @pytest.mark.parametrize(
+        ("name", "allowed"),
+        [
+            ("traceparent", True),
+            ("tracestate", True),
+            ("baggage", True),
+            ("Sentry-Trace", True),
+            ("x-requested-with", True),
+            ("X-Tenant", True),
+            ("x-other", False),
+        ],
+    )
+    async def test_headers_that_pages_add(self, name: str, allowed: bool) -> None:
+        guard = Guard(origins=[APP], headers=["X-Tenant"])
+        async with open_server(StepModel(), guard=guard) as server:
+            headers = {
+                "Origin": APP,
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": f"content-type,{name}",
+            }
+            answer = await server.request("OPTIONS", "/runs", headers)
+            assert answer.status == (200 if allowed else 400)
 
     async def test_preflight_where_no_origin_is_allowed(self) -> None:
         async with open_server(StepModel()) as server:
@@ -242,6 +290,50 @@ class TestServeHTTP:
             async with Client(await trio.open_tcp_stream("::1", port), f"[::1]:{port}") as client:
                 assert (await client.request("GET", "/runs")).status == 200
             await runtime.drain(1)
+
+    async def test_settings(self) -> None:
+        class Away(MemoryStore):
+            async def check(self) -> None:
+                raise StoreUnavailable("it is locked")
+
+        settings = {"max_body": 100, "max_connections": 1, "root_path": "/agents"}
+        async with open_runtime(store=Away()) as runtime, trio.open_nursery() as nursery:
+            agents = [Agent(model=StepModel())]
+            start = partial(serve_http, runtime, agents, heartbeat=0.01, **settings)
+            (address,) = await nursery.start(start)
+            host, port = address.removeprefix("http://").split(":")
+            stream = await trio.open_tcp_stream(host, int(port))
+            async with Client(stream, f"{host}:{port}") as client:
+                # A proxy may cut the path off or leave it.
+                for path in ("/runs", "/agents/runs"):
+                    answer = await client.request("POST", path, body={"prompt": "x"})
+                    run_id = answer.json["id"]
+                    assert answer.headers["location"] == f"/agents/runs/{run_id}"
+                    assert answer.json["events"] == f"/agents/runs/{run_id}/events"
+                answer = await client.request("POST", "/runs", body={"prompt": "x" * 100})
+                assert (answer.status, answer.code) == (413, "too-large")
+                answer = await client.request("GET", "/health/ready")
+                assert (answer.status, answer.code) == (503, "store-unavailable")
+                other = await trio.open_tcp_stream(host, int(port))
+                async with Client(other, f"{host}:{port}") as one_too_many:
+                    assert (await one_too_many.request("GET", "/runs")).status == 503
+                answer = await client.watch(f"/agents/runs/{run_id}/events")
+                await client.receive_body(answer, until=b": \n\n")
+            await runtime.drain(0)
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"host": "0.0.0.0"}, "without authorize only loopback addresses"),
+            ({"host": "", "guard": Guard(hosts=["x"])}, "without authorize"),
+            ({"root_path": "agents"}, "root_path begins with a slash"),
+            ({"root_path": "/agents/"}, "root_path begins with a slash"),
+        ],
+    )
+    async def test_settings_that_are_refused(self, settings: Any, message: str) -> None:
+        async with open_runtime() as runtime:
+            with pytest.raises(ValueError, match=message):
+                await serve_http(runtime, [Agent(model=StepModel())], **settings)
 
     async def test_serve_http_that_can_not_start(self) -> None:
         async with open_runtime() as runtime, trio.open_nursery() as nursery:

@@ -81,12 +81,20 @@ class TestOverSockets:
                 await client.receive_all()
                 await settled(server, tasks=tasks)
 
-    async def test_many_small_chunks(self) -> None:
-        body = padded(20_000)
+    @pytest.mark.parametrize(("count", "status"), [(4000, 201), (20_000, 413)])
+    async def test_many_small_chunks(self, count: int, status: int) -> None:
+        body = padded(count)
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
         async with open_server(StepModel()) as server, await server.connect() as client:
             await start_chunked(client, chunks)
-            assert (await client.receive_head()).status == 201
+            assert (await client.receive_head()).status == status
+
+    async def test_length_that_is_too_large_is_refused_before_it_comes(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            head = [*JSON.items(), ("Content-Length", str(1 << 40))]
+            await client.stream.send_all(client.encode("POST", "/runs", head))
+            client._expect("POST")
+            assert (await client.receive_head()).status == 413
 
     async def test_expect_continue(self) -> None:
         async with open_server(StepModel()) as server, await server.connect() as client:
@@ -144,7 +152,11 @@ class TestAlone:
 
     @staticmethod
     async def play(
-        messages: Iterable[Message], *, method: str = "POST", max_bytes: int = 10
+        messages: Iterable[Message],
+        *,
+        method: str = "POST",
+        max_bytes: int = 10,
+        headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> tuple[list[Message], list[Message]]:
         """Return what the inner app received, and what was sent."""
         inner: list[Message] = []
@@ -165,7 +177,7 @@ class TestAlone:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope: dict[str, Any] = {"type": "http", "method": method, "headers": []}
+        scope: dict[str, Any] = {"type": "http", "method": method, "headers": [*headers]}
         await BodyLimit(app, max_bytes=max_bytes)(scope, receive, send)
         return inner, sent
 
@@ -213,6 +225,45 @@ class TestAlone:
         inner, sent = await self.play([self.piece(b"x" * 11, more=True), GONE])
         assert not inner
         assert len(sent) == 2
+
+    async def test_optional_fields(self) -> None:
+        """ASGI allows to leave out what has its default."""
+        inner, sent = await self.play([{"type": "http.request"}, GONE])
+        assert inner == [self.piece(b"", more=False), GONE]
+        inner, sent = await self.play([{"type": "http.request", "body": b"x" * 11}, GONE])
+        assert not inner
+        assert sent[0]["status"] == 413
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+    async def test_body_without_a_meaning_is_not_kept(self, method: str) -> None:
+        pieces = [self.piece(b"abc", more=True), self.piece(b"def", more=False), GONE]
+        inner, _ = await self.play(pieces, method=method)
+        assert inner == [self.piece(b"", more=False), GONE]
+
+    @pytest.mark.parametrize(
+        ("length", "refused"), [(b"11", True), (b"1" * 20, True), (b"10", False), (b"", False)]
+    )
+    async def test_announced_length(self, length: bytes, refused: bool) -> None:
+        pieces = [self.piece(b"abc", more=False), GONE]
+        inner, sent = await self.play(pieces, headers=[(b"content-length", length)])
+        assert bool(sent) == refused
+        assert bool(inner) != refused
+
+    @pytest.mark.parametrize(("size", "refused"), [(1, True), (63, True), (64, False)])
+    async def test_small_pieces(
+        self, size: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_body, "_PIECES", 100)
+        pieces = [self.piece(b"x" * size, more=True)] * 101 + [self.piece(b"", more=False), GONE]
+        pieces[-2] = self.piece(b"x" * size, more=False)
+        _, sent = await self.play(pieces, max_bytes=MIB)
+        assert bool(sent) == refused
+
+    async def test_small_pieces_are_not_drained_for_long(self) -> None:
+        most = _body._PIECES + 1 + _body._DRAIN_BYTES // _body._DRAIN_PIECE
+        pieces = [*[self.piece(b"x", more=True)] * most, GONE]
+        _, sent = await self.play(pieces, max_bytes=MIB)
+        assert not sent[-1].get("more_body")
 
     async def test_other_scopes_pass(self) -> None:
         seen = []

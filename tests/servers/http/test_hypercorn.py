@@ -240,15 +240,17 @@ class TestNonsense:
                 for client in (one, two):
                     assert (await client.request("GET", "/")).body == b"hello"
                 async with await connect() as three:
-                    assert await three.receive_all() == b""
+                    answer = await three.request("GET", "/")
+                    assert (answer.status, answer.code) == (503, "limit-exceeded")
+                    assert answer.headers["retry-after"] == "1"
                 assert (await two.request("GET", "/")).body == b"hello"
             await trio.testing.wait_all_tasks_blocked()
             async with await connect() as four:
                 assert (await four.request("GET", "/")).body == b"hello"
 
     async def test_idle_connection_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_hypercorn, "_IDLE", BRISK)
-        async with open_app(hello) as connect:
+        monkeypatch.setattr(_hypercorn, "_FIRST", BRISK)
+        async with open_app(hello, keep_alive=BRISK) as connect:
             tasks = await live_tasks()
             for data in (b"", b"GET / HTTP/1.1\r\nX: "):
                 async with await connect() as client:
@@ -258,6 +260,41 @@ class TestNonsense:
                 await client.request("GET", "/")
                 assert await client.receive_all() == b""
             assert await live_tasks() == tasks
+
+    async def test_a_connection_idles_longer_between_requests_than_at_first(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_hypercorn, "_FIRST", BRISK)
+        async with open_app(hello) as connect, await connect() as kept:
+            assert (await kept.request("GET", "/")).status == 200
+            async with await connect() as client:
+                assert await client.receive_all() == b""
+            assert (await kept.request("GET", "/")).status == 200
+
+    async def test_two_lengths_of_one_body(self) -> None:
+        """RFC 9112, section 6.1: what is behind it may be meant for somebody else."""
+        asked = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            asked.append(scope["path"])
+            await hello(scope, receive, send)
+
+        async with open_app(app) as connect, await connect() as client:
+            fields = [("Content-Length", "5"), ("transfer-encoding", "chunked")]
+            first = client.encode("POST", "/", fields) + b"0\r\n\r\n"
+            await client.stream.send_all(first + client.encode("GET", "/smuggled"))
+            raw = await client.receive_all()
+            assert raw.startswith(b"HTTP/1.1 400 ")
+            assert raw.count(b"HTTP/1.1") == 1
+            assert asked == []
+
+    async def test_root_path(self) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            assert scope["root_path"] == "/agents"
+            await hello(scope, receive, send)
+
+        async with open_app(app, root_path="/agents") as connect, await connect() as client:
+            assert (await client.request("GET", "/")).body == b"hello"
 
 
 class TestProtocols:

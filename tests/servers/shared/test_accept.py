@@ -1,14 +1,20 @@
 """Accepting connections until a server ends, and ending those that are open."""
 
+import errno
+import json
 import logging
+import resource
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import h11
 import pytest
 import trio
 import trio.testing
 
+from trio_agent.servers._shared import accept
 from trio_agent.servers._shared.accept import serve_connections
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
@@ -22,17 +28,21 @@ class Listener(trio.abc.Listener[trio.StapledStream[Any, Any]]):
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[trio.StapledStream[Any, Any]](100)
         self.closed = False
+        self.failures: list[OSError] = []
 
     async def accept(self) -> trio.StapledStream[Any, Any]:
+        if self.failures:
+            raise self.failures.pop()
         return await self._receive.receive()
 
     async def aclose(self) -> None:
         self.closed = True
         await trio.lowlevel.checkpoint()
 
-    def connect(self) -> trio.StapledStream[Any, Any]:
+    def connect(self, fileno: int = 3) -> trio.StapledStream[Any, Any]:
         """Connect; returns the client's end."""
         ours, theirs = trio.testing.memory_stream_pair()
+        theirs.socket = SimpleNamespace(fileno=lambda: fileno)  # type: ignore[attr-defined]
         self._send.send_nowait(theirs)
         return ours
 
@@ -62,9 +72,9 @@ class Server:
     async def _tell(self) -> None:
         self.told += 1
 
-    async def connect(self, listener: int = 0) -> trio.StapledStream[Any, Any]:
+    async def connect(self, listener: int = 0, fileno: int = 3) -> trio.StapledStream[Any, Any]:
         """Connect, and wait until that has been seen."""
-        client = self.listeners[listener].connect()
+        client = self.listeners[listener].connect(fileno)
         await trio.testing.wait_all_tasks_blocked()
         return client
 
@@ -146,21 +156,38 @@ class TestTheEnd:
         assert all(listener.closed for listener in server.listeners)
 
 
-async def test_too_many_are_closed_as_they_come(
+async def expect_full(client: trio.StapledStream[Any, Any]) -> None:
+    """Receive the answer to one too many, as HTTP."""
+    http = h11.Connection(h11.CLIENT)
+    http.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    while data := await client.receive_some():
+        http.receive_data(data)
+    http.receive_data(b"")
+    response, body, end = (http.next_event() for _ in range(3))
+    assert isinstance(response, h11.Response)
+    assert isinstance(body, h11.Data)
+    assert isinstance(end, h11.EndOfMessage)
+    assert response.status_code == 503
+    assert dict(response.headers)[b"retry-after"] == b"1"
+    assert json.loads(body.data)["error"]["code"] == "limit-exceeded"
+
+
+async def test_too_many_are_told_so_and_closed(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
     server = Server(echo, max_connections=2)
     nursery.start_soon(server.run)
     first, second = await server.connect(0), await server.connect(1)
     third = await server.connect(0)
-    assert await third.receive_some() == b""
+    await third.send_all(b"GET / HTTP/1.1\r\n")  # unread, this must not cost it the answer
+    await expect_full(third)
     # Those that are there don't notice, and who leaves makes room.
     await first.aclose()
     await trio.testing.wait_all_tasks_blocked()
     for client in (second, await server.connect(0)):
         await client.send_all(b"hi")
         assert await client.receive_some() == b"hi"
-    assert await (await server.connect(1)).receive_some() == b""
+    await expect_full(await server.connect(1))
 
 
 async def test_a_bug_ends_its_connection_only(
@@ -185,3 +212,70 @@ async def test_a_bug_ends_its_connection_only(
     client = await server.connect()
     await client.send_all(b"hi")
     assert await client.receive_some() == b"fine"
+
+
+async def test_who_does_not_leave_when_turned_away_is_cut(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    server = Server(echo, max_connections=0)
+    nursery.start_soon(server.run)
+    # More are not even told, so that turning away costs little, too.
+    clients = [await server.connect() for _ in range(accept._TURNED_AWAY + 1)]
+    assert await clients[-1].receive_some() == b""
+    for client in clients[:-1]:
+        await expect_full(client)
+    await trio.sleep(accept._TURNING_AWAY + 1)
+    await expect_full(await server.connect())
+
+
+@pytest.mark.parametrize(
+    ("limit", "last"), [(80, 59), (1024, 767), (65536, 64511), (resource.RLIM_INFINITY, 10**6)]
+)
+async def test_files_are_left_for_what_runs_need(
+    limit: int,
+    last: int,
+    nursery: trio.Nursery,
+    autojump_clock: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    server = Server(echo)
+    nursery.start_soon(server.run)
+    client = await server.connect(fileno=last)
+    await client.send_all(b"hi")
+    assert await client.receive_some() == b"hi"
+    if limit != resource.RLIM_INFINITY:
+        await expect_full(await server.connect(fileno=last + 1))
+        # Those who are told leave some, too.
+        client = await server.connect(fileno=(last + 1 + limit) // 2)
+        assert await client.receive_some() == b""
+
+
+class TestAcceptingFails:
+    async def test_for_a_while(
+        self,
+        nursery: trio.Nursery,
+        autojump_clock: object,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("trio_agent.servers._shared.seldom.monotonic", trio.current_time)
+        server = Server(echo)
+        server.listeners[0].failures = [OSError(errno.EMFILE, "Too many open files")] * 150
+        nursery.start_soon(server.run)
+        await trio.sleep(9)
+        [record] = caplog.records
+        assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+        assert record.getMessage() == "no connection can be accepted: Too many open files"
+        await trio.sleep(9)
+        assert len(caplog.records) == 2
+        assert caplog.messages[1].endswith(" times before)")
+        client = await server.connect()
+        await client.send_all(b"hi")
+        assert await client.receive_some() == b"hi"
+
+    async def test_for_good(self, autojump_clock: object) -> None:
+        server = Server(echo)
+        server.listeners[0].failures = [OSError(errno.EBADF, "Bad file descriptor")]
+        with pytest.RaisesGroup(OSError, flatten_subgroups=True):
+            await server.run()

@@ -77,6 +77,43 @@ class TestPrincipals:
         assert caplog.messages == ["GET /runs failed by a bug"]
 
 
+class TestBearerTokens:
+    """Where a token may stand."""
+
+    @pytest.mark.parametrize(
+        ("kind", "headers", "principal"),
+        [
+            ("http", {"authorization": "Bearer alice-has-a-token"}, "alice"),
+            ("http", {"authorization": "bearer  bob-has-another-one "}, "bob"),
+            ("http", {"sec-websocket-protocol": "bearer, alice-has-a-token"}, None),
+            ("websocket", {"authorization": "Bearer alice-has-a-token"}, "alice"),
+            ("websocket", {"sec-websocket-protocol": "bearer, alice-has-a-token"}, "alice"),
+            ("websocket", {"sec-websocket-protocol": "bearer,alice-has-a-token"}, "alice"),
+            ("websocket", {"sec-websocket-protocol": "alice-has-a-token"}, None),
+            ("websocket", {"sec-websocket-protocol": "alice-has-a-token, bearer"}, None),
+            ("websocket", {"sec-websocket-protocol": "bearer"}, None),
+            ("websocket", {"sec-websocket-protocol": "bearer, wrong"}, None),
+            (
+                "websocket",
+                {
+                    "authorization": "Bearer wrong",
+                    "sec-websocket-protocol": "bearer, alice-has-a-token",
+                },
+                None,
+            ),
+        ],
+    )
+    async def test_where(self, kind: str, headers: dict[str, str], principal: str | None) -> None:
+        fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+        request = HTTPConnection({"type": kind, "path": "/", "headers": fields})
+        authorize = bearer_tokens(TOKENS)
+        if principal is None:
+            with pytest.raises(Unauthorized):
+                await authorize(request)
+        else:
+            assert await authorize(request) == principal
+
+
 class TestHosts:
     @pytest.mark.parametrize(
         "host",
@@ -115,7 +152,7 @@ class TestHosts:
     )
     async def test_refused(self, host: str) -> None:
         async with open_server(StepModel()) as server:
-            for path in ("/runs", "/health/live", "/"):
+            for path in ("/runs", "/"):
                 answer = await server.request("GET", path, host=host)
                 assert (answer.status, answer.code) == (400, "bad-host")
 
@@ -183,6 +220,8 @@ class TestOrigins:
         ("/v1", "/v1/", "/"),
         ("/v1", "/v1/v1/", "/v1/"),
         ("/v1", "/runs/v1/", "/runs/v1/"),
+        ("/v1", "/v10/runs", "/v10/runs"),
+        ("/v1", "/v1", "/v1"),
     ],
 )
 def test_paths_below_a_mounted_app(root: str | None, path: str, below: str) -> None:

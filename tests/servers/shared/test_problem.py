@@ -6,11 +6,14 @@ from trio_agent import (
     CursorExpired,
     CursorInvalid,
     FenceLost,
+    KeyReused,
     LimitExceeded,
     StoreUnavailable,
     UnknownRun,
 )
-from trio_agent.servers._shared.problem import Problem, problem_of
+from trio_agent.servers._shared import problem
+from trio_agent.servers._shared.problem import STORE_AWAY, Problem, problem_of
+from trio_agent.servers._shared.seldom import Seldom
 
 
 @pytest.mark.parametrize(
@@ -20,15 +23,27 @@ from trio_agent.servers._shared.problem import Problem, problem_of
         (CursorInvalid("no cursor"), 400, "cursor-invalid", False),
         (CursorExpired("gone"), 410, "cursor-expired", False),
         (LimitExceeded("full"), 503, "limit-exceeded", True),
-        (StoreUnavailable("away"), 503, "store-unavailable", True),
+        (KeyReused("another prompt"), 422, "key-reused", False),
         (FenceLost("moved"), 503, "run-moved", True),
     ],
 )
 def test_what_errors_mean(exc: Exception, status: int, code: str, later: bool) -> None:
-    problem = problem_of(exc)
-    assert (problem.status, problem.code, problem.message) == (status, code, str(exc))
-    assert problem.body == {"error": {"code": code, "message": str(exc)}}
-    assert ("retry-after" in problem.headers) == later
+    found = problem_of(exc)
+    assert (found.status, found.code, found.message) == (status, code, str(exc))
+    assert found.body == {"error": {"code": code, "message": str(exc)}}
+    assert ("retry-after" in found.headers) == later
+
+
+def test_what_a_store_says_is_for_the_operator(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problem, "_away", Seldom())
+    for _ in range(3):
+        found = problem_of(StoreUnavailable("/srv/runs.db: database is locked"))
+        assert (found.status, found.code, found.message) == (503, "store-unavailable", STORE_AWAY)
+        assert "retry-after" in found.headers
+    [line] = caplog.messages
+    assert "/srv/runs.db: database is locked" in line
 
 
 def test_a_kind_of_an_error_means_the_same() -> None:
@@ -39,14 +54,14 @@ def test_a_kind_of_an_error_means_the_same() -> None:
 
 
 def test_each_wire_says_the_same() -> None:
-    problem = Problem(418, "teapot", "I am one", {"x-pot": "tea"})
-    assert problem.error == {"code": "teapot", "message": "I am one"}
-    assert problem.body == {"error": problem.error}
+    teapot = Problem(418, "teapot", "I am one", {"x-pot": "tea"})
+    assert teapot.error == {"code": "teapot", "message": "I am one"}
+    assert teapot.body == {"error": teapot.error}
 
 
 def test_bugs_say_nothing() -> None:
-    problem = problem_of(KeyError("a secret"))
-    assert (problem.status, problem.code, problem.message) == (500, "internal", "internal error")
-    problem = Problem(418, "teapot", "I am one")
-    assert problem_of(problem) is problem
-    assert str(problem) == "teapot: I am one"
+    found = problem_of(KeyError("a secret"))
+    assert (found.status, found.code, found.message) == (500, "internal", "internal error")
+    teapot = Problem(418, "teapot", "I am one")
+    assert problem_of(teapot) is teapot
+    assert str(teapot) == "teapot: I am one"

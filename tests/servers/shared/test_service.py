@@ -1,13 +1,23 @@
 """What the servers offer, whatever the wire."""
 
 import pytest
+import trio
 import trio.testing
 from server_kit import StepModel, endless
 
-from trio_agent import Agent, CancelAfter, MemoryStore, UnknownRun, open_runtime
+from trio_agent import (
+    Agent,
+    CancelAfter,
+    CursorExpired,
+    KeyReused,
+    MemoryStore,
+    StoreUnavailable,
+    UnknownRun,
+    open_runtime,
+)
 from trio_agent.servers import Service
-from trio_agent.servers._shared.problem import Problem
-from trio_agent.servers._shared.service import Start
+from trio_agent.servers._shared.problem import STORE_AWAY, Problem
+from trio_agent.servers._shared.service import Obstacle, Start
 
 
 async def test_agents() -> None:
@@ -42,6 +52,56 @@ async def test_who_is_nobody_in_particular_sees_all(autojump_clock: object) -> N
         assert await service.infos("bob", None, 10) == []
         assert (await service.cancel("alice", run.id) or {})["outcome"] == "stop"
         await service.delete("alice", run.id)
+
+
+async def test_whose_a_removed_run_was_is_forgotten(autojump_clock: object) -> None:
+    """So that nobody learns of other people's runs by it."""
+    async with open_runtime() as runtime:
+        service = Service(runtime, [Agent(model=endless("x"))])
+        run = await service.start("alice", Start(prompt="x"))
+        await run.wait()
+        await service.delete("alice", run.id)
+        for owner, error in (("alice", UnknownRun), ("bob", UnknownRun), (None, CursorExpired)):
+            for act in (
+                service.info(owner, run.id),
+                service.run(owner, run.id),
+                service.infos(owner, run.id, 10),
+                service.cancel(owner, run.id),
+                service.delete(owner, run.id),
+            ):
+                with pytest.raises(error):
+                    await act
+
+
+async def test_key_of_another_request(autojump_clock: object) -> None:
+    async with open_runtime() as runtime:
+        service = Service(runtime, [Agent(model=endless("x"))])
+
+        async def start(*args: object, **kwargs: object) -> None:
+            raise KeyReused("the key belongs to another request")
+
+        runtime.start = start  # type: ignore[assignment, method-assign]
+        with pytest.raises(KeyReused):
+            await service.start(None, Start(prompt="x"), key="k")
+
+
+async def test_obstacles(nursery: trio.Nursery, autojump_clock: object) -> None:
+    class Away(MemoryStore):
+        async def check(self) -> None:
+            raise StoreUnavailable("/srv/runs.db is locked")
+
+    model: str | None = None
+    async with open_runtime(store=Away()) as runtime:
+        service = Service(runtime, [Agent(model=StepModel())], not_ready=lambda: model)
+        assert service.obstacle() is None
+        model = "connect: 192.0.2.1 refuses"
+        assert service.obstacle() == Obstacle("not-ready", "a model can't be reached", model)
+        nursery.start_soon(service.watch_store)
+        await trio.testing.wait_all_tasks_blocked()
+        expected = Obstacle("store-unavailable", STORE_AWAY, "/srv/runs.db is locked")
+        assert service.obstacle() == expected
+        await runtime.drain(0)
+        assert service.obstacle() == Obstacle("draining", "the server is shutting down")
 
 
 async def test_policies(autojump_clock: object) -> None:

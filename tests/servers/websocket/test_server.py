@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 from server_kit import ALICE, BOB, TOKENS, StepModel, endless, live_tasks
-from websocket_kit import error, open_websocket_server, until_tasks
+from websocket_kit import WebSocketKit, error, open_websocket_server, until_tasks
 from wsproto.events import Ping
 
 from trio_agent import Agent, open_runtime
@@ -35,6 +35,30 @@ class TestHandshake:
                 answer = await bob.ask({"type": kind, "runId": run_id})
                 assert answer == error("unknown-run")
             assert (await kit.runtime.store.info(run_id)).record.owner == "alice"
+
+    @pytest.mark.parametrize(
+        ("offered", "echoed"),
+        [("bearer, alice-has-a-token", True), ("bearer,bob-has-another-one", True), (None, False)],
+    )
+    async def test_token_as_a_subprotocol(self, offered: str | None, echoed: bool) -> None:
+        """Browsers can send it so, and want to have a subprotocol of theirs back."""
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        headers = ALICE if offered is None else {"Sec_WebSocket_Protocol": offered}
+        async with (
+            open_websocket_server(StepModel(), guard=guard) as kit,
+            await kit.connect() as stream,
+        ):
+            await stream.send_all(kit.handshake(**headers))
+            answer = await stream.receive_some()
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            assert (b"\r\nsec-websocket-protocol: bearer\r\n" in answer.lower()) == echoed
+            assert b"-has-a" not in answer
+
+    async def test_wrong_token_as_a_subprotocol(self) -> None:
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_websocket_server(StepModel(), guard=guard) as kit:
+            handshake = kit.handshake(Sec_WebSocket_Protocol="bearer, wrong")
+            assert (await kit.refused(handshake))[0] == 401
 
     async def test_no_token(self) -> None:
         guard = Guard(authorize=bearer_tokens(TOKENS))
@@ -118,8 +142,7 @@ class TestHandshake:
         async with open_websocket_server(endless("a"), max_connections=1) as kit:
             async with await kit.open() as socket:
                 async with await kit.connect() as stream:
-                    with pytest.raises((trio.BrokenResourceError, AssertionError)):
-                        assert await stream.receive_some()
+                    assert (await stream.receive_some()).startswith(b"HTTP/1.1 503 ")
                 assert (await socket.ask({"prompt": "x"}))["type"] == "started"
             await trio.testing.wait_all_tasks_blocked()
             async with await kit.open() as socket:
@@ -135,17 +158,18 @@ class TestProtocol:
     async def test_frames_that_break_the_protocol(self, caplog: pytest.LogCaptureFixture) -> None:
         async with open_websocket_server(endless("a")) as kit:
             tasks = await live_tasks()
-            for garbage in (
-                b"\xff" * 100,  # reserved bits
-                text_frame(b"{}"),  # not masked
-                b"\x81\x82\0\0\0\0\xff\xff",  # no UTF-8
-                b"\x89\xfe\x01\x00\0\0\0\0" + b"x" * 256,  # too long a ping
-                b"\x80\x80\0\0\0\0",  # a continuation of nothing
-                b"\x88\x81\0\0\0\0x",  # half a close code
+            for garbage, code in (
+                (b"\xff" * 100, 1002),  # reserved bits
+                (text_frame(b"{}"), 1002),  # not masked
+                (b"\x81\x82\0\0\0\0\xff\xff", 1007),  # no UTF-8
+                (b"\x89\xfe\x01\x00\0\0\0\0" + b"x" * 256, 1002),  # too long a ping
+                (b"\x80\x80\0\0\0\0", 1002),  # a continuation of nothing
+                (b"\x88\x81\0\0\0\0x", 1002),  # half a close code
             ):
                 async with await kit.open() as socket:
-                    await socket.stream.send_all(garbage)
+                    await socket.stream.send_all(garbage + b"\x8a\x80\0\0\0\0" * 10)
                     assert await socket.receive() is None
+                    assert socket.close_code == code, garbage
             await until_tasks(tasks)
             assert not caplog.records
 
@@ -221,3 +245,22 @@ async def test_agents_are_checked() -> None:
     async with open_runtime() as runtime:
         with pytest.raises(ValueError, match="at least one agent"):
             await serve_websocket(runtime, [])
+        with pytest.raises(ValueError, match="without authorize only loopback addresses"):
+            await serve_websocket(runtime, [Agent(model=StepModel())], host="0.0.0.0")
+
+
+async def test_settings() -> None:
+    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+        agents = [Agent(model=endless("a"))]
+        settings = {"heartbeat": 0.01, "max_message": 100, "max_connections": 1}
+        [url] = await nursery.start(partial(serve_websocket, runtime, agents, **settings))
+        kit = WebSocketKit(runtime, None, int(url.rpartition(":")[2]), print, None)  # type: ignore[arg-type]
+        async with await kit.open() as socket:
+            assert await socket.ask({"prompt": "x" * 100}) == error("too-large")
+            assert (await socket.ask({"prompt": "x", "follow": False}))["type"] == "started"
+            async with await kit.connect() as one_too_many:
+                assert (await one_too_many.receive_some()).startswith(b"HTTP/1.1 503 ")
+            while not socket.pings:
+                with trio.move_on_after(0.01):
+                    await socket.receive()
+        await runtime.drain(0)

@@ -24,8 +24,17 @@ from websocket_kit import (
 )
 from wsproto.events import CloseConnection, Ping, TextMessage
 
-from trio_agent import Agent, MemoryStore, RuntimeLimits, StoreUnavailable, open_runtime
+from trio_agent import (
+    Agent,
+    KeyReused,
+    MemoryStore,
+    Run,
+    RuntimeLimits,
+    StoreUnavailable,
+    open_runtime,
+)
 from trio_agent.servers import serve_websocket
+from trio_agent.servers._shared.problem import STORE_AWAY
 from trio_agent.servers.websocket._requests import MAX_MESSAGE
 from trio_agent.servers.websocket._session import MAX_QUEUED, MAX_SUBSCRIPTIONS
 
@@ -338,6 +347,16 @@ class TestErrors:
             kit.service.start = start  # type: ignore[method-assign]
             assert (await socket.ask({"prompt": "x"}))["type"] == "started"
 
+    async def test_key_of_another_request(self) -> None:
+        async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:
+
+            async def start(*args: Any, **kwargs: Any) -> Run:
+                raise KeyReused("this key belongs to another request")
+
+            kit.runtime.start = start  # type: ignore[method-assign]
+            answer = await socket.ask({"prompt": "x", "key": "k", "requestId": 1})
+            assert answer == error("key-reused", 1)
+
     async def test_subscription_that_fails_later(self) -> None:
         async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:
             run = await kit.start()
@@ -348,7 +367,7 @@ class TestErrors:
                 "type": "subscription-error",
                 "runId": run.id,
                 "after": last["id"],
-                "error": {"code": "store-unavailable", "message": "it is away"},
+                "error": {"code": "store-unavailable", "message": STORE_AWAY},
             }
             assert await socket.ask({"type": "?"}) == error("unknown-type")
 

@@ -1,0 +1,38 @@
+"""The stream below a WebSocket that closes it in good order.
+
+trio-websocket closes the connection as soon as a peer has broken the protocol. The peer is to be
+told by a Close frame (RFC 6455, section 7.1.7), and to read that.
+"""
+
+from typing import Final
+
+from trio_websocket import WebSocketConnection
+
+from .._shared.peer_stream import PeerStream
+
+_CLOSE: Final = 0x88
+"""The first byte of a Close frame."""
+
+_VIOLATIONS: Final = (1002, 1007)
+"""Protocol error, and text that is not UTF-8."""
+
+
+class ClosingStream(PeerStream):
+    """A peer stream whose `aclose` tells a peer that broke the protocol so. It is closed later."""
+
+    websocket: WebSocketConnection | None = None
+    """What goes over it, when there is something."""
+    _close_sent = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send as a peer stream does."""
+        self._close_sent |= data[0] == _CLOSE
+        await super().send_all(data)
+
+    async def aclose(self) -> None:
+        """Cut the connection; or say what is wrong, for the peer is lingered for. A checkpoint."""
+        reason = None if self.websocket is None else self.websocket.closed
+        if reason is None or self._close_sent or reason.code not in _VIOLATIONS:
+            await super().aclose()
+            return
+        await self.send_all(b"\x88\x02" + reason.code.to_bytes(2, "big"))
