@@ -1,50 +1,36 @@
 """The command `trio-agent`."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
-from trio_agent import StoreUnavailable, __version__
-from trio_agent.local import LocalModelUnavailable
+from trio_agent import __version__
 
 from . import _commands as commands, _converters as converters
 from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL
+from ._ending import prepare_streams, status_of
+from ._logs import add_log_option, start_logging
 from ._options import PREFIX, add_option, add_repeatable
 from ._usage import UsageError
 
-_USAGE_ERRORS = (UsageError, LocalModelUnavailable, StoreUnavailable)
-
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process with status 0, 1 (it failed) or 2 (wrong usage)."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        parser = _parser()
-        _complete(parser)
-        options = parser.parse_args(argv)
-        sys.exit(options.command(options))
-    except _USAGE_ERRORS as exc:
-        _fail(exc)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BaseExceptionGroup as group:
-        # Nurseries group what is raised in several of their tasks, or in a task beside the body.
-        if group.subgroup(KeyboardInterrupt) is not None:
-            sys.exit(130)
-        usage: BaseException | None = group.subgroup(_USAGE_ERRORS)
-        if usage is None:
-            raise
-        while isinstance(usage, BaseExceptionGroup):
-            usage = usage.exceptions[0]
-        _fail(usage)
+    """Run the command; ends the process with a status of `_ending`."""
+    prepare_streams()
+    start_logging()
+    sys.exit(status_of(partial(_run, argv)))
 
 
-def _fail(exc: BaseException) -> None:
-    print(f"trio-agent: error: {exc}", file=sys.stderr)
-    sys.exit(2)
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    _complete(parser)
+    options = parser.parse_args(argv)
+    start_logging(options.log_level)
+    status: int = options.command(options)
+    return status
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
@@ -60,15 +46,15 @@ def _complete(parser: argparse.ArgumentParser) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trio-agent",
         description="Streaming agents for Trio.",
-        epilog=f"Options of a command can be given as {PREFIX}NAME in the environment, too, but for"
-        " --out and --json.",
+        epilog=f"Options with a value can be given as {PREFIX}NAME in the environment, too, but"
+        " for --out.",
     )
     parser.add_argument("--version", action="version", version=f"trio-agent {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -80,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         ("show", "print a run of a store, and follow it", _add_show),
         ("demo", "see a run being cut off and resumed", _add_demo),
     ):
-        add(subparsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+        subparser = subparsers.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        add(subparser)
+        add_log_option(subparser)
     return parser
 
 
