@@ -50,6 +50,8 @@ def find_model(
     if gguf:
         if not Path(gguf).is_file():
             raise UsageError(f"there is no file {gguf!r} ({origin('--gguf', gguf)})")
+        if find_spec("xllamacpp") is None:
+            raise UsageError(f"{origin('--gguf', gguf)} needs: pip install 'trio-agent[local]'")
         return LocalModel(gguf, progress=show_progress(Stderr()))
     configured = name or base_url
     if configured or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):

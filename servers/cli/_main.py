@@ -82,6 +82,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--gguf", metavar="PATH", help="run this GGUF file on this machine")
 
 
+def _add_own_server_options(parser: argparse.ArgumentParser) -> None:
+    _add_model_options(parser)
+    text = "show what the server that is started says, even if nothing fails"
+    parser.add_argument("--verbose", action="store_true", help=text)
+
+
 def _add_agent_options(parser: argparse.ArgumentParser) -> None:
     text = "an Agent or a list of them; can be repeated (default: one called 'default')"
     add_repeatable(parser, "--agent", metavar="MODULE:ATTRIBUTE", help=text)
@@ -128,7 +134,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     text = f"of a running server (default: one is started); its token in {PREFIX}TOKEN"
     add_option(parser, "--url", help=text)
-    _add_model_options(parser)
+    _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_chat)
 
 
@@ -137,12 +143,15 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     text += ' latter two may have an "id"'
     parser.add_argument("prompts", help=text)
     text = "results are appended here, a line of JSON each, as they come: index, input (a hash),"
-    text += " id, runId, status (a finish reason or error), text, steps, usage, seconds, error"
+    text += " agent (a hash), model, id, runId, status (a finish reason or error), text, steps,"
+    text += " usage, seconds, ttft, startedAt, endedAt, error"
     parser.add_argument("--out", required=True, help=text)
     text = "runs at one time (default: 8)"
     add_option(parser, "--concurrency", type=converters.count, default="8", metavar="N", help=text)
     text = "for each run, which then finishes with timeout"
     add_option(parser, "--deadline", type=converters.seconds, metavar="SECONDS", help=text)
+    text = "run inputs again whose last result is anything but stop"
+    parser.add_argument("--retry-failed", action="store_true", help=text)
     _add_agent_options(parser)
     _add_store_option(parser, "memory")
     parser.set_defaults(command=commands.run_batch)
@@ -161,5 +170,5 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    _add_model_options(parser)
+    _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_demo)

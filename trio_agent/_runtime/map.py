@@ -34,6 +34,8 @@ class Mapped:
     """None if it failed."""
     error: Exception | None
     """Why it failed: `RunFailed` with a `code`, or a `ValueError` about the input."""
+    ttft: float | None = None
+    """Seconds from its start to the model's first token, of whatever kind; None if none came."""
 
 
 @asynccontextmanager
@@ -97,4 +99,6 @@ async def _run_one(
         if run is not None:
             run.request_cancel("the map was left")
     seconds = trio.current_time() - started
-    return Mapped(index, value, run.id if run else None, seconds, result, error)
+    first = run.first_token_at if run else None
+    ttft = None if first is None else first - started
+    return Mapped(index, value, run.id if run else None, seconds, result, error, ttft)
