@@ -5,6 +5,7 @@ ends nor blocks anything.
 """
 
 import io
+import os
 import select
 import sys
 from contextlib import suppress
@@ -12,8 +13,8 @@ from typing import Final
 
 from ._text import printable
 
-_PIECE: Final = 400
-"""Characters that a pipe which has any room has room for, whatever their encoding."""
+_PIECE: Final = select.PIPE_BUF
+"""Bytes that a pipe which has any room has room for."""
 
 
 def say(text: str) -> None:
@@ -26,18 +27,20 @@ def put(text: str) -> None:
     if sys.stderr is None:  # it was closed before this process began
         return
     with suppress(OSError, ValueError):
-        for at in range(0, len(text), _PIECE):
-            if not _has_room():
+        try:
+            number = sys.stderr.fileno()
+        except OSError:  # no file of the system: nobody has to read it
+            sys.stderr.write(text)
+            return
+        # Not through the stream, which keeps what it can't write, and fails again at the end.
+        data = text.encode(sys.stderr.encoding, "backslashreplace")
+        for at in range(0, len(data), _PIECE):
+            if not _has_room(number):
                 return
-            sys.stderr.write(text[at : at + _PIECE])
-            sys.stderr.flush()
+            os.write(number, data[at : at + _PIECE])
 
 
-def _has_room() -> bool:
-    try:
-        number = sys.stderr.fileno()
-    except (OSError, ValueError):  # no file of the system: nobody has to read it
-        return True
+def _has_room(number: int) -> bool:
     poll = select.poll()
     poll.register(number, select.POLLOUT)
     return bool(poll.poll(0))

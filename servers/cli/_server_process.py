@@ -1,7 +1,6 @@
 """A server of our own, in a process of its own."""
 
 import codecs
-import math
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -29,11 +28,8 @@ _NOT_INHERITED: Final = tuple(
 _READY: Final = 120.0
 """Seconds that the model may take to be ready."""
 
-_CHECK_AGAIN: Final = 1.0
-"""Seconds between two looks at a model that can't be reached yet."""
-
 _SILENT: Final = 3.0
-"""Seconds after which a person is told what is waited for."""
+"""Seconds of waiting after which we look what for, and tell."""
 
 _KEPT: Final = 64 << 10
 """Bytes of what a server says that are kept to be shown if it fails."""
@@ -62,7 +58,7 @@ async def open_server(
     """
     if isinstance(model, LocalModel) and model.path is None:
         await fetch_weights(progress=show_progress(Stderr()))
-    await _reach(model)
+    await _problem_of(model)
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment = {**inherited, **{name: value for name, value in settings.items() if value}}
     # -P: what lies in the current folder is data, not code of ours.
@@ -85,7 +81,7 @@ async def open_server(
         nursery.start_soon(said.collect, process)
         try:
             async with open_client(await _ready_url(process, said)) as client:
-                await _until_ready(client, said)
+                await _until_ready(client, model, said)
                 yield client
         finally:
             if process.poll() is not None:
@@ -95,22 +91,19 @@ async def open_server(
             process.terminate()
 
 
-async def _reach(model: Model) -> None:
-    """Wait until a model can be reached, as long as it may get better."""
-    problem = ""
-    with trio.move_on_after(_READY):
-        while True:
-            try:
-                await model.check()
-                return
-            except (ModelError, ValueError, ImportError) as exc:
-                if not getattr(exc, "retryable", False):
-                    raise UsageError(f"the model can't be used: {exc}") from exc
-                if not problem:
-                    say(f"waiting for the model, {_READY:g} s at most: {exc}")
-                problem = str(exc)
-            await trio.sleep(_CHECK_AGAIN)
-    raise UsageError(f"the model can't be reached: {problem}")
+async def _problem_of(model: Model) -> str | None:
+    """Say why a model can't be reached now; None if it can.
+
+    Raises:
+        UsageError: it will not get better by itself.
+    """
+    try:
+        await model.check()
+    except (ModelError, ValueError, ImportError) as exc:
+        if getattr(exc, "retryable", False):
+            return str(exc)
+        raise UsageError(f"the model can't be used: {exc}") from exc
+    return None
 
 
 class _Said:
@@ -152,14 +145,16 @@ async def _ready_url(process: trio.Process, said: _Said) -> str:
     return line.split()[1].decode()
 
 
-async def _until_ready(client: Client, said: _Said) -> None:
+async def _until_ready(client: Client, model: Model, said: _Said) -> None:
     problem: str | None = "it did not answer"
-    silent_until = trio.current_time() + _SILENT
+    told, look_again = False, trio.current_time() + _SILENT
     with trio.move_on_after(_READY):
         while (problem := await client.not_ready()) is not None:
-            if trio.current_time() > silent_until:
-                say(f"waiting for the server, {_READY:g} s at most: {problem}")
-                silent_until = math.inf
+            if trio.current_time() > look_again:
+                reason = await _problem_of(model) or problem
+                if not told:
+                    say(f"waiting, {_READY:g} s at most: {reason}")
+                told, look_again = True, trio.current_time() + _SILENT
             await trio.sleep(0.2)
     if problem is not None:
         said.show()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing.openai import finish, open_scripted_openai, pause, text
 
 NOBODY = "http://127.0.0.1:1/v1"
+
+
+def model_at(settings: Mapping[str, str | None]) -> OpenAIModel:
+    """The model that the settings name."""
+    return OpenAIModel("m", base_url=settings["TRIO_AGENT_BASE_URL"])
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +66,7 @@ async def test_settings_are_its_environment() -> None:
                 "TRIO_AGENT_BASE_URL": provider.base_url,
                 "TRIO_AGENT_GGUF": None,
             }
-            async with open_server(OpenAIModel("m"), settings=settings) as client:
+            async with open_server(model_at(settings), settings=settings) as client:
                 run_id = await client.start("hi")
                 async with client.subscribe(run_id) as events:
                     assert [event async for event in events][-1].terminal
@@ -84,7 +90,7 @@ async def test_what_is_for_servers_of_others_is_not_inherited(
     with trio.fail_after(PATIENCE):
         async with open_scripted_openai([[text("Hello."), finish()]]) as provider:
             settings = {"TRIO_AGENT_BASE_URL": provider.base_url}
-            async with open_server(OpenAIModel("m"), settings=settings) as client:
+            async with open_server(model_at(settings), settings=settings) as client:
                 assert (await client.info(await client.start("hi")))["agent"] == "default"
 
 
@@ -95,7 +101,7 @@ async def test_nor_is_a_port_that_another_server_has(monkeypatch: pytest.MonkeyP
         with trio.fail_after(PATIENCE):
             async with open_scripted_openai([[text("Hello."), finish()]]) as provider:
                 settings = {"TRIO_AGENT_BASE_URL": provider.base_url}
-                async with open_server(OpenAIModel("m"), settings=settings) as client:
+                async with open_server(model_at(settings), settings=settings) as client:
                     assert await client.not_ready() is None
 
 
@@ -104,7 +110,7 @@ async def test_when_it_is_left_it_ends_and_so_do_its_runs() -> None:
         async with open_scripted_openai([[text("a"), pause(trio.Event())]]) as provider:
             settings = {"TRIO_AGENT_BASE_URL": provider.base_url, "TRIO_AGENT_GRACE": "0"}
             async with (
-                open_server(OpenAIModel("m"), settings=settings) as client,
+                open_server(model_at(settings), settings=settings) as client,
                 client.subscribe(await client.start("hi")) as events,
             ):
                 for _ in range(3):
@@ -126,7 +132,7 @@ async def test_a_model_that_is_away(
     monkeypatch.setattr(_server_process, "_READY", 0.0)
     settings = {"TRIO_AGENT_BASE_URL": NOBODY}
     with trio.fail_after(PATIENCE), pytest.raises(UsageError, match="the server is not ready: "):
-        async with open_server(OpenAIModel("m"), settings=settings):
+        async with open_server(model_at(settings), settings=settings):
             raise AssertionError
     assert "Traceback" not in capfd.readouterr().err
 
