@@ -33,7 +33,7 @@ def add_repeatable(parser: ArgumentParser, option: str, **settings: Any) -> None
 def origin(option: str, value: str) -> str:
     """Name where this value of an option came from: the option, or a variable."""
     given = _environment(option)
-    return _variable(option) if value in (given, *given.split()) else option
+    return _variable(option) if value and value in (given, *given.split()) else option
 
 
 def _environment(option: str) -> str:

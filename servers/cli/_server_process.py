@@ -28,7 +28,7 @@ _NOT_INHERITED: Final = tuple(
 _READY: Final = 120.0
 """Seconds that the model may take to be ready."""
 
-_SILENT: Final = 3.0
+_SILENT: Final = 1.0
 """Seconds of waiting after which we look what for, and tell."""
 
 _KEPT: Final = 64 << 10
