@@ -1,15 +1,18 @@
 """An agent over the lines of a file: what is written, what is refused, how it is taken up."""
 
 import json
+import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from cli_kit import refused
-from process_kit import open_process
+from process_kit import PATIENCE, environment, open_process
 from trio.testing import MockClock
 
 from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable, _file_lock
@@ -328,6 +331,34 @@ async def test_runs_are_in_the_store(files: Batch, tmp_path: Path) -> None:
     async with store.open():
         found = {info.record.run_id for info in await store.find(None, None, 10)}
     assert found == {result["runId"] for result in files.results}
+
+
+@pytest.mark.parametrize("reader", ["gone", "asleep"])
+async def test_nobody_reads_what_it_says(reader: str, files: Batch, tmp_path: Path) -> None:
+    files.write("a", "b")
+    reading, writing = os.pipe()
+    if reader == "gone":
+        os.close(reading)
+    else:
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+    arguments = ["batch", str(files.prompts), "--out", str(files.out), "--concurrency", "1"]
+    async with open_scripted_openai([[text("A"), finish()]] * 2) as provider:
+        with trio.fail_after(PATIENCE):
+            done = await trio.run_process(
+                [sys.executable, "-m", "trio_agent", *arguments],
+                env=environment(OPENAI_BASE_URL=provider.base_url),
+                stderr=writing,
+                check=False,
+            )
+    os.close(writing)
+    if reader == "asleep":
+        os.close(reading)
+    assert done.returncode == 0
+    assert [result["text"] for result in files.results] == ["A", "A"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -1,6 +1,7 @@
 """`trio-agent runs` and `trio-agent show`: a store as the terminal sees it."""
 
 import json
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -149,6 +150,12 @@ class TestBesideAServer:
                 code, out, _ = await command("runs", "--store", store, cwd=cwd)
                 assert code == 0
                 assert out.split("\t")[:3] == [viewer.run_id, "staring", "active"]
+                async with open_process(*arguments, cwd=cwd) as other:
+                    await other.until(b'"tool-call"', other.stdout)
+                    other.process.send_signal(signal.SIGINT)
+                    assert await other.process.wait() == 130
+                    await other.finished()
+                    assert other.stderr == b""
                 await client.cancel(viewer.run_id)
                 assert await show.process.wait() == 1
                 await show.finished()
