@@ -1,8 +1,14 @@
-"""Agents and models as the command line names them."""
+"""Agents and models as the command line names them.
+
+Code of the current folder is imported only if it was asked for by ``--agent``, and never instead
+of what is installed.
+"""
 
 import importlib
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,9 +16,13 @@ from typing import Any
 
 from trio_agent import Agent, OpenAIModel
 from trio_agent.abc import Model
-from trio_agent.local import LocalModel, show_progress
+from trio_agent.local import QWEN, LocalModel, show_progress
 
+from ._options import origin
+from ._say import Stderr
 from ._usage import UsageError
+
+logger = logging.getLogger("trio_agent.servers")
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly."
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -39,15 +49,29 @@ def find_model(
     """
     if gguf:
         if not Path(gguf).is_file():
-            raise UsageError(f"there is no file {gguf!r} (--gguf)")
-        return LocalModel(gguf, progress=show_progress())
+            raise UsageError(f"there is no file {gguf!r} ({origin('--gguf', gguf)})")
+        if find_spec("xllamacpp") is None:
+            raise UsageError(f"{origin('--gguf', gguf)} needs: pip install 'trio-agent[local]'")
+        return LocalModel(gguf, progress=show_progress(Stderr()))
     configured = name or base_url
     if configured or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):
         name = name or environment.get("OPENAI_MODEL") or DEFAULT_MODEL
         return OpenAIModel(name, base_url=base_url)
     if find_spec("xllamacpp") is None:
         raise UsageError(_NO_MODEL)
-    return LocalModel(progress=show_progress())
+    return LocalModel(progress=show_progress(Stderr()))
+
+
+def model_name(model: Model) -> str:
+    """Return what a model is called, as far as it has a name."""
+    match model:
+        case OpenAIModel(name=name):
+            return name
+        case LocalModel(path=None):
+            return QWEN.name
+        case LocalModel(path=path):
+            return Path(path).stem
+    return type(model).__name__
 
 
 def load_agents(names: Iterable[str]) -> list[Agent]:
@@ -56,24 +80,49 @@ def load_agents(names: Iterable[str]) -> list[Agent]:
     Raises:
         UsageError: a name leads to no agent.
     """
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     return [agent for name in names for agent in _load(name)]
 
 
 def _load(name: str) -> list[Agent]:
+    option = f"{origin('--agent', name)} {name}"
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise UsageError(f"--agent takes MODULE:ATTRIBUTE, not {name!r}")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
+        raise UsageError(f"{origin('--agent', name)} takes MODULE:ATTRIBUTE, not {name!r}")
+    found: Any = _import(module_name, option)
+    where = getattr(found, "__file__", None) or "built in"
+    for part in attribute.split("."):
+        try:
             found = getattr(found, part)
-    except ImportError as exc:
-        raise UsageError(f"--agent {name}: can't import {module_name!r}: {exc}") from exc
-    except AttributeError:
-        raise UsageError(f"--agent {name}: {module_name!r} has no {attribute!r}") from None
+        except AttributeError:
+            message = f"{option}: {module_name!r} ({where}) has no {attribute!r}"
+            raise UsageError(message) from None
+        except Exception as exc:
+            raise _failure(option, f"{attribute!r} can't be read", exc) from exc
     agents = list(found) if isinstance(found, list | tuple) else [found]
     if not agents or not all(isinstance(agent, Agent) for agent in agents):
-        raise UsageError(f"--agent {name}: that is neither an Agent nor a list of them")
+        hint = ": name what it returns" if callable(found) else ""
+        kind = type(found).__name__
+        raise UsageError(f"{option}: that is a {kind}, not an Agent or a list of them{hint}")
     return agents
+
+
+def _import(name: str, option: str) -> Any:
+    folder = str(Path.cwd())
+    try:
+        if folder not in sys.path and find_spec(name.partition(".")[0]) is None:
+            sys.path.append(folder)
+        return importlib.import_module(name)
+    except UsageError:
+        raise
+    except ImportError as exc:
+        raise _failure(option, f"can't import {name!r}", exc, shown=str(exc)) from exc
+    except (Exception, SystemExit) as exc:
+        raise _failure(option, f"{name!r} fails when it is imported", exc) from exc
+
+
+def _failure(option: str, what: str, exc: BaseException, *, shown: str | None = None) -> UsageError:
+    """Say in one line what the code of a user did, and where; the log has the rest."""
+    logger.debug("%s", option, exc_info=exc)
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    shown = shown or f"{type(exc).__name__}: {exc} ({frame.filename}, line {frame.lineno})"
+    return UsageError(f"{option}: {what}: {' '.join(shown.split())}")

@@ -66,6 +66,7 @@ def run_batch(options: argparse.Namespace) -> int:
         concurrency=options.concurrency,
         deadline=options.deadline,
         store=make_store(options.store),
+        retry_failed=options.retry_failed,
     )
     return trio.run(batch, batch_options)
 
@@ -146,7 +147,9 @@ async def _with_own_server(
         PREFIX + "BASE_URL": options.base_url,
         PREFIX + "GGUF": options.gguf,
     }
-    async with open_server(model, agent=agent, settings=settings) as client:
+    async with open_server(
+        model, agent=agent, settings=settings, verbose=options.verbose
+    ) as client:
         return await command(client)
 
 

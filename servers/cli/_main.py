@@ -1,52 +1,36 @@
 """The command `trio-agent`."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
-from trio_agent import StoreUnavailable, __version__
-from trio_agent.local import LocalModelUnavailable
+from trio_agent import __version__
 
 from . import _commands as commands, _converters as converters
 from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL
+from ._ending import prepare_streams, status_of
+from ._logs import add_log_option, start_logging
 from ._options import PREFIX, add_option, add_repeatable
-from ._say import SayHandler
 from ._usage import UsageError
-
-_USAGE_ERRORS = (UsageError, LocalModelUnavailable, StoreUnavailable)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command; ends the process with status 0, 1 (it failed) or 2 (wrong usage)."""
-    text = "%(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.WARNING, format=text, handlers=[SayHandler()])
-    try:
-        parser = _parser()
-        _complete(parser)
-        options = parser.parse_args(argv)
-        sys.exit(options.command(options))
-    except _USAGE_ERRORS as exc:
-        _fail(exc)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BaseExceptionGroup as group:
-        # Nurseries group what is raised in several of their tasks, or in a task beside the body.
-        if group.subgroup(KeyboardInterrupt) is not None:
-            sys.exit(130)
-        usage: BaseException | None = group.subgroup(_USAGE_ERRORS)
-        if usage is None:
-            raise
-        while isinstance(usage, BaseExceptionGroup):
-            usage = usage.exceptions[0]
-        _fail(usage)
+    """Run the command; ends the process with a status of `_ending`."""
+    prepare_streams()
+    start_logging()
+    sys.exit(status_of(partial(_run, argv)))
 
 
-def _fail(exc: BaseException) -> None:
-    print(f"trio-agent: error: {exc}", file=sys.stderr)
-    sys.exit(2)
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    _complete(parser)
+    options = parser.parse_args(argv)
+    start_logging(options.log_level)
+    status: int = options.command(options)
+    return status
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
@@ -62,15 +46,15 @@ def _complete(parser: argparse.ArgumentParser) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trio-agent",
         description="Streaming agents for Trio.",
-        epilog=f"Options of a command can be given as {PREFIX}NAME in the environment, too, but for"
-        " --out and --json.",
+        epilog=f"Options with a value can be given as {PREFIX}NAME in the environment, too, but"
+        " for --out.",
     )
     parser.add_argument("--version", action="version", version=f"trio-agent {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -82,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         ("show", "print a run of a store, and follow it", _add_show),
         ("demo", "see a run being cut off and resumed", _add_demo),
     ):
-        add(subparsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}."))
+        subparser = subparsers.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        add(subparser)
+        add_log_option(subparser)
     return parser
 
 
@@ -92,6 +80,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     text = f"the endpoint (default: OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
     add_option(parser, "--base-url", metavar="URL", help=text)
     add_option(parser, "--gguf", metavar="PATH", help="run this GGUF file on this machine")
+
+
+def _add_own_server_options(parser: argparse.ArgumentParser) -> None:
+    _add_model_options(parser)
+    text = "show what the server that is started says, even if nothing fails"
+    parser.add_argument("--verbose", action="store_true", help=text)
 
 
 def _add_agent_options(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +163,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     text = f"of a running server (default: one is started); its token in {PREFIX}TOKEN"
     add_option(parser, "--url", help=text)
-    _add_model_options(parser)
+    _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_chat)
 
 
@@ -178,12 +172,15 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     text += ' latter two may have an "id"'
     parser.add_argument("prompts", help=text)
     text = "results are appended here, a line of JSON each, as they come: index, input (a hash),"
-    text += " id, runId, status (a finish reason or error), text, steps, usage, seconds, error"
+    text += " agent (a hash), model, id, runId, status (a finish reason or error), text, steps,"
+    text += " usage, seconds, ttft, startedAt, endedAt, error"
     parser.add_argument("--out", required=True, help=text)
     text = "runs at one time (default: 8)"
     add_option(parser, "--concurrency", type=converters.count, default="8", metavar="N", help=text)
     text = "for each run, which then finishes with timeout"
     add_option(parser, "--deadline", type=converters.seconds, metavar="SECONDS", help=text)
+    text = "run inputs again whose last result is anything but stop"
+    parser.add_argument("--retry-failed", action="store_true", help=text)
     _add_agent_options(parser)
     _add_store_option(parser, "memory")
     parser.set_defaults(command=commands.run_batch)
@@ -202,5 +199,5 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    _add_model_options(parser)
+    _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_demo)

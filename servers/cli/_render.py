@@ -17,6 +17,8 @@ from trio_agent import (
     ToolResult,
 )
 
+from ._text import printable
+
 _BOLD, _DIM, _CYAN, _GREEN, _RED, _YELLOW = "1", "2", "36", "32", "31", "33"
 _STATUS: Final = {"ok": _GREEN, "error": _RED, "cancelled": _YELLOW, "unknown": _YELLOW}
 
@@ -54,10 +56,10 @@ class Renderer:
                 self._started = at
             case TextDelta(at=at, delta=delta):
                 self._count(at)
-                self._write(_printable(delta))
+                self._write(printable(delta))
             case ReasoningDelta(at=at, delta=delta):
                 self._count(at)
-                self._write(_printable(delta), _DIM)
+                self._write(printable(delta), _DIM)
             case ToolInputDelta(at=at):
                 self._count(at)
             case ToolCall(tool=tool):
@@ -72,7 +74,7 @@ class Renderer:
                 reason = f" ({run.reason})" if run.reason else ""
                 self._line(f"[{run.finish_reason}{reason}: {run.steps} steps]", _DIM)
             case RunError(error=error):
-                self._line(f"[{error.code}: {_printable(error.message)}]", _RED)
+                self._line(f"[{error.code}: {printable(error.message)}]", _RED)
 
     def speed(self) -> str:
         """Tell the time to the first token, and tokens per second while the model spoke.
@@ -99,7 +101,7 @@ class Renderer:
 
     def _line(self, text: str, colour: str) -> None:
         self._end_line()
-        self._write(_printable(text), colour)
+        self._write(printable(text), colour)
         self._end_line()
 
     def _end_line(self) -> None:
@@ -117,7 +119,3 @@ class Renderer:
 
 def _compact(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _printable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")

@@ -1,5 +1,6 @@
 """A server of our own, in a process of its own."""
 
+import codecs
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -10,10 +11,13 @@ from typing import Final
 
 import trio
 
+from trio_agent import ModelError
 from trio_agent.abc import Model, open_plain_nursery
 from trio_agent.client import Client, open_client
 from trio_agent.local import LocalModel, fetch_weights, show_progress
 
+from ._say import Stderr, put, say
+from ._text import printable
 from ._usage import UsageError
 
 _NOT_INHERITED: Final = tuple(
@@ -24,26 +28,41 @@ _NOT_INHERITED: Final = tuple(
 _READY: Final = 120.0
 """Seconds that the model may take to be ready."""
 
+_SILENT: Final = 1.0
+"""Seconds of waiting after which we look what for, and tell."""
+
+_KEPT: Final = 64 << 10
+"""Bytes of what a server says that are kept to be shown if it fails."""
+
 
 @asynccontextmanager
 async def open_server(
-    model: Model, *, agent: str | None = None, settings: Mapping[str, str | None]
+    model: Model,
+    *,
+    agent: str | None = None,
+    settings: Mapping[str, str | None],
+    verbose: bool = False,
 ) -> AsyncIterator[Client]:
     """Start a server on a free port, wait until it is ready, and yield a client of it.
 
     Args:
-        model: what `settings` name; the weights of the embedded one are downloaded first.
+        model: what `settings` name. It is waited for, unless it refuses for good; the weights
+            of the embedded one are downloaded.
         agent: as for ``--agent``; by default the default agent.
         settings: environment variables; those that are None are left as they are.
+        verbose: whether what the server says is shown at once. Otherwise it is shown if the
+            server does not start, is not ready, or ends before it is told to.
 
     Raises:
         UsageError: the server did not start, or its model can't be reached.
     """
     if isinstance(model, LocalModel) and model.path is None:
-        await fetch_weights(progress=show_progress())
+        await fetch_weights(progress=show_progress(Stderr()))
+    await _problem_of(model)
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment = {**inherited, **{name: value for name, value in settings.items() if value}}
-    command = [sys.executable, "-m", "trio_agent", "serve", "--port", "0"]
+    # -P: what lies in the current folder is data, not code of ours.
+    command = [sys.executable, "-P", "-m", "trio_agent", "serve", "--port", "0"]
     if agent is not None:
         command += ["--agent", agent]
     async with open_plain_nursery() as nursery:
@@ -58,42 +77,85 @@ async def open_server(
             start_new_session=True,
         )
         process: trio.Process = await nursery.start(start)
-        listening, said_all = trio.CancelScope(), trio.Event()
-        nursery.start_soon(_pass_on, process, listening, said_all)
+        said = _Said(verbose)
+        nursery.start_soon(said.collect, process)
         try:
-            async with open_client(await _ready_url(process, said_all)) as client:
-                await _until_ready(client)
+            async with open_client(await _ready_url(process, said)) as client:
+                await _until_ready(client, model, said)
                 yield client
         finally:
+            if process.poll() is not None:
+                said.show()
             # The server drains and leaves by itself; what it says of that is news to nobody.
-            listening.cancel(reason="the server is not needed any more")
+            said.listening.cancel(reason="the server is not needed any more")
             process.terminate()
 
 
-async def _pass_on(process: trio.Process, scope: trio.CancelScope, said_all: trio.Event) -> None:
-    """Let the user read what the server says."""
-    assert process.stderr is not None
-    with scope:
-        async for data in process.stderr:
-            print(data.decode(errors="replace"), end="", file=sys.stderr, flush=True)
-    said_all.set()
+async def _problem_of(model: Model) -> str | None:
+    """Say why a model can't be reached now; None if it can.
+
+    Raises:
+        UsageError: it will not get better by itself.
+    """
+    try:
+        await model.check()
+    except (ModelError, ValueError, ImportError) as exc:
+        if getattr(exc, "retryable", False):
+            return str(exc)
+        raise UsageError(f"the model can't be used: {exc}") from exc
+    return None
 
 
-async def _ready_url(process: trio.Process, said_all: trio.Event) -> str:
+class _Said:
+    """What a server says on its standard error."""
+
+    def __init__(self, verbose: bool) -> None:
+        self.listening = trio.CancelScope()
+        self.all = trio.Event()
+        """Set behind the last word."""
+        self._verbose = verbose
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._kept = ""
+
+    async def collect(self, process: trio.Process) -> None:
+        assert process.stderr is not None
+        with self.listening:
+            async for data in process.stderr:
+                self._kept = (self._kept + self._decoder.decode(data))[-_KEPT:]
+                if self._verbose:
+                    self.show()
+        self.all.set()
+
+    def show(self) -> None:
+        """Show what was not shown yet."""
+        put(printable(self._kept))
+        self._kept = ""
+
+
+async def _ready_url(process: trio.Process, said: _Said) -> str:
     assert process.stdout is not None
     line = b""
     while not line.endswith(b"\n") and (data := await process.stdout.receive_some()):
         line += data
     if not line:
-        await said_all.wait()
+        await said.all.wait()
+        await process.wait()
+        said.show()
         raise UsageError("the server did not start; see above")
     return line.split()[1].decode()
 
 
-async def _until_ready(client: Client) -> None:
+async def _until_ready(client: Client, model: Model, said: _Said) -> None:
     problem: str | None = "it did not answer"
+    told, look_again = False, trio.current_time() + _SILENT
     with trio.move_on_after(_READY):
-        while (problem := await client.not_ready()) is not None:  # noqa: ASYNC110
+        while (problem := await client.not_ready()) is not None:
+            if trio.current_time() > look_again:
+                reason = await _problem_of(model) or problem
+                if not told:
+                    say(f"waiting, {_READY:g} s at most: {reason}")
+                told, look_again = True, trio.current_time() + _SILENT
             await trio.sleep(0.2)
     if problem is not None:
+        said.show()
         raise UsageError(f"the server is not ready: {problem}")

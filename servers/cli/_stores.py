@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from trio_agent import (
     AnyEvent,
@@ -16,7 +17,9 @@ from trio_agent import (
 )
 from trio_agent.abc import RunInfo, Store
 
+from ._options import origin
 from ._render import Renderer
+from ._text import printable_json, printable_line
 from ._usage import UsageError
 
 _PAGE = 500
@@ -34,20 +37,41 @@ def make_store(name: str, *, follow: bool = False, lease: float = 10.0) -> Store
     Raises:
         UsageError: it means none.
     """
+    option = origin("--store", name)
     if name == "memory":
         if follow:
             raise UsageError("a server's memory can't be read from outside: ask it for GET /runs")
         return MemoryStore()
     kind, _, path = name.partition(":")
     if kind == "sqlite" and path:
-        return SQLiteStore(path, follow=follow)
+        return SQLiteStore(_sqlite_path(path, option), follow=follow)
     if name.startswith(_URLS):
         try:
             return ValkeyStore(name, lease=lease)
         except (ImportError, ValueError, StoreUnavailable) as exc:
-            raise UsageError(f"--store: {exc}") from exc
+            raise UsageError(f"{option}: {exc}") from exc
     memory = "" if follow else "memory, "
-    raise UsageError(f"--store takes {memory}sqlite:PATH or valkey://HOST:PORT")
+    # What was given is not repeated: it may hold a password.
+    raise UsageError(f"{option} takes {memory}sqlite:PATH or valkey://HOST:PORT")
+
+
+def _sqlite_path(path: str, option: str) -> Path:
+    """Return the path, also of an URL as SQLAlchemy has it: three slashes and a relative path."""
+    if path.startswith("//"):
+        host, slash, path = path[2:].partition("/")
+        if host or "?" in path:
+            raise UsageError(
+                f"{option}: SQLite has no host and no options: sqlite:PATH, sqlite:///PATH"
+                " (relative) or sqlite:////PATH (absolute)"
+            )
+        if slash and path and not path.startswith("/") and not Path(path).parent.is_dir():
+            raise UsageError(
+                f"{option}: there is no folder {str(Path(path).parent)!r} here; an absolute path"
+                f" has four slashes: sqlite:////{path}"
+            )
+    if path in ("", ":memory:"):
+        raise UsageError(f"{option}: for a store that is no file, give memory")
+    return Path(path)
 
 
 async def list_runs(store: Store) -> int:
@@ -57,7 +81,7 @@ async def list_runs(store: Store) -> int:
         async with store.open():
             while infos := await store.find(None, before, _PAGE):
                 for info in infos:
-                    print(_summary(info))
+                    print("\t".join(map(printable_line, _summary(info))))
                 before = infos[-1].record.run_id
     except (UnknownRun, CursorExpired):
         raise UsageError("runs were removed while they were listed: try again") from None
@@ -78,7 +102,7 @@ async def show_run(store: Store, run_id: str, *, as_json: bool) -> int:
                     for entry in entries:
                         event = entry.event
                         if as_json:
-                            print(entry.data.decode(), flush=True)
+                            print(printable_json(entry.data.decode()), flush=True)
                         elif event is not None:
                             renderer.show(event)
                     after = entries[-1].offset
@@ -87,7 +111,7 @@ async def show_run(store: Store, run_id: str, *, as_json: bool) -> int:
     return 0 if isinstance(event, RunFinish) and event.run.finish_reason == "stop" else 1
 
 
-def _summary(info: RunInfo) -> str:
+def _summary(info: RunInfo) -> list[str]:
     record = info.record
     status: str
     match info.last and info.last.event:
@@ -97,9 +121,7 @@ def _summary(info: RunInfo) -> str:
             status = f"error {error.code}"
         case _:
             status = "active" if info.leased else "without a worker"
-    return "\t".join(
-        [record.run_id, record.agent, status, f"{info.tail} events", _when(record.created_at)]
-    )
+    return [record.run_id, record.agent, status, f"{info.tail} events", _when(record.created_at)]
 
 
 def _when(at: int) -> str:

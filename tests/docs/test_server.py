@@ -291,11 +291,14 @@ def test_every_command_and_option_is_named() -> None:
             assert option in PAGE, option
 
 
+SWITCHES = {"--json", "--retry-failed", "--verbose"}
+
+
 def test_which_options_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("TRIO_AGENT_")]:
         monkeypatch.delenv(name)
     for command, parser in commands().items():
-        for option in options_of(parser) - {"--out", "--json"}:
+        for option in options_of(parser) - {"--out", *SWITCHES}:
             variable = "TRIO_AGENT_" + option.strip("-").replace("-", "_").upper()
             monkeypatch.setenv(variable, "7")
             action = commands()[command]._option_string_actions[option]

@@ -14,7 +14,14 @@ from trio_agent._messages import AssistantMessage, UserMessage
 from trio_agent._runtime.map import Mapped
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._model import Emit, Model
-from trio_agent.models._parts import ModelFinish, ModelRequest, TextPart
+from trio_agent.models._parts import (
+    ModelFinish,
+    ModelPart,
+    ModelRequest,
+    ReasoningPart,
+    TextPart,
+    ToolInputPart,
+)
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore
 
@@ -98,6 +105,27 @@ async def test_without_one_the_agents_own_holds(autojump_clock: trio.testing.Moc
         mapped = await results.receive()
     assert mapped.seconds == 5
     assert agent.limits.run_deadline == 5
+
+
+@pytest.mark.parametrize("first", [TextPart("a"), ReasoningPart("a"), ToolInputPart("c", "t", "{")])
+async def test_time_to_the_first_token_of_any_kind(
+    first: ModelPart, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Slow(Model):
+        async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+            await trio.sleep(2)
+            await emit(TextPart(""))  # nobody sees it
+            await trio.sleep(1)
+            await emit(first)
+            await trio.sleep(5)
+            if len(request.messages) == 1:
+                await emit(ToolInputPart("d", "t", "{}"))
+            return ModelFinish("stop")
+
+    [mapped, silent] = await map_all(["x"], Slow()) + await map_all(["x"], Sleeper())
+    assert mapped.ttft == 3
+    assert mapped.seconds >= 8
+    assert silent.ttft is None
 
 
 async def test_what_fails_is_a_result_too(autojump_clock: trio.testing.MockClock) -> None:

@@ -94,6 +94,11 @@ class LiveRun(Run):
         assert self._terminal is not None
         return self._terminal
 
+    def speaks(self) -> None:
+        """The model says its first word of a step."""
+        if self.first_token_at is None:
+            self.first_token_at = trio.current_time()
+
     def stop_as_lost(self) -> None:
         """Another worker has taken it over: stop what it does here."""
         self.lost = True

@@ -144,7 +144,7 @@ class Performer:
             messages, agent.instructions, agent.tool_specs, agent.options, choice
         )
         with trio.CancelScope() as answer:
-            emit = _Emit(machine, self._log, answer)
+            emit = _Emit(machine, self._log, answer, self._run.speaks)
             finish = await generate_with_retries(
                 partial(_generate, model, request, emit),
                 emit.is_silent,
@@ -258,10 +258,17 @@ async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> Model
 class _Emit:
     """What the model of a run emits to. Once the machine is done, the answer is cancelled."""
 
-    def __init__(self, machine: Machine, log: RunLog, answer: trio.CancelScope) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        log: RunLog,
+        answer: trio.CancelScope,
+        on_first: Callable[[], object],
+    ) -> None:
         self._machine = machine
         self._log = log
         self._answer = answer
+        self._on_first = on_first
         self._calls = 0
         self._silent = True
 
@@ -277,7 +284,9 @@ class _Emit:
         events = self._machine.said(parts, _now())
         done = self._machine.done
         if events:
-            self._silent = False
+            if self._silent:
+                self._silent = False
+                self._on_first()
             self._log.append(events, bounded=not done)
         if done:
             self._answer.cancel(reason="the machine is done")

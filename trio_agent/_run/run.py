@@ -58,6 +58,9 @@ class Run(ABC):
         """The principal whose run it is, None where nobody is asked."""
         self.metadata: Mapping[str, Any] = record.metadata
         """What was given at the start."""
+        self.first_token_at: float | None = None
+        """When the model said its first word, in Trio's time; None if it has not yet, or if the
+        run lives elsewhere."""
         self._feed = feed
         self._store = store
 

@@ -34,6 +34,8 @@ class Mapped:
     """None if it failed."""
     error: Exception | None
     """Why it failed: `RunFailed` with a `code`, or a `ValueError` about the input."""
+    ttft: float | None = None
+    """Seconds from its start to the model's first token, of whatever kind; None if none came."""
 
 
 @asynccontextmanager
@@ -88,6 +90,7 @@ async def _run_one(
     run: Run | None = None
     result: Result | None = None
     error: Exception | None = None
+    ttft: float | None = None
     try:
         run = await start(agent, value)
         started = trio.current_time()
@@ -95,7 +98,9 @@ async def _run_one(
             result = await run.wait()
         finally:
             seconds = trio.current_time() - started
+            if run.first_token_at is not None:
+                ttft = run.first_token_at - started
             run.request_cancel("the map was left")
     except (TrioAgentError, ValueError) as exc:
         error = exc
-    return Mapped(index, value, run.id if run else None, seconds, result, error)
+    return Mapped(index, value, run.id if run else None, seconds, result, error, ttft)

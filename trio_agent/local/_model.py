@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 from .._errors import ModelError
 from .._messages import ToolMessage
@@ -14,7 +15,7 @@ from ..models._model import Emit, Model
 from ..models._parts import ModelFinish, ModelPart, ModelRequest, check_options
 from ..models.openai._model import OpenAIModel
 from ._errors import LocalModelUnavailable
-from ._process import LocalServer, ServerConfig, open_local_server
+from ._process import LocalServer, ServerConfig, check_gguf, open_local_server
 from ._progress import ProgressCallback, no_progress
 from ._weights import QWEN, fetch_weights
 
@@ -68,6 +69,21 @@ class LocalModel(Model):
         """Answer one request by a subprocess of its own; see `Model.generate`."""
         async with self.open() as model:
             return await model.generate(request, emit)
+
+    async def check(self) -> None:
+        """See whether `path` can be read and is a GGUF file, without starting anything.
+
+        A checkpoint.
+
+        Raises:
+            ModelError: `local-model`.
+        """
+        await trio.lowlevel.checkpoint()
+        try:
+            if self.path is not None:
+                check_gguf(self.path)
+        except LocalModelUnavailable as exc:
+            raise ModelError("local-model", str(exc)) from exc
 
 
 @asynccontextmanager

@@ -182,7 +182,7 @@ async def open_local_server(
         LocalModelUnavailable: when entered, if `path` is no GGUF file, `xllamacpp` or a system
             library is missing, or llama.cpp can't load the file.
     """
-    _check_gguf(config.path)
+    check_gguf(config.path)
     async with open_plain_nursery() as nursery:
         server = LocalServer(config, program, nursery)
         async with server.request():
@@ -227,7 +227,12 @@ async def _introduce(process: trio.Process, config: ServerConfig, api_key: str) 
     )
 
 
-def _check_gguf(path: Path) -> None:
+def check_gguf(path: Path) -> None:
+    """Look at the beginning of a file.
+
+    Raises:
+        LocalModelUnavailable: it can't be read, or is no GGUF file.
+    """
     try:
         with path.open("rb") as file:
             magic = file.read(4)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from cli_kit import refused
-from process_kit import open_process
 
 from trio_agent import OpenAIModel
+from trio_agent.abc import Model
 from trio_agent.local import LocalModel
 from trio_agent.servers.cli import _agents
-from trio_agent.servers.cli._agents import find_model, load_agents
+from trio_agent.servers.cli._agents import find_model, load_agents, model_name
 from trio_agent.servers.cli._usage import UsageError
+from trio_agent.testing import ScriptedModel
 
 ENDPOINT = {"OPENAI_BASE_URL": "http://localhost/v1"}
 KEY = {"OPENAI_API_KEY": "k"}
@@ -72,6 +73,12 @@ class TestFindModel:
         assert isinstance(model, LocalModel)
         assert model.path is None
 
+    def test_file_without_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "model.gguf").touch()
+        monkeypatch.setattr(_agents, "find_spec", lambda name: None)
+        with pytest.raises(UsageError, match=r"^--gguf needs: pip install 'trio-agent\[local\]'$"):
+            find_model(name=None, base_url=None, gguf=str(tmp_path / "model.gguf"))
+
     def test_no_such_file(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="--gguf"):
             find_model(name=None, base_url=None, gguf=str(tmp_path), environment=KEY)
@@ -83,24 +90,119 @@ def test_never_a_fake(monkeypatch: pytest.MonkeyPatch) -> None:
         find_model(name=None, base_url=None, gguf=None, environment={})
 
 
-def test_load_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    (tmp_path / "agents_of_this_test.py").write_text(
-        "from trio_agent import Agent\n"
-        "one = Agent(name='one', model='m')\n"
-        "pair = (one, Agent(name='two', model='m'))\n"
-        "empty = []\n"
-        "mixed = [one, 2]\n"
+AGENTS = """
+from trio_agent import Agent
+one = Agent(name='one', model='m')
+pair = (one, Agent(name='two', model='m'))
+empty = []
+mixed = [one, 2]
+def make():
+    return one
+class Lazy:
+    @property
+    def agent(self):
+        return {}['key']
+lazy = Lazy()
+"""
+
+
+class TestLoadAgents:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The current folder, with modules that nobody else has."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+        known = set(sys.modules)
+        (tmp_path / "agents_of_this_test.py").write_text(AGENTS)
+        monkeypatch.setattr(sys, "modules", {**sys.modules})
+        assert known == set(sys.modules)
+        return tmp_path
+
+    def test_of_the_current_folder(self, folder: Path) -> None:
+        names = ["agents_of_this_test:one", "agents_of_this_test:pair"]
+        for _ in range(2):
+            assert [agent.name for agent in load_agents(names)] == ["one", "one", "two"]
+            # Behind whatever is installed.
+            assert sys.path.index(str(folder)) == len(sys.path) - 1
+
+    def test_what_is_installed_needs_no_folder(self, folder: Path) -> None:
+        (folder / "trio_agent.py").write_text("raise SystemExit('imported')")
+        with pytest.raises(UsageError, match=r"servers/__init__.py\) has no 'nope'"):
+            load_agents(["trio_agent.servers:nope"])
+        assert str(folder) not in sys.path
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("empty", "that is a list, not an Agent or a list of them"),
+            ("mixed", "that is a list, not an Agent or a list of them"),
+            ("make", "that is a function, not an Agent or a list of them: name what it returns"),
+            ("lazy.agent", r"'lazy.agent' can't be read: KeyError: 'key' \(.*_test.py, line 12\)"),
+        ],
     )
-    names = ["agents_of_this_test:one", "agents_of_this_test:pair"]
-    assert [agent.name for agent in load_agents(names)] == ["one", "one", "two"]
-    assert sys.path.count(str(tmp_path)) == 1
-    load_agents(names)
-    assert sys.path.count(str(tmp_path)) == 1
-    for name in ("empty", "mixed"):
-        with pytest.raises(UsageError, match="neither an Agent nor a list"):
+    def test_attributes_that_are_none(self, name: str, message: str) -> None:
+        with pytest.raises(UsageError, match=f"^--agent agents_of_this_test:{name}: {message}$"):
             load_agents([f"agents_of_this_test:{name}"])
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            (
+                "import not_there_at_all",
+                "can't import 'broken': No module named 'not_there_at_all'",
+            ),
+            (
+                "from math import nope",
+                "can't import 'broken': cannot import name 'nope' from 'math'",
+            ),
+            ("x = (", r"'broken' fails when it is imported: SyntaxError: .*broken.py, line 1"),
+            (
+                "\ndef make():\n    raise ValueError('no\\nkey')\nagent = make()",
+                r"'broken' fails when it is imported: ValueError: no key \(.*broken.py, line 3\)",
+            ),
+            ("exit(3)", r"'broken' fails when it is imported: SystemExit: 3 \("),
+            (
+                "from trio_agent import Agent\nagent = Agent(model=3)",
+                "'broken' fails when it is imported: TypeError: model is a Model or",
+            ),
+        ],
+    )
+    def test_modules_that_fail(
+        self, source: str, message: str, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (folder / "broken.py").write_text(source)
+        caplog.set_level("DEBUG", "trio_agent.servers")
+        with pytest.raises(UsageError, match=f"^--agent broken:agent: {message}") as caught:
+            load_agents(["broken:agent"])
+        assert "\n" not in str(caught.value)
+        # Whoever asks for it gets all of it.
+        [record] = caplog.records
+        assert record.exc_info is not None
+
+    def test_what_its_author_says_is_kept(self, folder: Path) -> None:
+        (folder / "broken.py").write_text(
+            "from trio_agent.servers.cli._usage import UsageError\nraise UsageError('do this')"
+        )
+        with pytest.raises(UsageError, match=r"^do this$"):
+            load_agents(["broken:agent"])
+
+    def test_interrupted(self, folder: Path) -> None:
+        (folder / "broken.py").write_text("raise KeyboardInterrupt")
+        with pytest.raises(KeyboardInterrupt):
+            load_agents(["broken:agent"])
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (OpenAIModel("gpt-x", base_url="http://a/v1"), "gpt-x"),
+        (LocalModel(), "qwen2.5-coder-0.5b-instruct"),
+        (LocalModel("/some/where/model.q4.gguf"), "model.q4"),
+        (ScriptedModel([]), "ScriptedModel"),
+    ],
+)
+def test_model_name(model: Model, name: str) -> None:
+    assert model_name(model) == name
 
 
 @pytest.mark.parametrize(
@@ -109,10 +211,13 @@ def test_load_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["serve", "--agent", "nope"], "takes MODULE:ATTRIBUTE, not 'nope'"),
         (["serve", "--agent", ":nope"], "takes MODULE:ATTRIBUTE"),
         (["serve", "--agent", "nope:"], "takes MODULE:ATTRIBUTE"),
-        (["serve", "--agent", "nope_nope:x"], "can't import 'nope_nope'"),
-        (["serve", "--agent", "math:nope"], "'math' has no 'nope'"),
-        (["serve", "--agent", "math:pi"], "neither an Agent nor a list of them"),
-        (["serve", "--agent", "sys:meta_path"], "neither an Agent nor a list of them"),
+        (["serve", "--agent", "nope_nope:x"], "can't import 'nope_nope': No module named"),
+        (["serve", "--agent", "math.nope:x"], "can't import 'math.nope': No module named"),
+        (["serve", "--agent", ".x:x"], "'.x' fails when it is imported: TypeError: the 'package'"),
+        (["serve", "--agent", "math:pi"], "that is a float, not an Agent or a list of them"),
+        (["serve", "--agent", "sys:meta_path"], "that is a list, not an Agent or a list of them"),
+        (["serve", "--agent", "sys:nope"], "'sys' (built in) has no 'nope'"),
+        (["batch", "p", "--out", "o", "--agent", "math:pi"], "that is a float"),
         (["serve", "--gguf", "/nope.gguf"], "there is no file '/nope.gguf' (--gguf)"),
     ],
 )
@@ -120,14 +225,3 @@ def test_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture
     said = refused(arguments, capsys)
     assert message in said
     assert said.count("\n") == 1
-
-
-async def test_agent_that_prints(tmp_path: Path) -> None:
-    # What it prints when it is imported is before the ready line, and its own business; an
-    # error of it is one line.
-    (tmp_path / "broken.py").write_text("import not_there_at_all\n")
-    async with open_process("serve", "--agent", "broken:agent", cwd=tmp_path) as process:
-        assert await process.process.wait() == 2
-        await process.until(b"\n", process.stderr)
-        assert process.stderr.count(b"\n") == 1
-        assert b"not_there_at_all" in process.stderr

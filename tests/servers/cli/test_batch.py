@@ -1,19 +1,18 @@
 """An agent over the lines of a file: what is written, what is refused, how it is taken up."""
 
-import errno
-import fcntl
-import io
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path, PosixPath
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from cli_kit import refused
-from process_kit import open_process
+from process_kit import PATIENCE, environment, open_process
 from trio.testing import MockClock
 
 from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable, _file_lock
@@ -32,12 +31,13 @@ from trio_agent.testing.openai import (
 
 
 class Echo(Model):
-    """Repeats what it hears; `fail` and `wait` do what they say."""
+    """Repeats what it hears; `fail`, `wait` and others do what they say, until it is cured."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.requests: list[ModelRequest] = []
         self.pace = 1.0
+        self.cured = False
         self.active = self.most = 0
         self.on_done: Callable[[], object] = lambda: None
 
@@ -49,15 +49,20 @@ class Echo(Model):
         self.most = max(self.most, self.active)
         try:
             await trio.sleep(self.pace)
-            if said == "wait":
+            if said == "wait" and not self.cured:
                 await trio.sleep_forever()
-            if said == "fail":
+            if said == "fail" and not self.cured:
                 raise ModelError("refused", "no")
+            if said == "nothing":
+                return ModelFinish("stop")
             await emit(TextPart(said.upper()))
+            if said == "slowly":
+                await trio.sleep(10)
+                await emit(TextPart("."))
         finally:
             self.active -= 1
             self.on_done()
-        return ModelFinish("stop")
+        return ModelFinish("length" if said == "cut" and not self.cured else "stop")
 
 
 class Batch:
@@ -65,20 +70,27 @@ class Batch:
         self.prompts = folder / "prompts.jsonl"
         self.out = folder / "results.jsonl"
         self.model = Echo()
+        self.instructions = ""
 
     def write(self, *lines: object) -> None:
         self.prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     async def run(
-        self, *, concurrency: int = 8, deadline: float | None = None, store: Store | None = None
+        self,
+        *,
+        concurrency: int = 8,
+        deadline: float | None = None,
+        store: Store | None = None,
+        retry_failed: bool = False,
     ) -> int:
         options = BatchOptions(
-            agent=Agent(model=self.model),
+            agent=Agent(model=self.model, instructions=self.instructions),
             prompts=self.prompts,
             out=self.out,
             concurrency=concurrency,
             deadline=deadline,
             store=store,
+            retry_failed=retry_failed,
         )
         return await batch(options)
 
@@ -106,13 +118,18 @@ async def test_all_kinds_of_lines(
     first, second, third = files.results
     assert first.pop("input") != second.pop("input")
     assert len(first.pop("runId")) == 32
+    assert len(first.pop("agent")) == 16
+    # By the clock of the wall, when it was written.
+    assert first.pop("endedAt") - first.pop("startedAt") == 1000
     assert first == {
         "index": 0,
+        "model": "Echo",
         "status": "stop",
         "text": "A",
         "steps": 1,
         "usage": {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0},
         "seconds": 1.0,
+        "ttft": 1.0,
     }
     assert (second["id"], second["text"]) == ("mine", "B")
     assert (third["id"], third["text"]) == (7, "C")
@@ -120,8 +137,8 @@ async def test_all_kinds_of_lines(
     assert output.out == ""
     assert output.err.splitlines() == [
         "0/3, 0 failed",
-        "1/3, 0 failed, 1.0/s",
-        "2/3, 0 failed, 2.0/s",
+        "1/3, 0 failed, 1.0/s, 2 s left",
+        "2/3, 0 failed, 2.0/s, 0 s left",
         "3/3, 0 failed, 3.0/s",
     ]
 
@@ -156,43 +173,77 @@ async def test_errors_are_lines(
     assert failed["error"] == {"code": "refused", "message": "no"}
     assert "text" not in failed
     assert len(failed["runId"]) == 32
-    assert capsys.readouterr().err.splitlines()[-1] == "3/3, 1 failed, 3.0/s"
+    hint = "failed: 1 error; --retry-failed runs them again"
+    assert capsys.readouterr().err.splitlines()[-2:] == ["3/3, 1 failed, 3.0/s", hint]
     # They are results: they are not run again, but still counted.
     assert await files.run() == 1
     assert len(files.model.heard) == 3
-    assert capsys.readouterr().err.splitlines() == ["3 of 3 were done before", "3/3, 1 failed"]
+    said = ["3 of 3 were done before", "3/3, 1 failed", hint]
+    assert capsys.readouterr().err.splitlines() == said
 
 
 async def test_deadline_and_concurrency(files: Batch, autojump_clock: MockClock) -> None:
     files.write(*["a"] * 7, "wait")
-    assert await files.run(concurrency=3, deadline=5) == 0
+    assert await files.run(concurrency=3, deadline=5) == 1
     assert files.model.most == 3
     assert [result["status"] for result in files.results] == ["stop"] * 7 + ["timeout"]
     assert files.results[-1]["seconds"] == 5
 
 
-async def test_progress_every_tenth(
-    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files.write(*["a"] * 50)
-    await files.run(concurrency=1)
-    done = [line.partition("/")[0] for line in capsys.readouterr().err.splitlines()]
-    assert done == [str(5 * number) for number in range(11)]
+class TestRetryFailed:
+    async def test_what_is_no_whole_answer_is_run_again(
+        self, files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        files.write("a", "fail", "wait", "cut", "b")
+        assert await files.run(deadline=5) == 1
+        summary = "failed: 1 error, 1 length, 1 timeout; --retry-failed runs them again"
+        assert capsys.readouterr().err.splitlines()[-1] == summary
+        before = files.out.read_bytes()
+        files.model.heard.clear()
+        files.model.cured = True
+        assert await files.run(retry_failed=True, concurrency=1) == 0
+        assert files.model.heard == ["fail", "wait", "cut"]
+        assert capsys.readouterr().err.splitlines() == [
+            "2 of 5 were done before",
+            *("2/5, 0 failed", "3/5, 0 failed, 1.0/s, 2 s left"),
+            *("4/5, 0 failed, 1.0/s, 1 s left", "5/5, 0 failed, 1.0/s"),
+        ]
+        # Nothing was lost on the way; the last line of an input is what came of it.
+        assert files.out.read_bytes().startswith(before)
+        files.model.heard.clear()
+        assert await files.run() == await files.run(retry_failed=True) == 0
+        assert files.model.heard == []
+
+    async def test_what_fails_again_is_counted_once(
+        self, files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        files.write("fail", "a")
+        assert await files.run() == await files.run(retry_failed=True) == 1
+        capsys.readouterr()
+        assert await files.run() == 1
+        said = capsys.readouterr().err.splitlines()
+        assert said[:2] == ["2 of 2 were done before", "2/2, 1 failed"]
+        assert files.model.heard.count("fail") == 2
+        assert len(files.results) == 3
 
 
-async def test_bar_on_a_terminal(
-    files: Batch,
-    autojump_clock: MockClock,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    files.write("a", "b")
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    await files.run(concurrency=1)
-    shown = capsys.readouterr().err.split("\r")
-    half = "#" * 12
-    assert shown[2] == f"[{half:24}] 1/2, 0 failed, 1.0/s\x1b[K"
-    assert shown[3] == f"[{half}{half}] 2/2, 0 failed, 1.0/s\x1b[K\n"
+async def test_another_agent_is_refused(files: Batch, autojump_clock: MockClock) -> None:
+    files.write("a")
+    await files.run()
+    files.instructions = "Whisper."
+    with pytest.raises(UsageError, match="results of another agent"):
+        await files.run()
+    assert files.model.heard == ["a"]
+
+
+async def test_what_a_model_says_of_itself(files: Batch, autojump_clock: MockClock) -> None:
+    """The first token, and not the last one."""
+    files.write("slowly", "nothing")
+    files.model.pace = 2
+    await files.run()
+    slowly, nothing = files.results
+    assert (slowly["ttft"], slowly["seconds"]) == (2, 12)
+    assert "ttft" not in nothing
 
 
 async def test_taken_up_behind_half_a_line(
@@ -221,52 +272,7 @@ async def test_nothing_to_do(
     assert capsys.readouterr().err == "0/0, 0 failed\n"
 
 
-class FullFile(io.FileIO):
-    def write(self, data: Any) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-class FullPath(PosixPath):
-    """A file on a disk that is full."""
-
-    def open(self, mode: str) -> FullFile:  # type: ignore[override]
-        return FullFile(self, mode)
-
-
 class TestRefused:
-    @pytest.mark.parametrize(
-        ("line", "why"),
-        [
-            ("", "truncated"),
-            ("a", "malformed"),
-            ("1", "Expected `str | object | array`"),
-            ("{}", 'give "prompt" or "messages"'),
-            ("[]", 'give "prompt" or "messages"'),
-            ('["a"]', "Expected `object`, got `str`"),
-            ('[{"role": "user", "content": "a"}, {"role": "nobody"}]', "nobody"),
-            ('[{"role": "user"}]', "content"),
-            ('{"prompt": "a", "messages": [{"role": "user", "content": "b"}]}', "give"),
-            ('{"promt": "a"}', "promt"),
-            ('{"messages": [{"role": "nobody"}]}', "nobody"),
-        ],
-    )
-    async def test_lines(
-        self, line: str, why: str, files: Batch, autojump_clock: MockClock
-    ) -> None:
-        files.prompts.write_text(f'"fine"\n{line}\n')
-        with pytest.raises(UsageError, match=f"line 2: .*{why}".replace("|", r"\|")):
-            await files.run()
-        assert not files.out.exists()
-
-    async def test_not_text(self, files: Batch, autojump_clock: MockClock) -> None:
-        files.prompts.write_bytes(b'"\xff"\n')
-        with pytest.raises(UsageError, match="line 1: "):
-            await files.run()
-
-    async def test_no_prompts(self, files: Batch, autojump_clock: MockClock) -> None:
-        with pytest.raises(UsageError, match=r"can't read .*: No such file"):
-            await files.run()
-
     async def test_results_of_other_inputs(self, files: Batch, autojump_clock: MockClock) -> None:
         files.write("a", "b")
         await files.run()
@@ -282,39 +288,6 @@ class TestRefused:
         assert files.model.heard == ["c"]
         assert files.out.read_bytes().startswith(results)
 
-    @pytest.mark.parametrize(
-        ("content", "line"),
-        [(b'"a"\n"b"', 1), (b"hello", 1), (b'{"a":1}\n', 1), (b"\n", 1), (b'{"indexes"', 1)],
-    )
-    async def test_files_of_others_are_left_as_they_are(
-        self, content: bytes, line: int, files: Batch, autojump_clock: MockClock
-    ) -> None:
-        files.write("a", "b")
-        files.out.write_bytes(content)
-        with pytest.raises(UsageError, match=f"line {line} is no result: give another --out"):
-            await files.run()
-        assert files.out.read_bytes() == content
-
-    async def test_out_that_can_not_be_written(
-        self, files: Batch, autojump_clock: MockClock, tmp_path: Path
-    ) -> None:
-        files.write("a")
-        for out, why in ((tmp_path, "Is a directory"), (tmp_path / "no" / "out", "No such file")):
-            files.out = out
-            with pytest.raises(UsageError, match=f"can't write .*: {why}"):
-                await files.run()
-        assert files.model.heard == []
-
-    async def test_results_that_another_batch_is_writing(
-        self, files: Batch, autojump_clock: MockClock
-    ) -> None:
-        files.write("a")
-        with files.out.open("ab") as out:
-            fcntl.flock(out, fcntl.LOCK_EX)
-            with pytest.raises(UsageError, match="another batch is writing"):
-                await files.run()
-        assert await files.run() == 0
-
     def test_system_without_file_locks(
         self, files: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -325,12 +298,6 @@ class TestRefused:
             f"trio-agent: error: can't write {files.out}: this system has no POSIX file locks\n"
         )
         assert files.out.read_bytes() == b""
-
-    async def test_full_disk(self, files: Batch, autojump_clock: MockClock) -> None:
-        files.write("a")
-        files.out = FullPath(files.out)
-        with pytest.raises(UsageError, match=r"can't write .*: No space left on device"):
-            await files.run()
 
     async def test_model_that_is_away(
         self, files: Batch, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
@@ -364,6 +331,34 @@ async def test_runs_are_in_the_store(files: Batch, tmp_path: Path) -> None:
     async with store.open():
         found = {info.record.run_id for info in await store.find(None, None, 10)}
     assert found == {result["runId"] for result in files.results}
+
+
+@pytest.mark.parametrize("reader", ["gone", "asleep"])
+async def test_nobody_reads_what_it_says(reader: str, files: Batch, tmp_path: Path) -> None:
+    files.write("a", "b")
+    reading, writing = os.pipe()
+    if reader == "gone":
+        os.close(reading)
+    else:
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+    arguments = ["batch", str(files.prompts), "--out", str(files.out), "--concurrency", "1"]
+    async with open_scripted_openai([[text("A"), finish()]] * 2) as provider:
+        with trio.fail_after(PATIENCE):
+            done = await trio.run_process(
+                [sys.executable, "-m", "trio_agent", *arguments],
+                env=environment(OPENAI_BASE_URL=provider.base_url),
+                stderr=writing,
+                check=False,
+            )
+    os.close(writing)
+    if reader == "asleep":
+        os.close(reading)
+    assert done.returncode == 0
+    assert [result["text"] for result in files.results] == ["A", "A"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -403,6 +398,7 @@ async def test_ended_in_the_middle(number: signal.Signals, tmp_path: Path) -> No
         async with command(provider.base_url) as process:
             assert await process.process.wait() == 0, process.stderr
             await process.until(b"20/20, 0 failed", process.stderr)
-            assert process.stderr.startswith(b"%d of 20 were done before\n" % len(done))
+            assert b"half a line at the end was removed" in process.stderr
+            assert b"\n%d of 20 were done before\n" % len(done) in process.stderr
     assert len(heard) == 20 - len(done)
     assert [result["text"] for result in files.results] == [f"P{number}" for number in range(20)]

@@ -1,6 +1,7 @@
 """The command: its help, how it ends, and how it says what is wrong."""
 
 import argparse
+import logging
 import os
 import re
 import subprocess
@@ -13,8 +14,7 @@ import pytest
 from cli_kit import refused
 from process_kit import environment
 
-from trio_agent import StoreUnavailable, __version__
-from trio_agent.local import LocalModelUnavailable
+from trio_agent import __version__
 from trio_agent.servers.cli import _commands, _main as _cli
 from trio_agent.servers.cli._usage import UsageError
 
@@ -185,41 +185,33 @@ class TestEnd:
     def test_the_status_is_the_commands(self, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert ending(lambda: status, monkeypatch) == status
 
-    @pytest.mark.parametrize("usage", [UsageError, LocalModelUnavailable, StoreUnavailable])
-    @pytest.mark.parametrize("depth", [0, 1, 2])
-    def test_what_a_person_can_do_something_about_is_one_line(
+    @pytest.mark.parametrize(
+        ("exc", "status", "said"),
+        [
+            (UsageError("do this"), 2, "trio-agent: error: do this\n"),
+            (KeyboardInterrupt(), 130, ""),
+        ],
+    )
+    def test_it_is_that_of_the_ending(
         self,
-        usage: type[Exception],
-        depth: int,
+        exc: BaseException,
+        status: int,
+        said: str,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        exc: Exception = usage("do this")
-        for _ in range(depth):
-            exc = ExceptionGroup("of a nursery", [exc])
-        assert ending(raising(exc), monkeypatch) == 2
-        assert capsys.readouterr().err == "trio-agent: error: do this\n"
+        assert ending(raising(exc), monkeypatch) == status
+        assert capsys.readouterr().err == said
 
-    def test_ctrl_c(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(options: argparse.Namespace) -> int:
-            raise KeyboardInterrupt
+    def test_of_a_bug(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ZeroDivisionError):
+            ending(raising(ZeroDivisionError()), monkeypatch)
 
-        monkeypatch.setattr(_commands, "run_demo", interrupted)
-        with pytest.raises(SystemExit) as caught:
-            _cli.main(["demo"])
-        assert caught.value.code == 130
-
-    @pytest.mark.parametrize("others", [[], [UsageError("x")], [ZeroDivisionError()]], ids=repr)
-    def test_ctrl_c_beside_other_tasks(
-        self, others: list[Exception], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        group = BaseExceptionGroup("of a nursery", [*others, KeyboardInterrupt()])
-        assert ending(raising(group), monkeypatch) == 130
-
-    @pytest.mark.parametrize(
-        "bug", [ZeroDivisionError(), ExceptionGroup("of a nursery", [ZeroDivisionError()])]
-    )
-    def test_a_bug_is_not_hidden(self, bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(type(bug)) as caught:
-            ending(raising(bug), monkeypatch)
-        assert caught.value is bug
+    @pytest.mark.parametrize("level", ["debug", "error"])
+    def test_what_is_logged(self, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        levels: list[int] = []
+        monkeypatch.setattr(_cli, "start_logging", lambda level=0: levels.append(level))
+        monkeypatch.setattr(_commands, "run_demo", lambda options: 0)
+        with pytest.raises(SystemExit):
+            _cli.main(["demo", "--log-level", level])
+        assert levels == [0, getattr(logging, level.upper())]

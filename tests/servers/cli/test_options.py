@@ -11,7 +11,15 @@ from trio_agent.servers.cli._options import add_option, add_repeatable
 @pytest.mark.parametrize(
     ("arguments", "env", "message"),
     [
-        (["serve"], {"TRIO_AGENT_PORT": "x"}, "--port: 'x' is not a port"),
+        (["serve", "--port", "x"], {}, "argument --port: 'x' is not a port, 0 to 65535"),
+        (["serve"], {"TRIO_AGENT_PORT": "x"}, "error: TRIO_AGENT_PORT: 'x' is not a port"),
+        (["serve", "--port", "y"], {"TRIO_AGENT_PORT": "x"}, "argument --port: 'y' is not"),
+        (["chat"], {"TRIO_AGENT_LOG_LEVEL": "loud"}, "TRIO_AGENT_LOG_LEVEL: 'loud' is not"),
+        (["chat"], {"TRIO_AGENT_GGUF": "/no"}, "there is no file '/no' (TRIO_AGENT_GGUF)"),
+        (["runs"], {"TRIO_AGENT_STORE": "postgres://me:secret@h"}, "TRIO_AGENT_STORE takes"),
+        (["runs"], {"TRIO_AGENT_STORE": "valkey://me:secret@"}, "TRIO_AGENT_STORE: the URL"),
+        (["runs"], {"TRIO_AGENT_STORE": "sqlite::memory:"}, "TRIO_AGENT_STORE: "),
+        (["serve"], {"TRIO_AGENT_AGENT": "math:pi nope"}, "TRIO_AGENT_AGENT math:pi: "),
     ],
 )
 def test_wrong(
@@ -26,6 +34,7 @@ def test_wrong(
     said = refused(arguments, capsys)
     assert message in said
     assert said.count("\n") == 1
+    assert "secret" not in said
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,6 +83,14 @@ class TestOption:
         options = parser()
         add_option(options, "--size", required=True)
         assert options.parse_args([]).size == "8"
+
+    def test_a_value_is_plain_text_whereever_it_is_from(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIO_AGENT_NAME", "a")
+        options = parser()
+        add_option(options, "--name")
+        assert type(options.parse_args([]).name) is str
 
 
 class TestRepeatable:

@@ -1,6 +1,7 @@
 """`trio-agent runs` and `trio-agent show`: a store as the terminal sees it."""
 
 import json
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from trio_agent import MemoryStore, RunError, RunFinish, SQLiteStore, TextDelta
 from trio_agent._events import AnyEvent, ErrorDetail, RunSummary, Usage
 from trio_agent.abc import Append, Entry, RunInfo, RunRecord, Store
 from trio_agent.client import open_client
-from trio_agent.servers.cli._stores import list_runs, make_store, show_run
+from trio_agent.servers.cli._stores import _sqlite_path, list_runs, make_store, show_run
 from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing import StoreProxy
 
@@ -110,6 +111,20 @@ class TestShow:
         assert await show_run(store, "r", as_json=False) == 0
         assert capsys.readouterr().out.startswith("0123456\n")
 
+    async def test_what_a_terminal_obeys(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It is escaped in JSON, which stays the same, and left out elsewhere."""
+        store = MemoryStore()
+        event = TextDelta(at=0, delta="a\x9b31m\u202eb\U0001f600")
+        await fill(store, "r", event, finish(), agent="a\tb\n\x9b31m")
+        await show_run(store, "r", as_json=True)
+        line = capsys.readouterr().out.splitlines()[0]
+        assert "a\\u009b31m\\u202eb\U0001f600" in line
+        assert json.loads(line) == json.loads(Entry.of(1, event).data)
+        await show_run(store, "r", as_json=False)
+        assert capsys.readouterr().out.startswith("a31mb\U0001f600\n")
+        await list_runs(store)
+        assert capsys.readouterr().out.split("\t")[1] == "a b 31m"
+
     async def test_unknown_run(self) -> None:
         with pytest.raises(UsageError, match="nobody"):
             await show_run(MemoryStore(), "nobody", as_json=False)
@@ -135,6 +150,12 @@ class TestBesideAServer:
                 code, out, _ = await command("runs", "--store", store, cwd=cwd)
                 assert code == 0
                 assert out.split("\t")[:3] == [viewer.run_id, "staring", "active"]
+                async with open_process(*arguments, cwd=cwd) as other:
+                    await other.until(b'"tool-call"', other.stdout)
+                    other.process.send_signal(signal.SIGINT)
+                    assert await other.process.wait() == 130
+                    await other.finished()
+                    assert other.stderr == b""
                 await client.cancel(viewer.run_id)
                 assert await show.process.wait() == 1
                 await show.finished()
@@ -163,6 +184,8 @@ class TestBesideAServer:
         [
             (("runs", "--store", "memory"), "ask it for GET /runs"),
             (("runs", "--store", "sqlite:missing.db"), "missing.db"),
+            (("runs", "--store", "sqlite:text.db"), "text.db: file is not a database"),
+            (("show", "x", "--store", "sqlite:."), "unable to open database file"),
             (("runs", "--store", "sqlite:"), "--store takes"),
             (("runs",), "--store"),
             (("show", "x", "--store", "sqlite:other.db"), "another program"),
@@ -176,6 +199,7 @@ class TestBesideAServer:
         with sqlite3.connect(tmp_path / "other.db") as db:
             db.execute("CREATE TABLE t (x)")
         db.close()
+        (tmp_path / "text.db").write_text("text " * 1000)
         async with SQLiteStore(tmp_path / "mine.db").open():
             pass
         code, out, err = await command(*arguments, cwd=tmp_path)
@@ -220,6 +244,49 @@ class TestNames:
         store = make_store(f"sqlite:{path}")
         assert isinstance(store, SQLiteStore)
         assert not store.shared
+
+    @pytest.mark.parametrize(
+        ("name", "path"),
+        [
+            ("sqlite:runs.db", "runs.db"),
+            ("sqlite:/abs/runs.db", "/abs/runs.db"),
+            ("sqlite:///runs.db", "runs.db"),
+            ("sqlite:///data/runs.db", "data/runs.db"),
+            ("sqlite:////abs/runs.db", "/abs/runs.db"),
+        ],
+    )
+    def test_paths_of_sqlite(
+        self, name: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also as SQLAlchemy and those that follow it write them."""
+        (tmp_path / "data").mkdir()
+        monkeypatch.chdir(tmp_path)
+        assert isinstance(make_store(name), SQLiteStore)
+        assert _sqlite_path(name.removeprefix("sqlite:"), "--store") == Path(path)
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("sqlite::memory:", "for a store that is no file, give memory"),
+            ("sqlite:///:memory:", "for a store that is no file, give memory"),
+            ("sqlite://", "for a store that is no file, give memory"),
+            ("sqlite:///", "for a store that is no file, give memory"),
+            ("sqlite://me:secret@host/runs.db", "SQLite has no host and no options"),
+            ("sqlite://runs.db", "SQLite has no host and no options"),
+            ("sqlite:///runs.db?timeout=5", "SQLite has no host and no options"),
+            ("sqlite:///srv/runs.db", "no folder 'srv' here; .*slashes: sqlite:////srv/runs.db"),
+            (":memory:", " takes memory, sqlite:PATH or valkey://HOST:PORT"),
+            ("postgres://me:secret@h/d", " takes memory, sqlite:PATH or valkey"),
+        ],
+    )
+    def test_no_paths_of_sqlite(
+        self, name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(UsageError, match=f"^--store.*{message}") as caught:
+            make_store(name)
+        assert "secret" not in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("scheme", ["valkey", "valkeys", "redis", "rediss"])
     def test_valkey(self, scheme: str) -> None:
