@@ -1,19 +1,26 @@
 """A response that is received in the background."""
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
 import trio
 
 from .errors import TransportError
+from .silence import Silence
 
 _MAX_UNREAD: Final = 1 << 16
 
 
 class Response:
-    """What has come of a response, for the one task that reads it."""
+    """What has come of a response, for the one task that reads it.
 
-    def __init__(self) -> None:
+    Args:
+        silence: seconds without a byte, while there is room for more, after which it is given up.
+    """
+
+    def __init__(self, *, silence: float = math.inf) -> None:
+        self.silence = Silence(silence)
         self._head: tuple[int, Mapping[str, str]] | None = None
         self._chunks: list[bytes] = []
         self._size = 0
@@ -85,6 +92,7 @@ class Response:
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """The head has come."""
         self._head = status, headers
+        self.silence.heard()
         self._news.unpark_all()
 
     def feed(self, data: bytes) -> bool:
@@ -92,12 +100,15 @@ class Response:
         self._chunks.append(data)
         self._size += len(data)
         self._news.unpark_all()
+        self.silence.heard()
         return self._size < _MAX_UNREAD
 
     async def room(self) -> None:
         """Wait while the reader is far behind."""
+        self.silence.pause()
         while self._size >= _MAX_UNREAD and not self._left:
             await self._room.park()
+        self.silence.heard()
 
     def end(self, error: TransportError | None) -> None:
         """No more will come: this is the end, or an error."""
