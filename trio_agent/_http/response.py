@@ -68,6 +68,8 @@ class Response:
             return b""
         data = b"".join(self._chunks)
         self._chunks.clear()
+        if self._size >= _MAX_UNREAD:
+            self.silence.heard()  # from now on it is listened to again
         self._size = 0
         self._room.unpark_all()
         return data
@@ -100,15 +102,16 @@ class Response:
         self._chunks.append(data)
         self._size += len(data)
         self._news.unpark_all()
-        self.silence.heard()
-        return self._size < _MAX_UNREAD
+        if self._size < _MAX_UNREAD:
+            self.silence.heard()
+            return True
+        self.silence.pause()
+        return False
 
     async def room(self) -> None:
         """Wait while the reader is far behind."""
-        self.silence.pause()
         while self._size >= _MAX_UNREAD and not self._left:
             await self._room.park()
-        self.silence.heard()
 
     def end(self, error: TransportError | None) -> None:
         """No more will come: this is the end, or an error."""

@@ -160,8 +160,8 @@ class HTTPWire(Wire):
         Raises:
             ServerError: it leads away from this server, which is not to see our token.
         """
-        url = urljoin(self._origin + path, location)
         try:
+            url = urljoin(self._origin + path, location)
             parts = urlsplit(url)
         except ValueError:
             raise ServerError(status, "redirected", f"{location!r} is no URL") from None
