@@ -32,6 +32,9 @@ logger = logging.getLogger("trio_agent.servers")
 _HARD_LIMIT: Final = 4 * MAX_MESSAGE
 """Characters of a message at which the library gives up, and closes with 1009."""
 
+_READ: Final = 1024
+"""Bytes that are read at once: others get their turn behind each, however tiny frames are."""
+
 _HANDSHAKE: Final = 10.0
 """Seconds for the whole handshake."""
 
@@ -118,7 +121,9 @@ class WebSocketServer:
     ) -> tuple[WebSocketConnection, str | None] | None:
         """Accept a client and return its principal, too; refuse it and return None."""
         with trio.move_on_after(_HANDSHAKE):
-            request = await wrap_server_stream(nursery, stream, max_message_size=_HARD_LIMIT)
+            request = await wrap_server_stream(
+                nursery, stream, max_message_size=_HARD_LIMIT, receive_buffer_size=_READ
+            )
             connection = _asgi_connection(request)
             try:
                 if connection["path"] != "/":
