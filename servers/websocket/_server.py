@@ -35,6 +35,9 @@ _HARD_LIMIT: Final = 4
 _BEARER: Final = "bearer"
 """The subprotocol behind which a token may stand. Who offers it has to get it."""
 
+_READ: Final = 1024
+"""Bytes that are read at once: others get their turn behind each, however tiny frames are."""
+
 _HANDSHAKE: Final = 10.0
 """Seconds for the whole handshake."""
 
@@ -125,7 +128,9 @@ class WebSocketServer:
         """Accept a client and return its principal, too; refuse it and return None."""
         limit = _HARD_LIMIT * self._max_message
         with trio.move_on_after(_HANDSHAKE):
-            request = await wrap_server_stream(nursery, stream, max_message_size=limit)
+            request = await wrap_server_stream(
+                nursery, stream, max_message_size=limit, receive_buffer_size=_READ
+            )
             connection = _asgi_connection(request)
             try:
                 if connection["path"] != "/":

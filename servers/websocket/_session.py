@@ -1,7 +1,11 @@
-"""One WebSocket connection: its requests, answered in order, and the runs that it follows."""
+"""One WebSocket connection: its requests, answered in order, and the runs that it follows.
+
+What waits for a client that does not read is bounded: requests by their number and their bytes;
+of all runs that it is behind with, one page is read from the store at a time.
+"""
 
 import logging
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import trio
@@ -29,6 +33,17 @@ MAX_SUBSCRIPTIONS: Final = 100
 MAX_QUEUED: Final = 64
 MAX_QUEUED_BYTES: Final = 1 << 20
 """Requests that wait for their turn; more are refused at once."""
+
+_FIRST_REQUEST: Final = 30.0
+"""Seconds that a client may take to ask for something; so long it is a stranger."""
+
+_CLOSE: Final = 2.0
+"""Seconds that it may take to answer a Close frame."""
+
+_POLICY_VIOLATION: Final = 1008
+
+_MAX_FRAGMENTS: Final = 10_000
+"""Frames of one message, looked at with each ping: the library counts only its characters."""
 
 _LAST_EVENTS: Final = 3.0
 """Seconds that a drained client may take to receive the last events of its runs."""
@@ -92,12 +107,15 @@ class Session:
             tuple[Request | BadRequest, int]
         ](MAX_QUEUED)
         self._queued_bytes = 0
+        self._asked = trio.Event()
+        self._catching_up = trio.StrictFIFOLock()
 
     async def run(self) -> None:
         """Serve until the client is gone, or was told that everybody has to leave."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._receive, nursery.cancel_scope)
+                nursery.start_soon(self._await_request)
                 nursery.start_soon(self._ping)
                 answering = trio.CancelScope()
                 nursery.start_soon(self._answer_requests, nursery, answering)
@@ -117,11 +135,21 @@ class Session:
                     request = read_request(message, self._max_message)
                 except BadRequest as exc:
                     request = exc
+                else:
+                    self._asked.set()
                 if not self._enqueue(request, len(message)):
                     # No answer waits in memory: this one is sent before the next one is read.
                     problem = Problem(503, "limit-exceeded", "too many requests are waiting")
                     await self._refuse(problem, request.request_id)
         scope.cancel(reason="the client is gone")
+
+    async def _await_request(self) -> None:
+        with trio.move_on_after(_FIRST_REQUEST):
+            await self._asked.wait()
+            return
+        with trio.move_on_after(_CLOSE):
+            await self._websocket.aclose(_POLICY_VIOLATION, "no request came")
+        self._stream.close()
 
     def _enqueue(self, request: Request | BadRequest, size: int) -> bool:
         if self._queued_bytes and self._queued_bytes + size > MAX_QUEUED_BYTES:
@@ -222,15 +250,18 @@ class Session:
     ) -> Exception | None:
         """Send all events, and return what kept the last ones from coming."""
         while True:
-            try:
-                frames = await subscription.receive_frames(event_frames)
-            except trio.EndOfChannel:
-                return None
-            except CursorExpired as exc:
-                return exc
-            except trio.BrokenResourceError as exc:
-                return exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
-            await self._send(frames)
+            # Nobody else's events are read meanwhile, but who waits for news does not hold it.
+            catching_up = self._stream.busy and subscription.statistics().behind > 0
+            async with self._catching_up if catching_up else nullcontext():
+                try:
+                    frames = await subscription.receive_frames(event_frames)
+                except trio.EndOfChannel:
+                    return None
+                except CursorExpired as exc:
+                    return exc
+                except trio.BrokenResourceError as exc:
+                    return exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
+                await self._send(frames)
             following.sent = subscription.cursor
 
     async def _send(self, frames: bytes) -> None:
@@ -249,7 +280,8 @@ class Session:
                 await trio.sleep(self._ping_interval)
                 with trio.move_on_after(self._pong_deadline) as scope:
                     await self._websocket.ping()
-                if scope.cancelled_caught:
+                parts = self._websocket._message_parts  # noqa: SLF001 - of what is not whole yet
+                if scope.cancelled_caught or len(parts) > _MAX_FRAGMENTS:
                     self._stream.close()
 
     async def _take_leave(self, answering: trio.CancelScope) -> None:

@@ -1,113 +1,26 @@
-"""Subscriptions that survive lost connections: through a proxy that cuts, and bad servers."""
+"""What is asked of a server, and what becomes of an answer that is lost or never comes."""
 
 import json
-import random
-from functools import partial
-from typing import Any
+import math
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 import trio.testing
-from client_kit import END, EVENT, STREAM, answer, error, pairs, receive_all
-from proxy_kit import canned, open_proxy
-from server_kit import SOON, StepModel, logged, open_server, talking_model
+from client_kit import END, STREAM, answer, error, head_of, receive_all
+from proxy_kit import canned
+from server_kit import StepModel, open_server, talking_model
+from websocket_kit import open_websocket_server
 
 from trio_agent import (
     Agent,
     CancelAfter,
-    Cursor,
-    CursorExpired,
+    KeyReused,
     LimitExceeded,
     StoreUnavailable,
     UserMessage,
 )
-from trio_agent.client import (
-    RemoteEvent,
-    RemoteSubscription,
-    ServerError,
-    TransportError,
-    open_client,
-)
-from trio_agent.client._client import _Backoff
-
-
-async def test_everything_once_and_in_order() -> None:
-    async with open_server(talking_model("a", "b")) as server, open_client(server.url) as client:
-        run_id = await client.start("hi")
-        async with client.subscribe(run_id) as events:
-            assert events.cursor == ""
-            first = await events.receive()
-            assert (events.cursor, first.terminal) == (first.cursor, False)
-            rest = [event async for event in events]
-            assert events.cursor == rest[-1].cursor
-            assert events.reconnects == 0
-            for _ in range(2):
-                with pytest.raises(trio.EndOfChannel):
-                    await events.receive()
-        run = await server.runtime.find(run_id)
-        assert pairs([first, *rest]) == await logged(run, server)
-        assert [event.terminal for event in rest] == [False] * (len(rest) - 1) + [True]
-        async with client.subscribe(run_id, after=Cursor.parse(first.cursor)) as events:
-            batch = await events.receive_batch()
-            while not batch[-1].terminal:
-                batch += await events.receive_batch()
-            assert batch == rest
-            with pytest.raises(trio.EndOfChannel):
-                await events.receive_batch()
-        assert await receive_all(server.url, run_id, after=rest[-1].cursor) == []
-        assert (await client.info(run_id))["id"] == run_id
-        assert await client.not_ready() is None
-
-
-async def test_cut_after_every_byte() -> None:
-    async with (
-        open_server(talking_model("é"), seconds=6 * SOON) as server,
-        open_proxy(server.port) as proxy,
-    ):
-        run = await server.start()
-        await run.wait()
-        expected = await logged(run, server)
-        whole = await server.request("GET", f"/runs/{run.id}/events")
-        size = len(whole.body) + 300  # the head is shorter than that
-        for place in range(size):
-            proxy.cuts = iter([place])
-            assert pairs(await receive_all(proxy.url, run.id)) == expected, place
-        assert proxy.connections > size + len(whole.body) - 100
-
-
-async def test_cut_again_and_again() -> None:
-    """A stream that never gets far at one time gets through all the same."""
-    async with open_server(talking_model(*"abc")) as server, open_proxy(server.port) as proxy:
-        run = await server.start()
-        await run.wait()
-        proxy.cuts = iter([700] * 100)
-        async with open_client(proxy.url) as client, client.subscribe(run.id) as events:
-            seen = [event async for event in events]
-            assert events.reconnects >= 2
-        assert pairs(seen) == await logged(run, server)
-
-
-@pytest.mark.parametrize("seed", range(10))
-async def test_cut_at_random(seed: int) -> None:
-    async with open_server(talking_model(*"abcdef")) as server, open_proxy(server.port) as proxy:
-        run = await server.start()
-        await run.wait()
-        places = random.Random(seed)
-        proxy.cuts = (places.randrange(2000) for _ in range(20))
-        assert pairs(await receive_all(proxy.url, run.id)) == await logged(run, server)
-
-
-async def test_leaving_in_the_middle() -> None:
-    model = StepModel()
-    async with open_server(model) as server, open_client(server.url) as client:
-        run = await server.start(on_disconnect="cancel")
-        async with client.subscribe(run.id) as events:
-            await events.receive()
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await events.receive()
-            assert (await events.receive()).event is not None
-        assert (await run.wait()).reason == "nobody watches"
+from trio_agent.client import Client, ServerError, TransportError, open_client
 
 
 async def test_starting_with_everything() -> None:
@@ -118,11 +31,11 @@ async def test_starting_with_everything() -> None:
                 "now",
                 messages=[UserMessage("before")],
                 agent="two",
-                on_disconnect=policy,
+                on_disconnect=CancelAfter(30),
                 metadata={"n": 1},
                 idempotency_key="k",
             )
-            for policy in (CancelAfter(30), "continue")
+            for _ in range(2)
         ]
         assert ids[0] == ids[1]
         info = await server.runtime.store.info(ids[0])
@@ -137,144 +50,102 @@ async def test_starting_with_everything() -> None:
         assert caught.value.status in (400, 422)
 
 
-async def test_errors_come_behind_the_events_before_them() -> None:
-    async with canned(STREAM + EVENT % (b"a", 1), error(410, "cursor-expired")) as (url, requests):
-        async with open_client(url) as client, client.subscribe("r") as events:
-            assert (await events.receive()).cursor == "r.e.1"
-            for _ in range(2):
-                with pytest.raises(CursorExpired, match="because"):
-                    await events.receive()
-        assert b"last-event-id" not in requests[0].lower()
-        assert b"last-event-id: r.e.1\r\n" in requests[1].lower()
+class TestLostAnswers:
+    async def test_one_run_however_often_the_answer_is_lost(self) -> None:
+        whole = answer(201, {"id": "r"})
+        cuts = [whole[:size] for size in range(0, len(whole), 10)]
+        for cut in cuts:
+            async with canned(cut, whole) as (url, requests), open_client(url) as client:
+                assert await client.start("hi") == "r"
+            keys = [head_of(request)[1]["idempotency-key"] for request in requests]
+            assert len(keys) == 2, cut
+            assert keys[0] == keys[1]
+            assert len(keys[0]) == 32
 
+    async def test_each_start_has_a_key_of_its_own(self) -> None:
+        for opener in (open_server, open_websocket_server):
+            async with opener(StepModel()) as server, open_client(server.url) as client:
+                assert await client.start("hi") != await client.start("hi")
 
-async def test_a_server_that_is_busy_for_a_while() -> None:
-    busy = [error(503, "limit-exceeded"), answer(502, b"<html>"), answer(503, {"error": {}})]
-    async with canned(*busy, STREAM + END) as (url, requests):
-        assert len(await receive_all(url)) == 1
-        assert len(requests) == 4
+    async def test_a_busy_server_behind_a_lost_answer_is_asked_again(self) -> None:
+        answers = (b"", error(503, "limit-exceeded"), error(502, "x"), answer(201, {"id": "r"}))
+        async with canned(*answers) as (url, requests), open_client(url) as client:
+            assert await client.start("hi", idempotency_key="k") == "r"
+            assert len(requests) == len(answers)
+
+    async def test_patience(self) -> None:
+        async with canned(*[b""] * 9) as (url, requests), open_client(url, patience=0) as client:
+            with pytest.raises(TransportError, match="cut-stream"):
+                await client.start("hi")
+            assert len(requests) == 2
+
+    @pytest.mark.parametrize(
+        ("status", "code", "expected"),
+        [
+            (503, "limit-exceeded", LimitExceeded),
+            (429, "slow-down", LimitExceeded),
+            (503, "store-unavailable", StoreUnavailable),
+            (502, "x", StoreUnavailable),
+            (422, "key-reused", KeyReused),
+            (401, "unauthorized", ServerError),
+        ],
+    )
+    async def test_a_refusal_is_no_lost_answer(
+        self, status: int, code: str, expected: type[Exception]
+    ) -> None:
+        async with canned(error(status, code)) as (url, requests), open_client(url) as client:
+            with pytest.raises(expected, match="because"):
+                await client.start("hi")
+            assert len(requests) == 1
+
+    async def test_a_server_that_is_not_there_has_started_nothing(self) -> None:
+        async with canned() as (url, _):
+            pass
+        async with open_client(url) as client:
+            with pytest.raises(TransportError, match="connect"):
+                await client.start("hi")
+            assert "connect" in str(await client.not_ready())
 
 
 @pytest.mark.parametrize(
-    ("refusal", "expected"),
-    [
-        (error(503, "limit-exceeded"), LimitExceeded),
-        (error(503, "store-unavailable"), StoreUnavailable),
-        (error(500, "internal"), StoreUnavailable),
-        (b"", trio.BrokenResourceError),
-        (STREAM, trio.BrokenResourceError),
-    ],
+    "act", [lambda c: c.cancel("r"), lambda c: c.info("r"), lambda c: c.start("hi")]
 )
-async def test_patience(refusal: bytes, expected: type[Exception]) -> None:
-    async with canned(*[refusal] * 100) as (url, requests):
-        with pytest.raises(expected):
-            await receive_all(url, patience=0.3)
-        assert 2 <= len(requests) <= 8
-
-
-async def test_nobody_is_there() -> None:
-    async with canned() as (url, _):
-        pass
-    with pytest.raises(trio.BrokenResourceError, match="connect"):
-        await receive_all(url, patience=0.2)
-    async with open_client(url) as client:
-        with pytest.raises(TransportError):
-            await client.start("hi")
-        assert "connect" in str(await client.not_ready())
-
-
-async def test_patience_counts_while_the_server_is_away(
-    autojump_clock: trio.testing.MockClock,
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+async def test_a_server_that_never_answers(
+    act: Callable[[Client], Awaitable[object]], begun: bytes, mock_clock: trio.testing.MockClock
 ) -> None:
-    """Not while a stream is silent, nor since the last event."""
-    failure = TransportError("cut-stream", "x")
-    backoff = _Backoff(10)
-    for _ in range(5):
-        await trio.sleep(1000)
-        backoff.connected()
-        await backoff.wait(failure)
-    begin = trio.current_time()
-    with pytest.raises(TransportError):  # noqa: PT012
-        while True:
-            await backoff.wait(failure)
-    assert 3 < trio.current_time() - begin <= 10
-    backoff.connected()
-    backoff.reset()
-    begin = trio.current_time()
-    await backoff.wait(failure)
-    assert trio.current_time() == begin
-
-
-async def test_two_who_receive() -> None:
-    """What comes is shared out, and nothing is lost or comes twice."""
-    body = b"".join(EVENT % (b"a", n) for n in range(100)) + END
-    seen: list[RemoteEvent] = []
-
-    async def receive(events: RemoteSubscription) -> None:
-        async for event in events:
-            seen.append(event)  # noqa: PERF401
-
     async with (
-        canned(STREAM + body) as (url, _),
-        open_client(url) as client,
-        client.subscribe("r") as events,
+        canned(*[begun] * 2, hold=True, seconds=math.inf) as (url, requests),
+        open_client(url, patience=0) as client,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(receive, events)
-        nursery.start_soon(receive, events)
-    assert [event.cursor for event in seen] == [f"r.e.{n}" for n in range(100)] + ["r.e.9"]
+
+        async def expect_failure() -> None:
+            with pytest.raises(TransportError, match="did not answer within 60 seconds"):
+                await act(client)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(expect_failure)
+        while True:
+            while not requests:
+                await trio.lowlevel.checkpoint()
+            requests.clear()
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(61)
 
 
-async def test_a_closed_subscription() -> None:
-    body = EVENT % (b"a", 1) + EVENT % (b"b", 2)
-    async with (
-        canned(STREAM + body) as (url, _),
-        open_client(url) as client,
-        client.subscribe("r") as events,
-    ):
-        await events.receive()
-        await events.aclose()
-        with pytest.raises(trio.ClosedResourceError):
-            await events.receive()
+class TestURL:
+    @pytest.mark.parametrize(
+        "url",
+        ["", "localhost:8000", "127.0.0.1", "http://", "ftp://a", "sqlite:runs.db", "http://[::1"],
+    )
+    async def test_what_is_none(self, url: str) -> None:
+        with pytest.raises(ValueError):
+            async with open_client(url):
+                pass
 
-
-async def test_closed_before_anything_came() -> None:
-    async with (
-        canned(STREAM + END) as (url, requests),
-        open_client(url) as client,
-        client.subscribe("r") as events,
-    ):
-        await events.aclose()
-        while not requests:
-            await trio.sleep(0)
-
-
-async def test_the_same_server_again_on_its_port() -> None:
-    """It restarts with the same store; the client goes on where it was."""
-    model = StepModel()
-    async with open_server(model) as server, open_proxy(server.port) as proxy:
-        run = await server.start()
-        async with open_client(proxy.url) as client, client.subscribe(run.id) as events:
-            model.say("a")
-            seen = [await events.receive() for _ in range(3)]
-            server.cancel()
-            await server.done.wait()
-            model.say("b")
-            model.finish()
-            await run.wait()
-            async with trio.open_nursery() as nursery:
-                await start_again(nursery, server)
-                seen += [event async for event in events]
-                assert events.reconnects >= 1
-                nursery.cancel_scope.cancel()
-        assert pairs(seen) == await logged(run, server)
-
-
-async def start_again(nursery: trio.Nursery, server: Any) -> None:
-    from trio_agent.servers import create_app
-    from trio_agent.servers.http._hypercorn import serve_asgi
-
-    (listener,) = await trio.open_tcp_listeners(server.port, host="127.0.0.1")
-    app = create_app(server.service)
-    serve = partial(serve_asgi, app, [listener], until=trio.sleep_forever)
-    nursery.start_soon(serve)
+    async def test_a_prefix(self) -> None:
+        for end in ("/agents", "/agents/"):
+            async with canned(STREAM + END % 1) as (url, requests):
+                await receive_all(url + end)
+            assert head_of(requests[0])[0] == "GET /agents/runs/r/events"

@@ -10,6 +10,7 @@ from proxy_kit import canned
 from trio_agent import (
     CursorExpired,
     CursorInvalid,
+    KeyReused,
     LimitExceeded,
     Receipt,
     RunFinish,
@@ -20,7 +21,7 @@ from trio_agent import (
 )
 from trio_agent._log.codec import EventInvalid
 from trio_agent.client import RemoteEvent, ServerError
-from trio_agent.client._remote import Cancelled, ErrorBody, error_of
+from trio_agent.client._remote import Cancelled, ErrorBody, Passing, error_of, printable
 from trio_agent.servers._shared.problem import problem_of
 
 FINISH = (
@@ -51,6 +52,7 @@ class TestEvents:
     [
         ('{"outcome":"stop","lastOffset":7,"abandoned":["c1"]}', Receipt("stop", 7, ("c1",))),
         ('{"outcome":"error","lastOffset":1}', Receipt("error", 1)),
+        ('{"outcome":"paused-for-ever","lastOffset":2}', Receipt("paused-for-ever", 2)),  # type: ignore[arg-type]
         ('{"id":"r","status":"active"}', None),
         ("{}", None),
     ],
@@ -59,43 +61,60 @@ def test_receipts(answer: str, receipt: Receipt | None) -> None:
     assert msgspec.json.decode(answer, type=Cancelled).receipt == receipt
 
 
+def meaning(status: int, error: ErrorBody) -> tuple[TrioAgentError, bool]:
+    """What an error means, and whether it may pass."""
+    found = error_of(status, error, "r")
+    if isinstance(found, Passing):
+        return found.error, True
+    assert isinstance(found, TrioAgentError)
+    return found, False
+
+
 class TestErrors:
     @pytest.mark.parametrize(
-        ("code", "expected"),
+        ("code", "expected", "passing"),
         [
-            ("cursor-invalid", CursorInvalid),
-            ("cursor-expired", CursorExpired),
-            ("limit-exceeded", LimitExceeded),
-            ("store-unavailable", StoreUnavailable),
+            ("cursor-invalid", CursorInvalid, False),
+            ("cursor-expired", CursorExpired, False),
+            ("key-reused", KeyReused, False),
+            ("limit-exceeded", LimitExceeded, True),
+            ("store-unavailable", StoreUnavailable, True),
         ],
     )
-    @pytest.mark.parametrize("passing", [True, False])
+    @pytest.mark.parametrize("status", [0, 400, 503])
     def test_those_with_a_meaning(
-        self, code: str, expected: type[Exception], passing: bool
+        self, code: str, expected: type[Exception], passing: bool, status: int
     ) -> None:
-        error = error_of(400, ErrorBody(code, "because"), "r", passing=passing)
-        assert (type(error), str(error)) == (expected, "because")
+        error, passes = meaning(status, ErrorBody(code, "be\tcause\x9b"))
+        assert (type(error), str(error), passes) == (expected, "be cause", passing)
 
     def test_a_run_that_there_is_not(self) -> None:
-        error = error_of(
-            404, ErrorBody("unknown-run", "as the server words it"), "r", passing=False
-        )
+        error, passes = meaning(404, ErrorBody("unknown-run", "as the server words it"))
         assert isinstance(error, UnknownRun)
-        assert error.run_id == "r"
+        assert (error.run_id, passes) == ("r", False)
 
-    @pytest.mark.parametrize("code", ["run-moved", "internal", "http-error"])
-    def test_what_passes_is_worth_another_try(self, code: str) -> None:
-        error = error_of(503, ErrorBody(code, "because"), "r", passing=True)
-        assert (type(error), str(error)) == (StoreUnavailable, "because")
+    @pytest.mark.parametrize("code", ["run-moved", "internal", "draining", "not-ready"])
+    @pytest.mark.parametrize("status", [0, 500, 503])
+    def test_what_passes_is_worth_another_try(self, code: str, status: int) -> None:
+        error, passes = meaning(status, ErrorBody(code, "because"))
+        assert (type(error), str(error), passes) == (StoreUnavailable, "because", True)
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [(429, LimitExceeded), (502, StoreUnavailable), (524, StoreUnavailable)],
+    )
+    def test_a_proxy_between_us(self, status: int, expected: type[Exception]) -> None:
+        error, passes = meaning(status, ErrorBody())
+        assert (type(error), passes) == (expected, True)
 
     def test_others_are_the_servers_words(self) -> None:
-        error = error_of(403, ErrorBody("bad-origin", "because"), "r", passing=False)
+        error, passes = meaning(403, ErrorBody("bad-origin", "because"))
         assert isinstance(error, ServerError)
         assert (error.status, error.code, error.message) == (403, "bad-origin", "because")
-        assert str(error) == "bad-origin: because"
+        assert (str(error), passes) == ("bad-origin: because", False)
 
     def test_without_words(self) -> None:
-        error = error_of(403, ErrorBody(), "r", passing=False)
+        error, _ = meaning(403, ErrorBody())
         assert str(error) == "http-error: the server refused without saying why"
 
     @pytest.mark.parametrize(
@@ -109,17 +128,31 @@ class TestErrors:
         ],
         ids=repr,
     )
-    def test_what_a_server_means_arrives(self, error: TrioAgentError) -> None:
+    @pytest.mark.parametrize("wire", ["http", "websocket"])
+    def test_what_a_server_means_arrives(self, error: TrioAgentError, wire: str) -> None:
         """Client and server have a table each: they are the same."""
         problem = problem_of(error)
         body = msgspec.convert(problem.error, ErrorBody)
-        again = error_of(problem.status, body, "r", passing=problem.status >= 500)
+        again, _ = meaning(problem.status if wire == "http" else 0, body)
         assert (type(again), str(again)) == (type(error), str(error))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("a\nb\r\n  c", "a b c"),
+        ("\x1b]0;title\x07x\x9b2J\u202e\u2028\x00", "]0;title x 2J"),
+        ("é 漢 😀", "é 漢 😀"),
+        ("x" * 5000, "x" * 500),
+    ],
+)
+def test_words_of_a_server_are_one_printable_line(words: str, line: str) -> None:
+    assert printable(words) == line
 
 
 async def test_a_type_that_we_do_not_know() -> None:
     unknown = b'data: {"type":"waiting","at":1}\nid: r.e.1\n\n'
-    async with canned(STREAM + unknown + END) as (url, _):
+    async with canned(STREAM + unknown + END % 2) as (url, _):
         first, last = await receive_all(url)
         assert (first.event, first.terminal) == (None, False)
         assert (json.loads(first.data)["type"], last.terminal) == ("waiting", True)

@@ -3,7 +3,8 @@
 import json
 import random
 import ssl
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from trio_agent import (
 )
 from trio_agent.client import ServerError, TransportError, open_client
 from trio_agent.servers import Guard, bearer_tokens
-from trio_agent.servers.websocket._frames import answer_frame
 
 ACCEPT = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -221,6 +221,8 @@ async def test_nobody_there() -> None:
         (b"HTTP/1.1 101", TransportError),
         (b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}", StoreUnavailable),
         (b"HTTP/1.1 404 X\r\nContent-Length: 2\r\n\r\nno", ServerError),
+        (b"HTTP/1.1 404 X\r\n\r\n" + b"no" * 10_000_000, TransportError),
+        (b"HTTP/1.1 503 X\r\nContent-Length: 2\r\n\r\nno", StoreUnavailable),
         (b"HTTP/1.1 204 X\r\n\r\n", ServerError),
         (b"this is no HTTP\r\n\r\n", ServerError),
         (ACCEPT % b"wrong", ServerError),
@@ -228,40 +230,82 @@ async def test_nobody_there() -> None:
 )
 async def test_servers_that_misbehave(answer: bytes, error: type[Exception]) -> None:
     async with (
-        canned(answer) as (url, _),
-        open_client(url.replace("http:", "ws:")) as client,
+        canned(*[answer] * 2) as (url, _),
+        open_client(url.replace("http:", "ws:"), patience=0) as client,
     ):
         with pytest.raises(error):
             await client.start("hi")
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [b"\x81\x02[]", b"\x81\x02{{", answer_frame("started"), answer_frame("started", runId=1)],
-)
-async def test_answers_that_are_none(frame: bytes) -> None:
-    text = frame[2:].decode()
+@asynccontextmanager
+async def saying(*texts: str) -> AsyncIterator[str]:
+    """A server that says this, whatever it is asked."""
 
     async def handle(request: WebSocketRequest) -> None:
         websocket = await request.accept()
         await websocket.get_message()
-        await websocket.send_message(text)
+        for text in texts:
+            await websocket.send_message(text)
         with suppress(Exception):
             await websocket.get_message()
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(partial(serve_websocket, handle, "127.0.0.1", 0, None))
-        async with open_client(f"ws://127.0.0.1:{server.port}") as client:
-            with pytest.raises(ServerError) as caught:
-                await client.start("hi")
-            assert caught.value.code == "bad-response"
+        yield f"ws://127.0.0.1:{server.port}"
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{{",
+        '{"type":"started"}',
+        '{"type":"started","runId":1}',
+        '{"type":"\\u001b[2J","ended":7}',
+        '{"a":' + "[" * 100_000,
+    ],
+)
+async def test_answers_that_are_none(text: str) -> None:
+    async with saying(text) as url, open_client(url) as client:
+        with pytest.raises(ServerError, match="bad-response") as caught:
+            await client.start("hi")
+        assert str(caught.value).isprintable()
+
+
+SUBSCRIBED = '{"type":"subscribed","runId":"r"}'
+DELTA = '"type":"text-delta","at":1,"delta":"a"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id":"s.e.1","runId":"s",' + DELTA,
+        '{"id":"r.e.1","runId":"s",' + DELTA,
+        '{"id":"r.e.1",' + DELTA,
+        '{"id":"r.e.2","runId":"r",' + DELTA,
+        '{"id":"r.e.1","runId":"r","type":"text-delta"}',
+        SUBSCRIBED.replace("}", ',"ended":true}'),
+    ],
+)
+async def test_events_that_are_not_the_next_of_the_run(text: str) -> None:
+    said = [text] if "ended" in text else [SUBSCRIBED, text]
+    async with saying(*said) as url:
+        with pytest.raises(ServerError, match="bad-response"):
+            await receive_all(url, "r")
+
+
+async def test_a_subscription_that_is_never_answered() -> None:
+    async with saying('{"type":"news"}') as url:
+        with pytest.raises(trio.BrokenResourceError, match="did not answer"):
+            await receive_all(url, "r", patience=0, heartbeat_deadline=0.05)
+
+
 async def test_server_that_is_gone_without_a_word(monkeypatch: Any) -> None:
-    monkeypatch.setattr("trio_agent.client._websocket._PING_INTERVAL", 0.01)
-    monkeypatch.setattr("trio_agent.client._websocket._PONG_SECONDS", 0.05)
-    async with open_websocket_server(StepModel()) as kit, open_client(kit.url) as client:
+    async with (
+        open_websocket_server(StepModel()) as kit,
+        open_client(kit.url, heartbeat_deadline=0.1) as client,
+    ):
         run = await kit.start()
         monkeypatch.setattr("trio_websocket.WebSocketConnection._handle_ping_event", _never_answer)
         async with client.subscribe(run.id) as events:

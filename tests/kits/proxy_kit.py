@@ -58,8 +58,14 @@ async def open_proxy(port: int) -> AsyncIterator[Proxy]:
 
 
 @asynccontextmanager
-async def canned(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that gives one answer after the other, whatever it is asked."""
+async def canned(
+    *answers: bytes, hold: bool = False, seconds: float = SOON
+) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that gives one answer after the other, whatever it is asked.
+
+    It closes each connection behind its answer, or holds it in silence. ``{url}`` in an answer is
+    its own address. `seconds` bounds the test.
+    """
     rest = iter(answers)
     requests: list[bytes] = []
 
@@ -70,11 +76,14 @@ async def canned(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
         requests.append(data)
         if (answer := next(rest, None)) is not None:
             with suppress(trio.BrokenResourceError):  # it had enough of it
-                await stream.send_all(answer)
+                await stream.send_all(answer.replace(b"{url}", url.encode()))
+            if hold:
+                await trio.sleep_forever()
             await stream.aclose()
 
-    with trio.fail_after(SOON):
+    with trio.fail_after(seconds):
         async with trio.open_nursery() as nursery:
             [listener] = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), handle, 0)
-            yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}", requests
+            url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+            yield url, requests
             nursery.cancel_scope.cancel()

@@ -1,19 +1,26 @@
 """A response that is received in the background."""
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
 import trio
 
 from .errors import TransportError
+from .silence import Silence
 
 _MAX_UNREAD: Final = 1 << 16
 
 
 class Response:
-    """What has come of a response, for the one task that reads it."""
+    """What has come of a response, for the one task that reads it.
 
-    def __init__(self) -> None:
+    Args:
+        silence: seconds without a byte, while there is room for more, after which it is given up.
+    """
+
+    def __init__(self, *, silence: float = math.inf) -> None:
+        self.silence = Silence(silence)
         self._head: tuple[int, Mapping[str, str]] | None = None
         self._chunks: list[bytes] = []
         self._size = 0
@@ -61,6 +68,8 @@ class Response:
             return b""
         data = b"".join(self._chunks)
         self._chunks.clear()
+        if self._size >= _MAX_UNREAD:
+            self.silence.heard()  # from now on it is listened to again
         self._size = 0
         self._room.unpark_all()
         return data
@@ -85,6 +94,7 @@ class Response:
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """The head has come."""
         self._head = status, headers
+        self.silence.heard()
         self._news.unpark_all()
 
     def feed(self, data: bytes) -> bool:
@@ -92,7 +102,11 @@ class Response:
         self._chunks.append(data)
         self._size += len(data)
         self._news.unpark_all()
-        return self._size < _MAX_UNREAD
+        if self._size < _MAX_UNREAD:
+            self.silence.heard()
+            return True
+        self.silence.pause()
+        return False
 
     async def room(self) -> None:
         """Wait while the reader is far behind."""

@@ -7,6 +7,7 @@ reads it, never by dropping an async iterator.
 """
 
 import functools
+import math
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -80,26 +81,32 @@ class Transport:
         headers: Mapping[str, str],
         content: bytes = b"",
         connect_deadline: float = DEFAULT_CONNECT_DEADLINE,
+        silence: float = math.inf,
     ) -> AsyncGenerator[Response]:
         """Send a request and receive its response in the background while the context lasts.
 
         Leaving the context, by whatever way, before the response has ended closes its
         connection; after the end the connection is kept for the next request. Exceptions of the
         body come out as they are, in no group.
+
+        After `silence` seconds without a byte the connection is taken for broken.
         """
-        response = Response()
+        response = Response(silence=silence)
 
         async def receive() -> None:
             error: TransportError | None = None
             try:
-                await self.exchange(
-                    method,
-                    path,
-                    response,
-                    headers=headers,
-                    content=content,
-                    connect_deadline=connect_deadline,
-                )
+                with response.silence.scope as heard:
+                    await self.exchange(
+                        method,
+                        path,
+                        response,
+                        headers=headers,
+                        content=content,
+                        connect_deadline=connect_deadline,
+                    )
+                if heard.cancelled_caught:
+                    error = TransportError("cut-stream", f"nothing came for {silence:g} seconds")
             except TransportError as exc:
                 error = exc
             response.end(error)

@@ -1,9 +1,6 @@
 """A client of a trio-agent server."""
 
 from .._http import TransportError as TransportError
-from ._client import (
-    Client as Client,
-    RemoteSubscription as RemoteSubscription,
-    open_client as open_client,
-)
+from ._client import Client as Client, open_client as open_client
 from ._remote import RemoteEvent as RemoteEvent, ServerError as ServerError
+from ._subscription import RemoteSubscription as RemoteSubscription

@@ -1,10 +1,14 @@
-"""A client of a trio-agent server, whose subscriptions survive lost connections."""
+"""A client of a trio-agent server.
 
-import random
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+A start is asked for with a key, so that one whose answer was lost can be asked for again: it is
+the same run. No wait for an answer is without a deadline.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -16,139 +20,16 @@ from .._log.cursor import Cursor
 from .._messages import AnyMessage
 from .._nursery import expect_trio, open_plain_nursery
 from .._run.run import Receipt
+from ._backoff import Backoff
 from ._http import HTTPWire
-from ._remote import RemoteEvent, Wire
+from ._remote import Passing, Wire
+from ._subscription import RemoteSubscription
 from ._websocket import WebSocketWire
 
-_FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 10.0
+_ANSWER_SECONDS: Final = 60.0
+"""Within which a request is answered; a server answers a cancel within half a minute."""
 
-
-class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):
-    """Yields the events of a run on a server, each exactly once, over lost connections.
-
-    The channel ends behind the terminal event, and only there.
-    """
-
-    def __init__(self, after: str) -> None:
-        self._send, self._receive = trio.open_memory_channel[list[RemoteEvent]](0)
-        self._unread: deque[RemoteEvent] = deque()
-        self._received = after
-        self._failure: Exception | None = None
-        self.reconnects: int = 0
-        """How often the connection was lost so far."""
-
-    @property
-    def cursor(self) -> str:
-        """Everything up to here was received; empty if nothing was."""
-        return self._received
-
-    async def receive_batch(self) -> list[RemoteEvent]:
-        """Return all events that have come, at least one. A checkpoint.
-
-        Raises:
-            As `receive`.
-        """
-        await self._wait_unread()
-        batch = list(self._unread)
-        self._unread.clear()
-        self._received = batch[-1].cursor
-        return batch
-
-    async def receive(self) -> RemoteEvent:
-        """Return the next event. A checkpoint; if cancelled, nothing was taken.
-
-        Raises:
-            trio.EndOfChannel: the terminal event was received before.
-            trio.BrokenResourceError: the server could not be reached for too long.
-            trio.ClosedResourceError: this channel is closed.
-            CursorExpired: the log is gone, so that nothing can be continued.
-            LimitExceeded, StoreUnavailable: the server has been saying so for too long.
-            CursorInvalid, UnknownRun, ServerError: the server says so.
-        """
-        await self._wait_unread()
-        event = self._unread.popleft()
-        self._received = event.cursor
-        return event
-
-    async def _wait_unread(self) -> None:
-        if self._unread:
-            await trio.lowlevel.checkpoint()
-        try:
-            while not self._unread:
-                self._unread.extend(await self._receive.receive())
-        except trio.EndOfChannel:
-            if isinstance(self._failure, TransportError):
-                raise trio.BrokenResourceError(str(self._failure)) from self._failure
-            if self._failure is not None:
-                raise self._failure from None
-            raise
-
-    async def aclose(self) -> None:
-        """Receive no more. A checkpoint."""
-        self._unread.clear()
-        await self._receive.aclose()
-
-    async def follow(self, wire: Wire, run_id: str, patience: float) -> None:
-        """Receive and hand over until the end, reconnecting: a task of its own does this."""
-        with self._send:
-            try:
-                await self._follow(wire, run_id, _Backoff(patience))
-            except trio.EndOfChannel:
-                pass
-            except TrioAgentError as exc:
-                self._failure = exc
-            except trio.BrokenResourceError:
-                pass  # nobody receives any more
-
-    async def _follow(self, wire: Wire, run_id: str, backoff: "_Backoff") -> None:
-        cursor = self._received
-        while True:
-            try:
-                async with wire.events(run_id, cursor) as source:
-                    while True:
-                        batch = await source.receive()
-                        backoff.connected()
-                        if batch:
-                            await self._send.send(batch)
-                            cursor = batch[-1].cursor
-                            backoff.reset()
-                            if batch[-1].terminal:
-                                return
-            except (TransportError, LimitExceeded, StoreUnavailable) as exc:
-                self.reconnects += 1
-                await backoff.wait(exc)
-
-
-class _Backoff:
-    """Waits longer each time, at once at first, and gives up in the end."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._delay = 0.0
-        self._give_up_at: float | None = None
-
-    def connected(self) -> None:
-        """The server is there."""
-        self._give_up_at = None
-
-    def reset(self) -> None:
-        """It goes on: the next loss is a new one."""
-        self._delay = 0.0
-
-    async def wait(self, failure: TrioAgentError) -> None:
-        """Wait until it is time to try again.
-
-        Raises:
-            TrioAgentError: that failure, because the server has been away for too long.
-        """
-        now = trio.current_time()
-        if self._give_up_at is None:
-            self._give_up_at = now + self._patience
-        if now + self._delay > self._give_up_at:
-            raise failure
-        await trio.sleep(self._delay * random.uniform(0.5, 1))  # noqa: S311
-        self._delay = min(2 * self._delay, _LONGEST_DELAY) or _FIRST_DELAY
+_T = TypeVar("_T")
 
 
 @attrs.frozen(eq=False)
@@ -170,12 +51,18 @@ class Client:
     ) -> str:
         """Start a run and return its id. A checkpoint.
 
-        Arguments as for `Runtime.start`; `agent` is the name of one of the server's.
+        Arguments as for `Runtime.start`; `agent` is the name of one of the server's. Without an
+        `idempotency_key` one is made up. If the connection breaks before the answer has come, the
+        same is asked for again, with the same key, until there was no connection for `patience`
+        seconds: no second run is started.
 
         Raises:
-            LimitExceeded, ServerError: the server refused.
-            TransportError: the server could not be reached; whether a run was started is
-                unknown, unless you try again with the same `idempotency_key`.
+            KeyReused: the key belongs to a run that was asked for with other words.
+            LimitExceeded: the server has as many runs as it may have, or is shutting down.
+            StoreUnavailable: the server, its store or a proxy has a problem that may pass.
+            ServerError: the server refused, or its answer can't be understood.
+            TransportError: the server could not be reached; with the code `cut-stream`, whether a
+                run was started is unknown, unless you try again with the same key.
         """
         policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
         wishes = {
@@ -186,7 +73,20 @@ class Client:
             "metadata": metadata,
         }
         said = {name: value for name, value in wishes.items() if value is not None}
-        return await self._wire.start(said, idempotency_key)
+        key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+        backoff = Backoff(self._patience)
+        lost: TransportError | None = None
+        while True:
+            try:
+                return await self._ask(self._wire.start(said, key))
+            except TransportError as exc:
+                if lost is None and exc.code != "cut-stream":
+                    raise  # the server saw nothing
+                lost = lost or exc
+            except (LimitExceeded, StoreUnavailable):
+                if lost is None:
+                    raise
+            await backoff.wait(lost)
 
     @asynccontextmanager
     async def subscribe(
@@ -208,48 +108,80 @@ class Client:
         A checkpoint. Cancelling the wait does not undo the request.
 
         Raises:
-            UnknownRun, ServerError, TransportError: the server has no such run, refused, or
-                could not be reached.
+            UnknownRun: the server has no such run.
+            CursorExpired: the run is no longer kept.
+            LimitExceeded: the server, or a proxy, is asked for too much.
+            StoreUnavailable: the server, its store or a proxy has a problem that may pass.
+            ServerError: the server refused, or its answer can't be understood.
+            TransportError: the server could not be reached.
         """
-        return await self._wire.cancel(run_id)
+        return await self._ask(self._wire.cancel(run_id))
 
     async def info(self, run_id: str) -> dict[str, Any]:
         """Return what the server tells of a run, as JSON. A checkpoint.
 
         Raises:
-            As `cancel`.
+            As `cancel`; ServerError `not-supported` over WebSocket, too.
         """
-        return await self._wire.info(run_id)
+        return await self._ask(self._wire.info(run_id))
 
     async def not_ready(self) -> str | None:
-        """Return why the server can't start runs now, None if it can. A checkpoint."""
+        """Return why the server can't start runs now, None if it can. A checkpoint.
+
+        The reason is one printable line. Over WebSocket it is whether the server can be reached.
+        """
         try:
-            await self._wire.check()
+            await self._ask(self._wire.check())
         except TrioAgentError as exc:
             return str(exc)
         return None
 
+    async def _ask(self, answer: Awaitable[_T]) -> _T:
+        try:
+            with trio.fail_after(_ANSWER_SECONDS):
+                return await answer
+        except trio.TooSlowError:
+            message = f"the server did not answer within {_ANSWER_SECONDS:g} seconds"
+            raise TransportError("cut-stream", message) from None
+        except Passing as exc:
+            raise exc.error from None
+
 
 @asynccontextmanager
 async def open_client(
-    url: str, *, token: str | None = None, patience: float = 60.0, client: Any = None
+    url: str,
+    *,
+    token: str | None = None,
+    patience: float = 60.0,
+    heartbeat_deadline: float = 45.0,
+    client: Any = None,
 ) -> AsyncIterator[Client]:
     """Open a client of the server at `url`.
 
     Args:
-        url: such as ``http://127.0.0.1:8000``, or ``ws://127.0.0.1:8001`` for WebSocket.
+        url: such as ``http://127.0.0.1:8000``, or ``ws://127.0.0.1:8001`` for WebSocket. Below a
+            path, if the server is mounted there: ``https://example.com/agents``.
         token: sent as a bearer token.
         patience: seconds without a connection after which a subscription gives up.
+        heartbeat_deadline: seconds without a sign of life after which a subscription takes its
+            connection for dead, and connects anew. A server sends one every 15 seconds; over
+            WebSocket the client asks for one.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one;
             not for WebSocket.
 
     Raises:
         RuntimeError: this is no Trio task, but asyncio, for instance.
+        ValueError: `url` is no URL of a server.
     """
     expect_trio()
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
+        raise ValueError(f"{url!r} is no URL of a server, such as http://127.0.0.1:8000")
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    if url.lower().startswith(("ws://", "wss://")):
-        yield Client(WebSocketWire(url, headers), patience)
+    if parts.scheme in ("ws", "wss"):
+        yield Client(WebSocketWire(url, headers, heartbeat_deadline), patience)
         return
-    async with open_transport(url, client=client) as transport:
-        yield Client(HTTPWire(transport, headers), patience)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    async with open_transport(origin, client=client) as transport:
+        wire = HTTPWire(transport, origin, parts.path.rstrip("/"), headers, heartbeat_deadline)
+        yield Client(wire, patience)

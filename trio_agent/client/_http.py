@@ -1,9 +1,10 @@
 """The client's way over HTTP and server-sent events."""
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
 import attrs
 import msgspec
@@ -14,17 +15,22 @@ from .._log.codec import EventInvalid
 from .._run.run import Receipt
 from ..wire._sse import SSEDecoder, SSEError
 from ._remote import (
+    MAX_ERROR,
+    MAX_EVENT,
     Cancelled,
-    ErrorBody,
     EventSource,
+    Passing,
     RemoteEvent,
     ServerError,
     Wire,
     error_of,
+    read_error,
 )
 
-_MAX_ANSWER: Final = 16 << 20
+_MAX_ANSWER: Final = 1 << 20
 _ANSWER_SECONDS: Final = 60.0
+_ERROR_SECONDS: Final = 5.0
+_REDIRECTS: Final = 3
 
 _T = TypeVar("_T")
 
@@ -32,14 +38,16 @@ _T = TypeVar("_T")
 class _EventStream(EventSource):
     def __init__(self, response: Response | None) -> None:
         self._response = response
-        self._decoder = SSEDecoder()
+        self._decoder = SSEDecoder(max_size=MAX_EVENT)
 
     async def receive(self) -> list[RemoteEvent]:
         if self._response is None:
             raise trio.EndOfChannel
         data = await self._response.receive()
         if not data:
-            raise TransportError("cut-stream", "the stream broke off")
+            # An end in good order: the server says when to come back.
+            seconds = (self._decoder.retry or 0) / 1000
+            raise Passing(TransportError("cut-stream", "the stream broke off"), seconds)
         try:
             return [RemoteEvent.read(sse.id, sse.data) for sse in self._decoder.feed(data)]
         except (SSEError, EventInvalid) as exc:
@@ -51,10 +59,15 @@ class HTTPWire(Wire):
     """Each request and each subscription is a request of HTTP."""
 
     _transport: Transport
+    """To all that is at the origin."""
+    _origin: str
+    _prefix: str
+    """The path below which the server's are."""
     _headers: Mapping[str, str] = attrs.field(repr=False)
+    _heartbeat_deadline: float
 
-    async def start(self, wishes: Mapping[str, Any], key: str | None) -> str:
-        headers = {} if key is None else {"idempotency-key": key}
+    async def start(self, wishes: Mapping[str, Any], key: str) -> str:
+        headers = {"idempotency-key": key}
         return (await self._request("POST", "/runs", _Started, body=wishes, headers=headers)).id
 
     async def cancel(self, run_id: str) -> Receipt | None:
@@ -69,18 +82,17 @@ class HTTPWire(Wire):
 
     @asynccontextmanager
     async def events(self, run_id: str, after: str) -> AsyncIterator[EventSource]:
-        headers = {**self._headers, "accept": "text/event-stream, application/json"}
+        headers = {"accept": "text/event-stream, application/json"}
         if after:
             headers["last-event-id"] = after
         path = f"{_path_of(run_id)}/events"
-        async with self._transport.stream("GET", path, headers=headers) as response:
-            status, fields = await response.head()
+        async with self._stream(
+            "GET", path, headers=headers, run_id=run_id, silence=self._heartbeat_deadline
+        ) as (status, fields, response):
             if status == 204:
                 yield _EventStream(None)
                 return
-            if status != 200:
-                await _raise_error(status, response, run_id)
-            if not fields.get("content-type", "").startswith("text/event-stream"):
+            if status != 200 or not fields.get("content-type", "").startswith("text/event-stream"):
                 raise ServerError(status, "bad-response", "this is no event stream")
             yield _EventStream(response)
 
@@ -95,26 +107,68 @@ class HTTPWire(Wire):
         run_id: str = "",
     ) -> _T:
         content = b"" if body is None else msgspec.json.encode(body)
-        headers = {**self._headers, **(headers or {})}
+        headers = dict(headers or {})
         if content:
             headers["content-type"] = "application/json"
-        async with self._transport.stream(
-            method, path, headers=headers, content=content
-        ) as response:
-            status, _ = await response.head()
-            if status >= 300:
-                await _raise_error(status, response, run_id)
-            rest = await _rest(response)
+        async with self._stream(method, path, headers=headers, content=content, run_id=run_id) as (
+            status,
+            _,
+            response,
+        ):
+            rest = await response.receive_rest(seconds=_ANSWER_SECONDS, max_bytes=_MAX_ANSWER)
             if response.error is not None:
                 raise response.error
             try:
                 return msgspec.json.decode(rest, type=answer)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
                 raise ServerError(status, "bad-response", str(exc)) from None
 
+    @asynccontextmanager
+    async def _stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        run_id: str,
+        content: bytes = b"",
+        silence: float = math.inf,
+    ) -> AsyncIterator[tuple[int, Mapping[str, str], Response]]:
+        """Ask, and ask again where we are sent; or raise what a refusal means."""
+        path = self._prefix + path
+        for _ in range(_REDIRECTS + 1):
+            async with self._transport.stream(
+                method,
+                path,
+                headers={**self._headers, **headers},
+                content=content,
+                silence=silence,
+            ) as response:
+                status, fields = await response.head()
+                if status in (307, 308) and "location" in fields:
+                    path = self._elsewhere(status, path, fields["location"])
+                    continue
+                if status >= 300:
+                    await _raise_error(status, fields, response, run_id)
+                yield status, fields, response
+                return
+        raise ServerError(status, "redirected", f"more than {_REDIRECTS} redirects")
 
-async def _rest(response: Response) -> bytes:
-    return await response.receive_rest(seconds=_ANSWER_SECONDS, max_bytes=_MAX_ANSWER)
+    def _elsewhere(self, status: int, path: str, location: str) -> str:
+        """Return the path that a redirect leads to.
+
+        Raises:
+            ServerError: it leads away from this server, which is not to see our token.
+        """
+        try:
+            url = urljoin(self._origin + path, location)
+            parts = urlsplit(url)
+        except ValueError:
+            raise ServerError(status, "redirected", f"{location!r} is no URL") from None
+        if f"{parts.scheme}://{parts.netloc}".lower() != self._origin.lower():
+            message = f"the server is elsewhere now: give the client a URL like {url}"
+            raise ServerError(status, "redirected", message)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def _path_of(run_id: str) -> str:
@@ -125,14 +179,15 @@ class _Started(msgspec.Struct, frozen=True):
     id: str
 
 
-class _ErrorAnswer(msgspec.Struct, frozen=True):
-    error: ErrorBody = ErrorBody()
-
-
-async def _raise_error(status: int, response: Response, run_id: str) -> NoReturn:
+async def _raise_error(
+    status: int, fields: Mapping[str, str], response: Response, run_id: str
+) -> NoReturn:
     """Raise what an answer means."""
-    try:
-        error = msgspec.json.decode(await _rest(response), type=_ErrorAnswer).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        error = ErrorBody()
-    raise error_of(status, error, run_id, passing=status >= 500)
+    body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=MAX_ERROR)
+    raise error_of(status, read_error(status, body), run_id, _seconds(fields.get("retry-after")))
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Read a `Retry-After` in seconds; a date (RFC 9110, section 10.2.3) is not waited for."""
+    text = retry_after or ""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -1,9 +1,12 @@
-"""What a client gets from a server, whatever the wire."""
+"""What a client gets from a server, whatever the wire.
+
+A server's words may be anything: those that become an exception's are one printable line.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import msgspec
@@ -11,31 +14,51 @@ import msgspec
 from .._errors import (
     CursorExpired,
     CursorInvalid,
+    KeyReused,
     LimitExceeded,
     StoreUnavailable,
     TrioAgentError,
     UnknownRun,
 )
 from .._events import AnyEvent
-from .._log.codec import decode_event
+from .._log.codec import EventInvalid, decode_event
 from .._run.run import Receipt, RunOutcome
+
+MAX_EVENT: Final = 16 << 20
+"""Bytes of one event, or of one message; a larger one is not received."""
+
+MAX_ERROR: Final = 64 << 10
+"""Bytes that are read of an answer that refuses."""
+
+_MAX_WORDS: Final = 500
 
 _ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
     "cursor-invalid": CursorInvalid,
     "cursor-expired": CursorExpired,
+    "key-reused": KeyReused,
     "limit-exceeded": LimitExceeded,
     "store-unavailable": StoreUnavailable,
 }
+
+_PASSING: Final = ("draining", "internal", "not-ready", "run-moved")
+"""Other codes of errors that trying again may help with."""
+
+
+def printable(words: str) -> str:
+    """Make one line of a server's words that no terminal and no log can take for more."""
+    line = "".join(char if char.isprintable() else " " for char in words[: 2 * _MAX_WORDS])
+    return " ".join(line.split())[:_MAX_WORDS]
 
 
 class ServerError(TrioAgentError):
     """The server refused a request, or its answer can't be understood (`bad-response`).
 
     `status` is that of HTTP, 0 for what was said over a WebSocket; otherwise `code` and `message`
-    are the server's.
+    are the server's, made printable.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
+        code, message = printable(code), printable(message)
         super().__init__(status, code, message)
         self.status = status
         self.code = code
@@ -43,6 +66,16 @@ class ServerError(TrioAgentError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class Passing(Exception):
+    """An error with which trying again may help."""
+
+    def __init__(self, error: TrioAgentError, retry_after: float = 0.0) -> None:
+        super().__init__(error, retry_after)
+        self.error = error
+        self.retry_after = retry_after
+        """Seconds that the server wants us to wait before that."""
 
 
 @attrs.frozen
@@ -68,7 +101,10 @@ class RemoteEvent:
         Raises:
             EventInvalid: it is none.
         """
-        return cls(cursor, data, decode_event(data.encode()))
+        try:
+            return cls(cursor, data, decode_event(data.encode()))
+        except RecursionError:
+            raise EventInvalid("an event is nested too deep") from None
 
 
 class EventSource(ABC):
@@ -80,15 +116,19 @@ class EventSource(ABC):
 
         Raises:
             trio.EndOfChannel: the server says that nothing follows.
-            TransportError: the connection broke.
+            TransportError, Passing: the connection broke, or was ended.
+            ServerError: what came can't be understood.
         """
 
 
 class Wire(ABC):
-    """One way to talk to a server. All methods are checkpoints."""
+    """One way to talk to a server.
+
+    All methods are checkpoints. They raise `Passing`, or what `Client` says that they raise.
+    """
 
     @abstractmethod
-    async def start(self, wishes: Mapping[str, Any], key: str | None) -> str:
+    async def start(self, wishes: Mapping[str, Any], key: str) -> str:
         """Start a run and return its id."""
 
     @abstractmethod
@@ -111,7 +151,7 @@ class Wire(ABC):
 class Cancelled(msgspec.Struct, frozen=True, rename="camel"):
     """The answer to a cancel."""
 
-    outcome: RunOutcome | None = None
+    outcome: str | None = None
     last_offset: int = 0
     abandoned: tuple[str, ...] = ()
 
@@ -120,7 +160,8 @@ class Cancelled(msgspec.Struct, frozen=True, rename="camel"):
         """The receipt; None if the run is not gone yet."""
         if self.outcome is None:
             return None
-        return Receipt(self.outcome, self.last_offset, self.abandoned)
+        # A newer server may know more outcomes.
+        return Receipt(cast(RunOutcome, self.outcome), self.last_offset, self.abandoned)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -130,12 +171,45 @@ class ErrorBody(msgspec.Struct, frozen=True):
     message: str = "the server refused without saying why"
 
 
-def error_of(status: int, error: ErrorBody, run_id: str, *, passing: bool) -> TrioAgentError:
-    """Say what a server's error means; `passing` if trying again may help."""
-    if passing:
-        return _ERRORS.get(error.code, StoreUnavailable)(error.message)
+class _Refusal(msgspec.Struct, frozen=True):
+    """What is understood of a JSON body: ours, and what proxies and frameworks say."""
+
+    error: ErrorBody | str | None = None
+    detail: Any = None
+    message: Any = None
+    title: Any = None
+
+
+def read_error(status: int, body: bytes) -> ErrorBody:
+    """Find what a body says of an error.
+
+    That may be an error of ours, problem details (RFC 9457), or a line of text.
+    """
+    try:
+        said = msgspec.json.decode(body, type=_Refusal)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = body.decode("utf-8", "replace").strip()
+        words = "" if text.startswith(("<", "{", "[")) else text.partition("\n")[0]
+    else:
+        if isinstance(said.error, ErrorBody):
+            return said.error
+        texts = (said.error, said.detail, said.message, said.title)
+        words = next((text for text in texts if isinstance(text, str)), "")
+    message = f"the server answered {status}"
+    return ErrorBody(message=f"{message}: {words}" if words else message)
+
+
+def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.0) -> Exception:
+    """Say what a server's error means; `Passing` if trying again may help."""
+    cls = _ERRORS.get(error.code)
+    if cls is None and status == 429:
+        cls = LimitExceeded
+    if cls is None and (status >= 500 or error.code in _PASSING):
+        cls = StoreUnavailable
+    if cls in (LimitExceeded, StoreUnavailable):
+        return Passing(cls(printable(error.message)), retry_after)
+    if cls is not None:
+        return cls(printable(error.message))
     if error.code == "unknown-run":
         return UnknownRun(run_id)
-    if error.code in _ERRORS:
-        return _ERRORS[error.code](error.message)
     return ServerError(status, error.code, error.message)

@@ -1,9 +1,13 @@
-"""The client's way over WebSocket."""
+"""The client's way over WebSocket.
+
+The server's pings don't reach us: the library answers them. That a server is alive is seen by the
+answers to ours.
+"""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -23,6 +27,8 @@ from .._log.codec import EventInvalid
 from .._nursery import open_plain_nursery
 from .._run.run import Receipt
 from ._remote import (
+    MAX_ERROR,
+    MAX_EVENT,
     Cancelled,
     ErrorBody,
     EventSource,
@@ -30,16 +36,12 @@ from ._remote import (
     ServerError,
     Wire,
     error_of,
+    printable,
+    read_error,
 )
 
-_MAX_MESSAGE: Final = 16 << 20
 _READ: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0
-_PING_INTERVAL: Final = 15.0
-_PONG_SECONDS: Final = 30.0
-
-_PASSING: Final = ("internal", "limit-exceeded", "run-moved", "store-unavailable")
-"""Codes of errors that trying again may help with."""
 
 
 class _Message(msgspec.Struct, frozen=True, rename="camel"):
@@ -75,7 +77,7 @@ class _Socket:
             return _decode(text), cast(str, text)
         except ConnectionClosed as exc:
             raise _cut(exc) from exc
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, RecursionError) as exc:
             raise ServerError(0, "bad-response", str(exc)) from None
 
     async def receive_answer(self, kind: str, run_id: str) -> tuple[_Message, str]:
@@ -85,20 +87,27 @@ class _Socket:
             if message.type == kind:
                 return message, text
             if message.type == "error":
-                _raise_error(message, run_id)
+                raise error_of(0, message.error, run_id)
 
 
 class _Subscription(EventSource):
-    def __init__(self, socket: _Socket, run_id: str) -> None:
+    def __init__(self, socket: _Socket, run_id: str, answer_seconds: float) -> None:
         self._socket = socket
         self._run_id = run_id
+        self._answer_seconds = answer_seconds
+        self._subscribed = False
         self._ended = False
 
     async def receive(self) -> list[RemoteEvent]:
         if self._ended:
             raise trio.EndOfChannel
+        if not self._subscribed:
+            await self._receive_answer()
+            return []
         message, text = await self._socket.receive()
         if message.id is not None:
+            if message.run_id != self._run_id:
+                raise ServerError(0, "bad-response", f"an event of another run: {message.run_id}")
             # What the server added, so that the rest is the event's JSON, as on any other wire.
             added = f'{{"id":"{message.id}",'
             text = text.replace(added, "{", 1).replace(f'{{"runId":"{self._run_id}",', "{", 1)
@@ -106,10 +115,17 @@ class _Subscription(EventSource):
                 return [RemoteEvent.read(message.id, text)]
             except EventInvalid as exc:
                 raise ServerError(0, "bad-response", str(exc)) from None
-        if message.type in ("error", "subscription-error"):
-            _raise_error(message, self._run_id)
-        self._ended = message.ended
+        if message.type == "subscription-error":
+            raise error_of(0, message.error, self._run_id)
         return []
+
+    async def _receive_answer(self) -> None:
+        with trio.move_on_after(self._answer_seconds):
+            message, _ = await self._socket.receive_answer("subscribed", self._run_id)
+            self._subscribed = True
+            self._ended = message.ended
+        if not self._subscribed:
+            raise TransportError("cut-stream", "the server did not answer")
 
 
 @attrs.frozen(eq=False)
@@ -121,11 +137,10 @@ class WebSocketWire(Wire):
 
     _url: str
     _headers: Mapping[str, str] = attrs.field(repr=False)
+    _heartbeat_deadline: float
 
-    async def start(self, wishes: Mapping[str, Any], key: str | None) -> str:
-        request = {**wishes, "type": "start", "follow": False}
-        if key is not None:
-            request["key"] = key
+    async def start(self, wishes: Mapping[str, Any], key: str) -> str:
+        request = {**wishes, "type": "start", "follow": False, "key": key}
         message, _ = await self._request("started", "", request)
         if message.run_id is None:
             raise ServerError(0, "bad-response", "the answer names no run")
@@ -135,7 +150,7 @@ class WebSocketWire(Wire):
         _, text = await self._request("cancelled", run_id, {"type": "cancel", "runId": run_id})
         try:
             return msgspec.json.decode(text, type=Cancelled).receipt
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, RecursionError) as exc:
             raise ServerError(0, "bad-response", str(exc)) from None
 
     async def info(self, run_id: str) -> dict[str, Any]:
@@ -156,14 +171,14 @@ class WebSocketWire(Wire):
     async def events(self, run_id: str, after: str) -> AsyncIterator[EventSource]:
         async with self._open() as socket:
             await socket.ask(type="subscribe", runId=run_id, after=after or 0)
-            yield _Subscription(socket, run_id)
+            yield _Subscription(socket, run_id, self._heartbeat_deadline)
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[_Socket]:
         """Connect. Leaving says goodbye, if that is quickly done, and disconnects."""
         url = urlsplit(self._url)
         async with open_plain_nursery() as nursery:
-            connection = _Connection()
+            connection = _Connection(self._heartbeat_deadline)
             nursery.start_soon(connection.run, url, self._headers)
             websocket = await connection.opened()
             yield _Socket(websocket)
@@ -175,7 +190,8 @@ class WebSocketWire(Wire):
 class _Connection:
     """Where trio-websocket's reader lives, which is a task that may raise."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat_deadline: float) -> None:
+        self._heartbeat_deadline = heartbeat_deadline
         self._websocket: WebSocketConnection | None = None
         self._failure: Exception | None = None
         self._news = trio.Event()
@@ -215,7 +231,7 @@ class _Connection:
                     extra_headers=[
                         (name.encode(), text.encode()) for name, text in headers.items()
                     ],
-                    max_message_size=_MAX_MESSAGE,
+                    max_message_size=MAX_EVENT,
                     receive_buffer_size=_READ,
                 )
             link.opened = True
@@ -223,24 +239,27 @@ class _Connection:
             await self._ping(self._websocket, link)
 
     async def _ping(self, websocket: WebSocketConnection, link: "_Link") -> None:
-        """Notice a server that has gone without a word."""
+        """Notice a server that has gone without a word, within the deadline."""
+        interval = self._heartbeat_deadline / 3
         with suppress(ConnectionClosed):
             while True:
-                await trio.sleep(_PING_INTERVAL)
-                with trio.move_on_after(_PONG_SECONDS) as waiting:
+                await trio.sleep(interval)
+                with trio.move_on_after(2 * interval) as waiting:
                     await websocket.ping()
                 if waiting.cancelled_caught:
                     await trio.aclose_forcefully(link)
 
 
 class _Link(trio.abc.Stream):
-    """A stream that raises when it breaks off in the handshake.
+    """A stream that raises when it breaks off in the handshake, or when this is endless.
 
-    With any other stream the library would wait for the handshake for ever.
+    With any other stream the library would wait for the handshake for ever, or keep all that is
+    said in a refusal.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
+        self._received = 0
         self.opened = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -259,7 +278,9 @@ class _Link(trio.abc.Stream):
         except trio.BrokenResourceError:
             self._check()
             raise
-        if not data:
+        if not self.opened:
+            self._received += len(data)
+        if not data or self._received > MAX_ERROR:
             self._check()
         return data
 
@@ -313,23 +334,13 @@ def _meaning(failure: BaseException) -> Exception:
         case trio.TooSlowError():
             return TransportError("timeout-connect", "the server does not answer")
         case ConnectionRejected(status_code=status, body=body):
-            try:
-                error = msgspec.json.decode(body or b"", type=_Message).error
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                error = ErrorBody()
-            return error_of(status, error, "", passing=status >= 500)
+            return error_of(status, read_error(status, body or b""), "")
         case ProtocolError() | h11.ProtocolError():
             return ServerError(0, "bad-response", "this is no WebSocket")
     # Trio tells of a TLS handshake that failed with an error that has only a cause.
-    return TransportError(
-        "connect", str(failure) or str(failure.__cause__ or type(failure).__name__)
-    )
+    words = str(failure) or str(failure.__cause__ or type(failure).__name__)
+    return TransportError("connect", printable(words))
 
 
 def _cut(exc: ConnectionClosed) -> TransportError:
-    return TransportError("cut-stream", f"the connection was closed: {exc.reason}")
-
-
-def _raise_error(message: _Message, run_id: str) -> NoReturn:
-    passing = message.error.code in _PASSING
-    raise error_of(0, message.error, run_id, passing=passing)
+    return TransportError("cut-stream", printable(f"the connection was closed: {exc.reason}"))
