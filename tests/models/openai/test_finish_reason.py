@@ -19,6 +19,8 @@ from trio_agent.models.openai._finish_reason import finish_reason
         ("guardrail_intervened", "content-filter"), ("refusal", "content-filter"),
         ("error", "failed"), ("insufficient_system_resource", "failed"),
         ("network_error", "failed"), ("MALFORMED_FUNCTION_CALL", "failed"), ("abort", "failed"),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", "failed"),
+        ("content_filter: PROHIBITED_CONTENT", "content-filter"), ("repetition", "length"),
         ("because", "unknown"), ("7", "unknown"),
         ("", None), (" ", None), ("null", None), ("None", None),
     ],

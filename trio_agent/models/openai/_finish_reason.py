@@ -1,7 +1,8 @@
 """What providers say when a model finishes, in our words.
 
 Sources: the API references of OpenAI, Azure, Anthropic, Google, Mistral, Cohere, DeepSeek, Zhipu
-and Amazon Bedrock, whose reasons gateways pass on as they are. Case and hyphens don't matter.
+and Amazon Bedrock, whose reasons gateways pass on as they are, and vLLM's source. Case and hyphens
+don't matter, nor what Google says behind a colon (`function_call_filter: MALFORMED_FUNCTION_CALL`).
 """
 
 from collections.abc import Mapping
@@ -15,12 +16,13 @@ _NONE = frozenset({"", "null", "none"})
 _REASONS: Mapping[Reason, str] = {
     "stop": "stop stop_sequence end end_turn eos eos_token complete completed finish finished",
     "length": "length max_tokens max_length max_output_tokens model_length token_limit"
-    " model_context_window_exceeded error_limit",
+    " model_context_window_exceeded error_limit repetition repetition_truncation",
     "tool-calls": "tool_calls tool_call tool_use function_call function_calls",
     "content-filter": "content_filter content_filtered safety image_safety recitation blocklist"
     " prohibited_content spii refusal sensitive guardrail_intervened error_toxic",
     "failed": "error failed abort aborted cancelled canceled timeout network_error server_error"
-    " model_error overloaded insufficient_system_resource malformed_function_call",
+    " model_error overloaded insufficient_system_resource malformed_function_call"
+    " function_call_filter unexpected_tool_call",
 }
 _MEANINGS: Mapping[str, Reason] = {
     name: reason for reason, names in _REASONS.items() for name in names.split()
@@ -29,5 +31,5 @@ _MEANINGS: Mapping[str, Reason] = {
 
 def finish_reason(name: str) -> Reason | None:
     """What a provider's reason means; None if it says that the answer goes on."""
-    name = name.strip().lower().replace("-", "_")
+    name = name.partition(":")[0].strip().lower().replace("-", "_")
     return None if name in _NONE else _MEANINGS.get(name, "unknown")
