@@ -95,7 +95,7 @@ class OpenAIModel(Model):
         ValueError, TypeError: an argument is none of these.
     """
 
-    name: str = attrs.field(validator=[instance_of(str), min_len(1)])
+    name: str = attrs.field(validator=min_len(1))
     base_url: str | None = attrs.field(default=None, kw_only=True)
     api_key: KeySource | None = attrs.field(
         default=None,
