@@ -51,7 +51,7 @@ class Transport:
 
         All in this task, so that what came is dealt with at once; what the receiver raises is
         raised here. Cancelling it, or an error, closes the connection; after the end it is kept
-        for the next request.
+        for the next request. Redirects within the host are followed.
 
         Raises:
             TransportError: there was no connection, or it broke.

@@ -115,6 +115,19 @@ def test_headers() -> None:
     assert "mine" not in repr(endpoint)
 
 
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [
+        ({}, "key"),
+        ({"X-Title": "t"}, "key"),
+        ({"Api-Key": "mine"}, "mine"),
+        ({"Authorization": "Bearer mine"}, "mine"),
+    ],
+)
+def test_what_nobody_may_repeat(headers: dict[str, str], secret: str) -> None:
+    assert Endpoint.find("http://h", None, headers).secret("key") == secret
+
+
 @attrs.frozen
 class Config:
     api_key: Any = attrs.field(default=None, validator=check_key)

@@ -191,6 +191,7 @@ async def test_cancelling_closes_the_providers_connection() -> None:
         [scripted.text("a"), scripted.text("b"), scripted.finish()],
         [scripted.status(503)],
         [b"data: {nonsense\n\n"],
+        [scripted.status(307, {"location": "completions"})],
     ],
 )
 async def test_cancelled_after_every_tick(answer: scripted.Answer) -> None:
@@ -440,6 +441,14 @@ async def test_options_can_not_override_the_request() -> None:
     assert not server.requests
 
 
+@pytest.mark.parametrize("request_", [ModelRequest((UserMessage("\udc80"),)), ASK])
+async def test_a_request_that_has_no_json_form(request_: ModelRequest) -> None:
+    async with opened(options={"x": object()}) as (server, model):
+        with pytest.raises(ModelError, match="bad-request: the request has no JSON form: "):
+            await model.generate(request_, Emitted())
+    assert not server.requests
+
+
 async def test_it_can_not_be_opened() -> None:
     for config, message in (
         ({}, "set OPENAI_API_KEY"),
@@ -513,6 +522,13 @@ async def test_headers() -> None:
         assert request.headers["x-title"] == "t"
         assert request.headers["accept"] == "*/*"
         assert request.headers["authorization"] == "Bearer sk-1"
+
+
+async def test_a_key_in_a_header_is_not_repeated() -> None:
+    refusal = scripted.status(401, body={"error": "bad sk-1"})
+    with pytest.raises(ModelError, match=r"bad \*\*\*"):
+        async with opened([refusal], headers={"api-key": "sk-1"}) as (_, model):
+            await model.generate(ASK, Emitted())
 
 
 async def test_the_form_of_a_request() -> None:

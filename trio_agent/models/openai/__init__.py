@@ -2,4 +2,4 @@
 
 from ._chat import ChatDecoder as ChatDecoder
 from ._model import OpenAIModel as OpenAIModel
-from ._request import encode_request as encode_request
+from ._request import RequestForm as RequestForm, encode_request as encode_request

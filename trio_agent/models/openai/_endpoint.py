@@ -20,6 +20,7 @@ KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """An API key, or what is asked for one before each request."""
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _OURS: Final = frozenset({"content-length", "content-type", "host", "transfer-encoding"})
 
 
@@ -86,6 +87,13 @@ class Endpoint:
         """Return the headers of a request."""
         authorization = {"authorization": f"Bearer {key}"} if key else {}
         return {**authorization, **self._headers}
+
+    def secret(self, key: str) -> str:
+        """Return what nobody may repeat: the key, or what a header says in its place."""
+        for name in _KEY_HEADERS:
+            if value := self._headers.get(name):
+                return value.rpartition(" ")[2]
+        return key
 
 
 def check_key(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:

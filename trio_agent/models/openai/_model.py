@@ -95,7 +95,7 @@ class OpenAIModel(Model):
         ValueError, TypeError: an argument is none of these.
     """
 
-    name: str = attrs.field(validator=[instance_of(str), min_len(1)])
+    name: str = attrs.field(validator=min_len(1))
     base_url: str | None = attrs.field(default=None, kw_only=True)
     api_key: KeySource | None = attrs.field(
         default=None,
@@ -200,10 +200,11 @@ class _OpenedModel(Model):
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
         config = self._config
         options = {**config.options, **request.options}
-        body = encode_request(attrs.evolve(request, options=options), config.name, self._form)
+        content = self._encode(attrs.evolve(request, options=options))
         scope = trio.CancelScope(deadline=trio.current_time() + config.first_token_deadline)
         key = await self._key(scope.deadline, "first-token")
-        decoder = ChatDecoder(secret=key, think_tags=config.think_tags)
+        secret = self._endpoint.secret(key)
+        decoder = ChatDecoder(secret=secret, think_tags=config.think_tags)
         answer = Answer(
             decoder,
             emit,
@@ -221,13 +222,13 @@ class _OpenedModel(Model):
                     f"/chat/completions{self._endpoint.query}",
                     answer,
                     headers=headers | self._endpoint.headers(key),
-                    content=msgspec.json.encode(body),
+                    content=content,
                     connect_deadline=config.connect_deadline,
                 )
             except TransportError as exc:
                 error = exc
         if answer.kind == "refusal":
-            raise _refusal(answer.status, answer.headers, bytes(answer.body), key)
+            raise _refusal(answer.status, answer.headers, bytes(answer.body), secret)
         await answer.end()
         if scope.cancelled_caught and not decoder.done:
             error = _deadline_passed("between-tokens" if decoder.started else "first-token")
@@ -254,7 +255,13 @@ class _OpenedModel(Model):
             raise ModelError(error.code, error.message, retryable=True) from error
         # Forbidden is this list (RFC 9110, section 15.5.4), which says nothing of the rest.
         if status == 401 or status >= 500:
-            raise _refusal(status, headers, body, key)
+            raise _refusal(status, headers, body, self._endpoint.secret(key))
+
+    def _encode(self, request: ModelRequest) -> bytes:
+        try:
+            return msgspec.json.encode(encode_request(request, self._config.name, self._form))
+        except (TypeError, ValueError) as exc:
+            raise ModelError("bad-request", f"the request has no JSON form: {exc}") from exc
 
     async def _key(self, deadline: float, name: str) -> str:
         with trio.CancelScope(deadline=deadline):
@@ -263,17 +270,17 @@ class _OpenedModel(Model):
         raise ModelError(error.code, error.message, retryable=True)
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, key: str) -> ModelError:
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str) -> ModelError:
     if 300 <= status < 400 and (location := headers.get("location")):
         where = urlsplit(location)
-        place = clean(f"{where.scheme}://{where.netloc}{where.path}", limit=200, secret=key)
+        place = clean(f"{where.scheme}://{where.netloc}{where.path}", limit=200, secret=secret)
         phrase = f"{status} {HTTPStatus(status).phrase}"
         return ModelError(
             "bad-response",
             f"the endpoint has moved to {place} (HTTP {phrase}), which is not followed because it"
             " would be another host or another request: set base_url",
         )
-    return error_from_response(status, body, headers, now=time.time(), secret=key)
+    return error_from_response(status, body, headers, now=time.time(), secret=secret)
 
 
 def _deadline_passed(name: str) -> TransportError:
