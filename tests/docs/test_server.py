@@ -51,8 +51,9 @@ def same(output: str) -> str:
     """Take out of an output what differs from run to run."""
     output = re.sub(r"\b[0-9a-f]{32}\b", "RUN", output)
     output = re.sub(r"RUN\.[0-9a-f]{8}\.", "RUN.EPOCH.", output)
-    output = re.sub(r'"seconds": ?[0-9.]+', '"seconds":0', output)
-    return re.sub(r'"(at|createdAt)": ?\d{13}', r'"\1":0', output)
+    output = re.sub(r'"agent": ?"[0-9a-f]{16}"', '"agent":"HASH"', output)
+    output = re.sub(r'"(seconds|ttft)": ?[0-9.]+', r'"\1":0', output)
+    return re.sub(r'"(at|createdAt|startedAt|endedAt)": ?\d{13}', r'"\1":0', output)
 
 
 def same_json(output: str) -> Any:
