@@ -197,6 +197,11 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["call_0", "f", OSLO], ["call_0-2", "g", ROME]],
         "tool-calls",
     ),
+    "T04 without arguments": (
+        call(None, "f", "") + call(None, "g", None) + CALLED,
+        [["call_0", "f", ""], ["call_0-2", "g", ""]],
+        "tool-calls",
+    ),
     "T05 index 0, blank id, one name": (
         call("", "f", OSLO) + call("", "f", ROME) + CALLED,
         [["call_0", "f", OSLO], ["call_0-2", "f", ROME]],
@@ -226,6 +231,11 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
     "T06 one id and one index": (
         call("a", "f", OSLO) + call("a", "g", OSLO) + call("a", "g", ROME) + CALLED,
         [["a", "f", OSLO], ["a-2", "g", OSLO], ["a-3", "g", ROME]],
+        "tool-calls",
+    ),
+    "T06 one id and one index, in pieces": (
+        call("a", "f", OSLO) + call("a", "g", "{") + call("a", None, "}") + CALLED,
+        [["a", "f", OSLO], ["a-2", "g", "{}"]],
         "tool-calls",
     ),
     "T07 blank id and name in continuations": (
@@ -495,6 +505,10 @@ def test_what_providers_send(data: bytes, meant: list[Any], reason: str) -> None
         (chunk({"choices": [{"delta": {}, "usage": USAGE}]}), Usage(7, 3, 10)),  # U01
         (chunk({"usage": {"prompt_tokens": 1}}) + chunk({"usage": USAGE}), Usage(7, 3, 10)),  # U02
         (chunk({"usage": USAGE}) + chunk({"usage": {"total_tokens": None}}), Usage(7, 3, 10)),
+        (
+            chunk({"usage": {"prompt_tokens": 7}}) + chunk({"usage": {"completion_tokens": 3}}),
+            Usage(7, 3, 10),
+        ),
         (chunk({"usage": {"details": {}}}) + chunk({"usage": USAGE}), Usage(7, 3, 10)),  # U03
         (chunk({"usage": {"prompt_tokens": 7.0, "completion_tokens": "3"}}), Usage(7, 3, 10)),
         (chunk({"usage": {k: str(v) for k, v in USAGE.items()}}), Usage(7, 3, 10)),  # U05

@@ -128,6 +128,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
         (Complaint("no", "invalid_api_key", "invalid_request_error"), "auth", False),
         (Complaint("no", "model_not_found", "invalid_request_error"), "not-found", False),
         (Complaint("no", type="server_error"), "provider-error", True),
+        (Complaint("no", "invalid_response", "server_error"), "provider-error", True),
         (Complaint("no", type="overloaded_error"), "provider-error", True),
         (Complaint("no", type="rate_limit_error"), "rate-limit", True),
         (Complaint("no", type="authentication_error"), "auth", False),

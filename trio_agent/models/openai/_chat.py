@@ -195,7 +195,7 @@ class ChatDecoder:
     ) -> None:
         """Take what was read of an odd event, whose `text` says whether halves are to be joined."""
         if r"\ud" in text.lower() and not any(type(f) is SurrogateJoiner for f in self._filters):
-            self._filters.insert(0, SurrogateJoiner())
+            self._filters.append(SurrogateJoiner())
         for value in values:
             if value is None:
                 self._said_done = self.done = True
