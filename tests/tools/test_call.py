@@ -346,7 +346,7 @@ async def test_a_tool_that_blocks_the_loop_is_named(
 
     async def crunch() -> int:
         await trio.lowlevel.checkpoint()
-        time.sleep(0.02)
+        time.sleep(0.02)  # noqa: ASYNC251 - what it should not do
         return 1
 
     assert await call(crunch) == ("ok", 1)
