@@ -270,6 +270,7 @@ async def test_what_a_run_does_is_logged(caplog: pytest.LogCaptureFixture) -> No
     lines = [
         (record.levelname, re.sub(r"\d+\.\d{3} s", "T", record.getMessage()))
         for record in caplog.records
+        if record.levelno < logging.WARNING  # on a busy machine, a step may take long
     ]
     assert lines == [
         ("INFO", f"run {run.id} of agent 'a' begins"),

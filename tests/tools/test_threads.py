@@ -49,7 +49,8 @@ async def hung(threads: ToolThreads, *, abandon: bool = False) -> AsyncIterator[
             await thread.started.wait()
             yield thread
         finally:
-            await thread.go_on()
+            with trio.fail_after(60, shield=True):
+                await thread.go_on()
 
 
 def free(threads: ToolThreads) -> int:

@@ -80,11 +80,11 @@ class Performer:
         try:
             with self._run.cancel_scope, self._run.viewer_scope:
                 await self._until_deadline()
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
             stop, failures = split_stops(exc)
             if stop is not None:
                 # What fails while everything is being cancelled is cancelled.
-                raise stop from None
+                raise stop from None  # noqa: ASYNC104
             self._fail_by(failures[0] if len(failures) == 1 else exc)
         finally:
             self._finish("cancelled", self._why_cancelled())

@@ -44,5 +44,5 @@ def notice_blocking(
         try:
             value = yield trap
             resume = work.send
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: ASYNC103 - it is raised in `work`
             value, resume = exc, work.throw

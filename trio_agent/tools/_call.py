@@ -6,7 +6,6 @@ traceback. Two things go on: `trio.Cancelled`, and `KeyboardInterrupt`, which is
 """
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
@@ -59,21 +58,22 @@ async def call_tool(
     try:
         arguments = tool.parse(call.input)
         if tool.is_async:
-            told = partial(_tell_blocking, run_id, call)
-            with _move_on_after(seconds):
-                work = notice_blocking(tool.function(**arguments), told)
+            on_blocking = partial(_tell_blocking, run_id, call)
+            with trio.move_on_after(seconds):
+                work = notice_blocking(tool.function(**arguments), on_blocking)
                 return "ok", encode_output(await work)
             return "error", f"the tool did not finish within {seconds:g} s"
         return await _call_in_thread(tool, arguments, seconds, threads, on_abandoned)
-    except BaseException as exc:
+    except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
         stop, failures = split_stops(exc)
         told_by_tool = [_message(each) for each in failures if isinstance(each, ToolError)]
         if len(told_by_tool) < len(failures):
             logger.exception("run %s: tool %s failed in call %r", run_id, call.name, call.id)
         if stop is not None:
             # A tool that fails while it is being cancelled is cancelled.
-            raise stop from None
-        return "error", _readable("; ".join(told_by_tool) or _sentence(failures))
+            raise stop from None  # noqa: ASYNC104
+        told = "; ".join(told_by_tool) or _sentence(failures)
+        return "error", _readable(told)  # noqa: ASYNC104
 
 
 async def _call_in_thread(
@@ -83,7 +83,7 @@ async def _call_in_thread(
     threads: ToolThreads,
     on_abandoned: Callable[[], None],
 ) -> Outcome:
-    with _move_on_after(seconds) as waiting:
+    with trio.move_on_after(seconds) as waiting:
         place = await threads.place()
     if waiting.cancelled_caught:
         return "error", f"no thread was free within {seconds:g} s: the tool was not started"
@@ -92,7 +92,7 @@ async def _call_in_thread(
         return tool.function(**arguments)
 
     try:
-        with _move_on_after(seconds):
+        with trio.move_on_after(seconds):
             return "ok", encode_output(await place.run(run, abandon=tool.abandon))
     finally:
         if place.running:
@@ -100,10 +100,6 @@ async def _call_in_thread(
     if place.running:
         return "unknown", f"nobody waits any more after {seconds:g} s: the outcome is unknown"
     return "error", f"the tool did not finish within {seconds:g} s"
-
-
-def _move_on_after(seconds: float) -> trio.CancelScope:
-    return trio.move_on_after(seconds) if seconds < math.inf else trio.CancelScope()
 
 
 def _tell_blocking(run_id: str, call: ToolRequest, seconds: float) -> None:
