@@ -136,6 +136,10 @@ class ChatDecoder:
             self.started = True
         return parts
 
+    def feed_eof(self) -> list[ModelPart]:
+        """Take the end of the response and return what is left."""
+        return []
+
     def feed_whole(self, body: bytes) -> list[ModelPart]:
         """Take a whole completion, or an error, as JSON."""
         try:
