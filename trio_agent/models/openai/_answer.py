@@ -98,7 +98,7 @@ class Answer:
             self._left = None
 
     async def end(self) -> None:
-        """Hand out what did not come as a stream.
+        """Hand out what a stream left behind, or what did not come as one.
 
         Raises:
             ModelError: `bad-response`: it is too large.
@@ -106,8 +106,11 @@ class Answer:
         if self.kind == "whole":
             if len(self.body) > _MAX_WHOLE:
                 raise ModelError("bad-response", f"the answer is larger than {_MAX_WHOLE} bytes")
-            if parts := self.decoder.feed_whole(bytes(self.body)):
-                await self._emit(*parts)
+            parts = self.decoder.feed_whole(bytes(self.body))
+        else:
+            parts = self.decoder.feed_eof()
+        if parts:
+            await self._emit(*parts)
 
     def _begin_stream(self, data: bytes) -> bytes:
         """Collect what is no stream, and return the beginning of one."""
