@@ -100,6 +100,13 @@ async def test_nobody_listens() -> None:
     assert info.value.code == "connect"
 
 
+@pytest.mark.parametrize("url", ["http://a b", "http://h:70000"])
+async def test_a_url_that_is_none(url: str) -> None:
+    async with open_transport(url) as transport, post(transport) as response:
+        with pytest.raises(TransportError, match="connect: "):
+            await response.head()
+
+
 async def test_the_connection_breaks_before_the_response() -> None:
     async with (
         tcp_server(close_at_once) as host,

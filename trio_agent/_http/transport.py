@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from .._nursery import open_plain_nursery
-from .errors import TransportError
+from .errors import TransportError, transport_error
 from .exchange import Exchange, Receiver
 from .library import httpx
 from .pool import PoolTransport
@@ -56,13 +56,18 @@ class Transport:
         Raises:
             TransportError: there was no connection, or it broke.
         """
-        request = self._client.build_request(
-            method=method,
-            url=self._base_url + path,
-            headers={"Accept-Encoding": "identity", **headers},
-            content=content,
-            timeout=(connect_deadline, None, None, None),
-        )
+        try:
+            request = self._client.build_request(
+                method=method,
+                url=self._base_url + path,
+                headers={"Accept-Encoding": "identity", **headers},
+                content=content,
+                timeout=(connect_deadline, None, None, None),
+            )
+        except Exception as exc:
+            if (error := transport_error(exc)) is None:
+                raise
+            raise error from exc  # the URL is none
         byte_stream: type[object] = type(request.stream)
         request.stream = _body_class(byte_stream)(request.content)  # type: ignore[arg-type]
         borrower = object()  # not the task: it may have several responses open

@@ -48,7 +48,9 @@ def test_the_url_that_people_paste(
     assert Endpoint.find(None, None, {}) == endpoint
 
 
-@pytest.mark.parametrize("text", ["h/v1", "ftp://h", "http:///v1", "h:80"])
+@pytest.mark.parametrize(
+    "text", ["h/v1", "ftp://h", "http:///v1", "h:80", "http://[::1", "http://h:x", "http://h:70000"]
+)
 def test_what_is_no_url(text: str) -> None:
     with pytest.raises(ValueError, match="must look like https://host/v1"):
         Endpoint.find(text, None, {})

@@ -259,6 +259,9 @@ async def test_an_error_of_room_comes_out_as_it_is() -> None:
             False,
             "moved to http://elsewhere",
         ),
+        (scripted.status(301, {"location": "/v2?k=1"}), "bad-response", False, r"moved to /v2 \("),
+        (scripted.status(399, {"location": "http://[::1"}), "bad-response", False, "moved to"),
+        (scripted.status(304), "bad-response", False, "304"),
         (scripted.status(200, body={"choices": []}), "bad-response", False, "no chat completion"),
         (scripted.status(200, body={"error": "bad sk-1"}), "provider-error", False, r"bad \*\*\*"),
         (

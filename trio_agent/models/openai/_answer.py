@@ -86,8 +86,10 @@ class Answer:
             if parts or not self._finished:
                 self._finished = True
                 self._end_within(_REST_SECONDS)  # the usage comes behind the finish
-        elif parts or self._keep_alive_counts:
-            self._expect_token()
+        elif parts:
+            self._expect_within(self._between_tokens)
+        elif self._keep_alive_counts:
+            self._stay_alive()
         return has_room
 
     async def room(self) -> None:
@@ -98,7 +100,7 @@ class Answer:
             self._left = None
 
     async def end(self) -> None:
-        """Hand out what the end of the response completes.
+        """Hand out what a stream left behind, or what did not come as one.
 
         Raises:
             ModelError: `bad-response`: it is no stream and too large.
@@ -119,7 +121,7 @@ class Answer:
             match data[:1]:
                 case b"":
                     if self._keep_alive_counts:
-                        self._expect_token()
+                        self._stay_alive()
                 case b"<":
                     self._refuse()
                 case b"{" | b"[":
@@ -141,8 +143,10 @@ class Answer:
             self._left = self.scope.deadline - trio.current_time()
             self.scope.deadline = math.inf
 
-    def _expect_token(self) -> None:
-        seconds = self._between_tokens if self.decoder.started else self._first_token
+    def _stay_alive(self) -> None:
+        self._expect_within(self._between_tokens if self.decoder.started else self._first_token)
+
+    def _expect_within(self, seconds: float) -> None:
         # Moving a deadline costs as much as a token, so it is moved by tenths of itself.
         due = trio.current_time() + seconds
         if not 0 <= self.scope.deadline - due <= seconds / 10:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Self, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -50,9 +50,7 @@ class Endpoint:
             ValueError: the URL is none, or the key is missing or unusable.
         """
         text = (base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).strip()
-        url = urlsplit(text)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError("base_url (or OPENAI_BASE_URL) must look like https://host/v1")
+        url = _split(text)
         path = url.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
         base = f"{url.scheme}://{url.netloc}{path}"
         headers = {name.lower(): value for name, value in headers.items()}
@@ -94,6 +92,16 @@ class Endpoint:
             if value := self._headers.get(name):
                 return value.rpartition(" ")[2]
         return key
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return url
+    except ValueError:
+        pass
+    raise ValueError("base_url (or OPENAI_BASE_URL) must look like https://host/v1")
 
 
 def check_key(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:

@@ -3,9 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import msgspec
@@ -272,13 +270,11 @@ class _OpenedModel(Model):
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str) -> ModelError:
     if 300 <= status < 400 and (location := headers.get("location")):
-        where = urlsplit(location)
-        place = clean(f"{where.scheme}://{where.netloc}{where.path}", limit=200, secret=secret)
-        phrase = f"{status} {HTTPStatus(status).phrase}"
+        place = clean(location.partition("?")[0], limit=200, secret=secret)
         return ModelError(
             "bad-response",
-            f"the endpoint has moved to {place} (HTTP {phrase}), which is not followed because it"
-            " would be another host or another request: set base_url",
+            f"the endpoint has moved to {place} (HTTP {status}): set base_url. Only redirects"
+            " within a host that keep the request (307, 308) are followed, and five at most",
         )
     return error_from_response(status, body, headers, now=time.time(), secret=secret)
 
