@@ -187,11 +187,13 @@ def find(
 ) -> list[RunInfo]:
     """See `Store.find`."""
     end = 1 << 62 if before is None else number_of(db, before)
-    condition, values = "run < ?", [end]
-    if owner is not None:
-        condition, values = "owner = ? AND run < ?", [owner, end]
-    query = f"SELECT run_id FROM runs WHERE {condition} ORDER BY run DESC"  # noqa: S608
-    with closing(db.execute(query, values)) as rows:
+    if owner is None:
+        rows = db.execute("SELECT run_id FROM runs WHERE run < ? ORDER BY run DESC", (end,))
+    else:
+        rows = db.execute(
+            "SELECT run_id FROM runs WHERE owner = ? AND run < ? ORDER BY run DESC", (owner, end)
+        )
+    with closing(rows):
         return first_runs(_readable_infos(db, rows), limit)
 
 
