@@ -25,7 +25,9 @@ async def test_a_run_that_hangs_holds_up_no_other() -> None:
     done: list[str] = []
 
     async def act(run_id: str) -> None:
-        await (trio.sleep_forever() if run_id == "hangs" else trio.lowlevel.checkpoint())
+        await trio.lowlevel.checkpoint()
+        if run_id == "hangs":
+            await trio.sleep_forever()
         done.append(run_id)
 
     async with running(act) as errands:

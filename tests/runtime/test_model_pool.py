@@ -89,12 +89,13 @@ async def test_a_model_inherits_nothing_from_who_asks_it_first() -> None:
     class Curious(Opened):
         @asynccontextmanager
         async def open(self) -> AsyncIterator[Model]:
-            async def serve() -> None:
+            async def serve(task_status: trio.TaskStatus[None]) -> None:
                 seen.append(asked_by.get())
+                task_status.started()
 
             async with trio.open_nursery() as nursery:
                 seen.append(asked_by.get())
-                nursery.start_soon(serve)
+                await nursery.start(serve)
                 yield self
 
     async with trio.open_nursery() as keepers:

@@ -53,7 +53,8 @@ class Feed:
         self.closed = last.terminal
         self.failure = None
         self.wake()
-        self._rest()
+        if self.closed:
+            self._rest()
 
     def skip(self, tail: int, *, closed: bool) -> None:
         """Learn how long the log is; readers take from the store what is not at hand."""
@@ -77,15 +78,16 @@ class Feed:
 
     def _shrink(self, count: int, size: int) -> None:
         """Keep at most so many entries and bytes at hand, but the last one."""
-        gone = 0
-        for entry in self._window[:-1]:
-            if len(self._window) - gone <= count and self._size <= size:
-                break
-            self._size -= len(entry.data)
+        window = self._window
+        gone = max(0, len(window) - count)
+        self._size -= sum([len(entry.data) for entry in window[:gone]])
+        while self._size > size and gone < len(window) - 1:
+            self._size -= len(window[gone].data)
+            gone += 1
+        for entry in window[:gone]:
             # A store may have it, too, and for longer than somebody needs what it means.
             entry.forget()
-            gone += 1
-        del self._window[:gone]
+        del window[:gone]
 
     def _rest(self) -> None:
         """Free what nobody needs any more: a finished run may be kept for long."""

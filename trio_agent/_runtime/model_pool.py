@@ -22,6 +22,8 @@ _IDLE: Final = 60.0
 @attrs.define(eq=False)
 class _Opened:
     users: int = 0
+    # Runs that wait for it go on in the order in which they came.
+    turn: trio.Lock = attrs.field(factory=trio.Lock)
     opened: trio.Event = attrs.field(factory=trio.Event)
     model: Model | None = None
     failure: Exception | None = None
@@ -56,7 +58,8 @@ class ModelPool:
         entry.users += 1
         entry.idle.deadline = math.inf
         try:
-            await entry.opened.wait()
+            async with entry.turn:
+                await entry.opened.wait()
             yield await _open_model(entry)
         finally:
             entry.users -= 1

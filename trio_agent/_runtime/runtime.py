@@ -100,13 +100,15 @@ class Runtime:
         # The place is taken before the wait, so that no two runs get the last one.
         try:
             self._live.take_place()
-        except LimitExceeded:
-            # What was started already needs none.
-            run_id = None if idempotency_key is None else await self.store.lookup(record)
-            if run_id is None:
-                raise
-            return await self.find(run_id)
-        return await self._start(agent, said, record, on_disconnect)
+        except LimitExceeded as exc:
+            refusal = exc
+        else:
+            return await self._start(agent, said, record, on_disconnect)
+        # What was started already needs none.
+        run_id = None if idempotency_key is None else await self.store.lookup(record)
+        if run_id is None:
+            raise refusal
+        return await self.find(run_id)
 
     async def _start(
         self,

@@ -146,3 +146,15 @@ async def test_a_file_of_the_first_version_is_read_on(path: Path) -> None:
         assert (known.idempotency_key, known.private, known.digest) == ("k", b"[]", "")
         created = await store.create(record("b", idempotency_key="k", digest="d"))
         assert created == Created("a", None)
+
+
+@pytest.mark.parametrize("letter", [b"?", b"\xc6"], ids=["ASCII", "no UTF-8"])
+@pytest.mark.parametrize("word", [b"finished_at", b"WHERE", b"CREATE TABLE"])
+async def test_tables_that_are_damaged(path: Path, word: bytes, letter: bytes) -> None:
+    """SQLite repeats in its errors what it found."""
+    async with opened(path) as store:
+        await finished(store, "a")
+    data = path.read_bytes()
+    assert word in data
+    path.write_bytes(data.replace(word, letter + word[1:]))
+    await cannot_open(path, "restore a back-up|can't do it")

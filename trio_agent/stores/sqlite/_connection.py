@@ -43,6 +43,9 @@ _SENTENCES: Final = {
 }
 """By the primary result code (https://sqlite.org/rescode.html)."""
 
+_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises; its messages repeat what they found, which may be no UTF-8."""
+
 
 class Connection:
     """Performs acts, which are sync functions of a `sqlite3.Connection`, one after the other.
@@ -112,7 +115,7 @@ class Connection:
             try:
                 with transaction(db, begin):
                     return act(db, *args)
-            except sqlite3.Error as exc:
+            except _ERRORS as exc:
                 raise StoreUnavailable(_sentence(exc)) from exc
 
         return await trio.to_thread.run_sync(in_thread, limiter=self._limiter)
@@ -133,7 +136,7 @@ class Connection:
                     pass
             finally:
                 db.execute(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}")
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise StoreUnavailable(_sentence(exc)) from exc
 
     def _connect(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
@@ -154,7 +157,7 @@ class Connection:
             except BaseException:
                 db.close()
                 raise
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise StoreUnavailable(f"{self._path}: {_sentence(exc)}") from exc
         self._db = db, place
 
@@ -164,7 +167,9 @@ class Connection:
         db.close()
 
 
-def _sentence(exc: sqlite3.Error) -> str:
+def _sentence(exc: Exception) -> str:
+    if isinstance(exc, UnicodeDecodeError):
+        return _DAMAGED
     code = getattr(exc, "sqlite_errorcode", None)
     known = None if code is None else _SENTENCES.get(code & 0xFF)
     return known or f"the database can't do it: {exc}"
