@@ -10,16 +10,11 @@ from argparse import ArgumentParser
 from typing import Final
 
 from ._options import add_option
-from ._say import say
+from ._say import SayHandler
 
 _LEVELS: Final = {
     name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error")
 }
-
-
-class _Handler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record))
 
 
 def log_level(text: str) -> int:
@@ -38,7 +33,7 @@ def add_log_option(parser: ArgumentParser) -> None:
 
 def start_logging(level: int = logging.WARNING) -> None:
     """Log from this level on; again, with another one."""
-    handler = _Handler()
+    handler = SayHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("trio_agent").setLevel(level)
