@@ -2,6 +2,7 @@
 
 import argparse
 import ipaddress
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -141,6 +142,7 @@ async def _with_own_server(
         PREFIX + "MODEL": options.model,
         PREFIX + "BASE_URL": options.base_url,
         PREFIX + "GGUF": options.gguf,
+        PREFIX + "LOG_LEVEL": logging.getLevelName(options.log_level),
     }
     async with open_server(
         model, agent=agent, settings=settings, verbose=options.verbose

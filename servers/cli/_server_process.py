@@ -21,7 +21,7 @@ from ._text import printable
 from ._usage import UsageError
 
 _NOT_INHERITED: Final = tuple(
-    f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "STORE", "TOKENS", "WS_PORT")
+    f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "ROOT_PATH", "STORE", "TOKENS", "WS_PORT")
 )
 """Settings of servers for others; ours is on loopback, for us."""
 
