@@ -67,10 +67,10 @@ def model_name(model: Model) -> str:
     match model:
         case OpenAIModel(name=name):
             return name
-        case LocalModel(path=None):
+        case LocalModel(path=Path() as path):
+            return path.stem
+        case LocalModel():
             return QWEN.name
-        case LocalModel(path=path):
-            return Path(path).stem
     return type(model).__name__
 
 

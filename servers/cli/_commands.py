@@ -1,6 +1,7 @@
 """What the subcommands do, given what the command line says."""
 
 import argparse
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -146,6 +147,7 @@ async def _with_own_server(
         PREFIX + "MODEL": options.model,
         PREFIX + "BASE_URL": options.base_url,
         PREFIX + "GGUF": options.gguf,
+        PREFIX + "LOG_LEVEL": logging.getLevelName(options.log_level),
     }
     async with open_server(
         model, agent=agent, settings=settings, verbose=options.verbose

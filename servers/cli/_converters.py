@@ -4,6 +4,7 @@ import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from trio_agent import CancelAfter, OnDisconnect
 
@@ -101,3 +102,24 @@ def policy(text: str) -> OnDisconnect:
         case "continue" | "cancel":
             return text
     return CancelAfter(seconds(text))
+
+
+def endpoint_url(text: str) -> str:
+    """Check the URL of a model's endpoint."""
+    return _url(text, ("http", "https"), "https://host/v1")
+
+
+def server_url(text: str) -> str:
+    """Check the URL of a server of ours."""
+    return _url(text, ("http", "https", "ws", "wss"), "http://127.0.0.1:8000")
+
+
+def _url(text: str, schemes: tuple[str, ...], example: str) -> str:
+    try:
+        parts = urlsplit(text)
+        if parts.scheme in schemes and parts.hostname and parts.port != 0:
+            return text
+    except ValueError:
+        pass
+    # What was given is not repeated: it may hold a password.
+    raise ArgumentTypeError(f"that is no URL such as {example}")

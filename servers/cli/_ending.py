@@ -46,7 +46,7 @@ def status_of(command: Callable[[], int]) -> int:
             return command()
         finally:
             sys.stdout.flush()
-    except BaseException as exc:
+    except (KeyboardInterrupt, Exception, BaseExceptionGroup) as exc:
         if _first(exc, KeyboardInterrupt) is not None:
             return _INTERRUPTED
         if _first(exc, BrokenPipeError) is not None:

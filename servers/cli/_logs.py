@@ -10,19 +10,11 @@ from argparse import ArgumentParser
 from typing import Final
 
 from ._options import add_option
-from ._say import say
+from ._say import SayHandler
 
 _LEVELS: Final = {
     name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error")
 }
-
-
-class _Handler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            say(self.format(record))
-        except Exception:
-            self.handleError(record)  # the caller has logged what can't be formatted
 
 
 def log_level(text: str) -> int:
@@ -41,7 +33,7 @@ def add_log_option(parser: ArgumentParser) -> None:
 
 def start_logging(level: int = logging.WARNING) -> None:
     """Log from this level on; again, with another one."""
-    handler = _Handler()
+    handler = SayHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("trio_agent").setLevel(level)

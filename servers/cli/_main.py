@@ -78,7 +78,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     text = f"at the OpenAI-compatible endpoint (default: OPENAI_MODEL, or else {DEFAULT_MODEL})"
     add_option(parser, "--model", metavar="NAME", help=text)
     text = f"the endpoint (default: OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
-    add_option(parser, "--base-url", metavar="URL", help=text)
+    add_option(parser, "--base-url", type=converters.endpoint_url, metavar="URL", help=text)
     add_option(parser, "--gguf", metavar="PATH", help="run this GGUF file on this machine")
 
 
@@ -162,7 +162,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     text = f"of a running server (default: one is started); its token in {PREFIX}TOKEN"
-    add_option(parser, "--url", help=text)
+    add_option(parser, "--url", type=converters.server_url, help=text)
     _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_chat)
 

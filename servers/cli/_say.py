@@ -1,10 +1,12 @@
-"""What people are told beside the results: saying something never stops doing something.
+"""What a command tells its user beside its results.
 
-A reader that is gone, a pipe that is full or a terminal that is stopped loses text; it neither
-ends nor blocks anything.
+Rule: saying something never stops doing something. Whoever should have read it may be gone or may
+not read; then it is left out. Nothing here raises, and nothing waits. What strangers have said is
+made safe for a terminal.
 """
 
 import io
+import logging
 import os
 import select
 import sys
@@ -14,17 +16,12 @@ from typing import Final, TextIO
 from ._text import printable
 
 _PIECE: Final = 512
-"""Bytes that a pipe which has any room has room for (`PIPE_BUF` of POSIX, at least)."""
+"""Bytes that a pipe which is ready takes without waiting (`PIPE_BUF` of POSIX, at least)."""
 
 
 def say(text: str) -> None:
-    """Say it on standard error, in a line of its own."""
-    put(f"{printable(text)}\n")
-
-
-def announce(text: str) -> None:
-    """Say it on standard output, which is for programs."""
-    _write(sys.stdout, f"{text}\n")
+    """Write a line to standard error."""
+    _write(sys.stderr, f"{printable(text)}\n")
 
 
 def put(text: str) -> None:
@@ -32,29 +29,9 @@ def put(text: str) -> None:
     _write(sys.stderr, text)
 
 
-def _write(stream: TextIO | None, text: str) -> None:
-    if stream is None:  # it was closed before this process began
-        return
-    with suppress(OSError, ValueError):
-        try:
-            number = stream.fileno()
-        except OSError:  # no file of the system: nobody has to read it
-            stream.write(text)
-            return
-        # Not through the stream, which keeps what it can't write, and fails again at the end.
-        data = text.encode(stream.encoding, "backslashreplace")
-        for at in range(0, len(data), _PIECE):
-            if not _has_room(number):
-                return
-            os.write(number, data[at : at + _PIECE])
-
-
-def _has_room(number: int) -> bool:
-    if not hasattr(select, "poll"):
-        return True  # elsewhere it is known of sockets only
-    poll = select.poll()
-    poll.register(number, select.POLLOUT)
-    return bool(poll.poll(0))
+def announce(text: str) -> None:
+    """Write a line to standard output."""
+    _write(sys.stdout, f"{printable(text)}\n")
 
 
 class Stderr(io.TextIOBase):
@@ -68,3 +45,39 @@ class Stderr(io.TextIOBase):
         """Write it as it is."""
         put(text)
         return len(text)
+
+
+class SayHandler(logging.Handler):
+    """Says what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        try:
+            say(self.format(record))
+        except Exception:
+            self.handleError(record)  # the caller has logged what can't be formatted
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
+        try:
+            number = stream.fileno()
+        except (OSError, ValueError, AttributeError):
+            # It is no file, but what a program or a test has put there.
+            stream.write(text)
+            stream.flush()
+            return
+        # Not through the stream: what it could not write, it would try again at the very end.
+        rest = memoryview(text.encode(errors="backslashreplace"))
+        while rest and _is_ready(number):
+            rest = rest[os.write(number, rest[:_PIECE]) :]
+
+
+def _is_ready(number: int) -> bool:
+    if not hasattr(select, "poll"):
+        return True  # elsewhere it is known of sockets only
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -20,8 +20,10 @@ from ._say import Stderr, put, say
 from ._text import printable
 from ._usage import UsageError
 
+_PROGRAM: Final = "trio_agent.servers.cli._own_server"
+
 _NOT_INHERITED: Final = tuple(
-    f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "STORE", "TOKENS", "WS_PORT")
+    f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "ROOT_PATH", "STORE", "TOKENS", "WS_PORT")
 )
 """Settings of servers for others; ours is on loopback, for us."""
 
@@ -62,7 +64,7 @@ async def open_server(
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment = {**inherited, **{name: value for name, value in settings.items() if value}}
     # -P: what lies in the current folder is data, not code of ours.
-    command = [sys.executable, "-P", "-m", "trio_agent", "serve", "--port", "0"]
+    command = [sys.executable, "-P", "-m", _PROGRAM, "--port", "0"]
     if agent is not None:
         command += ["--agent", agent]
     async with open_plain_nursery() as nursery:
@@ -70,6 +72,7 @@ async def open_server(
         start = partial(
             trio.run_process,
             command,
+            stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
             env=environment,

@@ -11,8 +11,8 @@ import unicodedata
 from typing import Final
 
 _KEPT: Final = frozenset("\n\t\u200c\u200d")
-_UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Controls, formats, halves of surrogate pairs, line and paragraph separators."""
+_UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Controls, formats, line and paragraph separators."""
 
 _NOT_ASCII: Final = re.compile("[\x7f-\U0010ffff]")
 
@@ -43,5 +43,5 @@ def _is_safe(char: str) -> bool:
 def _escaped(char: str) -> str:
     if _is_safe(char):
         return char
-    units = char.encode("utf-16-be", "surrogatepass").hex()
+    units = char.encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

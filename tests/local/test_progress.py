@@ -1,6 +1,7 @@
 """What the terminal shows of a download."""
 
 import io
+import os
 
 import pytest
 
@@ -41,3 +42,12 @@ def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> No
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "b (0 MB): 0 %\n"
+
+
+def test_reader_that_is_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb", buffering=0) as raw:
+        show = show_progress(io.TextIOWrapper(raw, write_through=True))
+        for done in (0, 1):
+            show(Progress("downloading x", done, 1))

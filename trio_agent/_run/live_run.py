@@ -97,7 +97,7 @@ class LiveRun(Run):
     def speaks(self) -> None:
         """The model says its first word of a step."""
         if self.first_token_at is None:
-            self.first_token_at = trio.current_time()
+            self.first_token_at: float | None = trio.current_time()
 
     def stop_as_lost(self) -> None:
         """Another worker has taken it over: stop what it does here."""

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOBase
 from typing import TextIO, TypeAlias
 
 import attrs
@@ -26,7 +28,7 @@ def no_progress(progress: Progress) -> None:
     """Show nothing."""
 
 
-def show_progress(file: TextIO | None = None) -> ProgressCallback:
+def show_progress(file: TextIO | TextIOBase | None = None) -> ProgressCallback:
     """Make a callback that writes to `file`: a moving bar on a terminal, otherwise a few lines.
 
     Args:
@@ -44,6 +46,10 @@ def show_progress(file: TextIO | None = None) -> ProgressCallback:
         if percent == shown:
             return
         shown = percent
+        with suppress(OSError):  # who does not look on stops nothing
+            write(progress, percent)
+
+    def write(progress: Progress, percent: int) -> None:
         text = f"{progress.task} ({progress.total / 1e6:.0f} MB)"
         if terminal:
             bar = ("#" * (_BAR * percent // 100)).ljust(_BAR)

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,18 @@ async def test_no_server(tmp_path: Path) -> None:
         async with open_chat("--url", url, cwd=tmp_path) as chat:
             assert await chat.process.wait() == 2
             await chat.until(f"trio-agent: error: {url} can't be used: ".encode(), chat.stderr)
+
+
+async def test_hostile_server(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        body = json.dumps({"error": {"code": "not-ready", "message": "a\x1b]0;b\x07\x9bc"}})
+        head = f"HTTP/1.1 503 Odd\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        await stream.send_all((head + body).encode())
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        ended = await command("chat", "--url", url, cwd=tmp_path)
+        assert ended == (2, "", f"trio-agent: error: {url} can't be used: a]0;bc\n")
+        nursery.cancel_scope.cancel()

@@ -31,6 +31,8 @@ from trio_agent.servers.cli import _converters
         (["serve", "--max-streams", "0"], "'0' is not a whole number from 1"),
         (["serve", "--max-log-bytes", "1"], "not a size such as 64MiB"),
         (["serve", "--max-log-bytes", "1TiB"], "not a size such as 64MiB"),
+        (["chat", "--url", "nonsense"], "--url: that is no URL such as http://127.0.0.1:8000"),
+        (["demo", "--base-url", "ws://h/v1"], "--base-url: that is no URL such as https://host/v1"),
         (["serve", "--on-disconnect", "maybe"], "continue, cancel or a number of seconds"),
     ],
 )
@@ -109,3 +111,31 @@ def test_texts_that_are_none(convert: Callable[[str], object], text_: str, messa
     with pytest.raises(ArgumentTypeError) as caught:
         convert(text_)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("convert", [_converters.endpoint_url, _converters.server_url])
+@pytest.mark.parametrize(
+    ("text_", "good"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("https://[::1]:8/v1", True),
+        ("HTTPS://Host/v1?a=b", True),
+        ("", False),
+        ("host:8000", False),
+        ("localhost", False),
+        ("http://", False),
+        ("http:///v1", False),
+        ("http://[::1", False),
+        ("http://h:99999", False),
+        ("http://h:x", False),
+        ("http://h:0", False),
+        ("ftp://me:secret@h", False),
+    ],
+)
+def test_urls(convert: Callable[[str], str], text_: str, good: bool) -> None:
+    if good:
+        assert convert(text_) == text_
+        return
+    with pytest.raises(ArgumentTypeError, match=r"^that is no URL such as http") as caught:
+        convert(text_)
+    assert "secret" not in str(caught.value)

@@ -74,6 +74,11 @@ def test_code_keeps_its_shape() -> None:
     assert rendered(TextDelta(at=1, delta="if x:\r\n\ty\r\n")) == "if x:\n\ty\n"
 
 
+def test_signs_that_are_joined_stay_joined() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467 10\u00a0%"
+    assert rendered(TextDelta(at=1, delta=family)) == family
+
+
 def test_text_that_ends_its_line_itself() -> None:
     assert rendered(*run_of("a\n"), finish()) == "a\n[stop: 2 steps]\n"
 

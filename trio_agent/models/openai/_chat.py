@@ -96,10 +96,6 @@ class ChatDecoder:
                 self._fail(error)
         return self._hand_out(parts)
 
-    def feed_eof(self) -> list[ModelPart]:
-        """Take the end of the response and return what is left."""
-        return []
-
     def feed_whole(self, body: bytes) -> list[ModelPart]:
         """Take the whole body of a response that is JSON, although a stream was asked for.
 
