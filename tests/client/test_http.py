@@ -376,7 +376,7 @@ class TestRequests:
             await receive_all(url, "a/b", after="r.e.1", token="secret")
         line, headers = head_of(requests[0])
         assert line == "GET /runs/a%2Fb/events"
-        assert headers["accept"] == "text/event-stream"
+        assert headers["accept"] == "text/event-stream, application/json"
         assert headers["last-event-id"] == "r.e.1"
         assert headers["authorization"] == "Bearer secret"
 

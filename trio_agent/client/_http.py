@@ -82,7 +82,7 @@ class HTTPWire(Wire):
 
     @asynccontextmanager
     async def events(self, run_id: str, after: str) -> AsyncIterator[EventSource]:
-        headers = {"accept": "text/event-stream"}
+        headers = {"accept": "text/event-stream, application/json"}
         if after:
             headers["last-event-id"] = after
         path = f"{_path_of(run_id)}/events"
