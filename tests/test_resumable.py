@@ -95,7 +95,15 @@ async def test_what_is_no_json() -> None:
         manager.save_chunk(stream, "text", object())
     with pytest.raises(ValueError, match="surrogates"):
         manager.save_chunk(stream, "text", "\ud800")
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for kind, content in ((7, "a"), (None, "a"), ("text", deep)):
+        with pytest.raises(ValueError, match="no chunk"):
+            manager.save_chunk(stream, kind, content)
     assert manager.checkpoint(stream).position == 0
+    manager.save_chunk(stream, "a kind of which nobody has heard", {"a": None})
+    assert manager.chunks_since(stream, 0)[0].type == "a kind of which nobody has heard"
 
 
 async def test_no_position_is_used_again() -> None:

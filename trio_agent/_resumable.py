@@ -133,14 +133,19 @@ class ResumableStreamManager:
 
         Raises:
             LimitExceeded: the stream would have more than `max_bytes`.
-            TypeError, ValueError: the content is no JSON.
+            TypeError, ValueError: the type is no text, or the content is no JSON; which includes
+                what is nested deeper than readers can follow.
             trio.ClosedResourceError: the stream is complete.
             UnknownRun, CursorExpired: there is no such stream, or no more.
         """
         stream = self._stream(stream_id)
         if stream.completed_at is not None:
             raise trio.ClosedResourceError("this stream is complete")
-        data = msgspec.json.encode(_Saved(type, content))
+        try:
+            data = msgspec.json.encode(_Saved(type, content))
+            _decode(data)  # what can't be read would end every reader
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            raise ValueError(f"this is no chunk: {exc}") from None
         if stream.log.size + len(data) > self._max_bytes:
             raise LimitExceeded(f"a stream has at most {self._max_bytes} bytes")
         entry = self._append(stream, data, last=False)

@@ -49,11 +49,6 @@ class PeerStream(trio.abc.Stream):
         self.ended = trio.Event()
         """Nothing more will be received."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether something waits until the peer reads."""
-        return self._sending.locked()
-
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send all, in the order of the calls. A checkpoint only if it has to wait.
 

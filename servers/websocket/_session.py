@@ -1,11 +1,11 @@
 """One WebSocket connection: its requests, answered in order, and the runs that it follows.
 
-What waits for a client that does not read is bounded: requests by their number and their bytes;
-of all runs that it is behind with, one page is read from the store at a time.
+What waits for a client that does not read is bounded: requests by their number and their bytes,
+and for each run that it follows one page of events, which is read only when the last one was sent.
 """
 
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -108,7 +108,6 @@ class Session:
         ](MAX_QUEUED)
         self._queued_bytes = 0
         self._asked = trio.Event()
-        self._catching_up = trio.StrictFIFOLock()
 
     async def run(self) -> None:
         """Serve until the client is gone, or was told that everybody has to leave."""
@@ -250,18 +249,15 @@ class Session:
     ) -> Exception | None:
         """Send all events, and return what kept the last ones from coming."""
         while True:
-            # Nobody else's events are read meanwhile, but who waits for news does not hold it.
-            catching_up = self._stream.busy and subscription.statistics().behind > 0
-            async with self._catching_up if catching_up else nullcontext():
-                try:
-                    frames = await subscription.receive_frames(event_frames)
-                except trio.EndOfChannel:
-                    return None
-                except CursorExpired as exc:
-                    return exc
-                except trio.BrokenResourceError as exc:
-                    return exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
-                await self._send(frames)
+            try:
+                frames = await subscription.receive_frames(event_frames)
+            except trio.EndOfChannel:
+                return None
+            except CursorExpired as exc:
+                return exc
+            except trio.BrokenResourceError as exc:
+                return exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
+            await self._send(frames)
             following.sent = subscription.cursor
 
     async def _send(self, frames: bytes) -> None:
@@ -278,10 +274,13 @@ class Session:
         with suppress(ConnectionClosed):
             while True:
                 await trio.sleep(self._ping_interval)
+                parts = self._websocket._message_parts  # noqa: SLF001 - of what is not whole yet
+                if len(parts) > _MAX_FRAGMENTS:
+                    self._stream.close()
+                    return
                 with trio.move_on_after(self._pong_deadline) as scope:
                     await self._websocket.ping()
-                parts = self._websocket._message_parts  # noqa: SLF001 - of what is not whole yet
-                if scope.cancelled_caught or len(parts) > _MAX_FRAGMENTS:
+                if scope.cancelled_caught:
                     self._stream.close()
 
     async def _take_leave(self, answering: trio.CancelScope) -> None:

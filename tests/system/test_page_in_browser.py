@@ -76,6 +76,10 @@ def expect_status(page: "Page", status: str, number: int = 0) -> None:
     expect(viewer(page, number).locator("header .status")).to_have_text(status)
 
 
+def streaming(body: bytes) -> Callable[[Any], None]:
+    return lambda route: route.fulfill(body=body, content_type="text/event-stream")
+
+
 def text_of(page: "Page", number: int = 0) -> str:
     return "".join(viewer(page, number).locator(".stream > .text").all_text_contents())
 
@@ -290,12 +294,58 @@ class TestCut:
         frames = page.request.get(f"{server.url}/runs/{run_id}/events").body().split(b"\n\n")
         del frames[2]
         body = b"\n\n".join(frames)
-        page.route(
-            "**/events",
-            lambda route: route.fulfill(body=body, content_type="text/event-stream"),
-        )
+        page.route("**/events", streaming(body))
         page.reload()
         expect(viewer(page).locator(".link")).to_have_text("event 3 came after event 1")
+
+    def test_an_end_that_the_page_does_not_know(self, page: "Page", server: PageServer) -> None:
+        """It is text: no class, no markup, and no property of an object either."""
+        send(page, "say new end")
+        expect_status(page, "finished")
+        run_id = page.url.partition("#run=")[2]
+        body = page.request.get(f"{server.url}/runs/{run_id}/events").body()
+        for reason in ("constructor", "<b>paused</b> text"):
+            said = body.replace(b'"finishReason":"stop"', f'"finishReason":"{reason}"'.encode())
+            page.route("**/events", streaming(said))
+            page.reload()
+            expect_status(page, reason)
+            end = viewer(page).locator(".end")
+            expect(end).to_have_text(f"The run finished: {reason}.")
+            assert end.get_attribute("class") == "end"
+
+    def test_an_event_of_another_run_is_refused(self, page: "Page", server: PageServer) -> None:
+        send(page, "say other")
+        expect_status(page, "finished")
+        run_id = page.url.partition("#run=")[2]
+        body = page.request.get(f"{server.url}/runs/{run_id}/events").body()
+        other = body.replace(f"id: {run_id}".encode(), b"id: " + b"0" * 32)
+        page.route("**/events", streaming(other))
+        page.reload()
+        expect(viewer(page).locator(".link")).to_contain_text(f"event {'0' * 32}")
+        expect(viewer(page).locator(".link")).to_have_attribute("data-state", "refused")
+
+    def test_a_websocket_that_went_silent(self, page: "Page", server: PageServer) -> None:
+        page.clock.install()
+        choose(page, "WebSocket")
+        requests: list[str] = []
+
+        def swallow(socket: Any) -> None:
+            server_side = socket.connect_to_server()
+
+            def pass_on(message: str) -> None:
+                requests.append(message)
+                if len(requests) < 3:
+                    server_side.send(message)
+
+            socket.on_message(pass_on)
+
+        page.route_web_socket(re.compile("^ws:"), swallow)
+        send(page, "count silent")
+        expect(viewer(page).locator(".link")).to_have_text("live over WebSocket")
+        for _ in range(6):
+            page.clock.run_for(15_000)
+        expect(viewer(page).locator(".link")).to_have_text("resuming behind event 12")
+        assert '"unsubscribe"' in requests[1]
 
     def test_unknown_run(self, unchecked: tuple["Page", Complaints], server: PageServer) -> None:
         page, _ = unchecked

@@ -1,5 +1,7 @@
 // Requests to the server, and its errors.
 
+const LONGEST_WISH = 30_000; // ms of a Retry-After that are respected
+
 let token = "";
 
 export function setToken(value) {
@@ -32,7 +34,8 @@ export async function request(path, { headers = {}, ...options } = {}) {
     headers: { ...headers, ...credentials },
   });
   if (response.ok) return response;
-  const retryAfter = Number(response.headers.get("retry-after")) * 1000 || 0;
+  const wish = Number(response.headers.get("retry-after")) * 1000 || 0;
+  const retryAfter = Math.min(Math.max(wish, 0), LONGEST_WISH);
   const { error } = await response.json().catch(() => ({}));
   throw new Problem(
     response.status,

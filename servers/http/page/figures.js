@@ -40,7 +40,7 @@ export class Figures {
       }
     }
     if (SPOKEN.has(event.type) || this.#last === undefined) this.#last = event.at;
-    if (event.type === "run-finish" && event.run.usage.outputTokens) this.#usage = event.run.usage;
+    if (event.type === "run-finish" && event.run.usage?.outputTokens) this.#usage = event.run.usage;
     this.ended = event.at;
   }
 

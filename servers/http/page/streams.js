@@ -3,6 +3,7 @@
 import { Problem, request } from "./api.js";
 
 const SILENCE = 45_000; // ms; the server sends a comment every 15 s
+const SIGN = 15_000; // ms between two requests for a sign of life over a WebSocket
 const LONGEST_WAIT = 15_000; // ms between two attempts
 
 /** Server-sent events from text in pieces (HTML standard, section 9.2.6). */
@@ -60,7 +61,12 @@ async function* openSSE(runId, cursor, signal, onOpen) {
   }
 }
 
-/** The same over a WebSocket of its own, so that cutting it cuts this viewer only. */
+/**
+ * The same over a WebSocket of its own, so that cutting it cuts this viewer only.
+ *
+ * A page sees no pings. What it can ask for at any time, and what changes nothing, is to follow a
+ * run no longer that it does not follow.
+ */
 async function* openWebSocket(url, runId, cursor, signal, onOpen) {
   const socket = new WebSocket(url);
   const queue = [];
@@ -71,9 +77,18 @@ async function* openWebSocket(url, runId, cursor, signal, onOpen) {
   };
   const close = () => socket.close();
   signal.addEventListener("abort", close, { once: true });
-  socket.onopen = () =>
-    socket.send(JSON.stringify({ type: "subscribe", requestId: "1", runId, after: cursor || 0 }));
-  socket.onmessage = ({ data }) => put(JSON.parse(data));
+  const ask = (request) => socket.send(JSON.stringify(request));
+  let heard = Date.now();
+  const signs = setInterval(() => {
+    // A socket that is closed without an answer says so only much later.
+    if (Date.now() - heard > SILENCE) put(null);
+    else if (socket.readyState === WebSocket.OPEN) ask({ type: "unsubscribe", runId: "-" });
+  }, SIGN);
+  socket.onopen = () => ask({ type: "subscribe", requestId: "1", runId, after: cursor || 0 });
+  socket.onmessage = ({ data }) => {
+    heard = Date.now();
+    put(JSON.parse(data));
+  };
   socket.onclose = () => put(null);
   try {
     for (;;) {
@@ -98,6 +113,7 @@ async function* openWebSocket(url, runId, cursor, signal, onOpen) {
     }
   } finally {
     signal.removeEventListener("abort", close);
+    clearInterval(signs);
     socket.close();
   }
 }
@@ -108,7 +124,10 @@ function refusal({ code, message }) {
   return new Problem(PASSING.has(code) ? 503 : 400, code, message, 0);
 }
 
-const offsetOf = (cursor) => Number(cursor.slice(cursor.lastIndexOf(".") + 1));
+/** The offset in a cursor of this run; NaN if it is of another one. */
+function offsetOf(cursor, runId) {
+  return cursor.startsWith(`${runId}.`) ? Number(cursor.slice(cursor.lastIndexOf(".") + 1)) : NaN;
+}
 
 const TERMINAL = new Set(["run-finish", "error"]);
 
@@ -175,10 +194,11 @@ export class Follower {
   #take(events) {
     const news = [];
     for (const { id, event } of events) {
-      const offset = offsetOf(id);
+      const offset = offsetOf(id, this.runId);
       if (offset !== this.offset + 1) {
         // The server never does this. If it did, a viewer must not hide it.
-        throw new Problem(400, "gap", `event ${offset} came after event ${this.offset}`, 0);
+        const came = Number.isNaN(offset) ? id : offset;
+        throw new Problem(400, "gap", `event ${came} came after event ${this.offset}`, 0);
       }
       this.cursor = id;
       this.offset = offset;

@@ -8,14 +8,14 @@ export const clone = (id) => document.getElementById(id).content.firstElementChi
 
 const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
-const ENDS = {
-  stop: "The model said all that it had to say.",
-  length: "The answer reached the model’s length limit.",
-  "max-steps": "The run reached its limit of steps.",
-  cancelled: "The run was stopped.",
-  timeout: "A deadline passed.",
-  budget: "The run’s budget is spent.",
-};
+const ENDS = new Map([
+  ["stop", "The model said all that it had to say."],
+  ["length", "The answer reached the model’s length limit."],
+  ["max-steps", "The run reached its limit of steps."],
+  ["cancelled", "The run was stopped."],
+  ["timeout", "A deadline passed."],
+  ["budget", "The run’s budget is spent."],
+]);
 
 export class Transcript {
   #stream;
@@ -55,8 +55,10 @@ export class Transcript {
         break;
       case "run-finish": {
         const { finishReason, reason } = event.run;
-        const why = ENDS[finishReason] ?? finishReason;
-        this.#line(`end ${finishReason}`, reason ? `${why} (${reason})` : why);
+        // A newer server may know more reasons.
+        const known = ENDS.get(finishReason);
+        const why = known ?? `The run finished: ${finishReason}.`;
+        this.#line(known ? `end ${finishReason}` : "end", reason ? `${why} (${reason})` : why);
         break;
       }
       case "error":

@@ -9,9 +9,12 @@ const LOOK = 700; // ms between two looks at what a cut viewer misses
 
 export const countOf = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-const STATUSES = { active: "running", stop: "finished" };
+const STATUSES = new Map([
+  ["active", "running"],
+  ["stop", "finished"],
+]);
 
-export const statusText = (status) => STATUSES[status] ?? status;
+export const statusText = (status) => STATUSES.get(status) ?? status;
 
 export class Viewer {
   #queue = [];

@@ -1,6 +1,8 @@
 """One connection: its requests, answered in order, and the runs that it follows."""
 
 import json
+import math
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -548,3 +550,52 @@ class TestEnd:
                 answer = await socket.ask({"type": "subscribe", "runId": run.id})
                 assert answer["type"] == "subscribed"
                 run.request_cancel()
+
+
+class TestStrangers:
+    @pytest.mark.parametrize("said", [[], ["{", {"type": "?"}]])
+    async def test_who_asks_for_nothing_is_sent_away(
+        self, said: list[Any], mock_clock: trio.testing.MockClock
+    ) -> None:
+        async with (
+            open_websocket_server(StepModel(), seconds=math.inf, ping_interval=1000) as kit,
+            await kit.open() as socket,
+        ):
+            for message in said:
+                assert (await socket.ask(message))["type"] == "error"
+            for _ in range(29):
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                mock_clock.jump(1)
+            assert (await socket.ask("?"))["type"] == "error"
+            mock_clock.jump(2)
+            assert await socket.receive() is None
+            assert socket.close_code == 1008
+
+    async def test_who_has_asked_may_stay(self, mock_clock: trio.testing.MockClock) -> None:
+        async with (
+            open_websocket_server(StepModel(), seconds=math.inf, ping_interval=1000) as kit,
+            await kit.open() as socket,
+        ):
+            await socket.ask({"type": "unsubscribe", "runId": "r"})
+            for _ in range(3):
+                mock_clock.jump(100)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            assert (await socket.ask({"type": "?"}))["type"] == "error"
+
+    @pytest.mark.parametrize(("fragments", "cut"), [(9_000, False), (11_000, True)])
+    async def test_a_message_of_countless_fragments_is_cut_off(
+        self, fragments: int, cut: bool, mock_clock: trio.testing.MockClock
+    ) -> None:
+        async with (
+            open_websocket_server(StepModel(), seconds=math.inf) as kit,
+            await kit.open() as socket,
+        ):
+            await socket.ask({"type": "unsubscribe", "runId": "r"})
+            await socket.stream.send_all(b"\x01\x81\0\0\0\0?" + b"\x00\x80\0\0\0\0" * fragments)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            mock_clock.jump(15)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            with suppress(trio.BrokenResourceError):
+                await socket.stream.send_all(b"\x80\x80\0\0\0\0")  # the last one
+            answer = await socket.receive()
+            assert answer is None if cut else answer["type"] == "error"
