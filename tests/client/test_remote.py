@@ -10,6 +10,7 @@ from proxy_kit import canned
 from trio_agent import (
     CursorExpired,
     CursorInvalid,
+    KeyReused,
     LimitExceeded,
     Receipt,
     RunFinish,
@@ -21,7 +22,7 @@ from trio_agent import (
 from trio_agent._log.codec import EventInvalid
 from trio_agent.client import RemoteEvent, ServerError
 from trio_agent.client._remote import Cancelled, ErrorBody, error_of
-from trio_agent.servers._shared.problem import problem_of
+from trio_agent.servers._shared.problem import STORE_AWAY, problem_of
 
 FINISH = (
     '{"type":"run-finish","at":1,"run":{"id":"r","text":"","steps":1,"finishReason":"stop",'
@@ -104,7 +105,8 @@ class TestErrors:
             CursorInvalid("a"),
             CursorExpired("b"),
             LimitExceeded("c"),
-            StoreUnavailable("d"),
+            StoreUnavailable(STORE_AWAY),
+            KeyReused("e"),
             UnknownRun("r"),
         ],
         ids=repr,

@@ -11,6 +11,7 @@ import msgspec
 from .._errors import (
     CursorExpired,
     CursorInvalid,
+    KeyReused,
     LimitExceeded,
     StoreUnavailable,
     TrioAgentError,
@@ -23,6 +24,7 @@ from .._run.run import Receipt, RunOutcome
 _ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
     "cursor-invalid": CursorInvalid,
     "cursor-expired": CursorExpired,
+    "key-reused": KeyReused,
     "limit-exceeded": LimitExceeded,
     "store-unavailable": StoreUnavailable,
 }
