@@ -18,6 +18,7 @@ from .._shared.problem import Problem, problem_of
 from .._shared.service import Service
 from ._frames import answer_frame, event_frames
 from ._requests import (
+    MAX_MESSAGE,
     BadRequest,
     CancelRequest,
     Request,
@@ -92,7 +93,7 @@ class Session:
         drained: trio.Event,
         ping_interval: float,
         pong_deadline: float,
-        max_message: int,
+        max_message: int = MAX_MESSAGE,
     ) -> None:
         self._service = service
         self._owner = owner

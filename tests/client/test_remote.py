@@ -22,7 +22,7 @@ from trio_agent import (
 from trio_agent._log.codec import EventInvalid
 from trio_agent.client import RemoteEvent, ServerError
 from trio_agent.client._remote import Cancelled, ErrorBody, Passing, error_of, printable
-from trio_agent.servers._shared.problem import problem_of
+from trio_agent.servers._shared.problem import STORE_AWAY, problem_of
 
 FINISH = (
     '{"type":"run-finish","at":1,"run":{"id":"r","text":"","steps":1,"finishReason":"stop",'
@@ -123,7 +123,8 @@ class TestErrors:
             CursorInvalid("a"),
             CursorExpired("b"),
             LimitExceeded("c"),
-            StoreUnavailable("d"),
+            StoreUnavailable(STORE_AWAY),
+            KeyReused("e"),
             UnknownRun("r"),
         ],
         ids=repr,

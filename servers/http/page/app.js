@@ -159,8 +159,8 @@ async function pollRuns() {
   clearTimeout(polling);
   if (document.hidden) return;
   try {
-    const { runs, next } = await ask(`runs?limit=${limit}`);
-    $("older").hidden = next === null || limit >= 500;
+    const { runs } = await ask(`runs?limit=${limit}`);
+    $("older").hidden = runs.length < limit || limit >= 500;
     drawRuns(runs);
   } catch (error) {
     // The banner speaks when somebody asked for something.

@@ -261,7 +261,7 @@ class TestAlone:
 
     async def test_small_pieces_are_not_drained_for_long(self) -> None:
         most = _body._PIECES + 1 + _body._DRAIN_BYTES // _body._DRAIN_PIECE
-        pieces = [*[self.piece(b"x", more=True)] * most, GONE]
+        pieces = [*[self.piece(b"x", more=True)] * (most + 3), GONE]
         _, sent = await self.play(pieces, max_bytes=MIB)
         assert not sent[-1].get("more_body")
 

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import resource
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import SimpleNamespace
@@ -249,6 +250,17 @@ async def test_files_are_left_for_what_runs_need(
         # Those who are told leave some, too.
         client = await server.connect(fileno=(last + 1 + limit) // 2)
         assert await client.receive_some() == b""
+
+
+async def test_where_files_have_no_limit(
+    nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    server = Server(echo)
+    nursery.start_soon(server.run)
+    client = await server.connect(fileno=10**6)
+    await client.send_all(b"hi")
+    assert await client.receive_some() == b"hi"
 
 
 class TestAcceptingFails:
