@@ -231,12 +231,16 @@ class Performer:
             failure = StoreUnavailable(message + _hint_at_clock())
         terminal = self._machine.terminal
         assert terminal is not None
-        code = terminal.error.code if isinstance(terminal, RunError) else ""
+        how: str = outcome_of(terminal)
+        if isinstance(terminal, RunError):
+            how += f" {terminal.error.code}"
+        if failure is not None:
+            how += " (not stored)"
         logger.info(
             "run %s of agent %r ended: %s, %d steps, %d tokens, %.3f s",
             self._run.id,
             self._agent.name,
-            " ".join(filter(None, [outcome_of(terminal), code, failure and "(not stored)"])),
+            how,
             self._machine.step,
             self._machine.usage.total_tokens,
             trio.current_time() - self._began,

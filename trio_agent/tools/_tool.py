@@ -111,16 +111,18 @@ class Tool(Generic[P, R]):
         }
 
     def _convert(self, arguments: Any) -> msgspec.Struct:
-        convert = functools.partial(
-            msgspec.convert, type=self._arguments, str_keys=True, dec_hook=_pydantic.from_json
-        )
         try:
-            return convert(arguments)
+            return self._convert_strictly(arguments)
         except msgspec.ValidationError:
             # JSON has one kind of number: to JSON Schema, too, 5.0 is an integer.
             with contextlib.suppress(msgspec.ValidationError):
-                return convert(_with_whole_numbers(arguments))
+                return self._convert_strictly(_with_whole_numbers(arguments))
             raise
+
+    def _convert_strictly(self, arguments: Any) -> msgspec.Struct:
+        return msgspec.convert(
+            arguments, self._arguments, str_keys=True, dec_hook=_pydantic.from_json
+        )
 
     def _correction(self, arguments: Any, error: Exception) -> str:
         required = self.schema.get("required", ())
