@@ -1,5 +1,8 @@
 """The runs of one process: their places, their leases, their news, how long they are kept."""
 
+import gc
+from weakref import ref
+
 import pytest
 import trio
 import trio.testing
@@ -406,3 +409,16 @@ async def test_what_is_due_is_removed_without_any_run(
     async with open_runtime(store=store):
         await trio.testing.wait_all_tasks_blocked()
         assert store.statistics().finished == 0
+
+
+async def test_a_receipt_tells_of_abandoned_calls_after_the_run_is_forgotten() -> None:
+    async with open_runtime() as runtime:
+        run = await runtime.start(endless(), "hi")
+        run.abandoned.append("1")  # type: ignore[attr-defined]
+        receipt, run_id, held = await run.cancel(), run.id, ref(run)
+        await trio.testing.wait_all_tasks_blocked()
+        del run
+        gc.collect()
+        assert held() is None
+        assert await (await runtime.find(run_id)).cancel() == receipt
+        assert receipt.abandoned == ("1",)

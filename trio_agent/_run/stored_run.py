@@ -23,6 +23,7 @@ class StoredRun(Run):
         feed: grows while somebody uses it.
         store: where its log is.
         request_cancel: asks its worker to cancel it, soon.
+        abandoned: what is known of the calls whose threads were let go; no store tells it.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class StoredRun(Run):
         feed: Feed,
         store: Store,
         request_cancel: Callable[[str, str], None],
+        abandoned: tuple[str, ...] = (),
     ) -> None:
         super().__init__(info.record, feed, store)
         self._info = info
         self._ask_worker = request_cancel
+        self._abandoned = abandoned
         self._terminal: RunFinish | RunError | None = None
         if info.last is not None:
             self._terminal = _terminal(info.last.event)
@@ -67,7 +70,7 @@ class StoredRun(Run):
 
     async def _wait_gone(self) -> Receipt:
         terminal = await self._wait_closed()
-        return Receipt(outcome_of(terminal), self._feed.tail)
+        return Receipt(outcome_of(terminal), self._feed.tail, self._abandoned)
 
     async def _wait_closed(self) -> RunFinish | RunError:
         await trio.lowlevel.checkpoint()

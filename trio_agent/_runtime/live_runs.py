@@ -43,6 +43,7 @@ class _Live:
     def __init__(self, run: LiveRun, log: RunLog) -> None:
         self.feed: Feed = log.feed
         self.active: tuple[LiveRun, RunLog] | None = run, log
+        self.abandoned: tuple[str, ...] = ()
         # Cancelling it ends the run and closes its buffer; retention is a deadline on it.
         self.buffer = trio.CancelScope()
         self._run = ref(run)
@@ -53,7 +54,10 @@ class _Live:
         return self._run()
 
     def end(self) -> None:
-        self.active = None
+        if self.active is not None:
+            run, _ = self.active
+            self.abandoned = tuple(run.abandoned)
+            self.active = None
 
 
 class LiveRuns:
@@ -120,6 +124,11 @@ class LiveRuns:
         if live is not None and live.feed.closed and live.feed.epoch == info.record.epoch:
             return live.feed
         return self.follower.feed(info)
+
+    def abandoned(self, run_id: str) -> tuple[str, ...]:
+        """Return the calls of a run that ended here whose threads were let go."""
+        live = self._live.get(run_id)
+        return () if live is None else live.abandoned
 
     def take_place(self) -> None:
         """Count one more active run; `give_place_back` if it does not start.

@@ -190,7 +190,8 @@ class Runtime:
         feed = self._live.feed(info)
         if info.active and presence.viewers_changed not in feed.on_use:
             feed.on_use.append(presence.viewers_changed)
-        return StoredRun(info, feed, self.store, presence.request_cancel)
+        abandoned = self._live.abandoned(run_id)
+        return StoredRun(info, feed, self.store, presence.request_cancel, abandoned)
 
     async def check_model(self, agent: "Agent") -> None:
         """Open an agent's model and see whether it can be reached. A checkpoint.

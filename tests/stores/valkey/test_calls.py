@@ -167,10 +167,10 @@ def test_what_is_known_of_a_run() -> None:
 # Retention
 
 
-def survey(*runs: tuple[str, int, int]) -> list[Any]:
-    """A partition's reply: ids with their ages and sizes."""
+def survey(*runs: tuple[str, int, int], at: int = 0) -> list[Any]:
+    """A partition's reply: ids with their ages and sizes, and when it was asked."""
     found = [[run_id.encode(), age, str(size).encode()] for run_id, age, size in runs]
-    return [len(runs), str(sum(size for _, _, size in runs)).encode(), found]
+    return [len(runs), str(sum(size for _, _, size in runs)).encode(), found, at]
 
 
 KEEP = Retention(seconds=100, max_runs=100, max_bytes=10_000)
@@ -183,6 +183,11 @@ def test_the_oldest_of_all_partitions_are_chosen() -> None:
     assert choose(surveys, Retention(100, 2, 10_000)) == (["a"], False)
     assert choose(surveys, Retention(100, 100, 19)) == (["a", "b"], False)
     assert choose(surveys, Retention(0, 0, 0)) == (["a", "b", "c"], False)
+
+
+def test_the_oldest_is_so_whenever_its_partition_was_asked() -> None:
+    surveys = [survey(("b", 100, 1), at=1000), survey(("a", 101, 1), at=1005)]
+    assert choose(surveys, Retention(100, 1, 100)) == (["b"], False)
 
 
 def test_what_may_not_be_the_oldest_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -320,9 +320,17 @@ def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], boo
     """Choose what to remove after a survey, and tell whether to survey again then."""
     count = sum(survey[0] for survey in surveys)
     size = sum(int(survey[1]) for survey in surveys)
-    runs = [(age, run_id, int(bytes_)) for survey in surveys for run_id, age, bytes_ in survey[2]]
+    # Partitions are looked at one after another; which run is older must not depend on that.
+    latest = max(survey[3] for survey in surveys)
+    runs = [
+        (latest - survey[3] + age, run_id, int(bytes_))
+        for survey in surveys
+        for run_id, age, bytes_ in survey[2]
+    ]
     # Behind a full page there is more, perhaps older than what other partitions still have.
-    full = [survey[2][-1][1] for survey in surveys if len(survey[2]) == _SURVEYED]
+    full = [
+        latest - survey[3] + survey[2][-1][1] for survey in surveys if len(survey[2]) == _SURVEYED
+    ]
     youngest = max(full, default=0)
     chosen: list[str] = []
     for age, run_id, bytes_ in sorted(runs, key=lambda run: (-run[0], run[1])):

@@ -360,9 +360,9 @@ for n = 1, #oldest, 2 do
     local size = redis.call('HGET', sizes, oldest[n]) or '0'
     runs[#runs + 1] = {oldest[n], time - oldest[n + 1], size}
 end
-return {redis.call('ZCARD', finished), redis.call('HGET', sizes, '') or '0', runs}
+return {redis.call('ZCARD', finished), redis.call('HGET', sizes, '') or '0', runs, time}
 """)
-"""Return how many finished runs there are, their bytes, and of the oldest: id, age, size."""
+"""Return how many finished runs there are, their bytes, of the oldest: id, age, size; and when."""
 
 NEWEST_NEWS: Final = Script("""
 local last = newest(KEYS[1])
