@@ -43,7 +43,7 @@ async def test_no_deadline_at_all(autojump_clock: trio.testing.MockClock) -> Non
     silence = Silence(float("inf"))
     with silence.scope:
         silence.heard()
-        await trio.sleep(1e9)
+        await trio.sleep(80_000)
     assert not silence.scope.cancelled_caught
 
 

@@ -136,7 +136,8 @@ class HTTPWire(Wire):
     ) -> AsyncIterator[tuple[int, Mapping[str, str], Response]]:
         """Ask, and ask again where we are sent; or raise what a refusal means."""
         path = self._prefix + path
-        for _ in range(_REDIRECTS + 1):
+        redirects = 0
+        while True:
             async with self._transport.stream(
                 method,
                 path,
@@ -146,13 +147,16 @@ class HTTPWire(Wire):
             ) as response:
                 status, fields = await response.head()
                 if status in (307, 308) and "location" in fields:
+                    redirects += 1
+                    if redirects > _REDIRECTS:
+                        message = f"more than {_REDIRECTS} redirects"
+                        raise ServerError(status, "redirected", message)
                     path = self._elsewhere(status, path, fields["location"])
                     continue
                 if status >= 300:
                     await _raise_error(status, fields, response, run_id)
                 yield status, fields, response
                 return
-        raise ServerError(status, "redirected", f"more than {_REDIRECTS} redirects")
 
     def _elsewhere(self, status: int, path: str, location: str) -> str:
         """Return the path that a redirect leads to.
