@@ -1,6 +1,8 @@
 """What holds for a whole test run: what is done before it, and what is said at its end."""
 
+import logging
 import signal
+from collections.abc import Iterator
 
 import page_kit
 import pytest
@@ -9,6 +11,17 @@ from hypothesis import HealthCheck, settings
 # How busy the machine is decides nothing.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands set up logging for their process, which here is that of all tests."""
+    loggers = (logging.getLogger(), logging.getLogger("trio_agent"))
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers = handlers
 
 
 def pytest_sessionstart() -> None:

@@ -329,15 +329,19 @@ class TestRedirects:
 
     async def test_in_a_circle(self) -> None:
         async with canned(*[moved(307, "/a")] * 9) as (url, requests):
-            with pytest.raises(ServerError, match="redirected: more than 3"):
+            with pytest.raises(ServerError, match="redirected: .* URL: /a$"):
                 await receive_all(url)
-            assert len(requests) == 4
+            assert len(requests) == 6
 
-    @pytest.mark.parametrize("answered", [moved(302, "/login"), answer(307, b"")])
-    async def test_others(self, answered: bytes) -> None:
-        async with canned(answered) as (url, _):
-            with pytest.raises(ServerError, match="http-error: the server answered 30"):
-                await receive_all(url)
+    @pytest.mark.parametrize(
+        ("answered", "code"),
+        [(moved(302, "/login"), "redirected"), (answer(307, b""), "http-error")],
+    )
+    async def test_others(self, answered: bytes, code: str) -> None:
+        async with canned(answered) as (url, _), open_client(url) as client:
+            with pytest.raises(ServerError) as caught:
+                await client.start("hi")
+            assert caught.value.code == code
 
 
 class TestRequests:

@@ -69,19 +69,19 @@ async def test_a_small_response_does_not_become_a_large_piece() -> None:
 
 
 @pytest.mark.parametrize("coding", ["", "identity", " Identity "])
-def test_what_was_not_compressed_is_left_alone(coding: str) -> None:
+async def test_what_was_not_compressed_is_left_alone(coding: str) -> None:
     response = Response()
     assert inflating(response, {"content-encoding": coding}) is response
     assert inflating(response, {}) is response
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, deflate"])
-def test_what_can_not_be_read_is_said(coding: str) -> None:
+async def test_what_can_not_be_read_is_said(coding: str) -> None:
     with pytest.raises(TransportError, match=f"encoded as '{coding}'"):
         inflating(Response(), {"content-encoding": coding})
 
 
-def test_what_is_broken_is_said() -> None:
+async def test_what_is_broken_is_said() -> None:
     receiver = inflating(Response(), {"content-encoding": "gzip"})
     with pytest.raises(TransportError, match="cut-stream: the response's encoding: "):
         receiver.feed(b"data: one\n\n")

@@ -12,7 +12,7 @@ import pytest
 from trio_agent._http import library
 
 REPOSITORY = Path(__file__).parents[2]
-FOLDERS = ("tests/http", "tests/models", "tests/client")
+FOLDERS = ("tests/http", "tests/models/openai/test_model.py", "tests/client/test_http.py")
 HERE = "tests/http/test_library.py"
 
 

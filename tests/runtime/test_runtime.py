@@ -247,6 +247,11 @@ async def test_a_start_waits_for_those_with_its_own_key_only(
 
 async def test_a_finished_run_holds_nothing_of_what_was_said() -> None:
     """Who looks for it later finds it in the store, with the same result."""
+
+    def performing() -> list[object]:
+        return [each for each in gc.get_objects() if isinstance(each, Machine | Job)]
+
+    others = set(map(id, kept := performing()))
     store = StoreProxy(MemoryStore())
     async with open_runtime(store=store) as runtime:
         run = await runtime.start(quick(), "hi", idempotency_key="k")
@@ -256,7 +261,8 @@ async def test_a_finished_run_holds_nothing_of_what_was_said() -> None:
         del run
         gc.collect()
         assert held() is None
-        assert not [each for each in gc.get_objects() if isinstance(each, Machine | Job)]
+        assert not set(map(id, performing())) - others
+        del kept
         assert runtime.statistics() == RuntimeStatistics(0, 1, 0)
         found = await runtime.start(quick(), "hi", idempotency_key="k")
         assert (found.id, found.status, await found.wait()) == (run_id, "stop", result)

@@ -181,7 +181,6 @@ async def open_client(
     if parts.scheme in ("ws", "wss"):
         yield Client(WebSocketWire(url, headers, heartbeat_deadline), patience)
         return
-    origin = f"{parts.scheme}://{parts.netloc}"
-    async with open_transport(origin, client=client) as transport:
-        wire = HTTPWire(transport, origin, parts.path.rstrip("/"), headers, heartbeat_deadline)
-        yield Client(wire, patience)
+    base_url = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    async with open_transport(base_url, client=client) as transport:
+        yield Client(HTTPWire(transport, headers, heartbeat_deadline), patience)

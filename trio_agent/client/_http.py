@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 import attrs
 import msgspec
@@ -30,7 +30,6 @@ from ._remote import (
 _MAX_ANSWER: Final = 1 << 20
 _ANSWER_SECONDS: Final = 60.0
 _ERROR_SECONDS: Final = 5.0
-_REDIRECTS: Final = 3
 
 _T = TypeVar("_T")
 
@@ -59,10 +58,6 @@ class HTTPWire(Wire):
     """Each request and each subscription is a request of HTTP."""
 
     _transport: Transport
-    """To all that is at the origin."""
-    _origin: str
-    _prefix: str
-    """The path below which the server's are."""
     _headers: Mapping[str, str] = attrs.field(repr=False)
     _heartbeat_deadline: float
 
@@ -134,45 +129,18 @@ class HTTPWire(Wire):
         content: bytes = b"",
         silence: float = math.inf,
     ) -> AsyncIterator[tuple[int, Mapping[str, str], Response]]:
-        """Ask, and ask again where we are sent; or raise what a refusal means."""
-        path = self._prefix + path
-        redirects = 0
-        while True:
-            async with self._transport.stream(
-                method,
-                path,
-                headers={**self._headers, **headers},
-                content=content,
-                silence=silence,
-            ) as response:
-                status, fields = await response.head()
-                if status in (307, 308) and "location" in fields:
-                    redirects += 1
-                    if redirects > _REDIRECTS:
-                        message = f"more than {_REDIRECTS} redirects"
-                        raise ServerError(status, "redirected", message)
-                    path = self._elsewhere(status, path, fields["location"])
-                    continue
-                if status >= 300:
-                    await _raise_error(status, fields, response, run_id)
-                yield status, fields, response
-                return
-
-    def _elsewhere(self, status: int, path: str, location: str) -> str:
-        """Return the path that a redirect leads to.
-
-        Raises:
-            ServerError: it leads away from this server, which is not to see our token.
-        """
-        try:
-            url = urljoin(self._origin + path, location)
-            parts = urlsplit(url)
-        except ValueError:
-            raise ServerError(status, "redirected", f"{location!r} is no URL") from None
-        if f"{parts.scheme}://{parts.netloc}".lower() != self._origin.lower():
-            message = f"the server is elsewhere now: give the client a URL like {url}"
-            raise ServerError(status, "redirected", message)
-        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+        """Ask, or raise what a refusal means."""
+        async with self._transport.stream(
+            method, path, headers={**self._headers, **headers}, content=content, silence=silence
+        ) as response:
+            status, fields = await response.head()
+            if 300 <= status < 400 and (location := fields.get("location")):
+                # Where a redirect is not followed: another host is not to see our token.
+                message = f"the server is elsewhere now, give the client its URL: {location}"
+                raise ServerError(status, "redirected", message)
+            if status >= 300:
+                await _raise_error(status, fields, response, run_id)
+            yield status, fields, response
 
 
 def _path_of(run_id: str) -> str:

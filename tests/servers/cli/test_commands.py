@@ -278,5 +278,5 @@ async def test_hostile_server(tmp_path: Path) -> None:
         [listener] = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
         url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
         ended = await command("chat", "--url", url, cwd=tmp_path)
-        assert ended == (2, "", f"trio-agent: error: {url} can't be used: a]0;bc\n")
+        assert ended == (2, "", f"trio-agent: error: {url} can't be used: a ]0;b c\n")
         nursery.cancel_scope.cancel()

@@ -37,7 +37,7 @@ def test_the_status_is_the_commands(status: int) -> None:
         (LocalModelUnavailable("do this"), "do this"),
         (StoreUnavailable("do this"), "do this"),
         (ModelError("auth", "no"), "auth: no"),
-        (ServerError(500, "odd", "no\x1b[31m"), "odd: no[31m"),
+        (ServerError(500, "odd", "no\x1b[31m"), "odd: no [31m"),
         (UnknownRun("r"), "there is no run 'r'"),
         (trio.BrokenResourceError("it is gone"), "it is gone"),
         (trio.BrokenResourceError(), "BrokenResourceError"),

@@ -2,21 +2,10 @@
 
 import logging
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
 
 import pytest
 
 from trio_agent.servers.cli._logs import add_log_option, log_level, start_logging
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    loggers = (logging.getLogger(), logging.getLogger("trio_agent"))
-    levels, handlers = [logger.level for logger in loggers], list(loggers[0].handlers)
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
-    loggers[0].handlers = handlers
 
 
 @pytest.mark.parametrize(

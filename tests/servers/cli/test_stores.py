@@ -184,8 +184,8 @@ class TestBesideAServer:
         [
             (("runs", "--store", "memory"), "ask it for GET /runs"),
             (("runs", "--store", "sqlite:missing.db"), "missing.db"),
-            (("runs", "--store", "sqlite:text.db"), "text.db: file is not a database"),
-            (("show", "x", "--store", "sqlite:."), "unable to open database file"),
+            (("runs", "--store", "sqlite:text.db"), "text.db: the file is no database"),
+            (("show", "x", "--store", "sqlite:."), "the database can't be opened"),
             (("runs", "--store", "sqlite:"), "--store takes"),
             (("runs",), "--store"),
             (("show", "x", "--store", "sqlite:other.db"), "another program"),
