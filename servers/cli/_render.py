@@ -66,7 +66,8 @@ class Renderer:
                 self.tool_calls += 1
                 self._line(f"-> {tool.name}({_compact(tool.input)})", _CYAN)
             case ToolResult(tool=tool):
-                self._line(f"<- {tool.status}: {_compact(tool.output)}", _STATUS[tool.status])
+                colour = _STATUS.get(tool.status, _DIM)
+                self._line(f"<- {tool.status}: {_compact(tool.output)}", colour)
             case StepStart():
                 self._end_line()
                 self._step_first = None

@@ -100,6 +100,8 @@ async def show_run(store: Store, run_id: str, *, as_json: bool) -> int:
                 await watch.receive()
                 while entries := (await store.read(run_id, after, _PAGE)).entries:
                     for entry in entries:
+                        if not entry.readable:
+                            raise UsageError(f"the log is damaged at event {entry.offset}")
                         event = entry.event
                         if as_json:
                             print(printable_json(entry.data.decode()), flush=True)

@@ -329,7 +329,7 @@ class TestRedirects:
 
     async def test_in_a_circle(self) -> None:
         async with canned(*[moved(307, "/a")] * 9) as (url, requests):
-            with pytest.raises(ServerError, match="redirected: .* URL: /a$"):
+            with pytest.raises(ServerError, match=r"redirected: .* URL: /a$"):
                 await receive_all(url)
             assert len(requests) == 6
 

@@ -40,6 +40,24 @@ async def test_a_run_that_hangs_holds_up_no_other() -> None:
         assert sorted(done) == ["a", "a", "b"]
 
 
+async def test_so_many_at_once() -> None:
+    gate, under_way = trio.Event(), 0
+
+    async def act(run_id: str) -> None:
+        nonlocal under_way
+        under_way += 1
+        await gate.wait()
+
+    async with running(act) as errands:
+        for number in range(100):
+            errands.want(str(number))
+        await trio.testing.wait_all_tasks_blocked()
+        assert under_way == 32
+        gate.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert under_way == 100
+
+
 async def test_one_at_a_time_for_each_run_and_once_more_if_it_was_wanted_meanwhile() -> None:
     gates: list[trio.Event] = []
 

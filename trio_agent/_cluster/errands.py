@@ -14,6 +14,9 @@ from .._log.trouble import Trouble
 _AGAIN: Final = 1.0
 """Seconds until what failed is tried again."""
 
+_AT_ONCE: Final = 32
+"""Errands under way, each of which may read a page of its run's log."""
+
 
 class Errands:
     """Does what is to be done for runs, each in a task of its own.
@@ -28,6 +31,7 @@ class Errands:
         self._trouble = trouble
         self._wanted: set[str] = set()
         self._under_way: set[str] = set()
+        self._limiter = trio.CapacityLimiter(_AT_ONCE)
         self._waiting = trio.lowlevel.ParkingLot()
 
     def want(self, run_id: str) -> None:
@@ -48,7 +52,8 @@ class Errands:
         while run_id in self._wanted:
             self._wanted.discard(run_id)
             try:
-                await self._act(run_id)
+                async with self._limiter:
+                    await self._act(run_id)
             except Exception as exc:
                 self._trouble.tell(exc, run_id)
                 await trio.sleep(_AGAIN)

@@ -51,6 +51,8 @@ def decode_event(data: bytes) -> AnyEvent | None:
     """
     try:
         return _decoder.decode(data)
+    except RecursionError:
+        raise EventInvalid("not an event: nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         try:
             known = _tag_decoder.decode(data).type in EVENT_TYPES

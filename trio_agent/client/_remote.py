@@ -21,7 +21,7 @@ from .._errors import (
     UnknownRun,
 )
 from .._events import AnyEvent
-from .._log.codec import EventInvalid, decode_event
+from .._log.codec import decode_event
 from .._run.run import Receipt, RunOutcome
 
 MAX_EVENT: Final = 16 << 20
@@ -101,10 +101,7 @@ class RemoteEvent:
         Raises:
             EventInvalid: it is none.
         """
-        try:
-            return cls(cursor, data, decode_event(data.encode()))
-        except RecursionError:
-            raise EventInvalid("an event is nested too deep") from None
+        return cls(cursor, data, decode_event(data.encode()))
 
 
 class EventSource(ABC):

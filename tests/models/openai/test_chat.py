@@ -708,6 +708,28 @@ def test_a_whole_completion(body: Any, meant: list[Any], reason: str) -> None:  
     assert decoder.finish() == ModelFinish(reason, Usage(7, 3, 10))  # type: ignore[arg-type]
 
 
+LINES = b"\n".join(
+    [
+        b'{"choices": [{"delta": {"content": "a"}}]}',
+        b'{"choices": [{"delta": {"content": "b"}, "finish_reason": "stop"}]}',
+    ]
+)
+
+
+def test_chunks_in_lines_are_a_stream_too() -> None:
+    decoder = ChatDecoder()
+    assert said(decoder.feed_whole(LINES)) == ["a", "b"]
+    assert decoder.finish() == ModelFinish("stop")
+
+
+@pytest.mark.parametrize("end", [-30, -1])
+def test_lines_that_were_cut_are_no_answer(end: int) -> None:
+    decoder = ChatDecoder()
+    assert said(decoder.feed_whole(LINES[:end])) == ["a"]
+    with pytest.raises(ModelError):
+        decoder.finish()
+
+
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [

@@ -151,12 +151,20 @@ def test_errors_within_a_stream(said: Complaint, code: str, retryable: bool) -> 
     [
         (Complaint(), "the provider reported an error without a message"),
         (Complaint(code=7), "the provider reported an error without a message (7)"),
-        (Complaint("\n", "*key*", "t"), "the provider reported an error without a message (*** t)"),
+        (
+            Complaint("\n", "*key*", "t"),
+            "the provider reported an error without a message (*** t)",
+        ),
         (Complaint("bad\n*key*"), "bad ***"),
     ],
 )
 def test_the_message_of_an_error_within_a_stream(said: Complaint, message: str) -> None:
     assert provider_error(said, secret="*key*").message == message
+
+
+def test_what_stands_in_the_place_of_a_key_is_left() -> None:
+    said = Complaint("no key in tokens")
+    assert provider_error(said, secret="key").message == "no key in tokens"
 
 
 def test_an_error_with_status_200() -> None:  # E07, E17

@@ -15,8 +15,8 @@ from ._calls import Calls
 from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
 from ._errors import clean, error_from_response
 from ._finish_reason import Reason, finish_reason
-from ._lenient import parse_json, read_chunk
-from ._odd_event import read_odd_event, read_odd_value
+from ._lenient import read_chunk
+from ._odd_event import read_odd_event
 from ._surrogates import SurrogateJoiner
 from ._think_tags import ThinkTags
 
@@ -99,18 +99,18 @@ class ChatDecoder:
     def feed_whole(self, body: bytes) -> list[ModelPart]:
         """Take the whole body of a response that is JSON, although a stream was asked for.
 
-        A completion becomes the parts of its message; an error, as some gateways send it with
-        status 200, what `finish` raises. Then the decoder is `done`.
+        A completion becomes the parts of its message, chunks in lines become theirs; an error, as
+        some gateways send it with status 200, what `finish` raises. Then the decoder is `done`.
         """
         parts: list[ModelPart] = []
         text = body.decode("utf-8-sig", "replace")
         try:
-            self._take(read_odd_value(parse_json(text), secret=self._secret), text, parts)
+            self._take(read_odd_event(text, secret=self._secret), text, parts)
+            self._said_done = bool(parts)
         except ModelError as error:
             self._fail(error)
         except (ValueError, RecursionError):
             pass
-        self._said_done = bool(parts)
         if not self.complete and self._failure is None:
             self._failure = error_from_response(200, body, {}, now=0.0, secret=self._secret)
         self.done = True
