@@ -18,7 +18,7 @@ FLAKE8 := flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127 \
 PIP = log=$$(mktemp) && $(BIN)/python -m pip install --disable-pip-version-check $(1) >$$log 2>&1 \
   || { cat $$log; exit 1; }; rm -f $$log
 
-.PHONY: demo test test-all check docs serve bench clean
+.PHONY: demo test test-all check audit docs serve bench clean
 
 demo: $(LOCAL)  ## Watch a run on a real model being cut off and resumed.
 	@$(BIN)/trio-agent demo
@@ -53,6 +53,10 @@ check: $(READY)  ## Format, lint, types of the built package, layers.
 	@# This option of pyright knows an environment by its place on the PATH only.
 	cd build && PATH="$$PWD/installed/bin:$$PATH" ../$(BIN)/pyright --verifytypes trio_agent --ignoreexternal
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+audit: $(READY)  ## Ask for known vulnerabilities of what is installed. Needs the network.
+	@$(call PIP,install pip-audit)
+	@$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 docs: $(DOCS)  ## The documentation, into docs/_build; warnings are errors.
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build

@@ -6,7 +6,7 @@ A server's words may be anything: those that become an exception's are one print
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -22,7 +22,7 @@ from .._errors import (
 )
 from .._events import AnyEvent
 from .._log.codec import decode_event
-from .._run.run import Receipt, RunOutcome
+from .._run.run import Receipt
 
 MAX_EVENT: Final = 16 << 20
 """Bytes of one event, or of one message; a larger one is not received."""
@@ -157,8 +157,7 @@ class Cancelled(msgspec.Struct, frozen=True, rename="camel"):
         """The receipt; None if the run is not gone yet."""
         if self.outcome is None:
             return None
-        # A newer server may know more outcomes.
-        return Receipt(cast(RunOutcome, self.outcome), self.last_offset, self.abandoned)
+        return Receipt(self.outcome, self.last_offset, self.abandoned)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):

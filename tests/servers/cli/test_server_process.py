@@ -215,7 +215,8 @@ class TestWhatTheServerSays:
                 async with open_server(model_at(settings), settings=settings):
                     [child] = children()
                     os.kill(child, signal.SIGKILL)
-                    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+                    ended = os.WEXITED | os.WNOWAIT
+                    await trio.to_thread.run_sync(os.waitid, os.P_PID, child, ended)
         assert "nonsense" in capfd.readouterr().err
 
     @pytest.mark.parametrize("verbose", [False, True])
