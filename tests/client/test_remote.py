@@ -21,7 +21,7 @@ from trio_agent import (
 )
 from trio_agent._log.codec import EventInvalid
 from trio_agent.client import RemoteEvent, ServerError
-from trio_agent.client._remote import Cancelled, ErrorBody, Passing, error_of, printable
+from trio_agent.client._remote import Cancelled, ErrorBody, Passing, error_of
 from trio_agent.servers._shared.problem import STORE_AWAY, problem_of
 
 FINISH = (
@@ -136,19 +136,6 @@ class TestErrors:
         body = msgspec.convert(problem.error, ErrorBody)
         again, _ = meaning(problem.status if wire == "http" else 0, body)
         assert (type(again), str(again)) == (type(error), str(error))
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ("a\nb\r\n  c", "a b c"),
-        ("\x1b]0;title\x07x\x9b2J\u202e\u2028\x00", "]0;title x 2J"),
-        ("é 漢 😀", "é 漢 😀"),
-        ("x" * 5000, "x" * 500),
-    ],
-)
-def test_words_of_a_server_are_one_printable_line(words: str, line: str) -> None:
-    assert printable(words) == line
 
 
 async def test_a_type_that_we_do_not_know() -> None:

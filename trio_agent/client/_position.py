@@ -6,8 +6,9 @@ repeated, or another run's.
 """
 
 from .._errors import CursorInvalid
+from .._http.words import clean
 from .._log.cursor import Cursor
-from ._remote import ServerError, printable
+from ._remote import ServerError
 
 
 class Position:
@@ -43,7 +44,7 @@ class Position:
             self._begin(cursor)
         self._offset += 1
         if cursor != f"{self._log}{self._offset}":
-            message = f"event {printable(cursor)!r} came where {self._log}{self._offset} had to"
+            message = f"event {clean(cursor)!r} came where {self._log}{self._offset} had to"
             raise ServerError(0, "bad-response", message)
 
     def _begin(self, cursor: str) -> None:

@@ -21,6 +21,7 @@ from .._errors import (
     UnknownRun,
 )
 from .._events import AnyEvent
+from .._http.words import clean
 from .._log.codec import decode_event
 from .._run.run import Receipt
 
@@ -30,7 +31,6 @@ MAX_EVENT: Final = 16 << 20
 MAX_ERROR: Final = 64 << 10
 """Bytes that are read of an answer that refuses."""
 
-_MAX_WORDS: Final = 500
 
 _ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
     "cursor-invalid": CursorInvalid,
@@ -44,12 +44,6 @@ _PASSING: Final = ("draining", "internal", "not-ready", "run-moved")
 """Other codes of errors that trying again may help with."""
 
 
-def printable(words: str) -> str:
-    """Make one line of a server's words that no terminal and no log can take for more."""
-    line = "".join(char if char.isprintable() else " " for char in words[: 2 * _MAX_WORDS])
-    return " ".join(line.split())[:_MAX_WORDS]
-
-
 class ServerError(TrioAgentError):
     """The server refused a request, or its answer can't be understood (`bad-response`).
 
@@ -58,7 +52,7 @@ class ServerError(TrioAgentError):
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        code, message = printable(code), printable(message)
+        code, message = clean(code), clean(message)
         super().__init__(status, code, message)
         self.status = status
         self.code = code
@@ -203,9 +197,9 @@ def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.
     if cls is None and (status >= 500 or error.code in _PASSING):
         cls = StoreUnavailable
     if cls in (LimitExceeded, StoreUnavailable):
-        return Passing(cls(printable(error.message)), retry_after)
+        return Passing(cls(clean(error.message)), retry_after)
     if cls is not None:
-        return cls(printable(error.message))
+        return cls(clean(error.message))
     if error.code == "unknown-run":
         return UnknownRun(run_id)
     return ServerError(status, error.code, error.message)

@@ -23,6 +23,7 @@ from trio_websocket import (
 from wsproto.utilities import ProtocolError
 
 from .._http import DEFAULT_CONNECT_DEADLINE, TransportError
+from .._http.words import clean
 from .._log.codec import EventInvalid
 from .._nursery import open_plain_nursery
 from .._run.run import Receipt
@@ -36,7 +37,6 @@ from ._remote import (
     ServerError,
     Wire,
     error_of,
-    printable,
     read_error,
 )
 
@@ -339,8 +339,8 @@ def _meaning(failure: BaseException) -> Exception:
             return ServerError(0, "bad-response", "this is no WebSocket")
     # Trio tells of a TLS handshake that failed with an error that has only a cause.
     words = str(failure) or str(failure.__cause__ or type(failure).__name__)
-    return TransportError("connect", printable(words))
+    return TransportError("connect", clean(words))
 
 
 def _cut(exc: ConnectionClosed) -> TransportError:
-    return TransportError("cut-stream", printable(f"the connection was closed: {exc.reason}"))
+    return TransportError("cut-stream", clean(f"the connection was closed: {exc.reason}"))

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from trio_agent._errors import ModelError
 from trio_agent.models.openai._complaint import Complaint, complaint
-from trio_agent.models.openai._errors import clean, error_from_response, provider_error
+from trio_agent.models.openai._errors import error_from_response, provider_error
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -162,11 +162,6 @@ def test_the_message_of_an_error_within_a_stream(said: Complaint, message: str) 
     assert provider_error(said, secret="*key*").message == message
 
 
-def test_what_stands_in_the_place_of_a_key_is_left() -> None:
-    said = Complaint("no key in tokens")
-    assert provider_error(said, secret="key").message == "no key in tokens"
-
-
 def test_an_error_with_status_200() -> None:  # E07, E17
     result = error(200, {"error": {"message": "Slow down", "type": "rate_limit_error"}})
     assert (result.code, result.message, result.retryable) == ("rate-limit", "Slow down", True)
@@ -176,13 +171,6 @@ def test_an_error_with_status_200() -> None:  # E07, E17
 
 def test_a_long_message_costs_no_time() -> None:
     assert error(400, {"error": "exceeds the maximum " * 100_000}).code == "bad-request"
-
-
-@given(st.text(), st.integers(1, 20))
-def test_a_clean_text_is_one_short_printable_line(text: str, limit: int) -> None:
-    result = clean(text, limit=limit)
-    assert len(result) <= limit
-    assert result.isprintable()
 
 
 JSON = st.recursive(

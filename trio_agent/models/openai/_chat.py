@@ -9,11 +9,12 @@ from typing import Any
 
 from ..._errors import ModelError
 from ..._events import Usage
+from ..._http.words import clean
 from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, ReasoningPart, TextPart
 from ._calls import Calls
 from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
-from ._errors import clean, error_from_response
+from ._errors import error_from_response
 from ._finish_reason import Reason, finish_reason
 from ._lenient import read_chunk
 from ._odd_event import read_odd_event

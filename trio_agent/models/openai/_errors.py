@@ -11,12 +11,8 @@ from typing import Any
 import msgspec
 
 from ..._errors import ModelError
+from ..._http.words import MAX_WORDS, clean
 from ._complaint import Complaint, complaint, complaint_in
-
-MAX_MESSAGE = 500
-_SECRET = 4
-"""Characters that a secret has, at least."""
-"""Characters of a message."""
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _HINTS = {
@@ -77,23 +73,13 @@ def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
     return ModelError(name, message, retryable=retryable)
 
 
-def clean(text: str, *, limit: int = MAX_MESSAGE, secret: str = "") -> str:
-    """Make a stranger's text fit for a log: one line, no control characters, no secret."""
-    # What is shorter stands in the place of a key, where a local server wants none.
-    if len(secret) >= _SECRET:
-        text = text.replace(secret, "***")
-    text = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def _judge(said: Complaint, status: int | None) -> tuple[str, bool]:
     """Return the code, and whether asking again may help.
 
     What isn't shown of a text doesn't count, so that a long one costs no time.
     """
-    words = f"{said.code} {said.type}"[:MAX_MESSAGE]
-    message = said.message[: 4 * MAX_MESSAGE]
+    words = f"{said.code} {said.type}"[:MAX_WORDS]
+    message = said.message[: 4 * MAX_WORDS]
     name = _name(status, words, message)
     if name == "rate-limit":
         # With 413, the request alone is too large for the limit.

@@ -12,6 +12,7 @@ from attrs.validators import gt, in_, instance_of, min_len
 
 from ..._errors import ModelError
 from ..._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
+from ..._http.words import clean
 from .._model import Emit, Model
 from .._parts import ModelFinish, ModelRequest, check_options
 from ._answer import ERROR_SECONDS, MAX_ERROR, Answer
@@ -23,7 +24,7 @@ from ._endpoint import (
     check_headers,
     check_key,
 )
-from ._errors import clean, error_from_response
+from ._errors import error_from_response
 from ._request import (
     CALL_IDS,
     SCHEMA_DIALECTS,
