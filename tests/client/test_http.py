@@ -133,7 +133,7 @@ class TestRefusals:
             (b"nothing here\nat all", ": nothing here"),
             (b"\x1b[2Jgone\x07\xff", ": [2Jgone \ufffd"),
             ("\u202e\u009bm evil".encode(), ": m evil"),
-            (b"x" * 1_000_000, ": " + "x" * 475),
+            (b"x" * 1_000_000, ": " + "x" * 474 + "…"),
             (b'{"detail": "Not Found"}', ": Not Found"),
             (b'{"error": "nope"}', ": nope"),
             (b'{"type": "about:blank", "title": "No", "status": 404, "detail": "a\\nb"}', ": a b"),

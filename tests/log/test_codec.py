@@ -109,6 +109,8 @@ def test_an_unknown_type_is_none() -> None:
         b'{"type":"text-delta","at":1,"delta":"\xff"}',
         b'{"type":"\xff","at":1}',
         b"[" * 100_000,
+        b'{"type":"text-delta","delta":' + b"[" * 100_000,
+        b'{"type":"waiting","x":' + b"[" * 100_000,
     ],
 )
 def test_garbage(data: bytes) -> None:

@@ -20,6 +20,7 @@ class _Tag(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _tag_decoder = msgspec.json.Decoder(_Tag)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def encode_event(event: AnyEvent) -> bytes:
@@ -51,12 +52,10 @@ def decode_event(data: bytes) -> AnyEvent | None:
     """
     try:
         return _decoder.decode(data)
-    except RecursionError:
-        raise EventInvalid("not an event: nested too deeply") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except _UNREADABLE as exc:
         try:
             known = _tag_decoder.decode(data).type in EVENT_TYPES
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except _UNREADABLE:
             known = True
         if known:
             raise EventInvalid(f"not an event: {exc}") from None
