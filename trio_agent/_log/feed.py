@@ -84,9 +84,10 @@ class Feed:
         while self._size > size and gone < len(window) - 1:
             self._size -= len(window[gone].data)
             gone += 1
-        for entry in window[:gone]:
-            # A store may have it, too, and for longer than somebody needs what it means.
-            entry.forget()
+        if not self.viewers:
+            for entry in window[:gone]:
+                # A store may have it, too, and for longer than somebody needs what it means.
+                entry.forget()
         del window[:gone]
 
     def _rest(self) -> None:

@@ -1,7 +1,10 @@
 """The log of one run: append-only, offsets from 1, nothing after the terminal event."""
 
 import enum
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -90,6 +93,9 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         return f"<Entry {self.offset} {self.data[:60]!r}>"
 
 
+_DECODED = attrgetter("_event")
+
+
 class Appended(enum.Enum):
     """What came of an `Append`. Only `COMMITTED` changed anything, or found it done before."""
 
@@ -168,14 +174,22 @@ class Log:
 
     def after(self, offset: int, limit: int) -> Sequence[Entry]:
         """Return at most `limit` entries behind `offset`, and no more than a page."""
-        return first_page(self.entries[offset : offset + limit])
+        entries = self.entries[offset : offset + limit]
+        return entries if self.size <= PAGE_BYTES else first_page(entries)
 
 
 def first_page(entries: Sequence[Entry]) -> Sequence[Entry]:
     """Return the first of these, as many as are no more than `PAGE_BYTES`, but at least one."""
-    size = 0
-    for number, entry in enumerate(entries):
-        size += len(entry.data)
-        if size > PAGE_BYTES and number:
-            return entries[:number]
-    return entries
+    sizes = [len(entry.data) for entry in entries]
+    if sum(sizes) <= PAGE_BYTES:
+        return entries
+    number = bisect_right(list(accumulate(sizes)), PAGE_BYTES)
+    return entries[: max(1, number)]
+
+
+def find_damage(entries: Sequence[Entry]) -> int | None:
+    """Return the index of the first entry that may not be shown; None if all may."""
+    # What was decoded before may be shown, but for a terminal one that could not be.
+    if all(map(_DECODED, entries)) and not (entries and entries[-1].terminal):
+        return None
+    return next((n for n, entry in enumerate(entries) if not entry.readable), None)

@@ -7,7 +7,7 @@ ever; so its reading ends there, with a terminal `error` that is in nobody's log
 from typing import Protocol
 
 from .._errors import LogDamaged
-from .log import Entry
+from .log import Entry, find_damage
 from .store import Page
 
 
@@ -30,8 +30,8 @@ class ViewerPages:
             page = await self._store.read(run_id, after, limit)
         except LogDamaged:
             return Page([Entry.damaged(after + 1)], after + 1, closed=False)
-        for number, entry in enumerate(page.entries):
-            if not entry.readable:
-                readable = [*page.entries[:number], Entry.damaged(entry.offset)]
-                return Page(readable, page.tail, page.closed)
-        return page
+        number = find_damage(page.entries)
+        if number is None:
+            return page
+        damaged = Entry.damaged(page.entries[number].offset)
+        return Page([*page.entries[:number], damaged], page.tail, page.closed)
