@@ -68,6 +68,16 @@ async def test_a_small_response_does_not_become_a_large_piece() -> None:
     await receiver.room()
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "none", "chunked", "gzip"])
+async def test_what_says_so_and_is_not_compressed(coding: str) -> None:
+    response = Response()
+    receiver = inflating(response, {"content-encoding": coding})
+    receiver.begin(200, {})
+    for piece in (b"data: one\n", b"\n"):
+        assert receiver.feed(piece)
+    assert await response.receive() == b"data: one\n\n"
+
+
 @pytest.mark.parametrize("coding", ["", "identity", " Identity "])
 async def test_what_was_not_compressed_is_left_alone(coding: str) -> None:
     response = Response()
@@ -84,7 +94,7 @@ async def test_what_can_not_be_read_is_said(coding: str) -> None:
 async def test_what_is_broken_is_said() -> None:
     receiver = inflating(Response(), {"content-encoding": "gzip"})
     with pytest.raises(TransportError, match="cut-stream: the response's encoding: "):
-        receiver.feed(b"data: one\n\n")
+        receiver.feed(b"\x00no\n\n")
     receiver = inflating(Response(), {"content-encoding": "gzip"})
     data = gzip.compress(TEXT, mtime=0)
     receiver.feed(data[:30])

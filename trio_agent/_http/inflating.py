@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from .exchange import Receiver
 
 _PIECE: Final = 1 << 16
+_PLAIN: Final = (b"data:", b"event:", b": ", b'{"', b"[{", b"<!", b"<html")
+"""How responses begin that are not compressed."""
 _ZLIB_OR_GZIP: Final = zlib.MAX_WBITS | 32
 _CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_OTHERS: Final = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz"})
+"""What is registered besides. Everything else (`utf-8`, `none`) is a server's mistake."""
 
 
 def inflating(receiver: "Receiver", headers: Mapping[str, str]) -> "Receiver":
@@ -25,7 +29,7 @@ def inflating(receiver: "Receiver", headers: Mapping[str, str]) -> "Receiver":
         TransportError: the response is compressed in a way that can't be read here.
     """
     codings = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
-    match [coding for coding in codings if coding not in ("", "identity")]:
+    match [coding for coding in codings if coding in _CODINGS | _OTHERS]:
         case []:
             return receiver
         case [coding] if coding in _CODINGS:
@@ -43,6 +47,8 @@ class _Inflating:
         self._zlib: Any = zlib.decompressobj(_ZLIB_OR_GZIP)
         self._start: bytes | None = b""
         """What came before anything could be read."""
+        self._plain: bool | None = None
+        """Whether it is not compressed at all; None before anything has come."""
         self._ended = False
         """Whether what the header names has come to its end once."""
 
@@ -50,6 +56,11 @@ class _Inflating:
         self._receiver.begin(status, headers)
 
     def feed(self, data: bytes) -> bool:
+        if self._plain is None and data:
+            # Proxies inflate, and leave the header as it was.
+            self._plain = data.startswith(_PLAIN)
+        if self._plain:
+            return self._receiver.feed(data)
         has_room = True
         while data:
             try:

@@ -170,7 +170,13 @@ class TestDeadlines:
 
     async def test_a_token_behind_the_finish_is_waited_for(self, autojump_clock: Clock) -> None:
         _, emitted, passed = await take(A, FINISH, 1.5, A, 1000.0)
-        assert (emitted, passed) == ([TextPart("a")] * 2, 3.5)
+        assert (emitted, passed) == ([TextPart("a")] * 2, 1.5 + 1.1 * 10)
+
+    async def test_nor_is_the_end_of_a_connection_that_said_all(
+        self, autojump_clock: Clock
+    ) -> None:
+        _, _, passed = await take(b'{"choices": [{"message": {"content": "a"}}]', b"}", 1000.0)
+        assert passed == 2
 
     async def test_the_end_is_waited_for_so_that_the_connection_may_be_used_again(
         self, autojump_clock: Clock

@@ -515,6 +515,8 @@ def test_what_providers_send(data: bytes, meant: list[Any], reason: str) -> None
         (chunk({"usage": USAGE | {"prompt_tokens": -1}}), Usage(0, 3, 10)),
         (chunk({"usage": USAGE | {"prompt_tokens": 1.5}}), Usage(0, 3, 10)),
         (chunk({"usage": USAGE | {"total_tokens": 2**60}}), Usage(7, 3, 10)),
+        (chunk({"usage": {"input_tokens": 7, "output_tokens": 3}}), Usage(7, 3, 10)),
+        (chunk({"usage": USAGE}) + chunk({"usage": dict.fromkeys(USAGE, 0)}), Usage(7, 3, 10)),
         (chunk({"usage": "none"}), Usage()),
         (chunk({"choices": [], "usage": None}), Usage()),
     ],
@@ -722,6 +724,35 @@ def test_chunks_in_lines_are_a_stream_too() -> None:
     assert decoder.finish() == ModelFinish("stop")
 
 
+def test_a_whole_body_that_was_cut_is_a_cut_stream() -> None:
+    decoder = ChatDecoder()
+    assert decoder.feed_whole(b'{"choices": [{"message": {"con') == []
+    assert not decoder.done
+    with pytest.raises(ModelError, match="cut-stream"):
+        decoder.finish()
+
+
+def test_a_reason_in_every_chunk_says_nothing() -> None:
+    each = [
+        chunk({"choices": [{"delta": {"content": text}, "finish_reason": "stop"}]})
+        for text in ("Hel", "lo")
+    ]
+    decoder = ChatDecoder()
+    decoder.feed(each[0])
+    assert (decoder.complete, decoder.goes_on) == (True, False)
+    decoder.feed(each[1])
+    assert (decoder.complete, decoder.goes_on) == (True, True)
+    assert decoder.finish() == ModelFinish("stop")
+    decoder.feed(chunk({"error": {"message": "upstream died", "code": 500}}))
+    with pytest.raises(ModelError, match="upstream died"):
+        decoder.finish()
+
+
+def test_a_text_without_a_delta_is_the_answer() -> None:
+    data = chunk({"choices": [{"text": "Hi", "finish_reason": "stop"}]})
+    assert said(ChatDecoder().feed(data)) == ["Hi"]
+
+
 @pytest.mark.parametrize("end", [-30, -1])
 def test_lines_that_were_cut_are_no_answer(end: int) -> None:
     decoder = ChatDecoder()
@@ -745,8 +776,8 @@ def test_lines_that_were_cut_are_no_answer(end: int) -> None:
         (b"[]", "bad-response", "no chat completions endpoint"),
         (b"7", "bad-response", "no chat completions endpoint"),
         (b"", "bad-response", "no chat completions endpoint"),
-        (b'{"choices": [{"message": {"con', "bad-response", "no chat completions endpoint"),
-        (b"[" * 100_000, "bad-response", "no chat completions endpoint"),
+        (b'{"choices": [{"message": }', "bad-response", "no chat completions endpoint"),
+        (b"[" * 100_000 + b"]", "bad-response", "no chat completions endpoint"),
     ],
 )
 def test_a_whole_body_that_is_no_completion(body: bytes, code: str, message: str) -> None:

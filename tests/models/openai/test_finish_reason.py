@@ -21,8 +21,10 @@ from trio_agent.models.openai._finish_reason import finish_reason
         ("network_error", "failed"), ("MALFORMED_FUNCTION_CALL", "failed"), ("abort", "failed"),
         ("function_call_filter: MALFORMED_FUNCTION_CALL", "failed"),
         ("content_filter: PROHIBITED_CONTENT", "content-filter"), ("repetition", "length"),
+        ("maximum_tokens", "length"), ("truncated", "length"), ("blacklist", "content-filter"),
         ("because", "unknown"), ("7", "unknown"),
-        ("", None), (" ", None), ("null", None), ("None", None),
+        ("", None), (" ", None), ("null", None), ("None", None), ("not_finished", None),
+        ("FINISH_REASON_UNSPECIFIED", None),
     ],
 )  # fmt: skip
 def test_finish_reasons(name: str, reason: str | None) -> None:

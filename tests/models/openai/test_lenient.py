@@ -98,6 +98,8 @@ def test_the_answer_survives_any_field_that_it_can_do_without(path: str, wrong: 
         ([{"type": "thinking", "thinking": "a"}, {"type": "text", "text": "b"}], "b", "a"),
         ([{"type": "reasoning", "summary": [{"text": "a"}, {"text": "b"}]}], "", "ab"),
         ([{"type": "thinking", "signature": "x"}], "", ""),
+        ([{"type": "text", "text": None}, {"type": None, "text": "a"}], "a", ""),
+        ([{"type": "markdown", "text": "a"}, {"type": "chart"}], "a", ""),
     ],
 )
 def test_content(content: Any, text: str, reasoning: str) -> None:

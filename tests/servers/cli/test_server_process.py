@@ -212,8 +212,9 @@ class TestWhatTheServerSays:
                     "TRIO_AGENT_BASE_URL": provider.base_url,
                     "PYTHONWARNINGS": "nonsense",
                 }
+                others = set(children())
                 async with open_server(model_at(settings), settings=settings):
-                    [child] = children()
+                    [child] = set(children()) - others
                     os.kill(child, signal.SIGKILL)
                     ended = os.WEXITED | os.WNOWAIT
                     await trio.to_thread.run_sync(os.waitid, os.P_PID, child, ended)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Final, Literal
 
+import msgspec
 import trio
 
 from ..._errors import ModelError
@@ -82,7 +83,7 @@ class Answer:
         if self.decoder.done:
             # A connection is used again only if its response was read to the end.
             self._end_within(_REUSE_SECONDS if self.decoder.complete else 0)
-        elif self.decoder.complete:
+        elif self.decoder.complete and not self.decoder.goes_on:
             if parts or not self._finished:
                 self._finished = True
                 self._end_within(_REST_SECONDS)  # the usage comes behind the finish
@@ -130,6 +131,8 @@ class Answer:
                     self.kind = "stream"
                     return data
         self.body += data
+        if self.kind == "whole" and self.body.rstrip()[-1:] in (b"}", b"]") and _is_json(self.body):
+            self._end_within(_REST_SECONDS)  # whether or not the connection ends
         if len(self.body) > (MAX_ERROR if self.kind == "refusal" else _MAX_WHOLE):
             self.scope.cancel(reason="the provider says too much")
         return b""
@@ -157,3 +160,11 @@ class Answer:
             self.scope.deadline = trio.current_time() + seconds
         else:  # What came in the read before is handed on while we wait for room.
             self._left = seconds
+
+
+def _is_json(data: bytearray) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return False
+    return True

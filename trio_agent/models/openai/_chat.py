@@ -43,6 +43,8 @@ class ChatDecoder:
         """Nothing more is expected: the provider said `[DONE]`, or can't be understood."""
         self.started: bool = False
         """Whether a part was handed out. Afterwards no failure is retryable."""
+        self.goes_on: bool = False
+        """Whether the provider went on behind a reason to finish, so that this says nothing."""
         self._sse = SSEDecoder(max_size=_MAX_EVENT)
         self._secret = secret
         self._failure: ModelError | None = None
@@ -101,7 +103,8 @@ class ChatDecoder:
         """Take the whole body of a response that is JSON, although a stream was asked for.
 
         A completion becomes the parts of its message, chunks in lines become theirs; an error, as
-        some gateways send it with status 200, what `finish` raises. Then the decoder is `done`.
+        some gateways send it with status 200, what `finish` raises. Then the decoder is `done`,
+        unless the body was cut.
         """
         parts: list[ModelPart] = []
         text = body.decode("utf-8-sig", "replace")
@@ -111,7 +114,8 @@ class ChatDecoder:
         except ModelError as error:
             self._fail(error)
         except (ValueError, RecursionError):
-            pass
+            if text[:1] in ("{", "[") and text.rstrip()[-1:] not in ("}", "]"):
+                return self._hand_out(parts)  # it was cut
         if not self.complete and self._failure is None:
             self._failure = error_from_response(200, body, {}, now=0.0, secret=self._secret)
         self.done = True
@@ -156,7 +160,7 @@ class ChatDecoder:
 
     def _fail(self, error: ModelError | SSEError) -> None:
         self.done = True
-        if self.complete:
+        if self.complete and not self.goes_on:
             return  # a complete answer isn't thrown away for what comes behind it
         if isinstance(error, SSEError):
             error = _no_stream(error)
@@ -208,7 +212,12 @@ class ChatDecoder:
             if choice.index != 0:
                 continue
             if choice.delta is not None:
-                self._delta(choice.delta, parts)
+                if self._reason is None:
+                    self._delta(choice.delta, parts)
+                else:
+                    said = len(parts)
+                    self._delta(choice.delta, parts)
+                    self.goes_on = self.goes_on or len(parts) > said
             if choice.finish_reason is not None:
                 self._finish(choice.finish_reason)
             if choice.usage is not None:
@@ -241,7 +250,9 @@ class ChatDecoder:
     def _count(self, counts: Counts) -> None:
         """Take the tokens so far. What isn't counted, or not any more, stays as it was."""
         prompt, completion = counts.prompt_tokens, counts.completion_tokens
-        if prompt is None and completion is None and counts.total_tokens is None:
+        prompt = counts.input_tokens if prompt is None else prompt
+        completion = counts.output_tokens if completion is None else completion
+        if not (prompt or completion or counts.total_tokens):
             return
         prompt = self._usage.input_tokens if prompt is None else prompt
         completion = self._usage.output_tokens if completion is None else completion

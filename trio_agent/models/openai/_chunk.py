@@ -50,6 +50,9 @@ class Counts(msgspec.Struct):
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
     total_tokens: Count | None = None
+    input_tokens: Count | None = None
+    """As others call the prompt's."""
+    output_tokens: Count | None = None
 
 
 class Choice(msgspec.Struct):

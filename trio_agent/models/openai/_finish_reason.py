@@ -5,13 +5,16 @@ and Amazon Bedrock, whose reasons gateways pass on as they are, and vLLM's sourc
 don't matter, nor what Google says behind a colon (`function_call_filter: MALFORMED_FUNCTION_CALL`).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 Reason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "failed", "unknown"]
 """`failed`: the provider broke the answer off. `unknown`: it finished, nobody knows why."""
 
-_NONE = frozenset({"", "null", "none"})
+_NONE = frozenset(
+    {"", "null", "none", "unspecified", "finish_reason_unspecified", "not_finished", "in_progress"}
+)
 
 _REASONS: Mapping[Reason, str] = {
     "stop": "stop stop_sequence end end_turn eos eos_token complete completed finish finished",
@@ -19,11 +22,13 @@ _REASONS: Mapping[Reason, str] = {
     " model_context_window_exceeded error_limit repetition repetition_truncation",
     "tool-calls": "tool_calls tool_call tool_use function_call function_calls",
     "content-filter": "content_filter content_filtered safety image_safety recitation blocklist"
-    " prohibited_content spii refusal sensitive guardrail_intervened error_toxic",
+    " prohibited_content blacklist spii refusal sensitive guardrail_intervened error_toxic",
     "failed": "error failed abort aborted cancelled canceled timeout network_error server_error"
     " model_error overloaded insufficient_system_resource malformed_function_call"
-    " function_call_filter unexpected_tool_call",
+    " malformed_response function_call_filter unexpected_tool_call",
 }
+_CUT = re.compile("max|limit|length|trunc|incomplete")
+"""In the names of reasons that nobody has written down."""
 _MEANINGS: Mapping[str, Reason] = {
     name: reason for reason, names in _REASONS.items() for name in names.split()
 }
@@ -32,4 +37,6 @@ _MEANINGS: Mapping[str, Reason] = {
 def finish_reason(name: str) -> Reason | None:
     """What a provider's reason means; None if it says that the answer goes on."""
     name = name.partition(":")[0].strip().lower().replace("-", "_")
-    return None if name in _NONE else _MEANINGS.get(name, "unknown")
+    if name in _NONE:
+        return None
+    return _MEANINGS.get(name, "length" if _CUT.search(name) else "unknown")

@@ -22,7 +22,8 @@ _MAX_VALUES = 1 << 18
 
 _MAX_COUNT = 2**53
 
-_TEXT_PARTS = frozenset({"text", "output_text", "refusal"})
+_TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
+_NO_ANSWER = frozenset({"reference", "image_url"})
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
 
 
@@ -60,6 +61,8 @@ def _choice(value: dict[str, Any], whole: bool) -> Choice:
     delta = value.get("delta")
     if whole and not delta:
         delta = value.get("message")
+    if not delta:
+        delta = value.get("text")  # as it was before there were chats
     return Choice(
         _count(value.get("index")) or 0,
         _delta(delta),
@@ -88,11 +91,15 @@ def _content(value: Any) -> tuple[str, str]:
     """Text and reasoning. Parts that are neither (images, references) are no part of the answer."""
     text = thoughts = ""
     for part in _items(value):
-        type_ = str(part.get("type", "text")) if isinstance(part, dict) else "text"
-        if type_ in _TEXT_PARTS:
-            text += _text(part)
-        elif type_ in _REASONING_PARTS:
+        if isinstance(part, dict) and part.get("text", part) is None:
+            continue
+        type_ = part.get("type") if isinstance(part, dict) else "text"
+        if type_ in _REASONING_PARTS:
             thoughts += _text_or_none(part) or ""
+        elif type_ in _TEXT_PARTS:
+            text += _text(part)
+        elif type_ not in _NO_ANSWER and isinstance(part.get("text"), str):
+            text += part["text"]
     return text, thoughts
 
 
@@ -158,8 +165,7 @@ def _finish_reason(value: Any) -> str | None:
 def _counts(value: Any) -> Counts | None:
     if not isinstance(value, dict):
         return None
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return Counts(*(_count(value.get(name)) for name in names))
+    return Counts(*(_count(value.get(name)) for name in Counts.__struct_fields__))
 
 
 def _count(value: Any) -> int | None:
