@@ -3,6 +3,7 @@
 import resource
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -63,6 +64,35 @@ async def test_acts_wait_for_their_turn(path: Path) -> None:
             gate.set()
         assert connection.waiting == 0
         assert await connection.read(count) == 3
+
+
+async def test_waiting_for_its_turn_is_waiting(path: Path) -> None:
+    """Of many acts that meet a lock of another process, all give up at one time."""
+    gate = threading.Event()
+
+    def busy(db: sqlite3.Connection) -> int:
+        (milliseconds,) = db.execute("PRAGMA busy_timeout").fetchone()
+        return int(milliseconds)
+
+    def act(db: sqlite3.Connection) -> None:
+        gate.wait(60)
+        time.sleep(0.2)
+
+    async def find_out() -> None:
+        left.append(await connection.write(busy))
+
+    left: list[int] = []
+    async with connected(path) as connection:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.write, act)
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(3):
+                nursery.start_soon(find_out)
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+        assert max(left) <= 4800
+        await find_out()
+        assert left[-1] == 5000
 
 
 async def test_an_act_that_has_begun_is_finished(path: Path) -> None:
@@ -315,3 +345,22 @@ async def test_a_disk_that_takes_no_more(path: Path) -> None:
         ]
         page = await store.read("a", 150, 1000)
         assert [entry.offset for entry in page.entries] == list(range(151, 202))
+
+
+async def test_a_probe_after_a_write_that_failed_writes(path: Path) -> None:
+    """The operating system refuses whatever is written, though nobody has a lock."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with connected(path) as connection:
+        await connection.write(add, 1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            await connection.probe()
+            with pytest.raises(StoreUnavailable, match="disk"):
+                await connection.write(add, 2)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="disk"):
+                    await connection.probe()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await connection.probe()
+        assert await connection.read(count) == 1

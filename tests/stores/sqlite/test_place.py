@@ -48,6 +48,17 @@ def test_it_is_noticed(file: Path, away: object, monkeypatch: pytest.MonkeyPatch
         assert str(file) not in str(caught.value)
 
 
+def test_so_is_the_log_beside_it(file: Path) -> None:
+    log = file.with_name(f"{file.name}-wal")
+    place = Place(file)
+    log.touch()
+    place.look()
+    place = Place(file)
+    log.unlink()
+    with pytest.raises(StoreUnavailable, match="was removed or replaced"):
+        place.look()
+
+
 def test_what_comes_back_is_there(file: Path) -> None:
     place = Place(file)
     aside = file.with_name("aside")

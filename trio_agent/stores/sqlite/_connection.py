@@ -5,8 +5,9 @@ Only who opens the file reads where it is.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -21,7 +22,10 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _BUSY: Final = 5.0
-"""Seconds that an act waits for one of another process."""
+"""Seconds that an act waits for one of another process, its turn here included."""
+
+_TURN: Final = 0.1
+"""Seconds that waiting for its turn may take without being counted."""
 
 _CLOSING: Final = 30.0
 """Seconds that closing waits for acts that are still going on."""
@@ -57,6 +61,7 @@ class Connection:
         self._path = path
         self._db: tuple[sqlite3.Connection, Place] | None = None
         self._limiter = trio.CapacityLimiter(1)
+        self._write_failed = False
 
     @property
     def waiting(self) -> int:
@@ -108,14 +113,18 @@ class Connection:
     async def _perform(
         self, begin: str, act: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts
     ) -> T:
+        until = time.monotonic() + _BUSY
+
         def in_thread() -> T:
             db, place = self._open()
-            if begin != "BEGIN":
+            writes = begin != "BEGIN"
+            if writes:
                 place.glance()
             try:
-                with transaction(db, begin):
+                with _busy_until(db, until), transaction(db, begin):
                     return act(db, *args)
             except _ERRORS as exc:
+                self._write_failed = self._write_failed or writes
                 raise StoreUnavailable(_sentence(exc)) from exc
 
         return await trio.to_thread.run_sync(in_thread, limiter=self._limiter)
@@ -130,12 +139,13 @@ class Connection:
         place.look()
         place.look_for_room()
         try:
-            db.execute(f"PRAGMA busy_timeout = {round(_PROBE * 1000)}")
-            try:
-                with transaction(db, "BEGIN IMMEDIATE"):
-                    pass
-            finally:
-                db.execute(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}")
+            until = time.monotonic() + _PROBE
+            with _busy_until(db, until), transaction(db, "BEGIN IMMEDIATE"):
+                if self._write_failed:
+                    # A lock is not all that it takes.
+                    (version,) = db.execute("PRAGMA user_version").fetchone()
+                    db.execute(f"PRAGMA user_version = {version}")
+            self._write_failed = False
         except _ERRORS as exc:
             raise StoreUnavailable(_sentence(exc)) from exc
 
@@ -151,9 +161,9 @@ class Connection:
                 check_same_thread=False,
             )
             db.text_factory = text
-            place = Place(self._path)
             try:
                 prepare(db)
+                place = Place(self._path)
             except BaseException:
                 db.close()
                 raise
@@ -165,6 +175,23 @@ class Connection:
         db, _ = self._open()
         self._db = None
         db.close()
+
+
+@contextmanager
+def _busy_until(db: sqlite3.Connection, until: float) -> Iterator[None]:
+    """Wait for acts of other processes no longer than to this time of the monotonic clock.
+
+    Acts that have waited for their turn would else fail one after the other, each after its time.
+    """
+    left = max(0.0, until - time.monotonic())
+    if left > _BUSY - _TURN:
+        yield
+        return
+    db.execute(f"PRAGMA busy_timeout = {round(left * 1000)}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}")
 
 
 def _sentence(exc: Exception) -> str:

@@ -1,7 +1,7 @@
 """Whether what is written into the open file is found again: at its path, on a disk with room.
 
 A file that somebody removed or replaced can be written to for as long as it is open, and is lost
-then.
+then. So is what stands in the write-ahead log beside it, if that was removed.
 """
 
 import os
@@ -26,7 +26,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = self._at_path()
+        self._files = self._at_path()
         self._look_at = 0.0
 
     def glance(self) -> None:
@@ -45,7 +45,8 @@ class Place:
             StoreUnavailable: it is not.
         """
         self._look_at = 0.0
-        if self._at_path() != self._file:
+        found = self._at_path()
+        if any(old not in (None, new) for old, new in zip(self._files, found, strict=True)):
             raise StoreUnavailable("the file of the database was removed or replaced")
         self._look_at = time.monotonic() + _LOOK
 
@@ -58,9 +59,13 @@ class Place:
         if shutil.disk_usage(self._path.parent).free < _SPARE:
             raise StoreUnavailable(FULL)
 
-    def _at_path(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+    def _at_path(self) -> list[tuple[int, int] | None]:
+        return [_identity(self._path), _identity(f"{self._path}-wal")]
+
+
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
