@@ -59,9 +59,9 @@ def _sqlite_path(path: str, option: str) -> Path:
     """Return the path, also of an URL as SQLAlchemy has it: three slashes and a relative path."""
     if path.startswith("//"):
         host, slash, path = path[2:].partition("/")
-        if host or "?" in path:
+        if host:
             raise UsageError(
-                f"{option}: SQLite has no host and no options: sqlite:PATH, sqlite:///PATH"
+                f"{option}: SQLite has no host: sqlite:PATH, sqlite:///PATH"
                 " (relative) or sqlite:////PATH (absolute)"
             )
         if slash and path and not path.startswith("/") and not Path(path).parent.is_dir():
@@ -69,6 +69,8 @@ def _sqlite_path(path: str, option: str) -> Path:
                 f"{option}: there is no folder {str(Path(path).parent)!r} here; an absolute path"
                 f" has four slashes: sqlite:////{path}"
             )
+    if "?" in path or path.startswith("file:"):
+        raise UsageError(f"{option}: SQLite takes a path here, without options")
     if path in ("", ":memory:"):
         raise UsageError(f"{option}: for a store that is no file, give memory")
     return Path(path)

@@ -29,8 +29,13 @@ _PUBLIC: Final = frozenset(PAGE_PATHS)
 """What can be seen without credentials."""
 
 _READ: Final = ("authorization", "content-type", "idempotency-key", "last-event-id")
-_TRACING: Final = ("baggage", "sentry-trace", "traceparent", "tracestate", "x-requested-with")
-"""Headers that tracing adds to requests of pages, which don't know of it."""
+_ADDED: Final = (
+    *("b3", "baggage", "sentry-trace", "traceparent", "tracestate", "uber-trace-id"),
+    *("x-b3-sampled", "x-b3-spanid", "x-b3-traceid", "newrelic", "elastic-apm-traceparent"),
+    *("x-datadog-origin", "x-datadog-parent-id", "x-datadog-sampling-priority"),
+    *("x-datadog-trace-id", "x-request-id", "x-requested-with", "cache-control"),
+)
+"""Headers that tracing and SSE libraries add to requests of pages, which don't know of it."""
 
 
 class _Guarded:
@@ -97,7 +102,7 @@ def create_app(
             app,
             allow_origins=sorted(guard.origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=[*_READ, *_TRACING, *sorted(guard.headers)],
+            allow_headers=[*_READ, *_ADDED, *sorted(guard.headers)],
             expose_headers=["location", "retry-after"],
         )
     return app

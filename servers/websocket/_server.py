@@ -142,8 +142,8 @@ class WebSocketServer:
                     logger.error("a WebSocket handshake failed by a bug", exc_info=exc)
                 await _reject(request, problem)
             else:
-                offered = _BEARER in _subprotocols(request)
-                websocket = await request.accept(subprotocol=_BEARER if offered else None)
+                offered = [p for p in _subprotocols(request) if p.lower() == _BEARER]
+                websocket = await request.accept(subprotocol=offered[0] if offered else None)
                 stream.websocket = websocket
                 return websocket, principal
         return None

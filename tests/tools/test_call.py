@@ -98,7 +98,7 @@ class Unspeakable(Exception):
         ([ToolError("try another city")], "try another city", False),
         ([KeyError("x")], "KeyError: 'x'", True),
         ([SystemExit(2)], "SystemExit: 2", True),
-        ([asyncio.CancelledError()], "CancelledError: ", True),
+        ([asyncio.CancelledError()], "CancelledError", True),
         ([Unspeakable()], "Unspeakable: its message can't be shown", True),
         ([ToolError("not today"), KeyError("x")], "not today", True),
         ([ToolError("no a"), ToolError("no b")], "no a; no b", False),
@@ -145,6 +145,18 @@ async def test_whatever_a_tool_raises_is_told(
         assert "s3cret" not in caplog.text
     else:
         assert not errors
+
+
+async def test_a_thread_gets_no_ctrl_c() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def silent() -> None:
+        raise MemoryError
+
+    told = "RuntimeError: the tool raised KeyboardInterrupt"
+    assert await call(interrupted) == ("error", told)
+    assert await call(silent) == ("error", "MemoryError")
 
 
 async def test_an_error_is_text_that_can_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,11 @@ async def _call_in_thread(
         return "error", f"no thread was free within {seconds:g} s: the tool was not started"
 
     def run() -> Any:
-        return tool.function(**arguments)
+        try:
+            return tool.function(**arguments)
+        except KeyboardInterrupt as exc:
+            # No Ctrl-C: that comes to the main thread only.
+            raise RuntimeError("the tool raised KeyboardInterrupt") from exc
 
     try:
         with trio.move_on_after(seconds):
@@ -113,7 +117,9 @@ def _tell_blocking(run_id: str, call: ToolRequest, seconds: float) -> None:
 
 
 def _sentence(failures: Sequence[BaseException]) -> str:
-    return "; ".join(f"{type(failure).__name__}: {_message(failure)}" for failure in failures)
+    return "; ".join(
+        f"{type(failure).__name__}: {_message(failure)}".removesuffix(": ") for failure in failures
+    )
 
 
 def _message(failure: BaseException) -> str:
