@@ -17,8 +17,7 @@ def call(
 
 def feed(calls: Calls, *fragments: ToolCall) -> list[ModelPart]:
     parts: list[ModelPart] = []
-    for position, fragment in enumerate(fragments):
-        calls.feed(position, fragment, parts)
+    calls.feed(list(fragments), parts)
     return parts
 
 

@@ -295,6 +295,35 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["call_0", "f", "{}"], ["call_1", "g", "{}"]],
         "tool-calls",
     ),
+    "no index in continuations": (
+        call("a", "f", "") + call(None, None, OSLO, None) + call("b", "g", "", 1)
+        + call(None, None, '{"city":', None) + call("", " ", '"Rome"}', None) + CALLED,
+        [["a", "f", OSLO], ["b", "g", ROME]],
+        "tool-calls",
+    ),
+    "no index in continuations of index 1": (
+        call("a", "f", "", 1) + call(None, None, "{", None) + call(None, None, "}", None) + CALLED,
+        [["a", "f", "{}"]],
+        "tool-calls",
+    ),
+    "no index, only the second goes on": (
+        fragments(fragment(None, "a", "f", OSLO), fragment(None, "b", "g", ""))
+        + call(None, None, ROME, None) + CALLED,
+        [["a", "f", OSLO], ["b", "g", ROME]],
+        "tool-calls",
+    ),
+    "no index, only the first goes on": (
+        fragments(fragment(None, "a", "f", "{"), fragment(None, "b", "g", OSLO))
+        + call(None, None, "}", None) + CALLED,
+        [["a", "f", "{}"], ["b", "g", OSLO]],
+        "tool-calls",
+    ),
+    "no index, one goes on and another begins": (
+        call("a", "f", "{", 3) + fragments(fragment(None, None, None, "}"),
+        fragment(None, "b", "g", "{")) + call(None, None, "}", None) + CALLED,
+        [["a", "f", "{}"], ["b", "g", "{}"]],
+        "tool-calls",
+    ),
     "T26 interleaved by index": (
         call("a", "f", "") + call("b", "g", '{"x"', 1) + call(None, None, "{")
         + fragments(fragment(1, None, None, ":1}"), fragment(0, None, None, "}")) + CALLED,

@@ -2,8 +2,8 @@
 
 The index tells, but not every provider counts: several calls with index 0, or without any, are
 told apart by the id and name that begin each of them, or because the arguments of the one before
-are whole. Ids may be missing, blank, doubled or new in every fragment; those that go out are
-unique.
+are whole. What has no index, id or name goes on with the newest call that isn't whole. Ids may be
+missing, blank, doubled or new in every fragment; those that go out are unique.
 """
 
 from collections.abc import Iterator
@@ -61,17 +61,26 @@ class Calls:
         """Whether nothing of any of them is missing."""
         return self.are_named and all(call.arguments.is_json() for call in self._calls)
 
-    def feed(self, position: int, fragment: ToolCall, parts: list[ModelPart]) -> None:
-        """Take a fragment and append what it says to `parts`.
-
-        `position` is its place among the fragments of its delta, which counts if it has no index.
+    def feed(self, fragments: list[ToolCall], parts: list[ModelPart]) -> None:
+        """Take the fragments of one delta and append what they say to `parts`.
 
         Raises:
             ModelError: `bad-response`: there are too many calls, or names are missing.
         """
+        # Several that say of themselves nothing else are told apart by their places.
+        alone = len(fragments) == 1 or sum(map(_is_bare, fragments)) == 1
+        for position, fragment in enumerate(fragments):
+            slot = position if fragment.index is None else fragment.index
+            call = self._slots.get(slot)
+            if fragment.index is None and alone and self._calls and _is_bare(fragment):
+                call = self._newest()
+                slot = call.slot
+            self._take(fragment, slot, call, parts)
+
+    def _take(
+        self, fragment: ToolCall, slot: int, call: _Call | None, parts: list[ModelPart]
+    ) -> None:
         index, function = fragment.index, fragment.function or _NO_FUNCTION
-        slot = position if index is None else index
-        call = self._slots.get(slot)
         id_, name, text = fragment.id or "", function.name or "", function.arguments or ""
         if id_ or name or text[:1] == "{":
             id_, name = id_.strip(), name.strip()
@@ -93,6 +102,13 @@ class Calls:
         for call in self._calls:
             if call.id and (delta := call.arguments.end()):
                 yield ToolInputPart(call.id, call.name, delta)
+
+    def _newest(self) -> _Call:
+        """The newest call, of those that something may be missing of if there are any."""
+        calls = self._calls
+        if len(calls) == 1:
+            return calls[0]
+        return next((call for call in reversed(calls) if not call.arguments.is_closed()), calls[-1])
 
     def _with_id(self, id_: str, index: int | None) -> _Call | None:
         for call in reversed(self._calls):
@@ -127,6 +143,14 @@ class Calls:
             number += 1
         self._ids.add(unique)
         return unique
+
+
+def _is_bare(fragment: ToolCall) -> bool:
+    """Whether it doesn't say which call it belongs to."""
+    if fragment.index is not None:
+        return False
+    name = fragment.function.name if fragment.function is not None else None
+    return not (fragment.id or "").strip() and not (name or "").strip()
 
 
 def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
