@@ -96,7 +96,16 @@ def test_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [("", True), ("{}", True), ('"{}"', True), ("{", False), ("[" * 9999, False)]
+    ("text", "good"),
+    [
+        ("", True),
+        ("{}", True),
+        ('"{}"', True),
+        ('{"x":"\n\\ud83d"}', True),
+        ('{"x":"\n', False),
+        ("{", False),
+        ("[" * 9999, False),
+    ],
 )
 def test_json(text: str, good: bool) -> None:
     assert written(text)[0].is_json() == good

@@ -6,7 +6,7 @@ each character is looked at once.
 
 import re
 
-import msgspec
+from ..._log.plain import read_json
 
 _PLACEHOLDER = re.compile(r"\s*(\{\s*\}|null)\s*")
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
@@ -87,7 +87,7 @@ class Arguments:
     def is_json(self) -> bool:
         """Whether they can be parsed. A tool without parameters may get nothing at all."""
         try:
-            msgspec.json.decode(self.text or "{}")
+            read_json(self.text or "{}")
         except (ValueError, RecursionError):
             return False
         return True
