@@ -92,7 +92,12 @@ def test_repeated() -> None:
     assert written('{"x":', "1}")[0].repeats('{"x":1}')
     assert not written('{"x":', "1}")[0].repeats('{"x":2}')
     assert not written('{"x":')[0].repeats('{"x":')
-    assert not written("{}")[0].repeats("{}")
+    assert written('{"x":', "1}")[0].repeats('{ "x": 1 }')
+    assert not written('{"x":', "1}")[0].repeats('{"x":1.0}')
+    assert not written('{"x":', "1}")[0].repeats('{"x":')
+    assert not written("{x}")[0].repeats("{y}")
+    assert written("{}")[0].repeats("{ }")
+    assert not written("{}")[0].repeats('{"x":1}')
 
 
 @pytest.mark.parametrize(

@@ -346,6 +346,44 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["a", "f", OSLO]],
         "tool-calls",
     ),
+    "the whole call is said again in another place": (
+        call("a", "f", '{"x":1,') + call(None, None, '"y":2}')
+        + call("a", "f", '{"y": 2, "x": 1}', 1) + CALLED,
+        [["a", "f", '{"x":1,"y":2}']],
+        "tool-calls",
+    ),
+    "the whole call is said again with other spaces": (
+        call("a", "f", OSLO) + call("a", "f", ' {"city": "Oslo"}') + call("a", "f", OSLO, None)
+        + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "a call of another tool in between is said again": (
+        call("a", "f", OSLO) + call("a", "g", ROME) + call("a", "f", OSLO) + CALLED,
+        [["a", "f", OSLO], ["a-2", "g", ROME]],
+        "tool-calls",
+    ),
+    "a call without arguments is said again": (
+        call("a", "f", "{}") + call("a", "f", "{ }", 1) + CALLED,
+        [["a", "f", "{}"]],
+        "tool-calls",
+    ),
+    "another number is another call": (
+        call("a", "f", '{"x":1}') + call("a", "f", '{"x":true}', 1) + CALLED,
+        [["a", "f", '{"x":1}'], ["a-2", "f", '{"x":true}']],
+        "tool-calls",
+    ),
+    "nothing behind whole arguments": (
+        call("a", "f", OSLO) + call(None, None, "{}") + call("", "", "null", None)
+        + call(None, None, "{ }") + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "null within arguments": (
+        call("a", "f", '{"x":') + call(None, None, "null") + call(None, None, "}") + CALLED,
+        [["a", "f", '{"x":null}']],
+        "tool-calls",
+    ),
     "another call without its id": (
         call("a", "f", OSLO) + call(None, "f", "{") + call(None, None, "}") + CALLED,
         [["a", "f", OSLO], ["call_0", "f", "{}"]],

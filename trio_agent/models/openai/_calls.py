@@ -12,7 +12,7 @@ import attrs
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
-from ._arguments import Arguments
+from ._arguments import Arguments, is_placeholder
 from ._chunk import Function, ToolCall
 
 _NO_FUNCTION = Function()
@@ -82,8 +82,10 @@ class Calls:
     ) -> None:
         index, function = fragment.index, fragment.function or _NO_FUNCTION
         id_, name, text = fragment.id or "", function.name or "", function.arguments or ""
-        if id_ or name or text[:1] == "{":
+        if id_ or name or text[:1] == "{" or text == "null":
             id_, name = id_.strip(), name.strip()
+            if self._is_known(id_, name, text) or _says_nothing(call, id_, name, text):
+                return
             call = self._with_id(id_, index) or call
             if call is None or _is_another(call, id_, name, text):
                 # Arguments without a name after whole arguments call the same tool again.
@@ -115,6 +117,15 @@ class Calls:
             if id_ and call.said_id == id_ and index in (None, call.slot):
                 return call
         return None
+
+    def _is_known(self, id_: str, name: str, text: str) -> bool:
+        """Whether a call is said again as a whole."""
+        if not (id_ and name and text.lstrip().startswith("{")):
+            return False
+        return any(
+            call.said_id == id_ and call.name == name and call.arguments.repeats(text)
+            for call in self._calls
+        )
 
     def _begin(self, slot: int, id_: str, name: str) -> _Call:
         if len(self._calls) == _MAX_CALLS:
@@ -165,7 +176,14 @@ def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
         return False
     if name and not id_ and not call.said_id:
         return True  # whoever gives no ids names each call once
-    return not arguments.is_placeholder and text != arguments.text
+    return not arguments.is_placeholder and not arguments.repeats(text)
+
+
+def _says_nothing(call: _Call | None, id_: str, name: str, text: str) -> bool:
+    """Whether a fragment is no more than a placeholder behind whole arguments."""
+    if call is None or id_ or name or not is_placeholder(text):
+        return False
+    return call.arguments.is_closed()
 
 
 def _bad_response(message: str) -> ModelError:
