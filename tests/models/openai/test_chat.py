@@ -384,6 +384,11 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["a", "f", '{"x":null}']],
         "tool-calls",
     ),
+    "one id goes on under another index": (
+        call("a", "f", '{"x":') + call("a", None, "1", 1) + call(None, None, "}", 1) + CALLED,
+        [["a", "f", '{"x":1}']],
+        "tool-calls",
+    ),
     "another call without its id": (
         call("a", "f", OSLO) + call(None, "f", "{") + call(None, None, "}") + CALLED,
         [["a", "f", OSLO], ["call_0", "f", "{}"]],

@@ -86,6 +86,10 @@ class Calls:
             id_, name = id_.strip(), name.strip()
             if self._is_known(id_, name, text) or _says_nothing(call, id_, name, text):
                 return
+            if call is None and not name:  # it goes on under another index
+                call = self._with_id(id_, None)
+                if call is not None:
+                    self._slots[slot] = call
             call = self._with_id(id_, index) or call
             if call is None or _is_another(call, id_, name, text):
                 # Arguments without a name after whole arguments call the same tool again.
