@@ -389,6 +389,27 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["a", "f", '{"x":1}']],
         "tool-calls",
     ),
+    "the name in pieces": (
+        call("a", "get_", "") + call(None, "wea", None) + call(None, "ther", OSLO[:5])
+        + call(None, None, OSLO[5:]) + CALLED,
+        [["a", "get_weather", OSLO]],
+        "tool-calls",
+    ),
+    "the name in pieces, without arguments": (
+        call("a", "get_", "") + call(None, "time", None) + call("b", "f", "", 1) + CALLED,
+        [["a", "get_time", ""], ["b", "f", ""]],
+        "tool-calls",
+    ),
+    "the name is repeated": (
+        call("a", "f", "") + call(None, "f", "") + call(None, "f", OSLO) + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "another name without an index is another call": (
+        call("a", "f", "", None) + call(None, "g", OSLO, None) + CALLED,
+        [["a", "f", ""], ["call_0", "g", OSLO]],
+        "tool-calls",
+    ),
     "another call without its id": (
         call("a", "f", OSLO) + call(None, "f", "{") + call(None, None, "}") + CALLED,
         [["a", "f", OSLO], ["call_0", "f", "{}"]],

@@ -30,7 +30,7 @@ class _Call:
     """As the provider said it, blank if it did not."""
     name: str
     id: str = ""
-    """As it is given on, which is done once the name is known."""
+    """As it is given on, which is done once the arguments begin, so that the name is whole."""
     arguments: Arguments = attrs.field(factory=Arguments)
 
     @property
@@ -91,13 +91,17 @@ class Calls:
                 if call is not None:
                     self._slots[slot] = call
             call = self._with_id(id_, index) or call
+            if call is not None and index is not None and _is_rest_of_name(call, id_, name):
+                call.name += name
+                name = call.name
             if call is None or _is_another(call, id_, name, text):
                 # Arguments without a name after whole arguments call the same tool again.
-                call = self._begin(slot, id_, name or (call.name if call is not None else ""))
+                name = name or (call.name if call is not None else "")
+                call = self._begin(slot, id_, name, parts)
             elif call.arguments.repeats(text):
                 return
         elif call is None:
-            call = self._begin(slot, "", "")
+            call = self._begin(slot, "", "", parts)
         if not call.id:
             self._await_name(call, id_, name, text, parts)
         elif text and (delta := call.arguments.add(text)):
@@ -106,6 +110,8 @@ class Calls:
     def end(self) -> Iterator[ModelPart]:
         """Nothing more comes: give on what was held back."""
         for call in self._calls:
+            if call.name and not call.id:
+                yield self._open(call)
             if call.id and (delta := call.arguments.end()):
                 yield ToolInputPart(call.id, call.name, delta)
 
@@ -131,9 +137,11 @@ class Calls:
             for call in self._calls
         )
 
-    def _begin(self, slot: int, id_: str, name: str) -> _Call:
+    def _begin(self, slot: int, id_: str, name: str, parts: list[ModelPart]) -> _Call:
         if len(self._calls) == _MAX_CALLS:
             raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
+        if self._calls and self._calls[-1].name and not self._calls[-1].id:
+            parts.append(self._open(self._calls[-1]))  # calls are given on in their order
         call = self._slots[slot] = _Call(slot, id_, name)
         self._calls.append(call)
         return call
@@ -147,9 +155,12 @@ class Calls:
         if self._held > _MAX_HELD:
             raise _bad_response("the arguments of a tool call come without its name")
         call.arguments.add(text)
-        if call.name:
-            call.id = self._unique(call.said_id or f"call_{call.slot}")
-            parts.append(ToolInputPart(call.id, call.name, call.arguments.text))
+        if call.name and not call.arguments.is_empty:
+            parts.append(self._open(call))
+
+    def _open(self, call: _Call) -> ToolInputPart:
+        call.id = self._unique(call.said_id or f"call_{call.slot}")
+        return ToolInputPart(call.id, call.name, call.arguments.text)
 
     def _unique(self, id_: str) -> str:
         unique, number = id_, 2
@@ -166,6 +177,16 @@ def _is_bare(fragment: ToolCall) -> bool:
         return False
     name = fragment.function.name if fragment.function is not None else None
     return not (fragment.id or "").strip() and not (name or "").strip()
+
+
+def _is_rest_of_name(call: _Call, id_: str, name: str) -> bool:
+    """Whether a fragment in the place of a call goes on with its name.
+
+    Whoever gives ids would begin another call with one.
+    """
+    if call.id or id_ or not call.said_id or not call.name:
+        return False
+    return name not in ("", call.name)
 
 
 def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
