@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trio_agent._log.plain import check_text, is_deep, plain_json
+from trio_agent._log.plain import check_text, is_deep, plain_json, read_json
 
 
 def nested(depth: int, *, lists: bool = True) -> Any:
@@ -100,3 +100,37 @@ def test_depth(lists: bool) -> None:
     assert is_deep(nested(100, lists=lists))
     assert is_deep(nested(100_000, lists=lists))
     assert not is_deep([nested(98), "x" * 1000, None])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a":[1,2.0]}', {"a": [1, 2.0]}),
+        ('{"a":"b\r\n\tc\0"}', {"a": "b\r\n\tc\0"}),
+        ('{"\\ud83d":"\ude00"}', {"\ufffd": "\ufffd"}),
+        ('{"a":"\n\\ud83d\\ude00"}', {"a": "\n\U0001f600"}),
+        ('{"a":"\n","b":1e-7}', {"a": "\n", "b": 1e-7}),
+    ],
+)
+def test_json_with_faults_of_form(text: str, value: object) -> None:
+    assert read_json(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "what?",
+        '{"a":',
+        '{"a":1,}',
+        '{"a":NaN}',
+        '{"a":"\n","b":1e999}',
+        '"\n' + "[" * 9,
+        "\ufeff",
+    ],
+)
+def test_json_that_has_no_meaning(text: str) -> None:
+    with pytest.raises(ValueError, match=r"malformed|truncated"):
+        read_json(text)
+    with pytest.raises(RecursionError):
+        read_json("[" * 100_000)

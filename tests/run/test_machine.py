@@ -203,7 +203,11 @@ def test_tools_and_a_second_step() -> None:
         ("1e999", "1e999"),
         ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
         ("[" * 100_000, "[" * 100_000),
-        ('{"a":"\\ud800"}', '{"a":"\\ud800"}'),
+        ('{"a":"\\ud800"}', {"a": "\ufffd"}),
+        ('{"a":"b\nc"}', {"a": "b\nc"}),
+        ('"{\\"a\\":\\"b\nc\\"}"', {"a": "b\nc"}),
+        ('"{\\"a\\":\\"b\\nc\\"}"', {"a": "b\nc"}),
+        ('{"a":"\n","b":NaN}', '{"a":"\n","b":NaN}'),
     ],
 )
 def test_arguments_of_all_kinds(text: str, value: object) -> None:

@@ -63,7 +63,6 @@ def test_every_step_is_public() -> None:
         (
             [tool_call("1", "look", ['{"a":', "1}"]), finish("tool_calls")],
             [
-                ToolInputPart("1", "look", ""),
                 ToolInputPart("1", "look", '{"a":'),
                 ToolInputPart("1", "look", "1}"),
             ],

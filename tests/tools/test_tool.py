@@ -222,6 +222,13 @@ def test_parse(encode: Callable[[Any], Any]) -> None:
     }
 
 
+@pytest.mark.parametrize("city", ["New\nYork", "New\tYork", "\ufffd"])
+def test_parse_mends_what_is_broken_in_form_only(city: str) -> None:
+    written = json.dumps({"city": city}).replace("\\n", "\n").replace("\\t", "\t")
+    arguments = written.replace("\\ufffd", "\\ud83d")
+    assert tool(get_weather).parse(arguments) == {"city": city}
+
+
 def test_parse_converts_what_json_cannot_say() -> None:
     @tool
     def function(when: datetime.date, counts: dict[int, float], tags: set[str]) -> None: ...
@@ -299,7 +306,7 @@ FIELDS = r"expected fields: city, unit \(optional\), at \(optional\)"
         ('"{}"', f"^Expected `object`, got `str`; {FIELDS}$"),
         ('{"city": ', "^the arguments are no valid JSON: Input data was truncated$"),
         ("Oslo", r"^the arguments are no valid JSON: .* \(byte 0\)$"),
-        ('"\ud800"', "^the arguments are no valid JSON: .*surrogates not allowed$"),
+        ('"\ud800"x', "^the arguments are no valid JSON: .*surrogates not allowed$"),
         ("[" * 100_000, "^the arguments are nested too deeply$"),
     ],
 )

@@ -5,7 +5,9 @@ deep they go, in what numbers they hold, and in what text they take (RFC 8259, s
 RFC 7493, "I-JSON"). So the bounds are checked where a value comes in, and nowhere else.
 """
 
+import json
 import math
+import re
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +17,28 @@ _MAX_DEPTH: Final = 100
 
 _MAX_INT: Final = 2**53 - 1
 """Beyond it a browser reads another number (RFC 7493, section 2.2)."""
+
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+
+
+def read_json(text: str) -> Any:
+    """Read JSON that a model wrote, with faults of form that leave it one meaning.
+
+    Text may hold control characters as they are, and halves of surrogate pairs, which become
+    U+FFFD.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except ValueError as error:
+        try:
+            mended = json.dumps(json.loads(text, strict=False), ensure_ascii=False)
+            return msgspec.json.decode(_HALVES.sub("\ufffd", mended))
+        except ValueError:
+            raise error from None
 
 
 def is_deep(value: Any) -> bool:

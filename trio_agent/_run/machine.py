@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
-import msgspec
 
 from .._events import (
     AnyEvent,
@@ -39,7 +38,7 @@ from .._events import (
     ToolResult,
     Usage,
 )
-from .._log.plain import is_deep
+from .._log.plain import is_deep, read_json
 from .._messages import AnyMessage
 from ..models._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
 from .transcript import Transcript
@@ -132,10 +131,10 @@ class _OpenCall:
     def as_request(self) -> ToolRequest:
         text = "".join(self.fragments)
         try:
-            value = msgspec.json.decode(text) if text.strip() else None
+            value = read_json(text) if text.strip() else None
             if isinstance(value, str):  # JSON as a JSON string
-                value = msgspec.json.decode(value) if value.strip() else None
-        except (msgspec.DecodeError, RecursionError):
+                value = read_json(value) if value.strip() else None
+        except (ValueError, RecursionError):
             value = text
         if value is None or value == []:
             value = {}  # how models and proxies write that there are no arguments

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from .._errors import ToolError
-from .._log.plain import is_deep
+from .._log.plain import is_deep, read_json
 from ..models._parts import ToolSpec
 from . import _pydantic
 from ._schema import (
@@ -301,7 +301,7 @@ def output_text(output: Any) -> str:
 
 def _decode(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
+        return read_json(text)
     except ValueError as error:
         raise ToolError(f"the arguments are no valid JSON: {error}") from error
 

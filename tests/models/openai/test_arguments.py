@@ -92,11 +92,25 @@ def test_repeated() -> None:
     assert written('{"x":', "1}")[0].repeats('{"x":1}')
     assert not written('{"x":', "1}")[0].repeats('{"x":2}')
     assert not written('{"x":')[0].repeats('{"x":')
-    assert not written("{}")[0].repeats("{}")
+    assert written('{"x":', "1}")[0].repeats('{ "x": 1 }')
+    assert not written('{"x":', "1}")[0].repeats('{"x":1.0}')
+    assert not written('{"x":', "1}")[0].repeats('{"x":')
+    assert not written("{x}")[0].repeats("{y}")
+    assert written("{}")[0].repeats("{ }")
+    assert not written("{}")[0].repeats('{"x":1}')
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [("", True), ("{}", True), ('"{}"', True), ("{", False), ("[" * 9999, False)]
+    ("text", "good"),
+    [
+        ("", True),
+        ("{}", True),
+        ('"{}"', True),
+        ('{"x":"\n\\ud83d"}', True),
+        ('{"x":"\n', False),
+        ("{", False),
+        ("[" * 9999, False),
+    ],
 )
 def test_json(text: str, good: bool) -> None:
     assert written(text)[0].is_json() == good

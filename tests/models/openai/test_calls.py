@@ -17,8 +17,7 @@ def call(
 
 def feed(calls: Calls, *fragments: ToolCall) -> list[ModelPart]:
     parts: list[ModelPart] = []
-    for position, fragment in enumerate(fragments):
-        calls.feed(position, fragment, parts)
+    calls.feed(list(fragments), parts)
     return parts
 
 
@@ -51,10 +50,21 @@ def test_a_placeholder_opens_a_call_and_comes_at_the_end() -> None:
     assert list(calls.end()) == []
 
 
+def test_a_name_is_given_on_when_it_is_whole() -> None:
+    calls = Calls()
+    assert feed(calls, call(0, "a", "f")) == []
+    assert calls.are_whole
+    assert feed(calls, call(0, None, "g")) == []
+    assert feed(calls, call(1, "b", "h")) == [ToolInputPart("a", "fg", "")]
+    assert list(calls.end()) == [ToolInputPart("b", "h", "")]
+    assert list(calls.end()) == []
+
+
 def test_ids_are_unique() -> None:
     ids = ["a", "a", "a-2", None, "call_3", "a"]
     fragments = [call(index, id_, "f", "") for index, id_ in enumerate(ids)]
-    parts = feed(Calls(), *fragments)
+    calls = Calls()
+    parts = [*feed(calls, *fragments), *calls.end()]
     assert [part.id for part in parts if isinstance(part, ToolInputPart)] == [
         "a", "a-2", "a-2-2", "call_3", "call_3-2", "a-3",
     ]  # fmt: skip

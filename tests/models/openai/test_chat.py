@@ -295,6 +295,35 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
         [["call_0", "f", "{}"], ["call_1", "g", "{}"]],
         "tool-calls",
     ),
+    "no index in continuations": (
+        call("a", "f", "") + call(None, None, OSLO, None) + call("b", "g", "", 1)
+        + call(None, None, '{"city":', None) + call("", " ", '"Rome"}', None) + CALLED,
+        [["a", "f", OSLO], ["b", "g", ROME]],
+        "tool-calls",
+    ),
+    "no index in continuations of index 1": (
+        call("a", "f", "", 1) + call(None, None, "{", None) + call(None, None, "}", None) + CALLED,
+        [["a", "f", "{}"]],
+        "tool-calls",
+    ),
+    "no index, only the second goes on": (
+        fragments(fragment(None, "a", "f", OSLO), fragment(None, "b", "g", ""))
+        + call(None, None, ROME, None) + CALLED,
+        [["a", "f", OSLO], ["b", "g", ROME]],
+        "tool-calls",
+    ),
+    "no index, only the first goes on": (
+        fragments(fragment(None, "a", "f", "{"), fragment(None, "b", "g", OSLO))
+        + call(None, None, "}", None) + CALLED,
+        [["a", "f", "{}"], ["b", "g", OSLO]],
+        "tool-calls",
+    ),
+    "no index, one goes on and another begins": (
+        call("a", "f", "{", 3) + fragments(fragment(None, None, None, "}"),
+        fragment(None, "b", "g", "{")) + call(None, None, "}", None) + CALLED,
+        [["a", "f", "{}"], ["b", "g", "{}"]],
+        "tool-calls",
+    ),
     "T26 interleaved by index": (
         call("a", "f", "") + call("b", "g", '{"x"', 1) + call(None, None, "{")
         + fragments(fragment(1, None, None, ":1}"), fragment(0, None, None, "}")) + CALLED,
@@ -315,6 +344,70 @@ CASES: dict[str, tuple[bytes, list[Any], str]] = {
     "the whole call is said again without its id": (
         call("a", "f", "") + call(None, "f", OSLO) * 2 + CALLED,
         [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "the whole call is said again in another place": (
+        call("a", "f", '{"x":1,') + call(None, None, '"y":2}')
+        + call("a", "f", '{"y": 2, "x": 1}', 1) + CALLED,
+        [["a", "f", '{"x":1,"y":2}']],
+        "tool-calls",
+    ),
+    "the whole call is said again with other spaces": (
+        call("a", "f", OSLO) + call("a", "f", ' {"city": "Oslo"}') + call("a", "f", OSLO, None)
+        + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "a call of another tool in between is said again": (
+        call("a", "f", OSLO) + call("a", "g", ROME) + call("a", "f", OSLO) + CALLED,
+        [["a", "f", OSLO], ["a-2", "g", ROME]],
+        "tool-calls",
+    ),
+    "a call without arguments is said again": (
+        call("a", "f", "{}") + call("a", "f", "{ }", 1) + CALLED,
+        [["a", "f", "{}"]],
+        "tool-calls",
+    ),
+    "another number is another call": (
+        call("a", "f", '{"x":1}') + call("a", "f", '{"x":true}', 1) + CALLED,
+        [["a", "f", '{"x":1}'], ["a-2", "f", '{"x":true}']],
+        "tool-calls",
+    ),
+    "nothing behind whole arguments": (
+        call("a", "f", OSLO) + call(None, None, "{}") + call("", "", "null", None)
+        + call(None, None, "{ }") + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "null within arguments": (
+        call("a", "f", '{"x":') + call(None, None, "null") + call(None, None, "}") + CALLED,
+        [["a", "f", '{"x":null}']],
+        "tool-calls",
+    ),
+    "one id goes on under another index": (
+        call("a", "f", '{"x":') + call("a", None, "1", 1) + call(None, None, "}", 1) + CALLED,
+        [["a", "f", '{"x":1}']],
+        "tool-calls",
+    ),
+    "the name in pieces": (
+        call("a", "get_", "") + call(None, "wea", None) + call(None, "ther", OSLO[:5])
+        + call(None, None, OSLO[5:]) + CALLED,
+        [["a", "get_weather", OSLO]],
+        "tool-calls",
+    ),
+    "the name in pieces, without arguments": (
+        call("a", "get_", "") + call(None, "time", None) + call("b", "f", "", 1) + CALLED,
+        [["a", "get_time", ""], ["b", "f", ""]],
+        "tool-calls",
+    ),
+    "the name is repeated": (
+        call("a", "f", "") + call(None, "f", "") + call(None, "f", OSLO) + CALLED,
+        [["a", "f", OSLO]],
+        "tool-calls",
+    ),
+    "another name without an index is another call": (
+        call("a", "f", "", None) + call(None, "g", OSLO, None) + CALLED,
+        [["a", "f", ""], ["call_0", "g", OSLO]],
         "tool-calls",
     ),
     "another call without its id": (

@@ -84,8 +84,8 @@ async def test_a_whole_answer() -> None:
         ReasoningPart("hm"),
         TextPart("Let me see."),
         ToolInputPart("a", "f", ""),
-        ToolInputPart("b", "g", ""),
         ToolInputPart("a", "f", '{"x":'),
+        ToolInputPart("b", "g", ""),
         ToolInputPart("a", "f", "1}"),
         ToolInputPart("b", "g", "{}"),
     ]

@@ -8,6 +8,8 @@ import re
 
 import msgspec
 
+from ..._log.plain import read_json
+
 _PLACEHOLDER = re.compile(r"\s*(\{\s*\}|null)\s*")
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
@@ -26,6 +28,7 @@ class Arguments:
         self._rest = ""
         self._depth = 0
         self._in_string = False
+        self._form: tuple[int, bytes | None] = (-1, None)
 
     @property
     def text(self) -> str:
@@ -47,7 +50,7 @@ class Arguments:
         if not self._fragments:
             if not text or text.isspace():
                 return ""
-            self._placeholder = _PLACEHOLDER.fullmatch(text) is not None
+            self._placeholder = is_placeholder(text)
             if self._placeholder:
                 return ""
         self._fragments.append(text)
@@ -81,13 +84,37 @@ class Arguments:
         return begun and self._depth <= 0 and not self._in_string
 
     def repeats(self, text: str) -> bool:
-        """Whether a fragment says the whole arguments again."""
-        return self.is_closed() and text == self.text
+        """Whether a fragment says the whole arguments again, however it is spaced."""
+        if not self.is_closed():
+            return False
+        if text == self.text:
+            return True
+        form = _form(text)
+        return form is not None and form == self._own_form()
+
+    def _own_form(self) -> bytes | None:
+        # Kept, so that whoever repeats a call without end has it read once.
+        if self._form[0] != len(self._fragments):
+            self._form = len(self._fragments), _form(self.text or "{}")
+        return self._form[1]
 
     def is_json(self) -> bool:
         """Whether they can be parsed. A tool without parameters may get nothing at all."""
         try:
-            msgspec.json.decode(self.text or "{}")
+            read_json(self.text or "{}")
         except (ValueError, RecursionError):
             return False
         return True
+
+
+def _form(text: str) -> bytes | None:
+    """What is the same for all texts of the same JSON value, None if it is no JSON."""
+    try:
+        return msgspec.json.encode(read_json(text), order="deterministic")
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a fragment is one that may mean nothing."""
+    return _PLACEHOLDER.fullmatch(text) is not None

@@ -2,8 +2,8 @@
 
 The index tells, but not every provider counts: several calls with index 0, or without any, are
 told apart by the id and name that begin each of them, or because the arguments of the one before
-are whole. Ids may be missing, blank, doubled or new in every fragment; those that go out are
-unique.
+are whole. What has no index, id or name goes on with the newest call that isn't whole. Ids may be
+missing, blank, doubled or new in every fragment; those that go out are unique.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import attrs
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
-from ._arguments import Arguments
+from ._arguments import Arguments, is_placeholder
 from ._chunk import Function, ToolCall
 
 _NO_FUNCTION = Function()
@@ -30,7 +30,7 @@ class _Call:
     """As the provider said it, blank if it did not."""
     name: str
     id: str = ""
-    """As it is given on, which is done once the name is known."""
+    """As it is given on, which is done once the arguments begin, so that the name is whole."""
     arguments: Arguments = attrs.field(factory=Arguments)
 
     @property
@@ -61,28 +61,47 @@ class Calls:
         """Whether nothing of any of them is missing."""
         return self.are_named and all(call.arguments.is_json() for call in self._calls)
 
-    def feed(self, position: int, fragment: ToolCall, parts: list[ModelPart]) -> None:
-        """Take a fragment and append what it says to `parts`.
-
-        `position` is its place among the fragments of its delta, which counts if it has no index.
+    def feed(self, fragments: list[ToolCall], parts: list[ModelPart]) -> None:
+        """Take the fragments of one delta and append what they say to `parts`.
 
         Raises:
             ModelError: `bad-response`: there are too many calls, or names are missing.
         """
+        # Several that say of themselves nothing else are told apart by their places.
+        alone = len(fragments) == 1 or sum(map(_is_bare, fragments)) == 1
+        for position, fragment in enumerate(fragments):
+            slot = position if fragment.index is None else fragment.index
+            call = self._slots.get(slot)
+            if fragment.index is None and alone and self._calls and _is_bare(fragment):
+                call = self._newest()
+                slot = call.slot
+            self._take(fragment, slot, call, parts)
+
+    def _take(
+        self, fragment: ToolCall, slot: int, call: _Call | None, parts: list[ModelPart]
+    ) -> None:
         index, function = fragment.index, fragment.function or _NO_FUNCTION
-        slot = position if index is None else index
-        call = self._slots.get(slot)
         id_, name, text = fragment.id or "", function.name or "", function.arguments or ""
-        if id_ or name or text[:1] == "{":
+        if id_ or name or text[:1] == "{" or text == "null":
             id_, name = id_.strip(), name.strip()
+            if self._is_known(id_, name, text) or _says_nothing(call, id_, name, text):
+                return
+            if call is None and not name:  # it goes on under another index
+                call = self._with_id(id_, None)
+                if call is not None:
+                    self._slots[slot] = call
             call = self._with_id(id_, index) or call
+            if call is not None and index is not None and _is_rest_of_name(call, id_, name):
+                call.name += name
+                name = call.name
             if call is None or _is_another(call, id_, name, text):
                 # Arguments without a name after whole arguments call the same tool again.
-                call = self._begin(slot, id_, name or (call.name if call is not None else ""))
+                name = name or (call.name if call is not None else "")
+                call = self._begin(slot, id_, name, parts)
             elif call.arguments.repeats(text):
                 return
         elif call is None:
-            call = self._begin(slot, "", "")
+            call = self._begin(slot, "", "", parts)
         if not call.id:
             self._await_name(call, id_, name, text, parts)
         elif text and (delta := call.arguments.add(text)):
@@ -91,8 +110,17 @@ class Calls:
     def end(self) -> Iterator[ModelPart]:
         """Nothing more comes: give on what was held back."""
         for call in self._calls:
+            if call.name and not call.id:
+                yield self._open(call)
             if call.id and (delta := call.arguments.end()):
                 yield ToolInputPart(call.id, call.name, delta)
+
+    def _newest(self) -> _Call:
+        """The newest call, of those that something may be missing of if there are any."""
+        calls = self._calls
+        if len(calls) == 1:
+            return calls[0]
+        return next((call for call in reversed(calls) if not call.arguments.is_closed()), calls[-1])
 
     def _with_id(self, id_: str, index: int | None) -> _Call | None:
         for call in reversed(self._calls):
@@ -100,9 +128,20 @@ class Calls:
                 return call
         return None
 
-    def _begin(self, slot: int, id_: str, name: str) -> _Call:
+    def _is_known(self, id_: str, name: str, text: str) -> bool:
+        """Whether a call is said again as a whole."""
+        if not (id_ and name and text.lstrip().startswith("{")):
+            return False
+        return any(
+            call.said_id == id_ and call.name == name and call.arguments.repeats(text)
+            for call in self._calls
+        )
+
+    def _begin(self, slot: int, id_: str, name: str, parts: list[ModelPart]) -> _Call:
         if len(self._calls) == _MAX_CALLS:
             raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
+        if self._calls and self._calls[-1].name and not self._calls[-1].id:
+            parts.append(self._open(self._calls[-1]))  # calls are given on in their order
         call = self._slots[slot] = _Call(slot, id_, name)
         self._calls.append(call)
         return call
@@ -116,9 +155,12 @@ class Calls:
         if self._held > _MAX_HELD:
             raise _bad_response("the arguments of a tool call come without its name")
         call.arguments.add(text)
-        if call.name:
-            call.id = self._unique(call.said_id or f"call_{call.slot}")
-            parts.append(ToolInputPart(call.id, call.name, call.arguments.text))
+        if call.name and not call.arguments.is_empty:
+            parts.append(self._open(call))
+
+    def _open(self, call: _Call) -> ToolInputPart:
+        call.id = self._unique(call.said_id or f"call_{call.slot}")
+        return ToolInputPart(call.id, call.name, call.arguments.text)
 
     def _unique(self, id_: str) -> str:
         unique, number = id_, 2
@@ -127,6 +169,24 @@ class Calls:
             number += 1
         self._ids.add(unique)
         return unique
+
+
+def _is_bare(fragment: ToolCall) -> bool:
+    """Whether it doesn't say which call it belongs to."""
+    if fragment.index is not None:
+        return False
+    name = fragment.function.name if fragment.function is not None else None
+    return not (fragment.id or "").strip() and not (name or "").strip()
+
+
+def _is_rest_of_name(call: _Call, id_: str, name: str) -> bool:
+    """Whether a fragment in the place of a call goes on with its name.
+
+    Whoever gives ids would begin another call with one.
+    """
+    if call.id or id_ or not call.said_id or not call.name:
+        return False
+    return name not in ("", call.name)
 
 
 def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
@@ -141,7 +201,14 @@ def _is_another(call: _Call, id_: str, name: str, text: str) -> bool:
         return False
     if name and not id_ and not call.said_id:
         return True  # whoever gives no ids names each call once
-    return not arguments.is_placeholder and text != arguments.text
+    return not arguments.is_placeholder and not arguments.repeats(text)
+
+
+def _says_nothing(call: _Call | None, id_: str, name: str, text: str) -> bool:
+    """Whether a fragment is no more than a placeholder behind whole arguments."""
+    if call is None or id_ or name or not is_placeholder(text):
+        return False
+    return call.arguments.is_closed()
 
 
 def _bad_response(message: str) -> ModelError:

@@ -233,10 +233,9 @@ class ChatDecoder:
         if delta.refusal:
             parts.append(TextPart(delta.refusal))
         if delta.tool_calls:
-            for position, fragment in enumerate(delta.tool_calls):
-                self._calls.feed(position, fragment, parts)
+            self._calls.feed(delta.tool_calls, parts)
         elif delta.function_call is not None:
-            self._calls.feed(0, ToolCall(function=delta.function_call), parts)
+            self._calls.feed([ToolCall(function=delta.function_call)], parts)
 
     def _finish(self, name: str) -> None:
         reason = finish_reason(name)
