@@ -81,26 +81,37 @@ def test_the_message_is_the_providers(body: Any, message: str) -> None:
     )
 
 
+def in_details(*delays: Any) -> Any:
+    details = [
+        {"@type": "type.googleapis.com/google.rpc.Help"},
+        *({"retryDelay": d} for d in delays),
+    ]
+    return [{"error": {"code": 429, "message": "no", "details": details}}]
+
+
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("headers", "body", "seconds"),
     [
-        ({}, None),
-        ({"retry-after": "7"}, 7),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT"}, 10),
-        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 -0000"}, 10),
-        ({"retry-after": "Tue, 14 Nov 2023 22:13:10 GMT"}, 0),
-        ({"retry-after": "7", "retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
-        ({"retry-after": "Mon, 99 Jan 2023 00:00:00 GMT"}, None),
-        ({"retry-after": "9" * 5000}, None),
+        ({"retry-after": "7"}, b"", 7),
+        ({}, in_details("45.8s"), 45.8),
+        ({}, in_details(7, "soon", "3s"), 3),
+        ({}, in_details(7), None),
+        ({}, [{"error": {"message": "no", "details": "3s"}}], None),
+        ({}, {"error": {"message": "Limit 3 / min. Please try again in 20s."}}, 20),
+        ({"retry-after": "2"}, in_details("1s"), 2),
+        ({"retry-after": "1"}, {"message": "try again in 350ms"}, 1),
+        ({"retry-after": "soon"}, in_details("1s"), 1),
     ],
 )
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert error(429, b"", headers).retry_after == seconds
+@pytest.mark.parametrize("status", [200, 429, 503])
+def test_how_long_to_wait(status: int, headers: Any, body: Any, seconds: float | None) -> None:
+    assert error(status, body, headers).retry_after == seconds
+
+
+def test_how_long_to_wait_after_an_error_within_a_stream() -> None:
+    assert provider_error(complaint(in_details("3s"))).retry_after == 3
+    assert provider_error(Complaint("retry in 1m2.5s", 429)).retry_after == 62.5
+    assert provider_error(Complaint("no", 429)).retry_after is None
 
 
 @pytest.mark.parametrize(

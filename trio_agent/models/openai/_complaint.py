@@ -13,8 +13,11 @@ from typing import Any
 import attrs
 import msgspec
 
+from ._retry_after import wait_of
+
 _MAX_DEPTH = 4
 _MAX_ITEMS = 3
+_MAX_DETAILS = 16
 
 _MINIMAX = {1001: 504, 1002: 429, 1004: 401, 1008: 402, 1013: 500, 1039: 429, 2013: 400, 2049: 401}
 """Its codes, as HTTP would say it. Source: MiniMax's API reference, "Error codes"."""
@@ -27,6 +30,8 @@ class Complaint:
     message: str = ""
     code: str | int = ""
     type: str = ""
+    retry_after: float | None = None
+    """Seconds, where the error has a field for them."""
 
     def __bool__(self) -> bool:
         return bool(self.message or self.code or self.type)
@@ -96,7 +101,18 @@ def _read(error: Any, depth: int) -> Complaint:
         inner.message or ": ".join(_messages(error, depth)),
         inner.code or code,
         inner.type or next((each for each in types if isinstance(each, str)), ""),
+        _retry_after(error) if inner.retry_after is None else inner.retry_after,
     )
+
+
+def _retry_after(error: dict[Any, Any]) -> float | None:
+    """Source: google.rpc.RetryInfo, in the `details` of a google.rpc.Status."""
+    details = error.get("details")
+    for each in details[:_MAX_DETAILS] if isinstance(details, list) else ():
+        delay = each.get("retryDelay") if isinstance(each, dict) else None
+        if isinstance(delay, str) and (seconds := wait_of(delay)) is not None:
+            return seconds
+    return None
 
 
 def _messages(error: dict[Any, Any], depth: int) -> Iterator[str]:

@@ -1,10 +1,7 @@
 """What an OpenAI-compatible provider says when it fails. Performs no I/O, reads no clock."""
 
-import email.utils
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +10,7 @@ import msgspec
 from ..._errors import ModelError
 from ..._http.words import MAX_WORDS, clean
 from ._complaint import Complaint, complaint, complaint_in
+from ._retry_after import longest, wait_in_headers, wait_in_words
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _HINTS = {
@@ -51,15 +49,18 @@ def error_from_response(
         secret: the API key; it is cut out of the provider's message.
     """
     value = _json_or_text(body)
+    asked = wait_in_headers(headers, now)
     said = complaint(value)
     if status < 400 and (told := complaint_in(value)):
         # Some gateways answer 200 whatever happens.
-        return provider_error(told, secret=secret)
+        error = provider_error(told, secret=secret)
+        error.retry_after = longest(error.retry_after, asked)
+        return error
     name, retryable = _judge(said, status)
     text = f"{_HINTS[name]} (HTTP {_phrase(status)})"
     if said.message:
         text += f": {clean(said.message, secret=secret)}"
-    return ModelError(name, text, retryable=retryable, retry_after=_retry_after(headers, now))
+    return ModelError(name, text, retryable=retryable, retry_after=longest(asked, _wait(said)))
 
 
 def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
@@ -70,7 +71,11 @@ def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
         message = "the provider reported an error without a message"
         if error.code or error.type:
             message += f" ({clean(f'{error.code} {error.type}', limit=80, secret=secret)})"
-    return ModelError(name, message, retryable=retryable)
+    return ModelError(name, message, retryable=retryable, retry_after=_wait(error))
+
+
+def _wait(said: Complaint) -> float | None:
+    return longest(said.retry_after, wait_in_words(said.message[: 4 * MAX_WORDS]))
 
 
 def _judge(said: Complaint, status: int | None) -> tuple[str, bool]:
@@ -130,27 +135,3 @@ def _json_or_text(body: bytes) -> Any:
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
         return "" if text.startswith("<") else text  # a proxy's HTML page helps nobody
-
-
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return seconds. Source: RFC 9110, section 10.2.3; `retry-after-ms` is OpenAI's own."""
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after", "")
-    if (seconds := _number(value)) is not None:
-        return seconds
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-        if date.tzinfo is None:  # HTTP dates are UTC, however they spell it
-            date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - now)
-    except (ValueError, TypeError, OverflowError):  # no date, or none that a clock knows
-        return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
