@@ -54,6 +54,48 @@ def test_the_status_names_the_error(status: int, body: Any, code: str, retryable
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+        "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]",
+        "This model's maximum prompt length is 131072 but the request contains 140000 tokens",
+        "prompt token count of 140000 exceeds the limit of 128000",
+        "Prompt exceeds max length",
+        "The prompt (total length 5000) is longer than the maximum model length of 4096",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",
+        "inputs tokens + max_new_tokens must be <= 4096",
+        "The input exceeds the maximum length",
+        "Please reduce the length of the messages or completion",
+        "the request exceeds the available context size. try increasing it",
+        "prompt is too long: 9 tokens > 8 maximum",
+    ],
+)
+def test_messages_that_are_too_long(message: str) -> None:
+    for status in (400, 413, 422, 500, 503):
+        result = error(status, {"error": {"message": message}})
+        assert (result.code, result.retryable) == ("context-length", False)
+        result = provider_error(Complaint(message, status))
+        assert (result.code, result.retryable) == ("context-length", False)
+    assert provider_error(Complaint(message)).code == "context-length"
+    assert provider_error(Complaint(message, "1261", "server_error")).code == "context-length"
+    assert error(429, {"error": {"message": message}}).code == "rate-limit"
+    assert provider_error(Complaint(message, "rate_limit_exceeded")).code == "rate-limit"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'token_limit'",
+        "Unknown name token_limit",
+        "messages: at least one is required",
+        "prompt is required",
+    ],
+)
+def test_other_messages_are_not_too_long(message: str) -> None:
+    assert error(400, {"error": {"message": message}}).code == "bad-request"
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ({"error": {"message": "no"}}, ": no"),

@@ -23,9 +23,19 @@ _HINTS = {
     "bad-response": "the URL is no chat completions endpoint",
 }
 
+_TOO_LONG = re.compile(
+    r"(?i)context.?length.?exceeded|exceeds?.(the.available.)?context.(size|limit|length|window)"
+    r"|maximum (context|prompt|model) length|range of input length"
+    r"|(prompt|input) is too long|prompt token count.{1,40}exceeds the limit"
+    r"|exceeds? (the )?max(imum)? (context |model |prompt |input )?length"
+    r"|longer than the maximum|inputs?.? tokens \+ .?max_new_tokens"
+    r"|reduce the length of the (messages|prompt|input)"
+)
+"""What some say with status 500; asking again would only cost."""
 _CONTEXT_LENGTH = re.compile(
-    r"(?i)context[ _-]?(length|window|size)|(prompt|input) is too long|too many (input )?tokens"
-    r"|exceeds? the (maximum|available|model's).*(context|tokens)|token.limit"
+    r"(?i)context[ _-]?(length|window|size)|too many (input )?tokens"
+    r"|exceeds? the (maximum|available|model's).*(context|tokens)"
+    r"|exceed\w*.{1,20}token.limit|token.limit.{1,20}exceeded"
 )
 _RATE_LIMIT = re.compile(r"(?i)rate.?limit|too.?many.?requests|throttl|resource.?exhausted")
 _SPENT = re.compile(r"(?i)insufficient.?(quota|balance|credit)|billing")
@@ -103,11 +113,14 @@ def _name(status: int | None, words: str, message: str) -> str:
         return "not-found"
     if status == 429:
         return "rate-limit"
-    if status is not None and (status in _RETRYABLE or 500 <= status < 600):
-        return "provider-error"
     if status is not None and status < 400:
         return "bad-response"
-    if _SPENT.search(words) or _RATE_LIMIT.search(words):
+    is_limited = _SPENT.search(words) or _RATE_LIMIT.search(words)
+    if not is_limited and _TOO_LONG.search(f"{words} {message}"):
+        return "context-length"
+    if status is not None and (status in _RETRYABLE or 500 <= status < 600):
+        return "provider-error"
+    if is_limited:
         return "rate-limit"
     if _CONTEXT_LENGTH.search(f"{words} {message}"):
         return "context-length"
