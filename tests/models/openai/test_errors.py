@@ -54,6 +54,54 @@ def test_the_status_names_the_error(status: int, body: Any, code: str, retryable
 
 
 @pytest.mark.parametrize(
+    ("body", "is_key"),
+    [
+        (b"", False),
+        ({"error": {"message": "Country, region, or territory not supported"}}, False),
+        ({"error": {"message": "the author of this monkey sent too many tokens"}}, False),
+        (b"<html>Cloudflare</html>", False),
+        ({"error": {"message": "Your API key is invalid"}}, True),
+        ({"error": {"message": "no", "status": "PERMISSION_DENIED"}}, True),
+        ({"error": {"message": "no", "code": "invalid_api_key"}}, True),
+        ({"message": "Not authorized"}, True),
+        ({"message": "bad credentials"}, True),
+        ({"message": "The access token has expired"}, True),
+    ],
+)
+def test_a_403_is_the_keys_fault_only_where_it_says_so(body: Any, is_key: bool) -> None:
+    result = error(403, body)
+    what = "API key" if is_key else "request"
+    assert (result.code, result.retryable) == ("auth", False)
+    assert result.message.startswith(f"the provider refused the {what} (HTTP 403 Forbidden)")
+
+
+def test_a_key_that_is_refused_as_a_bad_request() -> None:
+    said = {
+        "code": 400,
+        "message": "API key not valid. Please pass a valid API key.",
+        "status": "INVALID_ARGUMENT",
+    }
+    assert error(400, [{"error": said}]).code == "auth"
+    assert error(400, [{"error": said}]).message.startswith("the provider refused the API key")
+    assert provider_error(complaint(said)).code == "auth"
+    assert error(400, {"error": "functions need a key"}).code == "bad-request"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'data: {"error": {"message": "no", "code": "insufficient_quota"}}',
+        b'event: error\r\ndata:{"error": {"message": "no", "code": "insufficient_quota"}}\r\n\r\n',
+        b': x\ndata: {"error": {"message": "no", "code": "insufficient_quota"}}\n\ndata: [DONE]',
+    ],
+)
+def test_an_error_response_that_is_written_as_a_stream(body: bytes) -> None:
+    result = error(429, body)
+    assert (result.code, result.retryable) == ("rate-limit", False)
+    assert result.message.endswith(": no")
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",

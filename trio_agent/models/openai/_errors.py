@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,9 @@ from ..._errors import ModelError
 from ..._http.words import MAX_WORDS, clean
 from ._complaint import Complaint, complaint, complaint_in
 from ._retry_after import longest, wait_in_headers, wait_in_words
+
+_MAX_READ = 4 * MAX_WORDS
+"""Characters of a text that count, so that a long one costs no time."""
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _HINTS = {
@@ -40,6 +44,15 @@ _CONTEXT_LENGTH = re.compile(
 _RATE_LIMIT = re.compile(r"(?i)rate.?limit|too.?many.?requests|throttl|resource.?exhausted")
 _SPENT = re.compile(r"(?i)insufficient.?(quota|balance|credit)|billing")
 _AUTH = re.compile(r"(?i)auth|api.?key|permission|forbidden|access.?denied")
+_KEY = re.compile(
+    r"(?i)(?<![a-z])(api)?keys?(?![a-z])|auth(?!ors?\b)|credential|permission"
+    r"|(access|bearer|api|invalid|expired).?token"
+)
+_BAD_KEY = re.compile(
+    r"(?i)api.?key.{0,20}(not valid|invalid|expired|incorrect|missing|not found)"
+    r"|(invalid|incorrect|expired|missing|no) api.?key"
+)
+_SSE_DATA = re.compile(r"^data:[ \t]*(?=[\[{])(.*)$", re.MULTILINE)
 _NOT_FOUND = re.compile(r"(?i)not.?found")
 _FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out")
 _REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation")
@@ -67,7 +80,10 @@ def error_from_response(
         error.retry_after = longest(error.retry_after, asked)
         return error
     name, retryable = _judge(said, status)
-    text = f"{_HINTS[name]} (HTTP {_phrase(status)})"
+    hint = _HINTS[name]
+    if status == 403 and not _KEY.search(f"{said.code} {said.type} {said.message}"[:_MAX_READ]):
+        hint = _HINTS["bad-request"]  # a country, a model that isn't open to all, a firewall
+    text = f"{hint} (HTTP {_phrase(status)})"
     if said.message:
         text += f": {clean(said.message, secret=secret)}"
     return ModelError(name, text, retryable=retryable, retry_after=longest(asked, _wait(said)))
@@ -85,16 +101,13 @@ def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
 
 
 def _wait(said: Complaint) -> float | None:
-    return longest(said.retry_after, wait_in_words(said.message[: 4 * MAX_WORDS]))
+    return longest(said.retry_after, wait_in_words(said.message[:_MAX_READ]))
 
 
 def _judge(said: Complaint, status: int | None) -> tuple[str, bool]:
-    """Return the code, and whether asking again may help.
-
-    What isn't shown of a text doesn't count, so that a long one costs no time.
-    """
+    """Return the code, and whether asking again may help."""
     words = f"{said.code} {said.type}"[:MAX_WORDS]
-    message = said.message[: 4 * MAX_WORDS]
+    message = said.message[:_MAX_READ]
     name = _name(status, words, message)
     if name == "rate-limit":
         # With 413, the request alone is too large for the limit.
@@ -124,6 +137,8 @@ def _name(status: int | None, words: str, message: str) -> str:
         return "rate-limit"
     if _CONTEXT_LENGTH.search(f"{words} {message}"):
         return "context-length"
+    if _BAD_KEY.search(f"{words} {message}"):
+        return "auth"  # Gemini says it with 400
     if status is not None:
         return "bad-request"
     if _AUTH.search(words):
@@ -147,4 +162,7 @@ def _json_or_text(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
+        if data := _SSE_DATA.search(text):
+            with suppress(ValueError, RecursionError):
+                return msgspec.json.decode(data[1])
         return "" if text.startswith("<") else text  # a proxy's HTML page helps nobody
