@@ -634,8 +634,8 @@ def test_usage(data: bytes, usage: Usage) -> None:
         (call("a", "f", '{"ci') + DONE, "cut-stream", "before the answer did"),  # not T19
         (chunk([]) + b"data: null\n\n" + DONE, "cut-stream", "before the answer did"),
         (b"data: {\n\n", "bad-response", "no chat completion stream"),
-        (b"data: 7\n\n", "bad-response", "Expected `object`"),
-        (chunk([7]), "bad-response", "Expected `object`"),
+        (b"data: 7\n\n", "cut-stream", "ended before"),
+        (chunk([7]), "cut-stream", "ended before"),
         (b'data: {"x":' + b"[" * 100_000 + b"\n\n", "bad-response", "recursion"),
         (b'data: {"x":"\\ud800",' + b"[]," * 300_000 + b"\n\n", "bad-response", "malformed"),
         (b"data: " + b"x" * (16 << 20), "bad-response", "larger than 16777216 bytes"),

@@ -54,6 +54,96 @@ def test_the_status_names_the_error(status: int, body: Any, code: str, retryable
 
 
 @pytest.mark.parametrize(
+    ("body", "is_key"),
+    [
+        (b"", False),
+        ({"error": {"message": "Country, region, or territory not supported"}}, False),
+        ({"error": {"message": "the author of this monkey sent too many tokens"}}, False),
+        (b"<html>Cloudflare</html>", False),
+        ({"error": {"message": "Your API key is invalid"}}, True),
+        ({"error": {"message": "no", "status": "PERMISSION_DENIED"}}, True),
+        ({"error": {"message": "no", "code": "invalid_api_key"}}, True),
+        ({"message": "Not authorized"}, True),
+        ({"message": "bad credentials"}, True),
+        ({"message": "The access token has expired"}, True),
+    ],
+)
+def test_a_403_is_the_keys_fault_only_where_it_says_so(body: Any, is_key: bool) -> None:
+    result = error(403, body)
+    what = "API key" if is_key else "request"
+    assert (result.code, result.retryable) == ("auth", False)
+    assert result.message.startswith(f"the provider refused the {what} (HTTP 403 Forbidden)")
+
+
+def test_a_key_that_is_refused_as_a_bad_request() -> None:
+    said = {
+        "code": 400,
+        "message": "API key not valid. Please pass a valid API key.",
+        "status": "INVALID_ARGUMENT",
+    }
+    assert error(400, [{"error": said}]).code == "auth"
+    assert error(400, [{"error": said}]).message.startswith("the provider refused the API key")
+    assert provider_error(complaint(said)).code == "auth"
+    assert error(400, {"error": "functions need a key"}).code == "bad-request"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'data: {"error": {"message": "no", "code": "insufficient_quota"}}',
+        b'event: error\r\ndata:{"error": {"message": "no", "code": "insufficient_quota"}}\r\n\r\n',
+        b': x\ndata: {"error": {"message": "no", "code": "insufficient_quota"}}\n\ndata: [DONE]',
+    ],
+)
+def test_an_error_response_that_is_written_as_a_stream(body: bytes) -> None:
+    result = error(429, body)
+    assert (result.code, result.retryable) == ("rate-limit", False)
+    assert result.message.endswith(": no")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+        "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]",
+        "This model's maximum prompt length is 131072 but the request contains 140000 tokens",
+        "prompt token count of 140000 exceeds the limit of 128000",
+        "Prompt exceeds max length",
+        "The prompt (total length 5000) is longer than the maximum model length of 4096",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",
+        "inputs tokens + max_new_tokens must be <= 4096",
+        "The input exceeds the maximum length",
+        "Please reduce the length of the messages or completion",
+        "the request exceeds the available context size. try increasing it",
+        "prompt is too long: 9 tokens > 8 maximum",
+    ],
+)
+def test_messages_that_are_too_long(message: str) -> None:
+    for status in (400, 413, 422, 500, 503):
+        result = error(status, {"error": {"message": message}})
+        assert (result.code, result.retryable) == ("context-length", False)
+        result = provider_error(Complaint(message, status))
+        assert (result.code, result.retryable) == ("context-length", False)
+    assert provider_error(Complaint(message)).code == "context-length"
+    assert provider_error(Complaint(message, "1261", "server_error")).code == "context-length"
+    assert error(429, {"error": {"message": message}}).code == "rate-limit"
+    assert provider_error(Complaint(message, "rate_limit_exceeded")).code == "rate-limit"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'token_limit'",
+        "Unknown name token_limit",
+        "messages: at least one is required",
+        "prompt is required",
+    ],
+)
+def test_other_messages_are_not_too_long(message: str) -> None:
+    assert error(400, {"error": {"message": message}}).code == "bad-request"
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ({"error": {"message": "no"}}, ": no"),
@@ -81,26 +171,37 @@ def test_the_message_is_the_providers(body: Any, message: str) -> None:
     )
 
 
+def in_details(*delays: Any) -> Any:
+    details = [
+        {"@type": "type.googleapis.com/google.rpc.Help"},
+        *({"retryDelay": d} for d in delays),
+    ]
+    return [{"error": {"code": 429, "message": "no", "details": details}}]
+
+
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("headers", "body", "seconds"),
     [
-        ({}, None),
-        ({"retry-after": "7"}, 7),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 GMT"}, 10),
-        ({"retry-after": "Tue, 14 Nov 2023 22:13:30 -0000"}, 10),
-        ({"retry-after": "Tue, 14 Nov 2023 22:13:10 GMT"}, 0),
-        ({"retry-after": "7", "retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
-        ({"retry-after": "Mon, 99 Jan 2023 00:00:00 GMT"}, None),
-        ({"retry-after": "9" * 5000}, None),
+        ({"retry-after": "7"}, b"", 7),
+        ({}, in_details("45.8s"), 45.8),
+        ({}, in_details(7, "soon", "3s"), 3),
+        ({}, in_details(7), None),
+        ({}, [{"error": {"message": "no", "details": "3s"}}], None),
+        ({}, {"error": {"message": "Limit 3 / min. Please try again in 20s."}}, 20),
+        ({"retry-after": "2"}, in_details("1s"), 2),
+        ({"retry-after": "1"}, {"message": "try again in 350ms"}, 1),
+        ({"retry-after": "soon"}, in_details("1s"), 1),
     ],
 )
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert error(429, b"", headers).retry_after == seconds
+@pytest.mark.parametrize("status", [200, 429, 503])
+def test_how_long_to_wait(status: int, headers: Any, body: Any, seconds: float | None) -> None:
+    assert error(status, body, headers).retry_after == seconds
+
+
+def test_how_long_to_wait_after_an_error_within_a_stream() -> None:
+    assert provider_error(complaint(in_details("3s"))).retry_after == 3
+    assert provider_error(Complaint("retry in 1m2.5s", 429)).retry_after == 62.5
+    assert provider_error(Complaint("no", 429)).retry_after is None
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,21 @@ A, B = {"a": 1}, {"b": 2}
         ("[HEARTBEAT]", []),
         ("PROCESSING", []),
         ("undefined", []),
+        ("connected", []),
+        ("[START]", []),
+        ("[PROCESSING_2]", []),
+        ("[END]", [None]),
+        ("[eos]", [None]),
+        ("7", []),
+        ("1.5", []),
+        ("true", []),
+        ("[7]", []),
+        ('{"a":1}{"b":2}', [A, B]),
+        ('{"a":1}data: {"b":2}', [A, B]),
+        ('{"a":1} data:data:{"b":2}\n{"a":1}', [A, B, A]),
+        ('{"a":1},{"b":2},', [A, B]),
+        ('{"a":1}[DONE]', [A, None]),
+        ('data: {"a":1}data: [DONE]', [A, None]),
     ],
 )
 def test_events(text: str, values: list[Any]) -> None:
@@ -42,8 +57,25 @@ def test_events(text: str, values: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("event", ["ping", "heartbeat", "keep-alive"])
-def test_events_that_keep_alive(event: str) -> None:
-    assert list(read_odd_event("2027-01-01 00:00:00", event)) == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2027-01-01 00:00:00",
+        "7",
+        "{",
+        '{"a":',
+        '{"a":1}{',
+        '{"code":7,"message":"x"}',
+        '{"detail":[7]}',
+    ],
+)
+def test_events_that_keep_alive(event: str, text: str) -> None:
+    assert [value for value in read_odd_event(text, event) if value != A] == []
+
+
+def test_an_answer_in_an_event_that_keeps_alive_counts() -> None:
+    chunk = {"choices": [], "usage": None}
+    assert list(read_odd_value(chunk, "ping")) == [chunk]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +88,12 @@ def test_events_that_keep_alive(event: str) -> None:
         ('[{"error":"no"}]', "message", "no"),
         ('{"message":"no"}', "error", "no"),
         ('{"error":"no"}', "ping", "no"),
+        ("[ERROR]", "message", "[ERROR]"),
+        ("[ERROR] no", "message", "[ERROR] no"),
+        ('{"code":"c","message":"no"}', "message", "no"),
+        ('{"a":\n{"error":"no"}', "message", "no"),
+        ('{"a":\nx\ndata: {"code":7,"message":"no"}\n', "message", "no"),
+        ('{"a":1}{"error":"no"}', "message", "no"),
     ],
 )
 def test_errors(text: str, event: str, message: str) -> None:
@@ -71,7 +109,9 @@ def test_what_comes_before_an_error_is_read() -> None:
         next(values)
 
 
-@pytest.mark.parametrize("text", ["{", "[1", '{"a":1}{', "7", "true", "[7]", '{"a":1}\n{'])
+@pytest.mark.parametrize(
+    "text", ["{", "[1", '{"a":1}{', '{"a":1}x', '{"a":1}\n{', '{"a":\nx', "{}" * 2000]
+)
 def test_what_can_not_be_understood(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         list(read_odd_event(text))
@@ -87,7 +127,9 @@ def test_values(value: Any, values: list[Any]) -> None:
 @settings(deadline=None)
 @given(
     st.text()
-    | st.lists(st.sampled_from(["data:", "\n", "{", "}", "[DONE]", "ping", " "])).map("".join)
+    | st.lists(st.sampled_from(["data:", "\n", "{", "}", "{}", ",", "[DONE]", "ping", " "])).map(
+        "".join
+    )
 )
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -1,10 +1,8 @@
 """What an OpenAI-compatible provider says when it fails. Performs no I/O, reads no clock."""
 
-import email.utils
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +11,10 @@ import msgspec
 from ..._errors import ModelError
 from ..._http.words import MAX_WORDS, clean
 from ._complaint import Complaint, complaint, complaint_in
+from ._retry_after import longest, wait_in_headers, wait_in_words
+
+_MAX_READ = 4 * MAX_WORDS
+"""Characters of a text that count, so that a long one costs no time."""
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _HINTS = {
@@ -25,13 +27,32 @@ _HINTS = {
     "bad-response": "the URL is no chat completions endpoint",
 }
 
+_TOO_LONG = re.compile(
+    r"(?i)context.?length.?exceeded|exceeds?.(the.available.)?context.(size|limit|length|window)"
+    r"|maximum (context|prompt|model) length|range of input length"
+    r"|(prompt|input) is too long|prompt token count.{1,40}exceeds the limit"
+    r"|exceeds? (the )?max(imum)? (context |model |prompt |input )?length"
+    r"|longer than the maximum|inputs?.? tokens \+ .?max_new_tokens"
+    r"|reduce the length of the (messages|prompt|input)"
+)
+"""What some say with status 500; asking again would only cost."""
 _CONTEXT_LENGTH = re.compile(
-    r"(?i)context[ _-]?(length|window|size)|(prompt|input) is too long|too many (input )?tokens"
-    r"|exceeds? the (maximum|available|model's).*(context|tokens)|token.limit"
+    r"(?i)context[ _-]?(length|window|size)|too many (input )?tokens"
+    r"|exceeds? the (maximum|available|model's).*(context|tokens)"
+    r"|exceed\w*.{1,20}token.limit|token.limit.{1,20}exceeded"
 )
 _RATE_LIMIT = re.compile(r"(?i)rate.?limit|too.?many.?requests|throttl|resource.?exhausted")
 _SPENT = re.compile(r"(?i)insufficient.?(quota|balance|credit)|billing")
 _AUTH = re.compile(r"(?i)auth|api.?key|permission|forbidden|access.?denied")
+_KEY = re.compile(
+    r"(?i)(?<![a-z])(api)?keys?(?![a-z])|auth(?!ors?\b)|credential|permission"
+    r"|(access|bearer|api|invalid|expired).?token"
+)
+_BAD_KEY = re.compile(
+    r"(?i)api.?key.{0,20}(not valid|invalid|expired|incorrect|missing|not found)"
+    r"|(invalid|incorrect|expired|missing|no) api.?key"
+)
+_SSE_DATA = re.compile(r"^data:[ \t]*(?=[\[{])(.*)$", re.MULTILINE)
 _NOT_FOUND = re.compile(r"(?i)not.?found")
 _FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out")
 _REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation")
@@ -51,15 +72,21 @@ def error_from_response(
         secret: the API key; it is cut out of the provider's message.
     """
     value = _json_or_text(body)
+    asked = wait_in_headers(headers, now)
     said = complaint(value)
     if status < 400 and (told := complaint_in(value)):
         # Some gateways answer 200 whatever happens.
-        return provider_error(told, secret=secret)
+        error = provider_error(told, secret=secret)
+        error.retry_after = longest(error.retry_after, asked)
+        return error
     name, retryable = _judge(said, status)
-    text = f"{_HINTS[name]} (HTTP {_phrase(status)})"
+    hint = _HINTS[name]
+    if status == 403 and not _KEY.search(f"{said.code} {said.type} {said.message}"[:_MAX_READ]):
+        hint = _HINTS["bad-request"]  # a country, a model that isn't open to all, a firewall
+    text = f"{hint} (HTTP {_phrase(status)})"
     if said.message:
         text += f": {clean(said.message, secret=secret)}"
-    return ModelError(name, text, retryable=retryable, retry_after=_retry_after(headers, now))
+    return ModelError(name, text, retryable=retryable, retry_after=longest(asked, _wait(said)))
 
 
 def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
@@ -70,16 +97,17 @@ def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
         message = "the provider reported an error without a message"
         if error.code or error.type:
             message += f" ({clean(f'{error.code} {error.type}', limit=80, secret=secret)})"
-    return ModelError(name, message, retryable=retryable)
+    return ModelError(name, message, retryable=retryable, retry_after=_wait(error))
+
+
+def _wait(said: Complaint) -> float | None:
+    return longest(said.retry_after, wait_in_words(said.message[:_MAX_READ]))
 
 
 def _judge(said: Complaint, status: int | None) -> tuple[str, bool]:
-    """Return the code, and whether asking again may help.
-
-    What isn't shown of a text doesn't count, so that a long one costs no time.
-    """
+    """Return the code, and whether asking again may help."""
     words = f"{said.code} {said.type}"[:MAX_WORDS]
-    message = said.message[: 4 * MAX_WORDS]
+    message = said.message[:_MAX_READ]
     name = _name(status, words, message)
     if name == "rate-limit":
         # With 413, the request alone is too large for the limit.
@@ -98,14 +126,19 @@ def _name(status: int | None, words: str, message: str) -> str:
         return "not-found"
     if status == 429:
         return "rate-limit"
-    if status is not None and (status in _RETRYABLE or 500 <= status < 600):
-        return "provider-error"
     if status is not None and status < 400:
         return "bad-response"
-    if _SPENT.search(words) or _RATE_LIMIT.search(words):
+    is_limited = _SPENT.search(words) or _RATE_LIMIT.search(words)
+    if not is_limited and _TOO_LONG.search(f"{words} {message}"):
+        return "context-length"
+    if status is not None and (status in _RETRYABLE or 500 <= status < 600):
+        return "provider-error"
+    if is_limited:
         return "rate-limit"
     if _CONTEXT_LENGTH.search(f"{words} {message}"):
         return "context-length"
+    if _BAD_KEY.search(f"{words} {message}"):
+        return "auth"  # Gemini says it with 400
     if status is not None:
         return "bad-request"
     if _AUTH.search(words):
@@ -129,28 +162,7 @@ def _json_or_text(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
+        if data := _SSE_DATA.search(text):
+            with suppress(ValueError, RecursionError):
+                return msgspec.json.decode(data[1])
         return "" if text.startswith("<") else text  # a proxy's HTML page helps nobody
-
-
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return seconds. Source: RFC 9110, section 10.2.3; `retry-after-ms` is OpenAI's own."""
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after", "")
-    if (seconds := _number(value)) is not None:
-        return seconds
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-        if date.tzinfo is None:  # HTTP dates are UTC, however they spell it
-            date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - now)
-    except (ValueError, TypeError, OverflowError):  # no date, or none that a clock knows
-        return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
