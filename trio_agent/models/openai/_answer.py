@@ -131,7 +131,11 @@ class Answer:
                     self.kind = "stream"
                     return data
         self.body += data
-        if self.kind == "whole" and self.body.rstrip()[-1:] in (b"}", b"]") and _is_json(self.body):
+        if (
+            self.kind == "whole"
+            and self.body.rstrip().endswith((b"}", b"]"))
+            and _is_json(self.body)
+        ):
             self._end_within(_REST_SECONDS)  # whether or not the connection ends
         if len(self.body) > (MAX_ERROR if self.kind == "refusal" else _MAX_WHOLE):
             self.scope.cancel(reason="the provider says too much")
