@@ -44,8 +44,8 @@ PURE = {
     "wire/__init__", "wire/_sse",
     "models/openai/_arguments", "models/openai/_calls", "models/openai/_chunk",
     "models/openai/_complaint", "models/openai/_finish_reason", "models/openai/_lenient",
-    "models/openai/_odd_event", "models/openai/_retry_after", "models/openai/_surrogates",
-    "models/openai/_think_tags",
+    "models/openai/_nesting", "models/openai/_odd_event", "models/openai/_retry_after",
+    "models/openai/_surrogates", "models/openai/_think_tags",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""

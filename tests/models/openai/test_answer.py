@@ -178,6 +178,14 @@ class TestDeadlines:
         _, _, passed = await take(b'{"choices": [{"message": {"content": "a"}}]', b"}", 1000.0)
         assert passed == 2
 
+    async def test_but_chunks_in_lines_are_waited_for(self, autojump_clock: Clock) -> None:
+        first = b'{"choices": [{"delta": {"content": "a"}}]}\n'
+        last = b'{"choices": [{"delta": {"content": "b"}, "finish_reason": "stop"}]}\n'
+        answer, emitted, passed = await take(first, 9.0, last)
+        await answer.end()
+        assert (emitted, passed) == ([TextPart("a"), TextPart("b")], 9)
+        assert answer.decoder.finish().reason == "stop"
+
     async def test_the_end_is_waited_for_so_that_the_connection_may_be_used_again(
         self, autojump_clock: Clock
     ) -> None:

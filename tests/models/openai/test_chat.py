@@ -846,7 +846,7 @@ def test_a_text_without_a_delta_is_the_answer() -> None:
     assert said(ChatDecoder().feed(data)) == ["Hi"]
 
 
-@pytest.mark.parametrize("end", [-30, -1])
+@pytest.mark.parametrize("end", [LINES.index(b"\n"), LINES.index(b"\n") + 1, -30, -1])
 def test_lines_that_were_cut_are_no_answer(end: int) -> None:
     decoder = ChatDecoder()
     assert said(decoder.feed_whole(LINES[:end])) == ["a"]

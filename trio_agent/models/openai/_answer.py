@@ -10,13 +10,13 @@ import math
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import msgspec
 import trio
 
 from ..._errors import ModelError
 from ..._http.before_waiting import BeforeWaiting
 from .._model import Emit
-from ._chat import ChatDecoder
+from ._chat import ChatDecoder, has_deltas
+from ._nesting import Nesting
 
 MAX_ERROR: Final = 1 << 16
 """Bytes of a response that is an error; the rest is not read."""
@@ -63,6 +63,8 @@ class Answer:
         self._between_tokens = between_tokens
         self._keep_alive_counts = keep_alive_counts
         self._finished = False
+        self._nesting: Nesting | None = Nesting()
+        """Where one is in what is no stream, until its first value has ended."""
         self._left: float | None = None
         """Seconds to the deadline, while the run waits for its store."""
 
@@ -131,15 +133,19 @@ class Answer:
                     self.kind = "stream"
                     return data
         self.body += data
-        if (
-            self.kind == "whole"
-            and self.body.rstrip().endswith((b"}", b"]"))
-            and _is_json(self.body)
-        ):
-            self._end_within(_REST_SECONDS)  # whether or not the connection ends
+        if self.kind == "whole" and self._nesting is not None:
+            self._follow_whole(data, self._nesting)
         if len(self.body) > (MAX_ERROR if self.kind == "refusal" else _MAX_WHOLE):
             self.scope.cancel(reason="the provider says too much")
         return b""
+
+    def _follow_whole(self, data: bytes, nesting: Nesting) -> None:
+        """Wait no longer for the end of a connection than for that of what was asked for."""
+        nesting.feed(data.decode("latin-1"))
+        if nesting.is_closed:
+            self._nesting = None
+            if not has_deltas(self.body):
+                self._end_within(_REST_SECONDS)
 
     def _refuse(self) -> None:
         self.kind = "refusal"
@@ -164,11 +170,3 @@ class Answer:
             self.scope.deadline = trio.current_time() + seconds
         else:  # What came in the read before is handed on while we wait for room.
             self._left = seconds
-
-
-def _is_json(data: bytearray) -> bool:
-    try:
-        msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        return False
-    return True

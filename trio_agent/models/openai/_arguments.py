@@ -1,7 +1,6 @@
 """The arguments of one tool call, as their JSON text comes in.
 
-Whether the text is a whole object is only asked where the next fragment may begin another call, and
-each character is looked at once.
+Whether the text is a whole object is only asked where the next fragment may begin another call.
 """
 
 import re
@@ -9,9 +8,9 @@ import re
 import msgspec
 
 from ..._log.plain import read_json
+from ._nesting import Nesting
 
 _PLACEHOLDER = re.compile(r"\s*(\{\s*\}|null)\s*")
-_MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 
 class Arguments:
@@ -25,9 +24,7 @@ class Arguments:
         self._fragments: list[str] = []
         self._placeholder = False
         self._seen = 0
-        self._rest = ""
-        self._depth = 0
-        self._in_string = False
+        self._nesting = Nesting()
         self._form: tuple[int, bytes | None] = (-1, None)
 
     @property
@@ -68,20 +65,10 @@ class Arguments:
         """Whether they are an object that is closed, so that what follows can't belong to it."""
         if self._placeholder:
             return True
-        unseen = self._rest + "".join(self._fragments[self._seen :])
+        self._nesting.feed("".join(self._fragments[self._seen :]))
         self._seen = len(self._fragments)
-        self._rest = ""
-        for match in _MARKS.finditer(unseen):
-            mark = match[0]
-            if mark[0] == "\\":
-                if len(mark) == 1:
-                    self._rest = mark  # what it escapes has not come yet
-            elif mark == '"':
-                self._in_string = not self._in_string
-            elif not self._in_string:
-                self._depth += 1 if mark in "{[" else -1
         begun = bool(self._fragments) and self._fragments[0].lstrip()[:1] == "{"
-        return begun and self._depth <= 0 and not self._in_string
+        return begun and self._nesting.is_closed
 
     def repeats(self, text: str) -> bool:
         """Whether a fragment says the whole arguments again, however it is spaced."""

@@ -4,6 +4,7 @@ Source: the OpenAI API reference, "Chat Completions" and "Streaming". Where prov
 from it and the meaning is clear, the meaning wins; where it isn't, the answer is refused.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from ._odd_event import read_odd_event
 from ._surrogates import SurrogateJoiner
 from ._think_tags import ThinkTags
 
+_DELTA = re.compile(rb'"delta"\s*:')
 _MAX_EVENT = 16 << 20
 """Bytes of one chunk: images come in one piece. What isn't read of it becomes no object."""
 
@@ -110,7 +112,8 @@ class ChatDecoder:
         text = body.decode("utf-8-sig", "replace")
         try:
             self._take(read_odd_event(text, secret=self._secret), text, parts)
-            self._said_done = bool(parts)
+            # Chunks in lines are a stream, which says by itself whether it is complete.
+            self._said_done = bool(parts) and not has_deltas(body)
         except ModelError as error:
             self._fail(error)
         except (ValueError, RecursionError):
@@ -256,6 +259,11 @@ class ChatDecoder:
         prompt = self._usage.input_tokens if prompt is None else prompt
         completion = self._usage.output_tokens if completion is None else completion
         self._usage = Usage(prompt, completion, counts.total_tokens or prompt + completion)
+
+
+def has_deltas(body: bytes | bytearray) -> bool:
+    """Whether a body of JSON has chunks of a stream in it, and so may go on in another line."""
+    return _DELTA.search(body) is not None
 
 
 def _no_stream(error: Exception | None) -> ModelError:
