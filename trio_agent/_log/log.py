@@ -178,12 +178,15 @@ class Log:
         return entries if self.size <= PAGE_BYTES else first_page(entries)
 
 
-def first_page(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the first of these, as many as are no more than `PAGE_BYTES`, but at least one."""
+def first_page(entries: Sequence[Entry], max_bytes: int = PAGE_BYTES) -> Sequence[Entry]:
+    """Return the first of these, as many as are no more than `max_bytes`, but at least one.
+
+    By default they are no more than `PAGE_BYTES`.
+    """
     sizes = [len(entry.data) for entry in entries]
-    if sum(sizes) <= PAGE_BYTES:
+    if sum(sizes) <= max_bytes:
         return entries
-    number = bisect_right(list(accumulate(sizes)), PAGE_BYTES)
+    number = bisect_right(list(accumulate(sizes)), max_bytes)
     return entries[: max(1, number)]
 
 

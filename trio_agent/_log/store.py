@@ -79,6 +79,11 @@ class RunInfo:
         """Whether there is more to come."""
         return self.last is None
 
+    @property
+    def listed_size(self) -> int:
+        """Bytes of it that count in a list: of the record, and of the terminal event."""
+        return self.record.size + (0 if self.last is None else len(self.last.data))
+
 
 @attrs.frozen
 class Lease:
@@ -296,9 +301,9 @@ def first_runs(infos: Iterable[RunInfo], limit: int) -> list[RunInfo]:
     found: list[RunInfo] = []
     size = 0
     for info in islice(infos, limit):
-        record = attrs.evolve(info.record, private=b"")
-        size += record.size + (0 if info.last is None else len(info.last.data))
+        listed = attrs.evolve(info, record=attrs.evolve(info.record, private=b""))
+        size += listed.listed_size
         if size > PAGE_BYTES and found:
             break
-        found.append(attrs.evolve(info, record=record))
+        found.append(listed)
     return found

@@ -13,7 +13,7 @@ from .._errors import FenceLost, LimitExceeded, StoreUnavailable
 from .._events import AnyEvent
 from .feed import Feed
 from .lane import Lane
-from .log import Append, Appended, Entry
+from .log import Append, Appended, Entry, first_page
 from .store import Lease, Store
 
 _BACKLOG: Final = 1 << 18
@@ -134,14 +134,11 @@ class RunLog:
         if self._taken or not self._pending:
             return None
         self._taken = True
-        entries, self._pending = self._pending, []
+        pending, self._pending = self._pending, []
+        entries: Sequence[Entry] = pending
         if self.uncommitted > limit:
-            size = 0
-            for number, entry in enumerate(entries):
-                size += len(entry.data)
-                if number and size > limit:
-                    entries, self._pending = entries[:number], entries[number:]
-                    break
+            entries = first_page(pending, limit)
+            self._pending = pending[len(entries) :]
         return Append(self.lease.run_id, self.lease.fence, entries)
 
     def release(self) -> None:

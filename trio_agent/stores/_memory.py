@@ -55,19 +55,20 @@ class MemoryStore(Store):
 
     async def create(self, record: RunRecord) -> Created:
         await trio.lowlevel.checkpoint()
-        key = record.owner, record.idempotency_key
-        if (known := self._by_key.get(key)) is not None:
-            record.check_repeats(self._runs[known].record.digest)
+        if (known := self._lookup(record)) is not None:
             return Created(known, None)
         if record.run_id in self._runs:
             raise LimitExceeded(f"the id {record.run_id!r} is taken")
         if record.idempotency_key is not None:
-            self._by_key[key] = record.run_id
+            self._by_key[record.owner, record.idempotency_key] = record.run_id
         self._runs[record.run_id] = _Run(record, Log(1, size=record.size), self._lease_end())
         return Created(record.run_id, Lease(record.run_id, 1))
 
     async def lookup(self, record: RunRecord) -> str | None:
         await trio.lowlevel.checkpoint()
+        return self._lookup(record)
+
+    def _lookup(self, record: RunRecord) -> str | None:
         known = self._by_key.get((record.owner, record.idempotency_key))
         if known is not None:
             record.check_repeats(self._runs[known].record.digest)

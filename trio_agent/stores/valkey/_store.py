@@ -31,6 +31,7 @@ from ..._errors import CursorExpired, LimitExceeded, LogDamaged, StoreUnavailabl
 from ..._limits import Retention
 from ..._log.log import Append, Appended
 from ..._log.store import (
+    PAGE_BYTES,
     Created,
     Lease,
     Page,
@@ -262,7 +263,8 @@ class ValkeyStore(Store):
             info = as_info(before, await client.call(calls.info(before, private=False)))
             bound = b"(" + member_of(info.record)
         found: list[RunInfo] = []
-        while wanted := min(limit - len(found), _LISTED):
+        size = 0
+        while size <= PAGE_BYTES and (wanted := min(limit - len(found), _LISTED)):
             pages = await client.call_all(calls.list(owner, bound, wanted))
             members = sorted(chain.from_iterable(pages), reverse=True)[:wanted]
             if not members:
@@ -270,11 +272,10 @@ class ValkeyStore(Store):
             bound = b"(" + members[-1]
             run_ids = [run_of_member(member) for member in members]
             replies = await client.call_all([calls.info(each, private=False) for each in run_ids])
-            found += self._listed(run_ids, replies)
-            bounded = first_runs(found, limit)
-            if len(bounded) < len(found):
-                return bounded
-        return found
+            listed = list(self._listed(run_ids, replies))
+            size += sum(info.listed_size for info in listed)
+            found += listed
+        return first_runs(found, limit)
 
     def _listed(self, run_ids: Sequence[str], replies: Sequence[Any]) -> Iterator[RunInfo]:
         for run_id, reply in zip(run_ids, replies, strict=True):
