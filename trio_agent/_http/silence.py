@@ -3,11 +3,21 @@
 import trio
 
 
+def later(deadline: float, seconds: float) -> float | None:
+    """Return the deadline of a wait for `seconds` from now, None if `deadline` will do.
+
+    Moving a deadline costs as much as a token, so it is moved by tenths of the wait: that ends up
+    to a tenth later than said, and never earlier.
+    """
+    due = trio.current_time() + seconds
+    latest = due + seconds / 10
+    return None if due <= deadline <= latest else latest
+
+
 class Silence:
     """A cancel scope that ends a wait when there was no sign of life for so many seconds.
 
-    Moving a deadline costs as much as a token, so it is moved by tenths of itself: the scope is
-    cancelled up to a tenth later than said, and never earlier.
+    Its deadline is moved as `later` says.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -17,9 +27,9 @@ class Silence:
 
     def heard(self) -> None:
         """There was a sign of life: count from now."""
-        due = trio.current_time() + self._seconds
-        if not due <= self.scope.deadline <= due + self._seconds / 10:
-            self.scope.deadline = due + self._seconds / 10
+        deadline = later(self.scope.deadline, self._seconds)
+        if deadline is not None:
+            self.scope.deadline = deadline
 
     def pause(self) -> None:
         """Count no more until something is heard: nobody listens."""

@@ -14,6 +14,7 @@ import trio
 
 from ..._errors import ModelError
 from ..._http.before_waiting import BeforeWaiting
+from ..._http.silence import later
 from .._model import Emit
 from ._chat import ChatDecoder, has_deltas
 from ._nesting import Nesting
@@ -160,9 +161,7 @@ class Answer:
         self._expect_within(self._between_tokens if self.decoder.started else self._first_token)
 
     def _expect_within(self, seconds: float) -> None:
-        # Moving a deadline costs as much as a token, so it is moved by tenths of itself.
-        due = trio.current_time() + seconds
-        if not 0 <= self.scope.deadline - due <= seconds / 10:
+        if later(self.scope.deadline, seconds) is not None:
             self._end_within(seconds * 1.1)
 
     def _end_within(self, seconds: float) -> None:
