@@ -7,6 +7,7 @@ import msgspec
 
 from .._errors import TrioAgentError
 from .._events import EVENT_TYPES, AnyEvent
+from .plain import UNREADABLE
 
 
 class EventInvalid(TrioAgentError, ValueError):
@@ -20,7 +21,6 @@ class _Tag(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _tag_decoder = msgspec.json.Decoder(_Tag)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def encode_event(event: AnyEvent) -> bytes:
@@ -52,10 +52,10 @@ def decode_event(data: bytes) -> AnyEvent | None:
     """
     try:
         return _decoder.decode(data)
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         try:
             known = _tag_decoder.decode(data).type in EVENT_TYPES
-        except _UNREADABLE:
+        except UNREADABLE:
             known = True
         if known:
             raise EventInvalid(f"not an event: {exc}") from None

@@ -18,6 +18,9 @@ _MAX_DEPTH: Final = 100
 _MAX_INT: Final = 2**53 - 1
 """Beyond it a browser reads another number (RFC 7493, section 2.2)."""
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoders of ours raise for bytes of strangers that are not what they should be."""
+
 _HALVES: Final = re.compile("[\ud800-\udfff]")
 
 

@@ -6,13 +6,13 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from .._config import AgentConfig
 from .._limits import CancelAfter, OnDisconnect
-from .._log.plain import check_text, is_deep, plain_json
+from .._log.plain import UNREADABLE, check_text, is_deep, plain_json
 from .._log.store import RunRecord
 from .._messages import AnyMessage, AssistantMessage
 
@@ -31,9 +31,6 @@ class _Private(msgspec.Struct, rename="camel"):
 
 class _Messages(msgspec.Struct):
     messages: tuple[msgspec.Raw, ...] = ()
-
-
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def make_record(
@@ -110,15 +107,15 @@ def said_before(record: RunRecord) -> tuple[AnyMessage, ...]:
     """
     try:
         return msgspec.json.decode(record.private or b"{}", type=_Private).messages
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     said: list[AnyMessage] = []
     try:
         messages = msgspec.json.decode(record.private, type=_Messages).messages
-    except _UNREADABLE:
+    except UNREADABLE:
         messages = (msgspec.Raw(),)
     for message in messages:
-        with suppress(*_UNREADABLE):
+        with suppress(*UNREADABLE):
             said.append(msgspec.json.decode(message, type=AnyMessage))
     unread = len(messages) - len(said)
     logger.warning("run %s began with %d messages that can't be read", record.run_id, unread)

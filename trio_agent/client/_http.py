@@ -12,6 +12,7 @@ import trio
 
 from .._http import Response, Transport, TransportError
 from .._log.codec import EventInvalid
+from .._log.plain import UNREADABLE
 from .._run.run import Receipt
 from ..wire._sse import SSEDecoder, SSEError
 from ._remote import (
@@ -115,7 +116,7 @@ class HTTPWire(Wire):
                 raise response.error
             try:
                 return msgspec.json.decode(rest, type=answer)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            except UNREADABLE as exc:
                 raise ServerError(status, "bad-response", str(exc)) from None
 
     @asynccontextmanager

@@ -23,6 +23,7 @@ from .._errors import (
 from .._events import AnyEvent
 from .._http.words import clean
 from .._log.codec import decode_event
+from .._log.plain import UNREADABLE
 from .._run.run import Receipt
 
 MAX_EVENT: Final = 16 << 20
@@ -177,7 +178,7 @@ def read_error(status: int, body: bytes) -> ErrorBody:
     """
     try:
         said = msgspec.json.decode(body, type=_Refusal)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         text = body.decode("utf-8", "replace").strip()
         words = "" if text.startswith(("<", "{", "[")) else text.partition("\n")[0]
     else:
