@@ -4,6 +4,12 @@ Trio's own errors keep their meaning: `trio.ClosedResourceError` is your doing,
 `trio.BrokenResourceError` the outside's, `trio.BusyResourceError` two tasks at once.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # What a failed run leaves behind is told with its failure, and made far above.
+    from ._run.machine import Result
+
 
 class TrioAgentError(Exception):
     """The base of every error that this package defines."""
@@ -81,12 +87,17 @@ class ToolError(TrioAgentError):
 
 
 class RunFailed(TrioAgentError):
-    """The run ended with an `error` event."""
+    """The run ended with an `error` event.
 
-    def __init__(self, code: str, message: str) -> None:
+    `result` is what came of it all the same: its transcript, which another run can go on from,
+    and what it cost; None where only its end is known.
+    """
+
+    def __init__(self, code: str, message: str, result: "Result | None" = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
+        self.result = result
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The `schema` of `run-start`. It grows when an old reader would misread a new event."""
 
 FinishReason: TypeAlias = (
@@ -38,12 +38,18 @@ class Usage(Value, frozen=True):
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
+    cached_input_tokens: int = 0
+    """Those of the input that the provider had at hand from an earlier request."""
+    reasoning_tokens: int = 0
+    """Those of the output that are reasoning, where that is told."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.total_tokens + other.total_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
 
@@ -144,6 +150,31 @@ class ToolInputDelta(Event, frozen=True, tag="tool-input-delta", kw_only=True):
     delta: str
 
 
+class ModelSwitch(Event, frozen=True, tag="model-switch", kw_only=True):
+    """Another model is asked, because the first could not answer. Nothing was said before."""
+
+    step_number: int
+    from_: str = msgspec.field(name="from")
+    to: str
+    error: ErrorDetail
+
+
+class ModelFinished(Event, frozen=True, tag="model-finish", kw_only=True):
+    """The model's answer is complete; its `tool-call`s follow in the same commit.
+
+    `model` is the one that answered, `reason` why it ended (`stop`, `tool-calls`, `length`,
+    `content-filter`), and `usage` what that cost. What the provider wants back is kept beside it
+    and is no part of any wire.
+    """
+
+    prompt_commit: ClassVar[bool] = True
+
+    step_number: int
+    model: str
+    reason: str
+    usage: Usage
+
+
 class ToolCall(Event, frozen=True, tag="tool-call", kw_only=True):
     """A complete call. It is in the log before the tool starts."""
 
@@ -177,12 +208,13 @@ class RunFinish(Event, frozen=True, tag="run-finish", kw_only=True):
 
 
 class RunError(Event, frozen=True, tag="error", kw_only=True):
-    """Terminal: the run failed."""
+    """Terminal: the run failed. `usage` is what it cost until then."""
 
     terminal: ClassVar[bool] = True
     prompt_commit: ClassVar[bool] = True
 
     error: ErrorDetail
+    usage: Usage = Usage()
 
 
 AnyEvent: TypeAlias = (
@@ -191,6 +223,8 @@ AnyEvent: TypeAlias = (
     | TextDelta
     | ReasoningDelta
     | ToolInputDelta
+    | ModelSwitch
+    | ModelFinished
     | ToolCall
     | ToolResult
     | StepFinish

@@ -1,10 +1,41 @@
 """The messages of a transcript: what was said, and which tools were called with what result."""
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ._events import ToolRequest, ToolStatus
+
+
+class Part(msgspec.Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True):
+    """A piece of a message's content. In JSON the `type` tells what it is."""
+
+
+class Text(Part, frozen=True, tag="text"):
+    """A text among files."""
+
+    text: str
+
+
+class File(Part, frozen=True, tag="file"):
+    """An image, a recording, a document: exactly one of `url`, `data` and `blob`.
+
+    `data` is the file itself (base64 in JSON). `url` is where the provider finds it: nobody here
+    looks. `blob` is ``{run id}/{SHA-256 in hex}``: it was given to that run.
+    """
+
+    media_type: str
+    """Such as ``image/png``."""
+    url: str | None = None
+    data: bytes | None = None
+    blob: str | None = None
+    name: str | None = None
+    """What the user calls it, for providers that want to know."""
+
+
+Content: TypeAlias = str | tuple[Text | File, ...]
+"""What a user may say."""
 
 
 class Message(msgspec.Struct, frozen=True, rename="camel", tag_field="role", omit_defaults=True):
@@ -18,16 +49,23 @@ class SystemMessage(Message, frozen=True, tag="system"):
 
 
 class UserMessage(Message, frozen=True, tag="user"):
-    """What the user said."""
+    """What the user said: a text, or texts and files in their order."""
 
-    content: str
+    content: Content
 
 
 class AssistantMessage(Message, frozen=True, tag="assistant"):
-    """What the model said, and the tools that it asked for."""
+    """What the model said, and the tools that it asked for.
+
+    `reasoning` is what it thought before, where that is told. `provider` is JSON that the model's
+    provider wants back, as it gave it, by the endpoint that can read it: never shown to clients,
+    nor taken from them. Who changes the rest of a message leaves it out.
+    """
 
     content: str
     tool_calls: tuple[ToolRequest, ...] = ()
+    reasoning: str = ""
+    provider: Mapping[str, Any] = {}
 
 
 class ToolMessage(Message, frozen=True, tag="tool"):
@@ -40,6 +78,13 @@ class ToolMessage(Message, frozen=True, tag="tool"):
 
 AnyMessage: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 """Any message of a transcript."""
+
+
+def text_of(content: Content) -> str:
+    """Return what of a content is text, without the files."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.text for part in content if isinstance(part, Text))
 
 
 def unpaired_calls(messages: tuple[AnyMessage, ...]) -> str | None:

@@ -33,7 +33,7 @@ from trio_agent import (
 )
 from trio_agent._events import EVENT_TYPES, FinishReason, ToolStatus
 from trio_agent.abc import ModelFinish, RunRecord, ToolInputPart
-from trio_agent.models.openai._errors import error_from_response
+from trio_agent.models._provider._errors import error_from_response
 from trio_agent.testing import ScriptedModel, call
 from trio_agent.wire import decode_event, encode_event
 

@@ -2,20 +2,17 @@
 
 import trio
 
+from trio_agent.models._model import Emit
 from trio_agent.models._parts import ModelPart
 
 
-class Emitted(list[ModelPart]):
+class Emitted(list[ModelPart], Emit):
     """The parts; `calls` has those of each call together, `event` is set by the first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[ModelPart, ...]] = []
         self.event = trio.Event()
-
-    async def __call__(self, *parts: ModelPart) -> None:
-        self.nowait(*parts)
-        await self.room()
 
     def nowait(self, *parts: ModelPart) -> bool:
         assert parts

@@ -58,7 +58,7 @@ class LiveRun(Run):
         await self._done.wait()
         terminal = self._terminal_or_failure()
         if isinstance(terminal, RunError):
-            raise RunFailed(terminal.error.code, terminal.error.message)
+            raise RunFailed(terminal.error.code, terminal.error.message, self._result)
         assert self._result is not None
         return self._result
 

@@ -22,6 +22,8 @@ from .._events import (
     AnyEvent,
     ErrorDetail,
     FinishReason,
+    ModelFinished,
+    ModelSwitch,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -39,8 +41,15 @@ from .._events import (
     Usage,
 )
 from .._log.plain import is_deep, read_json
-from .._messages import AnyMessage
-from ..models._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
+from .._messages import AnyMessage, AssistantMessage
+from ..models._parts import (
+    ModelFinish,
+    ModelPart,
+    ReasoningPart,
+    SwitchPart,
+    TextPart,
+    ToolInputPart,
+)
 from .transcript import Transcript
 
 _MAX_CALLS: Final = 128
@@ -114,12 +123,32 @@ class Result:
     text: str
     """All deltas of all steps."""
     steps: int
-    finish_reason: FinishReason
+    finish_reason: FinishReason | Literal["error"]
     usage: Usage
     messages: tuple[AnyMessage, ...]
     """The transcript, from the first message on; every tool call is paired with its result."""
     reason: str | None = None
-    """More about the finish reason: who cancelled, which deadline passed."""
+    """More about the finish reason: who cancelled, which deadline passed, what failed."""
+
+
+def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result:
+    """Say what came of a run that ended with this event, and with this transcript."""
+    if isinstance(terminal, RunFinish):
+        run = terminal.run
+        reason: str | None = run.reason
+        text, steps, finish_reason, usage = run.text, run.steps, run.finish_reason, run.usage
+    else:
+        text, steps, finish_reason = transcript.text, transcript.steps, "error"
+        usage, reason = terminal.usage, terminal.error.message
+    return Result(run_id, text, steps, finish_reason, usage, transcript.messages, reason)
+
+
+def wanted_back(finish: ModelFinish) -> Mapping[str, Any]:
+    """Return what of an answer's `provider` goes back with it: nothing if it was cut short.
+
+    What was cut may hold calls that nobody answers, which providers refuse.
+    """
+    return finish.provider if finish.reason in ("stop", "tool-calls") else {}
 
 
 @attrs.define
@@ -173,7 +202,13 @@ class Machine:
         self._spent = 0
         self._deltas = 0
         self._open: dict[str, _OpenCall] = {}
-        self._call_ids: set[str] = set()
+        # What was said before counts, too: providers refuse a transcript that has an id twice.
+        self._call_ids: set[str] = {
+            call.id
+            for message in messages
+            if isinstance(message, AssistantMessage)
+            for call in message.tool_calls
+        }
         self._abandoned: set[str] = set()
         self._step_usage = Usage()
 
@@ -200,13 +235,10 @@ class Machine:
 
     @property
     def result(self) -> Result | None:
-        """What came of the run, once it finished; None before, and if it failed."""
-        if not isinstance(self.terminal, RunFinish):
+        """What came of the run, once it finished or failed; None before."""
+        if self.terminal is None:
             return None
-        run = self.terminal.run
-        return Result(
-            run.id, run.text, run.steps, run.finish_reason, run.usage, self.messages, run.reason
-        )
+        return result_of(self._run_id, self.terminal, self._transcript)
 
     def started(self, at: int) -> list[AnyEvent]:
         """The run begins."""
@@ -230,6 +262,8 @@ class Machine:
             event = self._event_of(part, at)
             if event is not None:
                 events.append(event)
+                if type(event) is ModelSwitch:
+                    continue
                 self._deltas += 1
                 if self._max_tokens is not None:
                     events += self._check_budget(at)
@@ -241,6 +275,8 @@ class Machine:
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
+        if type(part) is SwitchPart:
+            return self._switched(part, at)
         delta = part.delta
         if not delta.isascii():
             # Half a surrogate pair has no place in JSON, nor in the next request to a provider.
@@ -261,6 +297,13 @@ class Machine:
                 call.fragments.append(delta)
                 return ToolInputDelta(at=at, tool=ToolName(call.id, call.name), delta=delta)
 
+    def _switched(self, part: SwitchPart, at: int) -> ModelSwitch:
+        error = ErrorDetail(part.code, part.message)
+        step = self.step
+        return ModelSwitch(
+            at=at, step_number=step, from_=part.from_model, to=part.to_model, error=error
+        )
+
     def _unique(self, call_id: str) -> str:
         # Some providers count calls anew in each answer; in a run an id names one call.
         unique, number = call_id, self.step
@@ -271,11 +314,25 @@ class Machine:
         return unique
 
     def answered(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
-        """The model's answer is complete."""
+        """The model's answer is complete.
+
+        The first event is a `ModelFinished`, beside which `wanted_back` is to be kept.
+        """
         self.usage += finish.usage
         self._step_usage = finish.usage
         self._spent += finish.usage.total_tokens or self._deltas
         self._deltas = 0
+        event = ModelFinished(
+            at=at,
+            step_number=self.step,
+            model=finish.model,
+            reason=finish.reason,
+            usage=finish.usage,
+        )
+        self._transcript.add(event, wanted_back(finish))
+        return [event, *self._after_answer(finish, at)]
+
+    def _after_answer(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
         if finish.reason == "content-filter":
             return self.fail("content-filter", "the provider's filter stopped the answer", at)
         if finish.reason == "length":
@@ -321,7 +378,9 @@ class Machine:
     def fail(self, code: str, message: str, at: int) -> list[AnyEvent]:
         """End the run with an error. Open calls are answered first."""
         events = self._close(at)
-        self.terminal = self._told(RunError(at=at, error=ErrorDetail(code, message)))
+        self.terminal = self._told(
+            RunError(at=at, error=ErrorDetail(code, message), usage=self.usage)
+        )
         return [*events, self.terminal]
 
     def _close(self, at: int) -> list[AnyEvent]:

@@ -18,7 +18,7 @@ from .._events import AnyEvent, FinishReason, RunError, ToolRequest
 from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import leaves, split_stops
-from ..models._model import Model
+from ..models._model import Emit, Model
 from ..models._parts import ModelFinish, ModelPart, ModelRequest
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
@@ -259,7 +259,7 @@ async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> Model
         raise
 
 
-class _Emit:
+class _Emit(Emit):
     """What the model of a run emits to. Once the machine is done, the answer is cancelled."""
 
     def __init__(
@@ -278,10 +278,6 @@ class _Emit:
 
     def is_silent(self) -> bool:
         return self._silent
-
-    async def __call__(self, *parts: ModelPart) -> None:
-        if not self.nowait(*parts):
-            await self.room()
 
     def nowait(self, *parts: ModelPart) -> bool:
         self._calls += 1

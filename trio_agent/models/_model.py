@@ -2,33 +2,48 @@
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Protocol
 
 import trio
 
 from ._parts import ModelFinish, ModelPart, ModelRequest
 
 
-class Emit(Protocol):
-    """Takes the parts of an answer, in order."""
+class Emit(ABC):
+    """Takes the parts of an answer, in order.
+
+    To see or change what a model says, pass it an `Emit` of your own around the one that you got:
+    all parts come through `nowait`.
+    """
+
+    @abstractmethod
+    def nowait(self, *parts: ModelPart) -> bool:
+        """Publish these parts; False if `room` has to be awaited before the next ones.
+
+        Pass everything that came in one read in one call: it becomes one wake-up of every
+        subscriber.
+        """
+
+    @abstractmethod
+    async def room(self) -> None:
+        """Wait while the run's store is far behind. Not always a checkpoint."""
 
     async def __call__(self, *parts: ModelPart) -> None:
         """Publish these parts, and wait while the run's store is far behind.
 
-        Pass everything that came in one read in one call: it becomes one wake-up of every
-        subscriber. Not always a checkpoint: let others run between your calls. If cancelled, all
-        parts of this call have been published all the same.
+        Not always a checkpoint: let others run between your calls. If cancelled, all parts of
+        this call have been published all the same.
         """
-
-    def nowait(self, *parts: ModelPart) -> bool:
-        """Publish these parts; False if `room` has to be awaited before the next ones."""
-
-    async def room(self) -> None:
-        """Wait while the run's store is far behind. Not always a checkpoint."""
+        if not self.nowait(*parts):
+            await self.room()
 
 
 class Model(ABC):
     """A language model: implement `generate`, and `open` if it needs connections or processes."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in events. By default the name of its class."""
+        return type(self).__name__
 
     @abstractmethod
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:

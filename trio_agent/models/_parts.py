@@ -78,13 +78,33 @@ class ToolInputPart(msgspec.Struct, frozen=True):
     delta: str
 
 
-ModelPart: TypeAlias = TextPart | ReasoningPart | ToolInputPart
+class SwitchPart(msgspec.Struct, frozen=True):
+    """Another model answers from here on: before all else that is said, and no part of it."""
+
+    from_model: str
+    to_model: str
+    code: str
+    """Why, as `ModelError.code` says it."""
+    message: str
+
+
+ModelPart: TypeAlias = TextPart | ReasoningPart | ToolInputPart | SwitchPart
 """What a model emits while it speaks."""
 
 
 @attrs.frozen
 class ModelFinish:
-    """The end of an answer. A stream that ends without saying why is a `ModelError` instead."""
+    """The end of an answer. A stream that ends without saying why is a `ModelError` instead.
+
+    Args:
+        reason: why it ended.
+        usage: what it cost.
+        model: the name of the model that gave it.
+        provider: JSON that the provider wants back with the answer, such as signatures, by the
+            endpoint that can read it; see `AssistantMessage.provider`.
+    """
 
     reason: Literal["stop", "length", "tool-calls", "content-filter"]
     usage: Usage = Usage()
+    model: str = ""
+    provider: Mapping[str, Any] = attrs.field(factory=dict, repr=False)

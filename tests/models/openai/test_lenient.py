@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from trio_agent.models._provider._json import parse_json
 from trio_agent.models.openai._chunk import (
     Choice,
     Chunk,
@@ -16,7 +17,7 @@ from trio_agent.models.openai._chunk import (
     ToolCall,
     decode_chunk,
 )
-from trio_agent.models.openai._lenient import parse_json, read_chunk
+from trio_agent.models.openai._lenient import read_chunk
 
 COUNTS = st.none() | st.integers(0, 2**53)
 WORDS = st.none() | st.text(max_size=4)

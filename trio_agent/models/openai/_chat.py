@@ -8,23 +8,51 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
+
 from ..._errors import ModelError
 from ..._events import Usage
 from ..._http.words import clean
 from ...wire._sse import SSEDecoder, SSEError
-from .._parts import ModelFinish, ModelPart, ReasoningPart, TextPart
+from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart
+from .._provider._errors import error_from_response
+from .._provider._odd_event import read_odd_event
+from .._provider._surrogates import SurrogateJoiner
 from ._calls import Calls
 from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
-from ._errors import error_from_response
 from ._finish_reason import Reason, finish_reason
 from ._lenient import read_chunk
-from ._odd_event import read_odd_event
-from ._surrogates import SurrogateJoiner
+from ._request import RequestForm, encode_request
 from ._think_tags import ThinkTags
 
 _DELTA = re.compile(rb'"delta"\s*:')
 _MAX_EVENT = 16 << 20
 """Bytes of one chunk: images come in one piece. What isn't read of it becomes no object."""
+
+
+@attrs.frozen(kw_only=True)
+class ChatCodec:
+    """The language of one endpoint.
+
+    Args:
+        model: the model's name.
+        form: how requests are written.
+        think_tags: whether `<think>...</think>` in the text is reasoning.
+        origin: names the endpoint where answers of several are kept.
+    """
+
+    model: str
+    form: RequestForm = attrs.field(factory=RequestForm)
+    think_tags: bool = False
+    origin: str = ""
+
+    def encode(self, request: ModelRequest) -> dict[str, Any]:
+        """Return the JSON body of one streamed call; see `encode_request`."""
+        return encode_request(request, self.model, self.form)
+
+    def decoder(self, secret: str) -> "ChatDecoder":
+        """Make what decodes the next answer."""
+        return ChatDecoder(secret=secret, think_tags=self.think_tags)
 
 
 class ChatDecoder:
@@ -113,7 +141,7 @@ class ChatDecoder:
         try:
             self._take(read_odd_event(text, secret=self._secret), text, parts)
             # Chunks in lines are a stream, which says by itself whether it is complete.
-            self._said_done = bool(parts) and not has_deltas(body)
+            self._said_done = bool(parts) and not self.may_go_on(body)
         except ModelError as error:
             self._fail(error)
         except (ValueError, RecursionError):
@@ -123,6 +151,13 @@ class ChatDecoder:
             self._failure = error_from_response(200, body, {}, now=0.0, secret=self._secret)
         self.done = True
         return self._hand_out(parts)
+
+    def may_go_on(self, body: bytes | bytearray) -> bool:
+        """Whether a body of JSON has chunks of a stream in it, and may go on in another line."""
+        return _DELTA.search(body) is not None
+
+    def resume(self, body: dict[str, Any]) -> None:
+        """No answer pauses."""
 
     def finish(self) -> ModelFinish:
         """Say how the answer ended, once it is `done` or its stream has ended.
@@ -259,11 +294,6 @@ class ChatDecoder:
         prompt = self._usage.input_tokens if prompt is None else prompt
         completion = self._usage.output_tokens if completion is None else completion
         self._usage = Usage(prompt, completion, counts.total_tokens or prompt + completion)
-
-
-def has_deltas(body: bytes | bytearray) -> bool:
-    """Whether a body of JSON has chunks of a stream in it, and so may go on in another line."""
-    return _DELTA.search(body) is not None
 
 
 def _no_stream(error: Exception | None) -> ModelError:

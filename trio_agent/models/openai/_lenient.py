@@ -17,26 +17,11 @@ from typing import Any
 
 from ._chunk import Choice, Chunk, Counts, Delta, Function, ToolCall
 
-_MAX_VALUES = 1 << 18
-"""Values in one chunk. A hostile one would take fifty times its size as Python objects."""
-
 _MAX_COUNT = 2**53
 
 _TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
 _NO_ANSWER = frozenset({"reference", "image_url"})
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON as Python's servers write it.
-
-    Raises:
-        ValueError: it is none, or has more values than any chunk that is meant well.
-        RecursionError: it is nested too deeply.
-    """
-    if sum(map(text.count, ",[{")) > _MAX_VALUES:
-        raise ValueError("it has too many values")
-    return json.loads(text, strict=False)
 
 
 def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:

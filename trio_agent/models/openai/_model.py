@@ -1,30 +1,15 @@
 """A model behind an OpenAI-compatible endpoint."""
 
-import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
-import msgspec
-import trio
-from attrs.validators import gt, in_, instance_of, min_len
+from attrs.validators import in_, instance_of
 
-from ..._errors import ModelError
-from ..._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
-from ..._http.words import clean
-from .._model import Emit, Model
-from .._parts import ModelFinish, ModelRequest, check_options
-from ._answer import ERROR_SECONDS, MAX_ERROR, Answer
-from ._chat import ChatDecoder
-from ._endpoint import (
-    Endpoint,
-    KeySource,
-    check_header,
-    check_headers,
-    check_key,
-)
-from ._errors import error_from_response
+from .._provider._codec import Codec
+from .._provider._endpoint import Endpoint, Provider, check_header
+from .._provider._model import ProviderModel
+from ._chat import ChatCodec
 from ._request import (
     CALL_IDS,
     SCHEMA_DIALECTS,
@@ -33,10 +18,17 @@ from ._request import (
     RequestForm,
     SchemaDialect,
     SystemRole,
-    encode_request,
 )
 
-_seconds: Final = gt(0.0)
+OPENAI: Final = Provider(
+    id="openai",
+    title="OpenAI",
+    base_url="https://api.openai.com/v1",
+    variables="OPENAI",
+    path="/chat/completions",
+    suffixes=("/chat/completions",),
+)
+
 _flag: Final = instance_of(bool)
 
 
@@ -52,7 +44,7 @@ def _named(functions: Mapping[str, Any]) -> Any:
 
 
 @attrs.frozen(eq=False)
-class OpenAIModel(Model):
+class OpenAIModel(ProviderModel):
     """A model behind an endpoint that speaks OpenAI's Chat Completions.
 
     Failures aren't retried here. Deadlines are in seconds; they don't run while the model waits
@@ -94,18 +86,6 @@ class OpenAIModel(Model):
         ValueError, TypeError: an argument is none of these.
     """
 
-    name: str = attrs.field(validator=min_len(1))
-    base_url: str | None = attrs.field(default=None, kw_only=True)
-    api_key: KeySource | None = attrs.field(
-        default=None,
-        kw_only=True,
-        repr=False,
-        validator=check_key,
-    )
-    options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, validator=check_options)
-    headers: Mapping[str, str] = attrs.field(
-        factory=dict, kw_only=True, repr=False, validator=check_headers
-    )
     organization: str | None = attrs.field(default=None, kw_only=True, validator=check_header)
     project: str | None = attrs.field(default=None, kw_only=True, validator=check_header)
     system_role: SystemRole = attrs.field(
@@ -117,168 +97,26 @@ class OpenAIModel(Model):
     )
     call_ids: CallIds | None = attrs.field(default=None, kw_only=True, validator=_named(CALL_IDS))
     schema_dialect: SchemaDialect | None = attrs.field(
-        default=None,
-        kw_only=True,
-        validator=_named(SCHEMA_DIALECTS),
+        default=None, kw_only=True, validator=_named(SCHEMA_DIALECTS)
     )
     think_tags: bool = attrs.field(default=False, kw_only=True, validator=_flag)
-    client: Any = attrs.field(default=None, kw_only=True, repr=False)
-    connect_deadline: float = attrs.field(
-        default=DEFAULT_CONNECT_DEADLINE, kw_only=True, validator=_seconds
-    )
-    first_token_deadline: float = attrs.field(default=120.0, kw_only=True, validator=_seconds)
-    between_tokens_deadline: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
-    keep_alive_counts: bool = attrs.field(default=False, kw_only=True, validator=_flag)
 
-    def open(self) -> AbstractAsyncContextManager[Model]:
-        """Open connections that are kept from one call to the next.
+    @property
+    def _provider(self) -> Provider:
+        return OPENAI
 
-        Raises:
-            ValueError: when entered, if the API key is missing or unusable, or the URL is none.
-            ModelError: `connect`, when entered: the environment names a proxy that can't be used.
-        """
-        return _open(self)
+    def _own_headers(self) -> Mapping[str, str]:
+        named = {"OpenAI-Organization": self.organization, "OpenAI-Project": self.project}
+        return {name: value for name, value in named.items() if value is not None}
 
-    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
-        """Answer one request over a connection of its own; see `Model.generate`.
-
-        Raises:
-            ModelError: `timeout-connect`, `timeout-first-token`, `timeout-between-tokens`,
-                `connect`, `cut-stream`, `auth`, `not-found`, `rate-limit`, `context-length`,
-                `bad-request`, `provider-error` or `bad-response`. Once a part was emitted,
-                none is retryable.
-            ValueError: the model can't be opened.
-        """
-        async with self.open() as model:
-            return await model.generate(request, emit)
-
-    async def check(self) -> None:
-        """See whether the endpoint answers `GET /models`, and does not refuse the API key.
-
-        A checkpoint. Any other answer will do: not every provider lists its models, and a key
-        may be good for conversations only (403).
-
-        Raises:
-            ModelError: `timeout-connect`, `connect`, `cut-stream`, `auth` or `provider-error`.
-            ValueError: the model can't be opened.
-        """
-        async with self.open() as model:
-            await model.check()
-
-
-@asynccontextmanager
-async def _open(config: OpenAIModel) -> AsyncGenerator[Model]:
-    named = {"OpenAI-Organization": config.organization, "OpenAI-Project": config.project}
-    headers = {name: value for name, value in named.items() if value is not None}
-    endpoint = Endpoint.find(config.base_url, config.api_key, {**headers, **config.headers})
-    form = RequestForm(
-        system_role=config.system_role,
-        stream_usage=config.stream_usage,
-        empty_content=config.empty_content,
-        call_ids=config.call_ids,
-        schema_dialect=config.schema_dialect,
-    )
-    async with AsyncExitStack() as stack:
-        opening = open_transport(endpoint.base_url, client=config.client)
-        try:
-            transport = await stack.enter_async_context(opening)
-        except TransportError as error:
-            raise ModelError(error.code, error.message) from error
-        yield _OpenedModel(config, form, endpoint, transport)
-
-
-@attrs.frozen(eq=False)
-class _OpenedModel(Model):
-    """What `OpenAIModel.open` yields: the model with live connections."""
-
-    _config: OpenAIModel
-    _form: RequestForm
-    _endpoint: Endpoint
-    _transport: Transport
-
-    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
-        config = self._config
-        options = {**config.options, **request.options}
-        content = self._encode(attrs.evolve(request, options=options))
-        scope = trio.CancelScope(deadline=trio.current_time() + config.first_token_deadline)
-        key = await self._key(scope.deadline, "first-token")
-        secret = self._endpoint.secret(key)
-        decoder = ChatDecoder(secret=secret, think_tags=config.think_tags)
-        answer = Answer(
-            decoder,
-            emit,
-            scope,
-            first_token=config.first_token_deadline,
-            between_tokens=config.between_tokens_deadline,
-            keep_alive_counts=config.keep_alive_counts,
+    def _codec(self, endpoint: Endpoint) -> Codec:
+        form = RequestForm(
+            system_role=self.system_role,
+            stream_usage=self.stream_usage,
+            empty_content=self.empty_content,
+            call_ids=self.call_ids,
+            schema_dialect=self.schema_dialect,
         )
-        headers = {"content-type": "application/json", "accept": "text/event-stream"}
-        error: TransportError | None = None
-        with scope:
-            try:
-                await self._transport.exchange(
-                    "POST",
-                    f"/chat/completions{self._endpoint.query}",
-                    answer,
-                    headers=headers | self._endpoint.headers(key),
-                    content=content,
-                    connect_deadline=config.connect_deadline,
-                )
-            except TransportError as exc:
-                error = exc
-        if answer.kind == "refusal":
-            raise _refusal(answer.status, answer.headers, bytes(answer.body), secret)
-        await answer.end()
-        if scope.cancelled_caught and not decoder.done:
-            error = _deadline_passed("between-tokens" if decoder.started else "first-token")
-        if error is not None and not decoder.complete:
-            raise ModelError(error.code, error.message, retryable=not decoder.started) from error
-        return decoder.finish()
-
-    async def check(self) -> None:
-        seconds = self._config.connect_deadline
-        key = await self._key(trio.current_time() + seconds, "connect")
-        try:
-            async with self._transport.stream(
-                "GET",
-                f"/models{self._endpoint.query}",
-                headers=self._endpoint.headers(key),
-                connect_deadline=seconds,
-            ) as response:
-                with trio.move_on_after(seconds) as waiting:
-                    status, headers = await response.head()
-                if waiting.cancelled_caught:
-                    raise _deadline_passed("connect")
-                body = await response.receive_rest(seconds=ERROR_SECONDS, max_bytes=MAX_ERROR)
-        except TransportError as error:
-            raise ModelError(error.code, error.message, retryable=True) from error
-        # Forbidden is this list (RFC 9110, section 15.5.4), which says nothing of the rest.
-        if status == 401 or status >= 500:
-            raise _refusal(status, headers, body, self._endpoint.secret(key))
-
-    def _encode(self, request: ModelRequest) -> bytes:
-        try:
-            return msgspec.json.encode(encode_request(request, self._config.name, self._form))
-        except (TypeError, ValueError) as exc:
-            raise ModelError("bad-request", f"the request has no JSON form: {exc}") from exc
-
-    async def _key(self, deadline: float, name: str) -> str:
-        with trio.CancelScope(deadline=deadline):
-            return await self._endpoint.key()
-        error = _deadline_passed(name)
-        raise ModelError(error.code, error.message, retryable=True)
-
-
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str) -> ModelError:
-    if 300 <= status < 400 and (location := headers.get("location")):
-        place = clean(location.partition("?")[0], limit=200, secret=secret)
-        return ModelError(
-            "bad-response",
-            f"the endpoint has moved to {place} (HTTP {status}): set base_url. Only redirects"
-            " within a host that keep the request (307, 308) are followed, and five at most",
+        return ChatCodec(
+            model=self.name, form=form, think_tags=self.think_tags, origin=endpoint.origin
         )
-    return error_from_response(status, body, headers, now=time.time(), secret=secret)
-
-
-def _deadline_passed(name: str) -> TransportError:
-    return TransportError(f"timeout-{name}", f"the model's {name} deadline passed")

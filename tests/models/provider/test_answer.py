@@ -12,7 +12,7 @@ from model_kit import Emitted
 from trio_agent._errors import ModelError
 from trio_agent._http.exchange import Exchange
 from trio_agent.models._parts import ModelFinish, ModelPart, TextPart
-from trio_agent.models.openai._answer import MAX_ERROR, Answer
+from trio_agent.models._provider._answer import MAX_ERROR, Answer
 from trio_agent.models.openai._chat import ChatDecoder
 
 Clock: TypeAlias = trio.testing.MockClock

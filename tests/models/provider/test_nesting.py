@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from trio_agent.models.openai._nesting import Nesting
+from trio_agent.models._provider._nesting import Nesting
 
 
 def closed_behind(text: str) -> list[int]:

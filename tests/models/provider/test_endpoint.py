@@ -7,14 +7,14 @@ import pytest
 import trio
 
 from trio_agent._errors import ModelError
-from trio_agent.models.openai._endpoint import (
-    DEFAULT_BASE_URL,
+from trio_agent.models._provider._endpoint import (
     Endpoint,
     KeySource,
     check_header,
     check_headers,
     check_key,
 )
+from trio_agent.models.openai._model import OPENAI
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +42,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_the_url_that_people_paste(
     text: str, base_url: str, query: str, environment: pytest.MonkeyPatch
 ) -> None:
-    endpoint = Endpoint.find(text, None, {})
+    endpoint = Endpoint.find(OPENAI, text, None, {})
     assert (endpoint.base_url, endpoint.query) == (base_url, query)
     environment.setenv("OPENAI_BASE_URL", text)
-    assert Endpoint.find(None, None, {}) == endpoint
+    assert Endpoint.find(OPENAI, None, None, {}) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -53,18 +53,20 @@ def test_the_url_that_people_paste(
 )
 def test_what_is_no_url(text: str) -> None:
     with pytest.raises(ValueError, match="must look like https://host/v1"):
-        Endpoint.find(text, None, {})
+        Endpoint.find(OPENAI, text, None, {})
 
 
-@pytest.mark.parametrize("url", [None, DEFAULT_BASE_URL, f"{DEFAULT_BASE_URL}/chat/completions"])
+@pytest.mark.parametrize("url", [None, OPENAI.base_url, f"{OPENAI.base_url}/chat/completions"])
 def test_openai_wants_a_key_or_a_header(url: str | None) -> None:
     with pytest.raises(ValueError, match="no API key: set OPENAI_API_KEY"):
-        Endpoint.find(url, None, {})
-    assert Endpoint.find(url, None, {"Authorization": "Bearer x"}).base_url == DEFAULT_BASE_URL
+        Endpoint.find(OPENAI, url, None, {})
+    assert (
+        Endpoint.find(OPENAI, url, None, {"Authorization": "Bearer x"}).base_url == OPENAI.base_url
+    )
 
 
 async def key_of(source: KeySource | None) -> str:
-    return await Endpoint.find("http://h", source, {}).key()
+    return await Endpoint.find(OPENAI, "http://h", source, {}).key()
 
 
 async def fetch() -> str:
@@ -84,7 +86,7 @@ async def test_the_key(environment: pytest.MonkeyPatch) -> None:
 
 async def test_the_key_is_asked_for_each_time() -> None:
     keys = iter(["a", "b"])
-    endpoint = Endpoint.find("http://h", lambda: next(keys), {})
+    endpoint = Endpoint.find(OPENAI, "http://h", lambda: next(keys), {})
     assert [await endpoint.key(), await endpoint.key()] == ["a", "b"]
 
 
@@ -110,10 +112,10 @@ async def test_a_key_that_can_not_be_had(source: KeySource, message: str) -> Non
 
 
 def test_headers() -> None:
-    endpoint = Endpoint.find("http://h", "k", {"X-Title": "t", "AUTHORIZATION": "mine"})
+    endpoint = Endpoint.find(OPENAI, "http://h", "k", {"X-Title": "t", "AUTHORIZATION": "mine"})
     assert endpoint.headers("k") == {"x-title": "t", "authorization": "mine"}
-    assert Endpoint.find("http://h", None, {}).headers("k") == {"authorization": "Bearer k"}
-    assert Endpoint.find("http://h", None, {}).headers("") == {}
+    assert Endpoint.find(OPENAI, "http://h", None, {}).headers("k") == {"authorization": "Bearer k"}
+    assert Endpoint.find(OPENAI, "http://h", None, {}).headers("") == {}
     assert "mine" not in repr(endpoint)
 
 
@@ -127,7 +129,7 @@ def test_headers() -> None:
     ],
 )
 def test_what_nobody_may_repeat(headers: dict[str, str], secret: str) -> None:
-    assert Endpoint.find("http://h", None, headers).secret("key") == secret
+    assert Endpoint.find(OPENAI, "http://h", None, headers).secret("key") == secret
 
 
 @attrs.frozen

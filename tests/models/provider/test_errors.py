@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from trio_agent._errors import ModelError
-from trio_agent.models.openai._complaint import Complaint, complaint
-from trio_agent.models.openai._errors import error_from_response, provider_error
+from trio_agent.models._provider._complaint import Complaint, complaint
+from trio_agent.models._provider._errors import error_from_response, provider_error
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 

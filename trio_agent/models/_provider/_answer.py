@@ -16,7 +16,7 @@ from ..._errors import ModelError
 from ..._http.before_waiting import BeforeWaiting
 from ..._http.silence import later
 from .._model import Emit
-from ._chat import ChatDecoder, has_deltas
+from ._codec import Decoder
 from ._nesting import Nesting
 
 MAX_ERROR: Final = 1 << 16
@@ -43,7 +43,7 @@ class Answer:
 
     def __init__(
         self,
-        decoder: ChatDecoder,
+        decoder: Decoder,
         emit: Emit,
         scope: trio.CancelScope,
         *,
@@ -54,7 +54,7 @@ class Answer:
         self.decoder = decoder
         self.scope = scope
         self.kind: Literal["stream", "whole", "refusal"] | None = None
-        """A stream of chunks, one JSON value, or an error (or a page); None if nothing tells."""
+        """A stream of events, one JSON value, or an error (or a page); None if nothing tells."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
@@ -145,7 +145,7 @@ class Answer:
         nesting.feed(data.decode("latin-1"))
         if nesting.is_closed:
             self._nesting = None
-            if not has_deltas(self.body):
+            if not self.decoder.may_go_on(self.body):
                 self._end_within(_REST_SECONDS)
 
     def _refuse(self) -> None:

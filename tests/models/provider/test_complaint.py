@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from trio_agent.models.openai._complaint import Complaint, complaint, complaint_in
+from trio_agent.models._provider._complaint import Complaint, complaint, complaint_in
 
 
 @pytest.mark.parametrize(

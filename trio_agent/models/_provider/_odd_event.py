@@ -13,7 +13,7 @@ from typing import Any
 
 from ._complaint import Complaint, complaint_in
 from ._errors import provider_error
-from ._lenient import parse_json
+from ._json import parse_json
 
 _DONE = frozenset({"[DONE]", "DONE", "[END]", "[EOS]"})
 _KEEP_ALIVE = re.compile(

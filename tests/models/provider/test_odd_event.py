@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trio_agent._errors import ModelError
-from trio_agent.models.openai._odd_event import read_odd_event, read_odd_value
+from trio_agent.models._provider._odd_event import read_odd_event, read_odd_value
 
 A, B = {"a": 1}, {"b": 2}
 

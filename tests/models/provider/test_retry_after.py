@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from trio_agent.models.openai._retry_after import (
+from trio_agent.models._provider._retry_after import (
     longest,
     wait_in_headers,
     wait_in_words,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trio_agent.models._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
-from trio_agent.models.openai._surrogates import SurrogateJoiner
+from trio_agent.models._provider._surrogates import SurrogateJoiner
 
 
 def join(*deltas: str) -> list[str]:

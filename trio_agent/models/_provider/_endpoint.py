@@ -1,7 +1,7 @@
 """Where requests go, and with which headers: what was configured, or else the environment.
 
-The rule: what people paste is understood. The URL may be that of an API or of its chat
-completions, with or without a slash behind it, and keeps its query (Azure's `api-version`).
+The rule: what people paste is understood. The URL may be that of an API or of its conversations,
+with or without a slash behind it, and keeps its query (Azure's `api-version`).
 """
 
 import os
@@ -14,8 +14,6 @@ import attrs
 
 from ..._errors import ModelError
 
-DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
-
 KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]]
 """An API key, or what is asked for one before each request."""
 
@@ -24,10 +22,35 @@ _KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key"
 _OURS: Final = frozenset({"content-length", "content-type", "host", "transfer-encoding"})
 
 
+@attrs.frozen(kw_only=True)
+class Provider:
+    """An API: where it is if nothing else is said, and what it wants to be told."""
+
+    id: str
+    """Names its language where answers of several providers are kept."""
+    title: str
+    """Whose API it is, for people."""
+    base_url: str
+    """Where its own endpoint is."""
+    variables: str
+    """What its environment variables begin with: ``..._BASE_URL`` and ``..._API_KEY``."""
+    path: str
+    """Of its conversations."""
+    suffixes: tuple[str, ...]
+    """What may stand behind its base URL when a person pastes it, the longest first."""
+    models_path: str = "/models"
+    """Of its list of models."""
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    """For every request."""
+
+
 @attrs.frozen
 class Endpoint:
     """An API, and what it is to be told with each request."""
 
+    provider: Provider
     base_url: str
     """Where paths are appended."""
     query: str
@@ -37,11 +60,16 @@ class Endpoint:
 
     @classmethod
     def find(
-        cls, base_url: str | None, api_key: KeySource | None, headers: Mapping[str, str]
+        cls,
+        provider: Provider,
+        base_url: str | None,
+        api_key: KeySource | None,
+        headers: Mapping[str, str],
     ) -> Self:
         """Take what was configured, or else the environment.
 
         Args:
+            provider: whose API it is.
             base_url: as a person writes it.
             api_key: the key, or what is asked for it.
             headers: to send with each request; they win over what is made here.
@@ -49,20 +77,30 @@ class Endpoint:
         Raises:
             ValueError: the URL is none, or the key is missing or unusable.
         """
-        text = (base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).strip()
-        url = _split(text)
-        path = url.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+        names = f"{provider.variables}_BASE_URL", f"{provider.variables}_API_KEY"
+        url_variable, key_variable = names
+        text = (base_url or os.environ.get(url_variable) or provider.base_url).strip()
+        url = _split(text, url_variable)
+        path = url.path.rstrip("/")
+        for suffix in provider.suffixes:
+            path = path.removesuffix(suffix).rstrip("/")
         base = f"{url.scheme}://{url.netloc}{path}"
         headers = {name.lower(): value for name, value in headers.items()}
         key = api_key
         if not callable(key):
-            key = _usable_key(key or os.environ.get("OPENAI_API_KEY") or "")
-            if not key and base == DEFAULT_BASE_URL and "authorization" not in headers:
+            key = _usable_key(key or os.environ.get(key_variable) or "", key_variable)
+            if not key and base == provider.base_url and not headers.keys() & {*_KEY_HEADERS}:
                 raise ValueError(
-                    "no API key: set OPENAI_API_KEY, or pass api_key=; for another endpoint than"
-                    " OpenAI's set OPENAI_BASE_URL, or pass base_url="
+                    f"no API key: set {key_variable}, or pass api_key=; for another endpoint than"
+                    f" {provider.title}'s set {url_variable}, or pass base_url="
                 )
-        return cls(base, f"?{url.query}" if url.query else "", headers, key)
+        return cls(provider, base, f"?{url.query}" if url.query else "", headers, key)
+
+    @property
+    def origin(self) -> str:
+        """Whose answers these are: what one endpoint has signed or sealed, no other can read."""
+        host = urlsplit(self.base_url).netloc.rpartition("@")[2].lower()
+        return f"{self.provider.id}@{host}"
 
     async def key(self) -> str:
         """Return the key, or an empty text if there is none. A checkpoint only if it is asked for.
@@ -74,7 +112,8 @@ class Endpoint:
             return self._key
         try:
             key = self._key()
-            return _usable_key(key if isinstance(key, str) else await key)
+            text = key if isinstance(key, str) else await key
+            return _usable_key(text, f"{self.provider.variables}_API_KEY")
         except ModelError:
             raise
         except Exception as exc:
@@ -83,8 +122,9 @@ class Endpoint:
 
     def headers(self, key: str) -> dict[str, str]:
         """Return the headers of a request."""
-        authorization = {"authorization": f"Bearer {key}"} if key else {}
-        return {**authorization, **self._headers}
+        provider = self.provider
+        own = {provider.key_header: f"{provider.key_prefix}{key}"} if key else {}
+        return {**own, **provider.headers, **self._headers}
 
     def secret(self, key: str) -> str:
         """Return what nobody may repeat: the key, or what a header says in its place."""
@@ -94,14 +134,14 @@ class Endpoint:
         return key
 
 
-def _split(text: str) -> SplitResult:
+def _split(text: str, variable: str) -> SplitResult:
     try:
         url = urlsplit(text)
         if url.scheme in ("http", "https") and url.hostname and url.port != 0:
             return url
     except ValueError:
         pass
-    raise ValueError("base_url (or OPENAI_BASE_URL) must look like https://host/v1")
+    raise ValueError(f"base_url (or {variable}) must look like https://host/v1")
 
 
 def check_key(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -131,8 +171,8 @@ def _fits_header(text: Any) -> bool:
     return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
-def _usable_key(key: str) -> str:
+def _usable_key(key: str, variable: str) -> str:
     key = key.strip()
     if not _fits_header(key):
-        raise ValueError("api_key (or OPENAI_API_KEY) has characters that no HTTP header can carry")
+        raise ValueError(f"api_key (or {variable}) has characters that no HTTP header can carry")
     return key
