@@ -18,7 +18,7 @@ from trio_agent._http.exchange import Exchange
 from trio_agent._http.library import httpcore, httpx
 from trio_agent._http.transport import Transport, open_transport
 from trio_agent.testing import Sweep, cancel_sweep, openai as scripted
-from trio_agent.testing.openai import RecordedRequest, ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing.openai import RecordedRequest, ScriptedServer, open_scripted_openai
 
 Feeding = Mapping[int, bool | Exception]
 """What comes of the first piece, the second ...: whether there is room then, or a failure."""
@@ -259,7 +259,7 @@ async def ask(transport: Transport, receiver: Recorder) -> None:
         await transport.exchange("POST", PATH, receiver, headers={}, content=b"{}")
 
 
-async def check_closed(server: ScriptedOpenAI, transport: Transport) -> None:
+async def check_closed(server: ScriptedServer, transport: Transport) -> None:
     """The connection is closed, the server knows, and the next request gets another one."""
     assert all(connection.is_closed() for connection in pool_of(transport).connections)
     with trio.fail_after(SOON):
@@ -268,7 +268,7 @@ async def check_closed(server: ScriptedOpenAI, transport: Transport) -> None:
     assert server.connections == 2
 
 
-async def check_kept(server: ScriptedOpenAI, transport: Transport) -> None:
+async def check_kept(server: ScriptedServer, transport: Transport) -> None:
     """The next request gets the same connection."""
     await ask(transport, Recorder())
     assert server.connections == 1

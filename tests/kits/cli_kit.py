@@ -9,7 +9,7 @@ import pytest
 from process_kit import Process, open_process
 
 from trio_agent.servers.cli import _main
-from trio_agent.testing.openai import Script, ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing.openai import Script, ScriptedServer, open_scripted_openai
 
 AGENTS = """
 from trio_agent import Agent
@@ -42,7 +42,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @asynccontextmanager
 async def open_serve(
     script: Script, *arguments: str, cwd: Path, **env: str
-) -> AsyncIterator[tuple[Process, ScriptedOpenAI]]:
+) -> AsyncIterator[tuple[Process, ScriptedServer]]:
     async with open_scripted_openai(script) as provider:
         env = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-secret-key", **env}
         async with open_process("serve", "--port", "0", *arguments, cwd=cwd, **env) as process:

@@ -11,7 +11,7 @@ import trio
 from trio_agent._http.response import Response
 from trio_agent._http.transport import Transport, open_transport
 from trio_agent.testing import openai as scripted
-from trio_agent.testing.openai import ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing.openai import ScriptedServer, open_scripted_openai
 
 PATH = "/chat/completions"
 SOON = 60.0
@@ -21,7 +21,7 @@ SOON = 60.0
 @asynccontextmanager
 async def serve(
     *script: scripted.Answer, **options: Any
-) -> AsyncIterator[tuple[ScriptedOpenAI, Transport]]:
+) -> AsyncIterator[tuple[ScriptedServer, Transport]]:
     """A scripted server, and a transport to it."""
     async with (
         open_scripted_openai(script) as server,

@@ -11,13 +11,13 @@ from subprocess import PIPE
 import trio
 from server_kit import SOON
 
-from trio_agent.testing.openai import Script, ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing.openai import Script, ScriptedServer, open_scripted_openai
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "docs" / "examples"
 
 
-def environment(server: ScriptedOpenAI) -> dict[str, str]:
+def environment(server: ScriptedServer) -> dict[str, str]:
     """Where the program finds its model."""
     return {**os.environ, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-test"}
 

@@ -17,7 +17,7 @@ from trio_agent.models._parts import (
     ToolInputPart,
 )
 from trio_agent.models.openai._model import OpenAIModel
-from trio_agent.testing import _scripted_openai, openai
+from trio_agent.testing import _scripted_openai, _scripted_server, openai
 from trio_agent.testing.openai import (
     Answer,
     RecordedRequest,
@@ -38,27 +38,28 @@ ASK = ModelRequest((UserMessage("Hi"),))
 
 def test_every_step_is_public() -> None:
     defined = {
-        name
-        for name, value in vars(_scripted_openai).items()
-        if getattr(value, "__module__", None) == _scripted_openai.__name__
-        and not name.startswith("_")
+        name: value
+        for module in (_scripted_openai, _scripted_server)
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
     }
     public = {name for name in vars(openai) if not name.startswith("_")}
-    # `Status` is made by `status` only; the rest are names of types.
-    assert public == (defined - {"Status"}) | {"Answer", "Script", "Step"}
-    for name in public & defined:
-        assert getattr(openai, name) is getattr(_scripted_openai, name)
-        assert inspect.getdoc(getattr(openai, name))
+    # What servers are made of; `Status` is made by `status` only. The rest are names of types.
+    inner = {"Status", "Exchange", "serve_script", "open_script"}
+    assert public == (defined.keys() - inner) | {"Answer", "Script", "Step"}
+    for name in public & defined.keys():
+        assert getattr(openai, name) is defined[name]
+        assert inspect.getdoc(defined[name])
 
 
 @pytest.mark.parametrize(
     ("answer", "parts", "end"),
     [
-        ([text("Hi"), finish()], [TextPart("Hi")], ModelFinish("stop")),
+        ([text("Hi"), finish()], [TextPart("Hi")], ModelFinish("stop", model="m")),
         (
             [reasoning("hm"), text("Hi"), finish("length"), usage(3, 4)],
             [ReasoningPart("hm"), TextPart("Hi")],
-            ModelFinish("length", Usage(3, 4, 7)),
+            ModelFinish("length", Usage(3, 4, 7), "m"),
         ),
         (
             [tool_call("1", "look", ['{"a":', "1}"]), finish("tool_calls")],
@@ -66,7 +67,7 @@ def test_every_step_is_public() -> None:
                 ToolInputPart("1", "look", '{"a":'),
                 ToolInputPart("1", "look", "1}"),
             ],
-            ModelFinish("tool-calls"),
+            ModelFinish("tool-calls", model="m"),
         ),
     ],
     ids=["text", "all about it", "a call"],

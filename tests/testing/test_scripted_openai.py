@@ -115,7 +115,7 @@ async def test_tokens_keep_their_rate(autojump_clock: trio.abc.Clock) -> None:
     assert [(at - start, len(chunks)) for at, chunks in sent] == [(0, 1), (0.5, 1), (1.0, 1)]
 
 
-async def connect(server: scripted.ScriptedOpenAI) -> trio.SocketStream:
+async def connect(server: scripted.ScriptedServer) -> trio.SocketStream:
     return await trio.open_tcp_stream("127.0.0.1", httpx.URL(server.base_url).port or 0)
 
 

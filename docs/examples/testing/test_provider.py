@@ -9,7 +9,7 @@ from trio_agent import OpenAIModel, RunFailed, TextDelta, open_runtime
 from trio_agent.testing.openai import (
     RecordedRequest,
     Script,
-    ScriptedOpenAI,
+    ScriptedServer,
     Step,
     cut,
     end,
@@ -26,7 +26,7 @@ from trio_agent.testing.openai import (
 
 
 @asynccontextmanager
-async def provider(script: Script) -> AsyncIterator[tuple[ScriptedOpenAI, OpenAIModel]]:
+async def provider(script: Script) -> AsyncIterator[tuple[ScriptedServer, OpenAIModel]]:
     with trio.fail_after(30):
         async with open_scripted_openai(script) as server:
             yield server, OpenAIModel("gpt-4o-mini", base_url=server.base_url, api_key="sk-test")

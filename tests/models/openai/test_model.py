@@ -32,7 +32,7 @@ from trio_agent.models._parts import (
 from trio_agent.models.openai._dialects import mistral_id
 from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import openai as scripted
-from trio_agent.testing.openai import ScriptedOpenAI, open_scripted_openai
+from trio_agent.testing.openai import ScriptedServer, open_scripted_openai
 
 ASK = ModelRequest((UserMessage("Hi"),))
 
@@ -46,7 +46,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def opened(
     *script: scripted.Answer, **config: Any
-) -> AsyncIterator[tuple[ScriptedOpenAI, Model]]:
+) -> AsyncIterator[tuple[ScriptedServer, Model]]:
     async with (
         open_scripted_openai(script) as server,
         OpenAIModel("m", base_url=server.base_url, **config).open() as model,

@@ -21,7 +21,7 @@ from trio_agent.servers import LOOPBACK_HOSTS, Guard
 from trio_agent.servers.cli import _commands, _main
 from trio_agent.servers.cli._agents import DEFAULT_INSTRUCTIONS, DEFAULT_MODEL
 from trio_agent.servers.cli._serve import ServeOptions
-from trio_agent.testing.openai import ScriptedOpenAI, finish, open_scripted_openai, text
+from trio_agent.testing.openai import ScriptedServer, finish, open_scripted_openai, text
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ class TestBaseURL:
             assert "No.\n" in out
             assert models_of(provider) == ["m"]
 
-    def named(self, by: str, provider: ScriptedOpenAI) -> tuple[list[str], dict[str, str]]:
+    def named(self, by: str, provider: ScriptedServer) -> tuple[list[str], dict[str, str]]:
         others = {"OPENAI_BASE_URL": self.ELSEWHERE, "OPENAI_MODEL": "other"}
         if by == "option":
             others = {**others, "TRIO_AGENT_BASE_URL": self.ELSEWHERE, "TRIO_AGENT_MODEL": "other"}
@@ -227,7 +227,7 @@ class TestBaseURL:
         }
 
 
-def models_of(provider: ScriptedOpenAI) -> list[str]:
+def models_of(provider: ScriptedServer) -> list[str]:
     """What the provider was asked for an answer of."""
     return [request.body["model"] for request in provider.requests if request.body]
 
