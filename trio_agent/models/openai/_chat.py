@@ -16,11 +16,11 @@ from ..._http.words import clean
 from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart
 from .._provider._errors import error_from_response
+from .._provider._finish_reason import Reason, finish_reason
 from .._provider._odd_event import read_odd_event
 from .._provider._surrogates import SurrogateJoiner
 from ._calls import Calls
 from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
-from ._finish_reason import Reason, finish_reason
 from ._lenient import read_chunk
 from ._request import RequestForm, encode_request
 from ._think_tags import ThinkTags
