@@ -45,7 +45,11 @@ PURE = {
     "models/_provider/_arguments", "models/openai/_calls", "models/openai/_chunk",
     "models/_provider/_complaint", "models/_provider/_finish_reason", "models/openai/_lenient",
     "models/_provider/_nesting", "models/_provider/_odd_event", "models/_provider/_retry_after",
-    "models/_provider/_surrogates", "models/_provider/_loose", "models/_provider/_unique_ids", "models/openai/_think_tags",
+    "models/_provider/_surrogates", "models/openai/_think_tags",
+    "models/_provider/_loose", "models/_provider/_unique_ids", "models/_provider/_stream",
+    "models/anthropic/_blocks", "models/anthropic/_event", "models/anthropic/_files",
+    "models/anthropic/_kept", "models/anthropic/_lenient", "models/anthropic/_messages",
+    "models/anthropic/_request", "models/anthropic/_thinking",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""

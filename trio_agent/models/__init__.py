@@ -1,3 +1,4 @@
 """Language models."""
 
+from .anthropic import AnthropicModel as AnthropicModel
 from .openai import OpenAIModel as OpenAIModel

@@ -29,7 +29,7 @@ def text_or_none(value: Any) -> str | None:
 
 
 def word(value: Any) -> str | None:
-    """Return an id or a name. Those of no answer are cut in two, so that halves of pairs have no other."""
+    """Return an id or a name. Halves of pairs become question marks: their others are not here."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
