@@ -305,7 +305,8 @@ SHAPES: list[tuple[str, bytes, list[Any]]] = [
      ["a"]),
     ("no type within the data", b"event: content_block_delta\n"
      b'data: {"index": 0, "delta": {"type": "text_delta", "text": "a"}}\n\n' + END, ["a"]),
-    ("no type anywhere", b'data: {"delta": {"text": "a"}}\n\n' + b'data: {"delta": {"stop_reason": "end_turn"}}\n\n', ["a"]),
+    ("no type anywhere", b'data: {"delta": {"text": "a"}}\n\n'
+     + b'data: {"delta": {"stop_reason": "end_turn"}}\n\n', ["a"]),
     ("no type of the block", event("content_block_start", index=0, content_block={"text": "a"})
      + END, ["a"]),
     ("thinking in a text block", begin(0, "text", text="")

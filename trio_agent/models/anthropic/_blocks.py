@@ -32,7 +32,7 @@ class Blocks:
         self._kept = 0
 
     @property
-    def has_calls(self) -> bool:
+    def calls_tools(self) -> bool:
         """Whether the model called a tool of ours."""
         return self._calls > 0
 

@@ -129,11 +129,11 @@ class MessagesDecoder(StreamDecoder[Event]):
             raise ModelError("bad-response", f"the stop reason {name!r} is unknown")
         if self._reason in ("length", "content-filter"):
             return ModelFinish(self._reason, self._usage())
-        if self._reason == "tool-calls" and not (self._blocks.has_calls or self._has_text):
+        if self._reason == "tool-calls" and not (self._blocks.calls_tools or self._has_text):
             raise ModelError("bad-response", "the model finished to call tools, but called none")
         kept = keep(self._blocks.content(), self._model, str(self._container.get("id") or ""))
         return ModelFinish(
-            "tool-calls" if self._blocks.has_calls else "stop",
+            "tool-calls" if self._blocks.calls_tools else "stop",
             self._usage(),
             provider={self._origin: kept} if kept else {},
         )
@@ -146,7 +146,7 @@ class MessagesDecoder(StreamDecoder[Event]):
 
         Source: Anthropic's documentation, "Server tools" (pause_turn).
         """
-        if self._reason_name != _PAUSE or self._failure is not None or self._blocks.has_calls:
+        if self._reason_name != _PAUSE or self._failure is not None or self._blocks.calls_tools:
             return None
         turns = list(body["messages"])
         if self._has_paused:
@@ -168,7 +168,7 @@ class MessagesDecoder(StreamDecoder[Event]):
         return {"container": {**asked, "id": id_} if isinstance(asked, Mapping) else id_}
 
     def _is_answered(self) -> bool:
-        return self._blocks.are_whole if self._blocks.has_calls else self._has_text
+        return self._blocks.are_whole if self._blocks.calls_tools else self._has_text
 
     def _decode(self, text: str) -> Event:
         return decode_event(text)

@@ -163,7 +163,8 @@ class _Writer:
     def message(self, message: AnyMessage) -> tuple[str, list[dict[str, Any]]]:
         match message:
             case SystemMessage(content=content):
-                return "user", text_blocks(f"<system>\n{content}\n</system>")
+                said = f"<system>\n{content}\n</system>" if content.strip() else ""
+                return "user", text_blocks(said)
             case UserMessage(content=content):
                 return "user", content_blocks(content)
             case AssistantMessage():
