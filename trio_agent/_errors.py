@@ -26,6 +26,18 @@ class UnknownRun(TrioAgentError, LookupError):
         return f"there is no run {self.run_id!r}"
 
 
+class UnknownBlob(TrioAgentError, LookupError):
+    """The run was given no such file."""
+
+    def __init__(self, run_id: str, digest: str) -> None:
+        super().__init__(run_id, digest)
+        self.run_id = run_id
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} was given no file with the SHA-256 {self.digest!r}"
+
+
 class CursorInvalid(TrioAgentError, ValueError):
     """The text is not a cursor, or it is the cursor of another run."""
 
