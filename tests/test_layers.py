@@ -37,7 +37,7 @@ PLACES = {
 PURE = {
     "_errors", "_events", "_messages", "_limits", "_config",
     "_log/codec", "_log/cursor", "_log/log", "_log/plain",
-    "_run/machine", "_run/transcript",
+    "_run/machine", "_run/transcript", "_run/open_call", "_run/result",
     "models/_parts", "models/openai/_chat", "models/_provider/_errors", "models/openai/_request",
     "models/openai/_dialects", "models/_provider/_endpoint",
     "tools/_schema", "tools/_tool",

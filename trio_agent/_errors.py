@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # What a failed run leaves behind is told with its failure, and made far above.
-    from ._run.machine import Result
+    from ._run.result import Result
 
 
 class TrioAgentError(Exception):
