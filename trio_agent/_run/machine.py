@@ -201,7 +201,7 @@ class Machine:
         """The model is being called."""
         self._move(Input.ASKED)
         self.step += 1
-        return [StepStart(at=at, step_number=self.step)]
+        return [self._told(StepStart(at=at, step_number=self.step))]
 
     def said(self, parts: Sequence[EmittedPart], at: int) -> list[AnyEvent]:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
@@ -239,7 +239,7 @@ class Machine:
                     return None
                 return self._told(TextDelta(at=at, delta=delta))
             case ReasoningPart():
-                return ReasoningDelta(at=at, delta=delta) if delta else None
+                return self._told(ReasoningDelta(at=at, delta=delta)) if delta else None
             case ToolInputPart(id, name):
                 call = self._open.get(id)
                 if call is None:
