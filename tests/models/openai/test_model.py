@@ -49,7 +49,8 @@ async def test_a_whole_answer() -> None:
         ToolInputPart("a", "f", "1}"),
         ToolInputPart("b", "g", "{}"),
     ]
-    assert finish == ModelFinish("tool-calls", Usage(3, 4, 7), model="m")
+    assert (finish.reason, finish.usage, finish.model) == ("tool-calls", Usage(3, 4, 7), "m")
+    assert [*finish.provider.values()] == [{"reasoning": "reasoning_content"}]
 
 
 async def test_the_request_and_the_connection_is_used_again() -> None:

@@ -26,12 +26,13 @@ def test_what_is_read(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("{}{}", ValueError),
         ("", ValueError),
         ("{", ValueError),
         ("[" * 100_000 + "]" * 100_000, RecursionError),
         (f"[{'[],' * (1 << 18)}[]]", ValueError),
     ],
-    ids=["nothing", "a part", "too deep", "too many values"],
+    ids=["too much", "nothing", "a part", "too deep", "too many values"],
 )
 def test_what_is_not(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
