@@ -15,10 +15,13 @@ What the answer can't do without and what has no single meaning is a `ValueError
 import json
 from typing import Any
 
-from ._chunk import Choice, Chunk, Counts, Delta, Function, ToolCall
+import msgspec
+
+from ._chunk import NOTHING, Choice, Chunk, Counts, Delta, Details, Function, Groq, ToolCall
 
 _MAX_COUNT = 2**53
 
+_COUNTED = [name for name in Counts.__struct_fields__ if not name.endswith("_details")]
 _TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
 _NO_ANSWER = frozenset({"reference", "image_url"})
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
@@ -39,7 +42,14 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
     return Chunk(
         [_choice(each, whole) for each in choices if isinstance(each, dict)],
         _counts(value.get("usage")),
+        x_groq=_groq(value.get("x_groq")),
     )
+
+
+def _groq(value: Any) -> Groq | None:
+    if not isinstance(value, dict):
+        return None
+    return Groq(_counts(value.get("usage")), _text_or_none(value.get("error")))
 
 
 def _choice(value: dict[str, Any], whole: bool) -> Choice:
@@ -61,31 +71,44 @@ def _delta(value: Any) -> Delta:
         return Delta(content=value)
     if not isinstance(value, dict):
         return Delta()
-    content, thoughts = _content(value.get("content"))
+    content, thoughts, part_type = _content(value.get("content"))
     return Delta(
         content,
         _text_or_none(value.get("refusal")),
-        thoughts + (_text_or_none(value.get("reasoning_content")) or ""),
+        _text_or_none(value.get("reasoning_content")),
         _text_or_none(value.get("reasoning")),
         [_tool_call(each) for each in _items(value.get("tool_calls")) if each],
         _function(value["function_call"]) if value.get("function_call") else None,
+        _text_or_none(value.get("reasoning_text")),
+        _text_or_none(value.get("thinking")),
+        thoughts or None,
+        part_type,
+        _raw(value.get("reasoning_details")),
+        _text_or_none(value.get("reasoning_opaque")),
+        _raw(value.get("extra_content")),
     )
 
 
-def _content(value: Any) -> tuple[str, str]:
-    """Text and reasoning. Parts that are neither (images, references) are no part of the answer."""
+def _content(value: Any) -> tuple[str, str, str | None]:
+    """Text, reasoning, and the type of its parts. Images and references are no part of the answer.
+
+    Parts of other types that have a text are text.
+    """
     text = thoughts = ""
+    thinking: str | None = None
     for part in _items(value):
         if isinstance(part, dict) and part.get("text", part) is None:
             continue
         type_ = part.get("type") if isinstance(part, dict) else "text"
+        type_ = type_ if isinstance(type_, str) else None
         if type_ in _REASONING_PARTS:
+            thinking = type_
             thoughts += _text_or_none(part) or ""
         elif type_ in _TEXT_PARTS:
             text += _text(part)
         elif type_ not in _NO_ANSWER and isinstance(part.get("text"), str):
             text += part["text"]
-    return text, thoughts
+    return text, thoughts, thinking
 
 
 def _text(value: Any) -> str:
@@ -122,7 +145,12 @@ def _tool_call(value: Any) -> ToolCall:
         raise ValueError("a tool call is no object")
     # Some write name and arguments without a `function` around them.
     function = value.get("function") or value
-    return ToolCall(_count(value.get("index")), _word(value.get("id")), _function(function))
+    return ToolCall(
+        _count(value.get("index")),
+        _word(value.get("id")),
+        _function(function),
+        _raw(value.get("extra_content")),
+    )
 
 
 def _function(value: Any) -> Function:
@@ -150,7 +178,18 @@ def _finish_reason(value: Any) -> str | None:
 def _counts(value: Any) -> Counts | None:
     if not isinstance(value, dict):
         return None
-    return Counts(*(_count(value.get(name)) for name in Counts.__struct_fields__))
+    counts = Counts()
+    for name in _COUNTED:
+        setattr(counts, name, _count(value.get(name)))
+    counts.prompt_tokens_details = _details(value.get("prompt_tokens_details"))
+    counts.completion_tokens_details = _details(value.get("completion_tokens_details"))
+    return counts
+
+
+def _details(value: Any) -> Details | None:
+    if not isinstance(value, dict):
+        return None
+    return Details(_count(value.get("cached_tokens")), _count(value.get("reasoning_tokens")))
 
 
 def _count(value: Any) -> int | None:
@@ -169,3 +208,11 @@ def _items(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
     return [] if value is None or value is False or value == "" or value == {} else [value]
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    """What is only kept. What has no JSON form of ours can't come back."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(value)) if value else NOTHING
+    except ValueError:
+        return NOTHING
