@@ -12,7 +12,7 @@ import attrs
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
-from ._arguments import Arguments, is_placeholder
+from .._provider._arguments import Arguments, is_placeholder
 from ._chunk import Function, ToolCall
 
 _NO_FUNCTION = Function()

@@ -12,12 +12,16 @@ The slow path, for what `decode_chunk` refuses. Where a value has another type t
 What the answer can't do without and what has no single meaning is a `ValueError`.
 """
 
-import json
 from typing import Any
 
+from .._provider._loose import (
+    arguments_or_none,
+    count_or_none,
+    items_of,
+    text_or_none,
+    word_or_none,
+)
 from ._chunk import Choice, Chunk, Counts, Delta, Function, ToolCall
-
-_MAX_COUNT = 2**53
 
 _TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
 _NO_ANSWER = frozenset({"reference", "image_url"})
@@ -35,7 +39,7 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
     Raises:
         ValueError: it can't be told what is meant.
     """
-    choices = _items(value.get("choices"))
+    choices = items_of(value.get("choices"))
     return Chunk(
         [_choice(each, whole) for each in choices if isinstance(each, dict)],
         _counts(value.get("usage")),
@@ -49,7 +53,7 @@ def _choice(value: dict[str, Any], whole: bool) -> Choice:
     if not delta:
         delta = value.get("text")  # as it was before there were chats
     return Choice(
-        _count(value.get("index")) or 0,
+        count_or_none(value.get("index")) or 0,
         _delta(delta),
         _finish_reason(value.get("finish_reason")),
         _counts(value.get("usage")),
@@ -64,10 +68,10 @@ def _delta(value: Any) -> Delta:
     content, thoughts = _content(value.get("content"))
     return Delta(
         content,
-        _text_or_none(value.get("refusal")),
-        thoughts + (_text_or_none(value.get("reasoning_content")) or ""),
-        _text_or_none(value.get("reasoning")),
-        [_tool_call(each) for each in _items(value.get("tool_calls")) if each],
+        text_or_none(value.get("refusal")),
+        thoughts + (text_or_none(value.get("reasoning_content")) or ""),
+        text_or_none(value.get("reasoning")),
+        [_tool_call(each) for each in items_of(value.get("tool_calls")) if each],
         _function(value["function_call"]) if value.get("function_call") else None,
     )
 
@@ -75,12 +79,12 @@ def _delta(value: Any) -> Delta:
 def _content(value: Any) -> tuple[str, str]:
     """Text and reasoning. Parts that are neither (images, references) are no part of the answer."""
     text = thoughts = ""
-    for part in _items(value):
+    for part in items_of(value):
         if isinstance(part, dict) and part.get("text", part) is None:
             continue
         type_ = part.get("type") if isinstance(part, dict) else "text"
         if type_ in _REASONING_PARTS:
-            thoughts += _text_or_none(part) or ""
+            thoughts += text_or_none(part) or ""
         elif type_ in _TEXT_PARTS:
             text += _text(part)
         elif type_ not in _NO_ANSWER and isinstance(part.get("text"), str):
@@ -94,27 +98,10 @@ def _text(value: Any) -> str:
     Raises:
         ValueError: it can't be told.
     """
-    text = _text_or_none(value)
+    text = text_or_none(value)
     if text is None and value:
         raise ValueError("there is no text in what should be text")
     return text or ""
-
-
-def _text_or_none(value: Any) -> str | None:
-    match value:
-        case str():
-            return value
-        case bool():
-            return None
-        case int() | float():
-            return json.dumps(value)
-        case list():
-            return "".join(_text_or_none(part) or "" for part in value)
-        case dict():
-            for name in ("text", "content", "thinking", "reasoning", "summary", "refusal", "value"):
-                if (text := _text_or_none(value.get(name))) is not None:
-                    return text
-    return None
 
 
 def _tool_call(value: Any) -> ToolCall:
@@ -122,23 +109,15 @@ def _tool_call(value: Any) -> ToolCall:
         raise ValueError("a tool call is no object")
     # Some write name and arguments without a `function` around them.
     function = value.get("function") or value
-    return ToolCall(_count(value.get("index")), _word(value.get("id")), _function(function))
+    return ToolCall(
+        count_or_none(value.get("index")), word_or_none(value.get("id")), _function(function)
+    )
 
 
 def _function(value: Any) -> Function:
     if not isinstance(value, dict):
         raise ValueError("the function of a tool call is no object")
-    name, arguments = value.get("name"), value.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return Function(_word(name), arguments)
-
-
-def _word(value: Any) -> str | None:
-    """An id or a name. Those of no answer are cut in two, so that halves of pairs have no other."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    return Function(word_or_none(value.get("name")), arguments_or_none(value.get("arguments")))
 
 
 def _finish_reason(value: Any) -> str | None:
@@ -150,22 +129,4 @@ def _finish_reason(value: Any) -> str | None:
 def _counts(value: Any) -> Counts | None:
     if not isinstance(value, dict):
         return None
-    return Counts(*(_count(value.get(name)) for name in Counts.__struct_fields__))
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 <= value <= _MAX_COUNT and value == int(value) else None
-
-
-def _items(value: Any) -> list[Any]:
-    """A list may be written as its only item, and nothing in many ways."""
-    if isinstance(value, list):
-        return value
-    return [] if value is None or value is False or value == "" or value == {} else [value]
+    return Counts(*(count_or_none(value.get(name)) for name in Counts.__struct_fields__))
