@@ -22,6 +22,7 @@ from ._errors import (
     StoreUnavailable as StoreUnavailable,
     ToolError as ToolError,
     TrioAgentError as TrioAgentError,
+    UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
 )
 from ._events import (
@@ -29,6 +30,8 @@ from ._events import (
     ErrorDetail as ErrorDetail,
     Event as Event,
     FinishReason as FinishReason,
+    ModelFinished as ModelFinished,
+    ModelSwitch as ModelSwitch,
     ReasoningDelta as ReasoningDelta,
     RunError as RunError,
     RunFinish as RunFinish,
@@ -61,8 +64,11 @@ from ._log.subscription import (
 from ._messages import (
     AnyMessage as AnyMessage,
     AssistantMessage as AssistantMessage,
+    Content as Content,
+    File as File,
     Message as Message,
     SystemMessage as SystemMessage,
+    Text as Text,
     ToolMessage as ToolMessage,
     UserMessage as UserMessage,
 )
@@ -72,7 +78,7 @@ from ._resumable import (
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
-from ._run.machine import Result as Result
+from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,
     Run as Run,

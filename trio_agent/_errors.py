@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # What a failed run leaves behind is told with its failure, and made far above.
-    from ._run.machine import Result
+    from ._run.result import Result
 
 
 class TrioAgentError(Exception):
@@ -24,6 +24,18 @@ class UnknownRun(TrioAgentError, LookupError):
 
     def __str__(self) -> str:
         return f"there is no run {self.run_id!r}"
+
+
+class UnknownBlob(TrioAgentError, LookupError):
+    """The run was given no such file."""
+
+    def __init__(self, run_id: str, digest: str) -> None:
+        super().__init__(run_id, digest)
+        self.run_id = run_id
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} was given no file with the SHA-256 {self.digest!r}"
 
 
 class CursorInvalid(TrioAgentError, ValueError):

@@ -12,7 +12,7 @@ import trio
 from .._errors import ModelError
 from .._messages import ToolMessage
 from ..models._model import Emit, Model
-from ..models._parts import ModelFinish, ModelPart, ModelRequest, check_options
+from ..models._parts import EmittedPart, ModelFinish, ModelRequest, check_options
 from ..models.openai._model import OpenAIModel
 from ._errors import LocalModelUnavailable
 from ._process import LocalServer, ServerConfig, check_gguf, open_local_server
@@ -152,18 +152,14 @@ class OpenedLocalModel(Model):
             raise ModelError("local-model", str(exc)) from exc
 
 
-class _WatchedEmit:
+class _WatchedEmit(Emit):
     """Remembers whether anything was emitted."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self.used = False
 
-    async def __call__(self, *parts: ModelPart) -> None:
-        self.used = True
-        await self._emit(*parts)
-
-    def nowait(self, *parts: ModelPart) -> bool:
+    def nowait(self, *parts: EmittedPart) -> bool:
         self.used = True
         return self._emit.nowait(*parts)
 

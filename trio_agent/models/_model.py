@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 
-from ._parts import ModelFinish, ModelPart, ModelRequest
+from ._parts import EmittedPart, ModelFinish, ModelRequest
 
 
 class Emit(ABC):
@@ -16,7 +16,7 @@ class Emit(ABC):
     """
 
     @abstractmethod
-    def nowait(self, *parts: ModelPart) -> bool:
+    def nowait(self, *parts: EmittedPart) -> bool:
         """Publish these parts; False if `room` has to be awaited before the next ones.
 
         Pass everything that came in one read in one call: it becomes one wake-up of every
@@ -27,7 +27,7 @@ class Emit(ABC):
     async def room(self) -> None:
         """Wait while the run's store is far behind. Not always a checkpoint."""
 
-    async def __call__(self, *parts: ModelPart) -> None:
+    async def __call__(self, *parts: EmittedPart) -> None:
         """Publish these parts, and wait while the run's store is far behind.
 
         Not always a checkpoint: let others run between your calls. If cancelled, all parts of
