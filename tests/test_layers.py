@@ -42,11 +42,17 @@ PURE = {
     "models/openai/_dialects", "models/_provider/_endpoint",
     "tools/_schema", "tools/_tool",
     "wire/__init__", "wire/_sse",
-    "models/openai/_arguments", "models/openai/_calls", "models/openai/_chunk",
+    "models/_provider/_arguments", "models/openai/_calls", "models/openai/_chunk",
     "models/_provider/_complaint", "models/openai/_finish_reason", "models/openai/_lenient",
     "models/_provider/_nesting", "models/_provider/_odd_event", "models/_provider/_retry_after",
     "models/_provider/_surrogates", "models/openai/_think_tags",
     "models/_provider/_codec", "models/_provider/_json",
+    "models/_provider/_loose", "models/_provider/_tool_text",
+    "models/openai_responses/_content", "models/openai_responses/_decoder",
+    "models/openai_responses/_ending", "models/openai_responses/_event",
+    "models/openai_responses/_item", "models/openai_responses/_items",
+    "models/openai_responses/_output", "models/openai_responses/_request",
+    "models/openai_responses/_state", "models/openai_responses/_usage",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""

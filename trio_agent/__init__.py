@@ -93,7 +93,10 @@ from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from .models import OpenAIModel as OpenAIModel
+from .models import (
+    OpenAIModel as OpenAIModel,
+    OpenAIResponsesModel as OpenAIResponsesModel,
+)
 from .stores import (
     MemoryStore as MemoryStore,
     MemoryStoreStatistics as MemoryStoreStatistics,

@@ -13,7 +13,7 @@ import msgspec
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
-from ._arguments import Arguments, is_placeholder
+from .._provider._arguments import Arguments, is_placeholder
 from ._chunk import NOTHING, Function, ToolCall
 
 _NO_FUNCTION = Function()
