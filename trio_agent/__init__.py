@@ -94,6 +94,7 @@ from ._runtime.runtime import (
     RuntimeStatistics as RuntimeStatistics,
 )
 from .models import (
+    AnthropicModel as AnthropicModel,
     OpenAIModel as OpenAIModel,
     OpenAIResponsesModel as OpenAIResponsesModel,
 )
