@@ -1,3 +1,4 @@
 """Language models."""
 
+from ._names import PREFIXES as PREFIXES, model_named as model_named
 from .openai import OpenAIModel as OpenAIModel
