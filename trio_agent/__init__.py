@@ -87,7 +87,7 @@ from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from .models import OpenAIModel as OpenAIModel
+from .models import FallbackModel as FallbackModel, OpenAIModel as OpenAIModel
 from .stores import (
     MemoryStore as MemoryStore,
     MemoryStoreStatistics as MemoryStoreStatistics,

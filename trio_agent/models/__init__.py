@@ -1,4 +1,5 @@
 """Language models."""
 
+from ._fallback import FallbackModel as FallbackModel
 from ._names import PREFIXES as PREFIXES, model_named as model_named
 from .openai import OpenAIModel as OpenAIModel
