@@ -260,7 +260,7 @@ class TestSwitchOn:
             return failure.code == "busy"
 
         scripts: list[list[Line]] = [[error(each, again=each == "busy")] for each in codes]
-        models = [ScriptedModel(each) for each in [*scripts, ["Hi"]]]
+        models = [*map(ScriptedModel, scripts), ScriptedModel(["Hi"])]
         emitted = Emitted()
         caught = None
         try:
@@ -287,8 +287,8 @@ class TestOpening:
         opened: list[Model] = []
 
         async def hold(until: trio.Event) -> None:
-            async with FallbackModel(*models).open() as model:
-                opened.append(model)
+            async with FallbackModel(*models).open() as fallback:
+                opened.append(fallback)
                 await until.wait()
 
         until = trio.Event()
@@ -419,8 +419,8 @@ async def test_it_is_ready_if_any_is(
 
     fallback = FallbackModel(*models)
     if opened:
-        async with fallback.open() as model:
-            await check(model)
+        async with fallback.open() as opened_one:
+            await check(opened_one)
     else:
         await check(fallback)
         assert models[0].how == []  # nothing was started for that
@@ -455,9 +455,9 @@ class TestMaking:
         [
             (lambda: FallbackModel(), ValueError),
             (lambda: FallbackModel("a", ""), ValueError),
-            (lambda: FallbackModel("a", None), TypeError),
-            (lambda: FallbackModel(["a", "b"]), TypeError),
-            (lambda: FallbackModel("a", switch_on=["busy"]), TypeError),
+            (lambda: FallbackModel("a", None), TypeError),  # type: ignore[arg-type]
+            (lambda: FallbackModel(["a", "b"]), TypeError),  # type: ignore[arg-type]
+            (lambda: FallbackModel("a", switch_on=["busy"]), TypeError),  # type: ignore[arg-type]
         ],
     )
     def test_what_is_none(self, make: Callable[[], object], kind: type[Exception]) -> None:
@@ -518,8 +518,9 @@ class TestRuns:
     async def test_it_fails_when_it_was_asked_often_enough(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        busy: list[Line] = [error("busy", again=True, after=1)]
-        model = FallbackModel(Named("a", *[busy] * 9), Named("b", *[[error("auth")]] * 9))
+        busy: list[list[Line]] = [[error("busy", again=True, after=1)]]
+        auth: list[list[Line]] = [[error("auth")]]
+        model = FallbackModel(Named("a", *busy * 9), Named("b", *auth * 9))
         async with open_runtime() as runtime:
             agent = Agent(model=model, limits=Limits(model_retries=2))
             run = await runtime.start(agent, "hi")
@@ -628,9 +629,9 @@ class TestOverSockets:
 
     @pytest.mark.parametrize("at", ["the first", "the second"])
     async def test_cancelling_ends_the_work_at_whoever_is_asked(self, at: str) -> None:
-        busy = [scripted.status(503)]
+        busy: list[scripted.Step] = [scripted.status(503)]
         hangs = [scripted.text("Hi"), scripted.hang()]
-        script = [[scripted.hang()]] if at == "the first" else [busy, hangs]
+        script: list[scripted.Answer] = [[scripted.hang()]] if at == "the first" else [busy, hangs]
         async with open_scripted_openai(script) as server:
             model = OpenAIModel("m", base_url=server.base_url)
             emitted = Emitted()
