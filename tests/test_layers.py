@@ -38,7 +38,8 @@ PURE = {
     "_errors", "_events", "_messages", "_limits", "_config",
     "_log/codec", "_log/cursor", "_log/log", "_log/plain",
     "_run/machine", "_run/transcript", "_run/open_call", "_run/result", "_run/files",
-    "models/_parts", "models/openai/_chat", "models/_provider/_errors", "models/openai/_request",
+    "models/_parts", "models/_names", "models/openai/_chat", "models/_provider/_errors",
+    "models/openai/_request",
     "models/openai/_dialects", "models/_provider/_endpoint",
     "tools/_schema", "tools/_tool",
     "wire/__init__", "wire/_sse",
@@ -69,7 +70,7 @@ NOT_PURE = {
 }
 
 DEFAULTS = {
-    ("_config", "models.openai._model"),
+    ("_config", "models._names"),
     ("_config", "models"),
     ("_runtime/open_runtime", "stores._memory"),
     ("_runtime/open_runtime", "stores"),

@@ -95,6 +95,7 @@ from ._runtime.runtime import (
 )
 from .models import (
     AnthropicModel as AnthropicModel,
+    FallbackModel as FallbackModel,
     OpenAIModel as OpenAIModel,
     OpenAIResponsesModel as OpenAIResponsesModel,
 )
