@@ -90,8 +90,8 @@ async def _what_is_private_is_read_in_pages(store: Store) -> None:
         pages.append([len(each) for each in page])
         wanted = wanted[len(page) :]
     hold([size for page in pages for size in page] == [1_500_000, *sizes], "pages are whole")
-    for page in pages:
-        hold(len(page) == 1 or sum(page) <= PAGE_BYTES, "a page holds at most `PAGE_BYTES`")
+    for told in pages:
+        hold(len(told) == 1 or sum(told) <= PAGE_BYTES, "a page holds at most `PAGE_BYTES`")
 
 
 async def _files_are_kept_beside_the_run(store: Store) -> None:
