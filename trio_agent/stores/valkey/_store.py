@@ -43,19 +43,11 @@ from ..._log.store import (
 )
 from ..._log.trouble import Trouble
 from ..._nursery import open_plain_nursery
-from ._calls import (
-    Calls,
-    as_info,
-    as_page,
-    choose,
-    member_of,
-    new_token,
-    present,
-    run_of_member,
-    run_of_proposal,
-)
+from . import _beside as beside
+from ._calls import Calls, choose, member_of, new_token, run_of_member, run_of_proposal
 from ._client import ValkeyClient, ValkeyConnector, require_glide
 from ._keys import Keys
+from ._replies import as_info, as_page, present
 from ._scripts import HOLDER, Call
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
@@ -236,7 +228,7 @@ class ValkeyStore(Store):
             return None
         run_id = run_of_proposal(holder)
         try:
-            info = as_info(run_id, await client.call(calls.info(run_id, private=False)))
+            info = as_info(run_id, await client.call(calls.info(run_id)))
         except (UnknownRun, CursorExpired):
             return None  # It is not created yet, or it was removed.
         record.check_repeats(info.record.digest)
@@ -253,14 +245,22 @@ class ValkeyStore(Store):
             run_id, after, await self._client.call(self._calls.read(run_id, after, limit))
         )
 
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        call = beside.read_private(self._keys.of_run(run_id), offsets)
+        return beside.as_privates(run_id, await self._client.call(call))
+
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        call = beside.read_blob(self._keys.of_run(run_id), digest)
+        return beside.as_blob(run_id, digest, await self._client.call(call))
+
     async def info(self, run_id: str) -> RunInfo:
-        return as_info(run_id, await self._client.call(self._calls.info(run_id, private=True)))
+        return as_info(run_id, await self._client.call(self._calls.info(run_id)))
 
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
         client, calls = self._client, self._calls
         bound = b"+"
         if before is not None:
-            info = as_info(before, await client.call(calls.info(before, private=False)))
+            info = as_info(before, await client.call(calls.info(before)))
             bound = b"(" + member_of(info.record)
         found: list[RunInfo] = []
         size = 0
@@ -271,7 +271,7 @@ class ValkeyStore(Store):
                 break
             bound = b"(" + members[-1]
             run_ids = [run_of_member(member) for member in members]
-            replies = await client.call_all([calls.info(each, private=False) for each in run_ids])
+            replies = await client.call_all([calls.info(each) for each in run_ids])
             listed = list(self._listed(run_ids, replies))
             size += sum(info.listed_size for info in listed)
             found += listed
