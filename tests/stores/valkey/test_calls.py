@@ -28,7 +28,7 @@ SHARED = RUN.partition
 @pytest.mark.parametrize(
     ("call", "keys"),
     [
-        (CALLS.draft(record("r"), "token"), [RUN.draft, RUN.run]),
+        (CALLS.draft(record("r"), "token")[0], [RUN.draft, RUN.run]),
         (
             CALLS.reveal("r", None),
             [RUN.draft, RUN.run, RUN.gone, SHARED.index, SHARED.leases],
@@ -69,9 +69,10 @@ def test_what_is_appended() -> None:
 
 def test_what_is_drafted() -> None:
     full = record("r", owner="me", private=b"secret", blobs={"f0": b"file"})
-    call = CALLS.draft(full, "token", "key of k")
+    call, file = CALLS.draft(full, "token", "key of k")
     draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
-    assert (draft["private"], draft["blob:f0"]) == (b"secret", b"file")
+    assert file.arguments == [*call.arguments[:2], "blob:f0", b"file"]
+    assert draft["private"] == b"secret"
     assert (draft["member"], draft["key"]) == (member_of(full), "key of k")
     assert draft["size"] == str(full.size)
     shown = bytes(draft["record"])  # type: ignore[arg-type]

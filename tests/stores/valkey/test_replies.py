@@ -9,7 +9,7 @@ from store_kit import record
 from trio_agent._errors import CursorExpired, LogDamaged, UnknownRun
 from trio_agent._log.log import Entry
 from trio_agent._log.store import Page, RunInfo
-from trio_agent.stores.valkey._beside import as_blob, as_privates
+from trio_agent.stores.valkey._beside import as_piece, as_privates
 from trio_agent.stores.valkey._calls import Calls
 from trio_agent.stores.valkey._keys import Keys
 from trio_agent.stores.valkey._replies import as_info, as_page, present
@@ -20,9 +20,9 @@ from trio_agent.stores.valkey._replies import as_info, as_page, present
     [
         *(present, as_info, as_privates),
         lambda run_id, reply: as_page(run_id, 0, reply),
-        lambda run_id, reply: as_blob(run_id, "f0", reply),
+        lambda run_id, reply: as_piece(run_id, "f0", reply),
     ],
-    ids=["present", "as_info", "as_privates", "as_page", "as_blob"],
+    ids=["present", "as_info", "as_privates", "as_page", "as_piece"],
 )
 def test_a_run_that_is_not_there(understand: Callable[[str, Any], object]) -> None:
     with pytest.raises(UnknownRun) as unknown:
@@ -53,7 +53,7 @@ def test_a_page(after: int, reply: Any, expected: object) -> None:
 
 def test_what_is_known_of_a_run() -> None:
     full = record("r", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
-    call = Calls(Keys("x"), lease=1).draft(full, "token", "key of k")
+    [call] = Calls(Keys("x"), lease=1).draft(full, "token", "key of k")
     draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
     known = [draft["record"], b"e", b"0", b"0", b"1", None, b""]
     assert as_info("r", [known, None, 1, 2]) == RunInfo(full.told(), 0, 0, None, 1, True, None, 2)

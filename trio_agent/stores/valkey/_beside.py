@@ -1,10 +1,11 @@
 """What is kept beside logs in Valkey: fields of the runs' hashes, which nothing else reads.
 
-`private` is what a run was created with, `private:OFFSET` what is beside an entry, and
-`blob:DIGEST` a file.
+`private` is what a run was created with, `private:OFFSET` what is beside an entry. A file is in
+pieces, `blob:DIGEST`, `blob1:DIGEST` and so on, each written and read by a call of its own: one
+that is too large is not answered in time, and the calls of all other runs wait behind it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..._errors import UnknownBlob
@@ -12,6 +13,17 @@ from ..._log.log import PAGE_BYTES
 from ._keys import RunKeys
 from ._replies import present
 from ._scripts import Call, Script
+
+FILL: Final = Script("""
+local draft, run = unpack(KEYS)
+local token, ttl = unpack(ARGV, 1, 2)
+if redis.call('HGET', run, 'creation') == token then return 'drafted' end
+if redis.call('HGET', draft, 'creation') ~= token then return 'taken' end
+for n = 3, #ARGV, 2 do redis.call('HSET', draft, ARGV[n], ARGV[n + 1]) end
+redis.call('PEXPIRE', draft, ttl)
+return 'drafted'
+""")
+"""Add to a draft. ARGV: token, ttl, then fields, each with its value."""
 
 READ_PRIVATE: Final = Script("""
 local run, gone = unpack(KEYS)
@@ -26,30 +38,43 @@ return found
 """)
 """Return the first of these fields, a page at most."""
 
-READ_BLOB: Final = Script("""
+READ_PIECE: Final = Script("""
 local run, gone = unpack(KEYS)
 if redis.call('EXISTS', run) == 0 then return absent(gone) end
-return {redis.call('HGET', run, ARGV[1])}
+return {redis.call('HGET', run, ARGV[1]), redis.call('HEXISTS', run, ARGV[2])}
 """)
-"""Return a field, if it is there."""
+"""Return a field, if it is there, and whether the next one is."""
 
 
-def fields_of(privates: Mapping[int, bytes], blobs: Mapping[str, bytes]) -> list[str | bytes]:
-    """Return the fields of what is private, by offset, and of files: each with its value."""
-    fields: list[str | bytes] = []
+def private_fields(privates: Mapping[int, bytes]) -> Iterator[str | bytes]:
+    """Return the fields of what is private, by offset, each with its value."""
     for offset, data in privates.items():
-        fields += [_private(offset), data]
-    for digest, data in blobs.items():
-        fields += [_blob(digest), data]
-    return fields
+        yield _private(offset)
+        yield data
 
 
 def _private(offset: int) -> str:
     return f"private:{offset}" if offset else "private"
 
 
-def _blob(digest: str) -> str:
-    return f"blob:{digest}"
+def _piece(digest: str, number: int) -> str:
+    return f"blob{number or ''}:{digest}"
+
+
+def fill(keys: RunKeys, token: str, ttl: str, blobs: Mapping[str, bytes]) -> Iterator[Call]:
+    """Add files to a draft, about a page at once."""
+    fields: list[str | bytes] = []
+    size = 0
+    for digest, data in blobs.items():
+        for number, start in enumerate(range(0, len(data) or 1, PAGE_BYTES)):
+            piece = data[start : start + PAGE_BYTES]
+            if fields and size + len(piece) > PAGE_BYTES:
+                yield Call(FILL, [keys.draft, keys.run], [token, ttl, *fields])
+                fields, size = [], 0
+            fields += [_piece(digest, number), piece]
+            size += len(piece)
+    if fields:
+        yield Call(FILL, [keys.draft, keys.run], [token, ttl, *fields])
 
 
 def read_private(keys: RunKeys, offsets: Sequence[int]) -> Call:
@@ -57,9 +82,10 @@ def read_private(keys: RunKeys, offsets: Sequence[int]) -> Call:
     return Call(READ_PRIVATE, [keys.run, keys.gone], [str(PAGE_BYTES), *map(_private, offsets)])
 
 
-def read_blob(keys: RunKeys, digest: str) -> Call:
-    """Read a file."""
-    return Call(READ_BLOB, [keys.run, keys.gone], [_blob(digest)])
+def read_piece(keys: RunKeys, digest: str, number: int) -> Call:
+    """Read a piece of a file."""
+    arguments = [_piece(digest, number), _piece(digest, number + 1)]
+    return Call(READ_PIECE, [keys.run, keys.gone], arguments)
 
 
 def as_privates(run_id: str, reply: Any) -> list[bytes]:
@@ -67,14 +93,14 @@ def as_privates(run_id: str, reply: Any) -> list[bytes]:
     return list(present(run_id, reply))
 
 
-def as_blob(run_id: str, digest: str, reply: Any) -> bytes:
-    """Return a file.
+def as_piece(run_id: str, digest: str, reply: Any) -> tuple[bytes, bool]:
+    """Return a piece of a file, and whether there is another.
 
     Raises:
-        UnknownBlob: there is none.
+        UnknownBlob: there is no such file.
         As `present`.
     """
-    [data] = present(run_id, reply)
+    data, more = present(run_id, reply)
     if data is None:
         raise UnknownBlob(run_id, digest)
-    return bytes(data)
+    return data, bool(more)

@@ -10,7 +10,7 @@ import msgspec
 from ..._limits import Retention
 from ..._log.log import Append
 from ..._log.store import PAGE_BYTES, Lease, RunRecord
-from ._beside import fields_of
+from ._beside import fill, private_fields
 from ._keys import Keys, RunKeys
 from ._replies import UNREADABLE
 from ._scripts import (
@@ -72,12 +72,13 @@ class Calls:
         self._keys = keys
         self._lease = str(round(lease * 1000))
 
-    def draft(self, record: RunRecord, token: str, key: str = "") -> Call:
-        """Draft a run; its hash is described with the scripts."""
+    def draft(self, record: RunRecord, token: str, key: str = "") -> Sequence[Call]:
+        """Draft a run, by one call after the other; its hash is described with the scripts."""
         keys = self._keys.of_run(record.run_id)
         public = {name: getattr(record, name) for name in _PUBLIC}
         fields: dict[str, str | bytes] = {
             "record": msgspec.json.encode(public),
+            "private": record.private,
             "epoch": record.epoch,
             "member": member_of(record),
             "key": key,
@@ -87,9 +88,9 @@ class Calls:
             "size": str(record.size),
             "closed": "0",
         }
-        beside = fields_of({0: record.private}, record.blobs)
-        arguments = [token, _DRAFT, *chain.from_iterable(fields.items()), *beside]
-        return Call(DRAFT, [keys.draft, keys.run], arguments)
+        arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
+        first = Call(DRAFT, [keys.draft, keys.run], arguments)
+        return [first, *fill(keys, token, _DRAFT, record.blobs)]
 
     def reveal(self, run_id: str, owner: str | None) -> Call:
         """Make a draft the run."""
@@ -125,7 +126,7 @@ class Calls:
                 str(int(append.terminal)),
                 str(append.last_offset),
                 *[entry.data for entry in append.entries],
-                *(fields_of(append.private, {}) if append.private else ()),
+                *private_fields(append.private),
             ],
         )
 

@@ -87,8 +87,7 @@ local token, ttl = unpack(ARGV)
 local creation = redis.call('HGET', run, 'creation')
 if creation then return creation == token and 'drafted' or 'taken' end
 redis.call('DEL', draft)
-redis.call('HSET', draft, 'creation', token)
-for n = 3, #ARGV, 2 do redis.call('HSET', draft, ARGV[n], ARGV[n + 1]) end
+redis.call('HSET', draft, 'creation', token, unpack(ARGV, 3))
 redis.call('PEXPIRE', draft, ttl)
 return 'drafted'
 """)

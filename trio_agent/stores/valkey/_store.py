@@ -6,7 +6,7 @@ repeated when a connection broke before its reply. Leases run on the server's cl
 
 **Idempotency keys** live in another slot than the run, so that a creation takes several acts:
 
-1. *Draft* the run. Nobody sees a draft, and it ends by itself.
+1. *Draft* the run, with its files. Nobody sees a draft, and it ends by itself.
 2. *Propose* it for its key. The first proposal has the key. Who finds another's proposal reveals
    its draft (whoever does it, it is the same) and has found the run. If there is nothing to
    reveal, then that run was removed, or its creator was away for longer than a draft lives: the
@@ -188,11 +188,14 @@ class ValkeyStore(Store):
         client = self._client
         if record.idempotency_key is not None:
             return await self._create_once(record, record.idempotency_key)
-        calls = self._calls
-        drafted, _ = await client.call_all(
-            [calls.draft(record, new_token()), calls.reveal(record.run_id, record.owner)]
-        )
-        _check_drafted(record, drafted)
+        first, *files = self._calls.draft(record, new_token())
+        reveal = self._calls.reveal(record.run_id, record.owner)
+        if files:
+            await self._draft(record, [first, *files])
+            await client.call(reveal)
+        else:
+            drafted, _ = await client.call_all([first, reveal])
+            _check_drafted(record, drafted)
         return Created(record.run_id, Lease(record.run_id, 1))
 
     async def _create_once(self, record: RunRecord, idempotency_key: str) -> Created:
@@ -207,7 +210,7 @@ class ValkeyStore(Store):
                     record.check_repeats(known.decode())
                     return Created(run_id, None)
             token = new_token()
-            _check_drafted(record, await client.call(calls.draft(record, token, key)))
+            await self._draft(record, calls.draft(record, token, key))
             proposal = f"{token}:{record.run_id}".encode()
             holder = await client.call(calls.propose(key, holder, proposal))
             if holder == proposal:
@@ -216,6 +219,10 @@ class ValkeyStore(Store):
                 )
                 if revealed is not None:
                     return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def _draft(self, record: RunRecord, calls: Sequence[Call]) -> None:
+        for call in calls:
+            _check_drafted(record, await self._client.call(call))
 
     async def lookup(self, record: RunRecord) -> str | None:
         client, calls = self._client, self._calls
@@ -250,8 +257,14 @@ class ValkeyStore(Store):
         return beside.as_privates(run_id, await self._client.call(call))
 
     async def read_blob(self, run_id: str, digest: str) -> bytes:
-        call = beside.read_blob(self._keys.of_run(run_id), digest)
-        return beside.as_blob(run_id, digest, await self._client.call(call))
+        keys = self._keys.of_run(run_id)
+        pieces: list[bytes] = []
+        more = True
+        while more:
+            reply = await self._client.call(beside.read_piece(keys, digest, len(pieces)))
+            piece, more = beside.as_piece(run_id, digest, reply)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     async def info(self, run_id: str) -> RunInfo:
         return as_info(run_id, await self._client.call(self._calls.info(run_id)))
