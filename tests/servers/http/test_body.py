@@ -10,6 +10,7 @@ from server_kit import Client, StepModel, live_tasks, open_server, settled
 from starlette.types import Message, Receive, Scope, Send
 
 from trio_agent.servers.http import _body
+from trio_agent.servers.http._app import MAX_BODY
 from trio_agent.servers.http._body import BodyLimit
 
 JSON = {"Content-Type": "application/json"}
@@ -37,10 +38,10 @@ async def start_chunked(client: Client, first: bytes = b"") -> None:
 class TestOverSockets:
     async def test_largest_body(self) -> None:
         async with open_server(StepModel()) as server:
-            answer = await server.request("POST", "/runs", JSON, padded(MIB))
+            answer = await server.request("POST", "/runs", JSON, padded(MAX_BODY))
             assert answer.status == 201
 
-    @pytest.mark.parametrize("size", [MIB + 1, 8 * MIB])
+    @pytest.mark.parametrize("size", [MAX_BODY + 1, 2 * MAX_BODY - 1])
     async def test_too_large(self, size: int) -> None:
         async with open_server(StepModel()) as server, await server.connect() as client:
             # Sent whole before the answer is read, as many clients do: it can be read all the same.
@@ -64,7 +65,7 @@ class TestOverSockets:
     async def test_too_large_and_too_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_body, "_DRAIN_SECONDS", 0.01)
         async with open_server(StepModel()) as server, await server.connect() as client:
-            await start_chunked(client, b"200000\r\n" + b" " * 0x200000 + b"\r\n")
+            await start_chunked(client, b"900000\r\n" + b" " * 0x900000 + b"\r\n")
             answer = await client.receive_body(await client.receive_head())
             assert (answer.status, answer.code) == (413, "too-large")
             assert await client.receive_all() == b""

@@ -122,8 +122,8 @@ class TestStart:
             body = {"prompt": "x", "onDisconnect": wanted}
             answer = await server.request("POST", "/runs", body=body)
             # The run may be gone already: with 0, nobody watches from the start.
-            record = (await server.runtime.store.info(answer.json["id"])).record
-            assert json.loads(record.private)["onDisconnect"] == policy
+            [private] = await server.runtime.store.read_private(answer.json["id"], [0])
+            assert json.loads(private)["onDisconnect"] == policy
 
     @pytest.mark.parametrize(
         "body",
@@ -527,7 +527,11 @@ class TestEvents:
             answer = await client.watch(f"/runs/{run.id}/events?after={cursor}")
             model.finish()
             await client.receive_body(answer)
-            assert [event["type"] for _, event in answer.events] == ["step-finish", "run-finish"]
+            assert [event["type"] for _, event in answer.events] == [
+                "model-finish",
+                "step-finish",
+                "run-finish",
+            ]
 
     async def test_bad_cursors(self) -> None:
         async with open_server(endless("x")) as server:
@@ -624,6 +628,7 @@ class TestSeedRoutes:
                 model.finish()
                 await client.receive_body(answer)
                 assert [event["type"] for _, event in answer.events] == [
+                    "model-finish",
                     "step-finish",
                     "run-finish",
                 ]
