@@ -21,7 +21,7 @@ import msgspec
 
 from trio_agent import Content, File, Text
 
-from .media_types import by_name, by_url
+from .media_types import by_name, by_url, is_data
 from .problem import Problem
 
 _TEXTS: Final = ("text", "input_text", "output_text")
@@ -140,7 +140,7 @@ def _file(part: Part, place: str) -> File:
     blobs = _given(part.blob)
     if len(urls) + len(data) + len(blobs) != 1:
         raise bad("a file has exactly one of url, data (in base64) and blob", place)
-    if data and by_url(data[0]) is not None:
+    if data and is_data(data[0]):
         urls, data = data, []
     name = part.name or part.filename or chat.filename
     media_type = part.our_media_type or part.media_type or part.mime_type or source.media_type
@@ -149,7 +149,7 @@ def _file(part: Part, place: str) -> File:
     if media_type is None and urls:
         media_type = by_url(urls[0])
     media_type = media_type or by_name(name)
-    if media_type is None and urls and part.type in _IMAGES:
+    if media_type is None and urls and part.type in _IMAGES and not is_data(urls[0]):
         media_type = "image/*"
     if media_type is None:
         raise bad("it can't be told what file this is: give mediaType, like image/png", place)

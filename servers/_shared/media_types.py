@@ -40,9 +40,14 @@ def by_name(name: str | None) -> str | None:
     return _BY_ENDING.get(PurePosixPath(name or "").suffix.lower())
 
 
+def is_data(url: str) -> bool:
+    """Whether it holds the file itself (RFC 2397)."""
+    return url[:5].lower() == "data:"
+
+
 def by_url(url: str) -> str | None:
     """Return the media type that a URL tells: a `data:` URL says it, others end like a file."""
-    if url[:5].lower() == "data:":
+    if is_data(url):
         head = url[5:300].partition(",")[0].partition(";")[0].strip()
         return head or None
     try:
