@@ -54,6 +54,12 @@ PURE = {
     "models/anthropic/_blocks", "models/anthropic/_event", "models/anthropic/_files",
     "models/anthropic/_kept", "models/anthropic/_lenient", "models/anthropic/_messages",
     "models/anthropic/_request", "models/anthropic/_thinking",
+    "models/openai/_arguments", "models/openai/_calls", "models/openai/_chunk",
+    "models/_provider/_complaint", "models/openai/_finish_reason", "models/openai/_lenient",
+    "models/_provider/_nesting", "models/_provider/_odd_event", "models/_provider/_retry_after",
+    "models/_provider/_surrogates", "models/openai/_think_tags",
+    "servers/_shared/content", "servers/_shared/intake", "servers/_shared/media_types",
+    "servers/_shared/messages",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""

@@ -20,6 +20,7 @@ from ._errors import (
     RunFailed as RunFailed,
     RunIncomplete as RunIncomplete,
     StoreUnavailable as StoreUnavailable,
+    TooLarge as TooLarge,
     ToolError as ToolError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,

@@ -138,7 +138,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             "SECONDS",
             "that connections may idle; more than load balancers keep theirs",
         ),
-        ("--max-body", converters.size, "1MiB", "BYTES", "a request's body or message"),
+        ("--max-blob-bytes", converters.size, "32MiB", "BYTES", "one run's files"),
+        ("--max-body", converters.size, "8MiB", "BYTES", "a request's body or message"),
         ("--max-connections", converters.count, "10000", "N", "open connections"),
         ("--store-patience", converters.seconds, "5", "SECONDS", "that the store may be away"),
     ):
