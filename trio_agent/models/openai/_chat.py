@@ -225,9 +225,9 @@ class ChatDecoder:
             parts = list(each.feed(parts))
             if ended:
                 parts += each.flush()
-        if parts:
+        if parts and not self._has_text:
             self.started = True
-            self._has_text = self._has_text or any(type(part) is TextPart for part in parts)
+            self._has_text = any(type(part) is TextPart for part in parts)
         return parts
 
     def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:
