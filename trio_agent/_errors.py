@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # What a failed run leaves behind is told with its failure, and made far above.
-    from ._run.machine import Result
+    from ._run.result import Result
 
 
 class TrioAgentError(Exception):
@@ -26,6 +26,18 @@ class UnknownRun(TrioAgentError, LookupError):
         return f"there is no run {self.run_id!r}"
 
 
+class UnknownBlob(TrioAgentError, LookupError):
+    """The run was given no such file."""
+
+    def __init__(self, run_id: str, digest: str) -> None:
+        super().__init__(run_id, digest)
+        self.run_id = run_id
+        self.digest = digest
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} was given no file with the SHA-256 {self.digest!r}"
+
+
 class CursorInvalid(TrioAgentError, ValueError):
     """The text is not a cursor, or it is the cursor of another run."""
 
@@ -40,6 +52,10 @@ class LogDamaged(CursorExpired):
 
 class LimitExceeded(TrioAgentError):
     """A bound that you set would be passed; nothing was started or changed."""
+
+
+class TooLarge(TrioAgentError, ValueError):
+    """What was given is larger than a bound that you set allows; nothing was started."""
 
 
 class KeyReused(TrioAgentError, ValueError):

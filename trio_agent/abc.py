@@ -17,15 +17,18 @@ from ._log.store import (
     RunRecord as RunRecord,
     Store as Store,
     Watch as Watch,
+    first_privates as first_privates,
     first_runs as first_runs,
 )
 from ._nursery import open_plain_nursery as open_plain_nursery
 from .models._model import Emit as Emit, Model as Model
 from .models._parts import (
+    EmittedPart as EmittedPart,
     ModelFinish as ModelFinish,
     ModelPart as ModelPart,
     ModelRequest as ModelRequest,
     ReasoningPart as ReasoningPart,
+    SwitchPart as SwitchPart,
     TextPart as TextPart,
     ToolInputPart as ToolInputPart,
     ToolSpec as ToolSpec,

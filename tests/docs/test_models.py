@@ -8,7 +8,7 @@ from program_kit import REPOSITORY, run_example
 from proxy_kit import canned
 
 from trio_agent import OpenAIModel
-from trio_agent.testing.openai import finish, open_scripted_openai, text, tool_call
+from trio_agent.testing.openai import finish, open_scripted_openai, status, text, tool_call
 
 PAGE = (REPOSITORY / "docs" / "models.md").read_text()
 
@@ -42,6 +42,14 @@ async def test_gemini(tmp_path: Path) -> None:
     day = tool["function"]["parameters"]["properties"]["day"]
     assert day == {"type": "string", "description": "Format: date."}
     assert second["messages"][-1]["content"] == '["Saturday, 9:04"]'
+
+
+async def test_fallback(tmp_path: Path) -> None:
+    busy = [status(429, {"retry-after": "60"})]
+    async with open_scripted_openai([busy, [text("Here I am."), finish()]]) as server:
+        output = await run_example("models/fallback", [], tmp_path, server.base_url)
+    assert output == "Here I am.\n"
+    assert [request.body["model"] for request in server.requests] == ["gpt-4o-mini", "llama3:8b"]
 
 
 def test_the_tables_have_all_arguments_and_their_defaults() -> None:

@@ -110,7 +110,7 @@ class Lane:
             self._trouble.tell(exc)
             return StoreUnavailable(f"the store failed by a bug ({type(exc).__name__})")
         for (log, append), outcome in done:
-            log.on_outcome(append.entries, outcome)
+            log.on_outcome(append, outcome)
         return None
 
     async def _set_apart(self, group: Group, since: float, failure: StoreUnavailable) -> None:
@@ -141,7 +141,8 @@ class Lane:
             await trio.sleep(delay)
             count = max(1, count // 2)
             while entries:
-                piece = [(log, Append(append.run_id, append.fence, entries[:count]))]
+                part = Append(append.run_id, append.fence, entries[:count], append.private)
+                piece = [(log, part)]
                 if (failure := await self._append(piece)) is not None:
                     self._complain(piece, since, failure)
                     delay = min(2 * delay, longest)

@@ -2,7 +2,7 @@
 
 import enum
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from operator import attrgetter
 from typing import Final
@@ -110,17 +110,43 @@ class Appended(enum.Enum):
     """There is no such log."""
 
 
+_NOTHING: Final[Mapping[int, bytes]] = {}
+
+
 class Append:
-    """Entries that follow each other, for one run, from the holder of `fence`."""
+    """Entries that follow each other, for one run, from the holder of `fence`.
 
-    __slots__ = ("entries", "fence", "first_offset", "last_offset", "run_id", "size", "terminal")
+    Args:
+        run_id: the run.
+        fence: the number of the holder's claim.
+        entries: what to append.
+        private: bytes beside some of the entries, by offset: committed with them, and only for
+            whoever works on the run. Those of other offsets are left out.
+    """
 
-    def __init__(self, run_id: str, fence: int, entries: Sequence[Entry]) -> None:
+    __slots__ = (
+        "entries",
+        "fence",
+        "first_offset",
+        "last_offset",
+        "private",
+        "run_id",
+        "size",
+        "terminal",
+    )
+
+    def __init__(
+        self,
+        run_id: str,
+        fence: int,
+        entries: Sequence[Entry],
+        private: Mapping[int, bytes] = _NOTHING,
+    ) -> None:
         self.run_id: str = run_id
         self.fence: int = fence
         self.entries: Sequence[Entry] = entries
         self.size: int = sum([len(entry.data) for entry in entries])
-        """Bytes of JSON."""
+        """Bytes of JSON, and of what is private."""
         last = entries[-1]
         self.first_offset: int = entries[0].offset
         """Where the entries go."""
@@ -128,6 +154,12 @@ class Append:
         """The log's tail when they are in."""
         self.terminal: bool = last.terminal
         """Whether the last of them closes the log."""
+        self.private: Mapping[int, bytes] = _NOTHING
+        """What is private, by offset."""
+        if private:
+            offsets = range(self.first_offset, self.last_offset + 1)
+            self.private = {n: data for n, data in private.items() if n in offsets}
+            self.size += sum(map(len, self.private.values()))
 
     def __repr__(self) -> str:
         return f"<Append to {self.run_id}: {self.first_offset} to {self.last_offset}>"
@@ -148,13 +180,15 @@ class Append:
 class Log:
     """One run's entries in memory. All checks of an append are one act."""
 
-    __slots__ = ("closed", "entries", "fence", "size")
+    __slots__ = ("closed", "entries", "fence", "private", "size")
 
     def __init__(self, fence: int, *, size: int = 0) -> None:
         self.fence = fence
         self.entries: list[Entry] = []
+        self.private: dict[int, bytes] = {}
+        """What is kept beside some entries, by offset."""
         self.size = size
-        """Bytes of JSON, and of what is kept beside it from the start."""
+        """Bytes of JSON, of what is private, and of what is kept beside it from the start."""
         self.closed = False
 
     @property
@@ -168,6 +202,8 @@ class Log:
         if outcome is not None:
             return outcome
         self.entries.extend(append.entries)
+        if append.private:
+            self.private.update(append.private)
         self.size += append.size
         self.closed = append.terminal
         return Appended.COMMITTED

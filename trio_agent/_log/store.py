@@ -17,7 +17,11 @@ from .log import PAGE_BYTES as PAGE_BYTES, Append, Appended, Entry
 
 @attrs.frozen
 class RunRecord:
-    """A run as it is created. What is private is stored beside the log and never on a wire."""
+    """A run as it is created.
+
+    `private` and `blobs` are stored beside the log, with its first commit, and never on a wire.
+    What a store tells of a run comes without them: `Store.read_private` and `Store.read_blob` do.
+    """
 
     run_id: str
     epoch: str
@@ -29,15 +33,22 @@ class RunRecord:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     idempotency_key: str | None = None
     """Unique per owner: a second creation with the same key finds the first run."""
-    private: bytes = b""
+    private: bytes = attrs.field(default=b"", repr=False)
     """JSON of what is needed to understand or continue the run later."""
+    blobs: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
+    """Files that were given to it, by their SHA-256 in hexadecimal digits."""
     digest: str = ""
     """A hash of what was asked for, so that a key is not used for something else; "" if none."""
 
     @property
     def size(self) -> int:
-        """Bytes of what is kept beside the log: `private`, and the JSON of `metadata`."""
-        return len(self.private) + len(msgspec.json.encode(self.metadata))
+        """Bytes of what is kept beside the log: `private`, `blobs`, the JSON of `metadata`."""
+        files = sum(map(len, self.blobs.values()))
+        return len(self.private) + files + len(msgspec.json.encode(self.metadata))
+
+    def told(self) -> "RunRecord":
+        """Return it as stores tell it, without what is private."""
+        return attrs.evolve(self, private=b"", blobs={})
 
     def check_repeats(self, digest: str) -> None:
         """Make sure that this asks for what the run that has its idempotency key asked for.
@@ -62,7 +73,8 @@ class RunInfo:
     tail: int
     """The offset of the last committed event, 0 if there is none."""
     size: int
-    """Bytes of the log, and of what was given with it at first (`RunRecord.size`)."""
+    """Bytes of the log and of what is private beside it, and of what was given with it at first
+    (`RunRecord.size`)."""
     last: Entry | None
     """The terminal event, None while the run is active."""
     fence: int
@@ -199,7 +211,7 @@ class Store(ABC):
         """Commit all in one go; each is checked for itself, in one atomic act with its write.
 
         Fence, tail and not-terminal must hold. Repeating what is committed is a success. Several
-        for one run are done in their order.
+        for one run are done in their order. What is private is there when its entry is.
         """
 
     def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:  # noqa: ARG002
@@ -219,14 +231,34 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        """Read what is private beside the entries at these offsets, empty where nothing is.
+
+        At offset 0 is `RunRecord.private`. For whoever works on the run, and for its transcript.
+        Ends earlier, but not before the first, where it would return more than `PAGE_BYTES`.
+        """
+
+    @abstractmethod
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        """Read a file that was given to a run.
+
+        Args:
+            run_id: the run.
+            digest: the file's SHA-256 in hexadecimal digits.
+
+        Raises:
+            UnknownBlob: it was given none with this digest.
+        """
+
+    @abstractmethod
     async def info(self, run_id: str) -> RunInfo:
-        """Tell what is known of a run."""
+        """Tell what is known of a run, without reading what is private."""
 
     @abstractmethod
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
         """List runs, newest first, of one owner (None: of all), behind the run `before`.
 
-        Their records come without what is private. A list ends earlier, but not before its
+        A list ends earlier, but not before its
         first run, where it would hold more than `PAGE_BYTES` of records and terminal events:
         only an empty one says that there are no more.
         """
@@ -297,13 +329,24 @@ class Store(ABC):
 
 
 def first_runs(infos: Iterable[RunInfo], limit: int) -> list[RunInfo]:
-    """Return the first of these as `Store.find` lists them: without what is private, bounded."""
+    """Return the first of these, as many as `Store.find` lists at once."""
     found: list[RunInfo] = []
     size = 0
     for info in islice(infos, limit):
-        listed = attrs.evolve(info, record=attrs.evolve(info.record, private=b""))
-        size += listed.listed_size
+        size += info.listed_size
         if size > PAGE_BYTES and found:
             break
-        found.append(listed)
+        found.append(info)
+    return found
+
+
+def first_privates(privates: Iterable[bytes]) -> list[bytes]:
+    """Return the first of these, as many as `Store.read_private` returns at once."""
+    found: list[bytes] = []
+    size = 0
+    for private in privates:
+        size += len(private)
+        if size > PAGE_BYTES and found:
+            break
+        found.append(private)
     return found

@@ -90,6 +90,8 @@ class RunLog:
         self._tail = feed.tail
         self._size = 0
         self._pending: list[Entry] = []
+        # What is private beside entries that the store does not have yet, by offset.
+        self._private: dict[int, bytes] = {}
         self._failure: StoreUnavailable | FenceLost | None = None
         self._waiting = trio.lowlevel.ParkingLot()
 
@@ -98,11 +100,18 @@ class RunLog:
         """Bytes that fit still."""
         return self._max_bytes - self._size
 
-    def append(self, events: Sequence[AnyEvent], *, bounded: bool = False) -> None:
+    def append(
+        self, events: Sequence[AnyEvent], *, bounded: bool = False, private: bytes = b""
+    ) -> None:
         """Append events at the tail.
 
         Only what comes from outside needs to be `bounded`: the others are few, or repeat at
         most once what is in the log, so that there is always room to close it properly.
+
+        Args:
+            events: what happened.
+            bounded: whether they may be refused.
+            private: what is kept beside the first of them, and committed with it.
 
         Raises:
             LimitExceeded: bounded events don't fit; none of them was appended.
@@ -110,7 +119,8 @@ class RunLog:
         if isinstance(self._failure, FenceLost):
             return
         entries = list(map(Entry.of, count(self._tail + 1), events))
-        append = Append(self.lease.run_id, self.lease.fence, entries)
+        beside = {self._tail + 1: private} if private else {}
+        append = Append(self.lease.run_id, self.lease.fence, entries, beside)
         size = append.size
         if bounded and size > self.free:
             raise LimitExceeded(f"the run's log has reached its bound of {self._max_bytes} bytes")
@@ -125,6 +135,8 @@ class RunLog:
                 self._publish(entries, outcome)
                 return
         self._pending += entries
+        if beside:
+            self._private |= beside
         self.uncommitted += size
         self._lane.submit(self, hurry=any(event.prompt_commit for event in events))
 
@@ -139,7 +151,7 @@ class RunLog:
         if self.uncommitted > limit:
             entries = first_page(pending, limit)
             self._pending = pending[len(entries) :]
-        return Append(self.lease.run_id, self.lease.fence, entries)
+        return Append(self.lease.run_id, self.lease.fence, entries, self._private)
 
     def release(self) -> None:
         """The lane is done with what it took, and can take more."""
@@ -147,10 +159,12 @@ class RunLog:
         if self._pending and not self.queued:
             self._lane.submit(self, hurry=True)
 
-    def on_outcome(self, entries: Sequence[Entry], outcome: Appended) -> None:
-        """The lane says what came of entries that it took."""
-        self.uncommitted -= sum(len(entry.data) for entry in entries)
-        self._publish(entries, outcome)
+    def on_outcome(self, append: Append, outcome: Appended) -> None:
+        """The lane says what came of what it took."""
+        self.uncommitted -= append.size
+        for offset in append.private:
+            del self._private[offset]
+        self._publish(append.entries, outcome)
         self._waiting.unpark_all()
 
     def on_stall(self, failure: StoreUnavailable) -> None:

@@ -1,17 +1,27 @@
 """The store that keeps logs in this process's memory."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 import attrs
 import trio
 
-from .._errors import CursorExpired, LimitExceeded, UnknownRun
+from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
 from .._limits import Retention
 from .._log.log import Append, Appended, Entry, Log
-from .._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch, first_runs
+from .._log.store import (
+    Created,
+    Lease,
+    Page,
+    RunInfo,
+    RunRecord,
+    Store,
+    Watch,
+    first_privates,
+    first_runs,
+)
 from ._watch import NewsWatch
 
 _TOMBSTONES: Final = 10_000
@@ -21,6 +31,7 @@ _TOMBSTONES: Final = 10_000
 class _Run:
     record: RunRecord
     log: Log
+    blobs: Mapping[str, bytes]
     leased_until: float
     finished_at: float | None = None
     cancel_reason: str | None = None
@@ -61,7 +72,10 @@ class MemoryStore(Store):
             raise LimitExceeded(f"the id {record.run_id!r} is taken")
         if record.idempotency_key is not None:
             self._by_key[record.owner, record.idempotency_key] = record.run_id
-        self._runs[record.run_id] = _Run(record, Log(1, size=record.size), self._lease_end())
+        log = Log(1, size=record.size)
+        log.private[0] = record.private
+        run = _Run(record.told(), log, dict(record.blobs), self._lease_end())
+        self._runs[record.run_id] = run
         return Created(record.run_id, Lease(record.run_id, 1))
 
     async def lookup(self, record: RunRecord) -> str | None:
@@ -98,6 +112,18 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
         log = self._get(run_id).log
         return Page(log.after(after, limit), log.tail, log.closed)
+
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        await trio.lowlevel.checkpoint()
+        private = self._get(run_id).log.private
+        return first_privates(private.get(offset, b"") for offset in offsets)
+
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        await trio.lowlevel.checkpoint()
+        try:
+            return self._get(run_id).blobs[digest]
+        except KeyError:
+            raise UnknownBlob(run_id, digest) from None
 
     async def info(self, run_id: str) -> RunInfo:
         await trio.lowlevel.checkpoint()

@@ -9,7 +9,7 @@ import trio
 
 from .._errors import CursorExpired, LimitExceeded, UnknownRun
 from .._limits import Retention
-from .._log.log import Appended
+from .._log.log import Append, Appended
 from .._log.store import Lease, Store, Watch
 from ._check_log import (
     LOG_CHECKS,
@@ -25,6 +25,7 @@ from ._check_log import (
     run_start,
     text_delta,
 )
+from ._check_private import PRIVATE_CHECKS
 
 _PATIENCE: Final = 30.0
 """Seconds after which a check is taken for stuck, not counting the leases that it waits for."""
@@ -48,7 +49,7 @@ async def check_store(
     Raises:
         AssertionError: with the sentence that doesn't hold.
     """
-    for check in (*LOG_CHECKS, *_CHECKS):
+    for check in (*LOG_CHECKS, *PRIVATE_CHECKS, *_CHECKS):
         try:
             async with open_store() as store:
                 with trio.fail_after(_PATIENCE):
@@ -214,6 +215,8 @@ async def _delete_removes_finished_runs(store: Store) -> None:
 def _calls_about(store: Store, run_id: str) -> list[Callable[[], Awaitable[object]]]:
     return [
         lambda: store.read(run_id, 0, 1),
+        lambda: store.read_private(run_id, [0]),
+        lambda: store.read_blob(run_id, "0" * 64),
         lambda: store.info(run_id),
         lambda: store.find(None, run_id, 1),
         lambda: store.claim(run_id),
@@ -270,18 +273,24 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
             nursery.start_soon(cancel)
             await act()
 
-    record = new_record(run_id, idempotency_key=run_id)
+    record = new_record(run_id, idempotency_key=run_id, private=b"p", blobs={"0" * 64: b"b"})
     await cut(lambda: store.create(record))
     lease = (await store.create(record)).lease
     if lease is None:
         info = await store.info(run_id)
-        hold(info.record == record and info.leased, "a creation that was cancelled is whole")
+        hold(info.record == record.told() and info.leased, "a creation that was cancelled is whole")
         lease = Lease(run_id, info.fence)
+    hold(await store.read_blob(run_id, "0" * 64) == b"b", "a creation is whole, with its files")
     append = entries_at(lease, 1, run_start(run_id), text_delta())
+    append = Append(run_id, lease.fence, append.entries, {2: b"beside"})
     await cut(lambda: store.append([append]))
-    hold((await store.info(run_id)).tail in (0, 2), "an append that was cancelled is whole")
+    tail = (await store.info(run_id)).tail
+    beside = list(await store.read_private(run_id, [2]))
+    hold((tail, beside) in ((0, [b""]), (2, [b"beside"])), "an append that was cancelled is whole")
     await commit(store, append)
+    hold(list(await store.read_private(run_id, [2])) == [b"beside"], "what is repeated is whole")
     await cut(lambda: store.read(run_id, 0, 10))
+    await cut(lambda: store.read_private(run_id, [0, 2]))
     await cut(store.check)
     await cut(lambda: store.renew([lease, held]))
     await cut(lambda: store.request_cancel(run_id, "cut"))

@@ -54,6 +54,12 @@ class StoreProxy(Store):
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         return await self.perform("read", lambda: self._store.read(run_id, after, limit))
 
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        return await self.perform("read_private", lambda: self._store.read_private(run_id, offsets))
+
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        return await self.perform("read_blob", lambda: self._store.read_blob(run_id, digest))
+
     async def info(self, run_id: str) -> RunInfo:
         return await self.perform("info", lambda: self._store.info(run_id))
 

@@ -12,12 +12,20 @@ The slow path, for what `decode_chunk` refuses. Where a value has another type t
 What the answer can't do without and what has no single meaning is a `ValueError`.
 """
 
-import json
 from typing import Any
 
-from .._provider._loose import count, items, text_or_none, word
-from ._chunk import Choice, Chunk, Counts, Delta, Function, ToolCall
+import msgspec
 
+from .._provider._loose import (
+    arguments_or_none,
+    count_or_none,
+    items_of,
+    text_or_none,
+    word_or_none,
+)
+from ._chunk import NOTHING, Choice, Chunk, Counts, Delta, Details, Function, Groq, ToolCall
+
+_COUNTED = [name for name in Counts.__struct_fields__ if not name.endswith("_details")]
 _TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
 _NO_ANSWER = frozenset({"reference", "image_url"})
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
@@ -34,11 +42,18 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
     Raises:
         ValueError: it can't be told what is meant.
     """
-    choices = items(value.get("choices"))
+    choices = items_of(value.get("choices"))
     return Chunk(
         [_choice(each, whole) for each in choices if isinstance(each, dict)],
         _counts(value.get("usage")),
+        x_groq=_groq(value.get("x_groq")),
     )
+
+
+def _groq(value: Any) -> Groq | None:
+    if not isinstance(value, dict):
+        return None
+    return Groq(_counts(value.get("usage")), text_or_none(value.get("error")))
 
 
 def _choice(value: dict[str, Any], whole: bool) -> Choice:
@@ -48,7 +63,7 @@ def _choice(value: dict[str, Any], whole: bool) -> Choice:
     if not delta:
         delta = value.get("text")  # as it was before there were chats
     return Choice(
-        count(value.get("index")) or 0,
+        count_or_none(value.get("index")) or 0,
         _delta(delta),
         _finish_reason(value.get("finish_reason")),
         _counts(value.get("usage")),
@@ -60,31 +75,44 @@ def _delta(value: Any) -> Delta:
         return Delta(content=value)
     if not isinstance(value, dict):
         return Delta()
-    content, thoughts = _content(value.get("content"))
+    content, thoughts, part_type = _content(value.get("content"))
     return Delta(
         content,
         text_or_none(value.get("refusal")),
-        thoughts + (text_or_none(value.get("reasoning_content")) or ""),
+        text_or_none(value.get("reasoning_content")),
         text_or_none(value.get("reasoning")),
-        [_tool_call(each) for each in items(value.get("tool_calls")) if each],
+        [_tool_call(each) for each in items_of(value.get("tool_calls")) if each],
         _function(value["function_call"]) if value.get("function_call") else None,
+        text_or_none(value.get("reasoning_text")),
+        text_or_none(value.get("thinking")),
+        thoughts or None,
+        part_type,
+        _raw(value.get("reasoning_details")),
+        text_or_none(value.get("reasoning_opaque")),
+        _raw(value.get("extra_content")),
     )
 
 
-def _content(value: Any) -> tuple[str, str]:
-    """Text and reasoning. Parts that are neither (images, references) are no part of the answer."""
+def _content(value: Any) -> tuple[str, str, str | None]:
+    """Text, reasoning, and the type of its parts. Images and references are no part of the answer.
+
+    Parts of other types that have a text are text.
+    """
     text = thoughts = ""
-    for part in items(value):
+    thinking: str | None = None
+    for part in items_of(value):
         if isinstance(part, dict) and part.get("text", part) is None:
             continue
         type_ = part.get("type") if isinstance(part, dict) else "text"
+        type_ = type_ if isinstance(type_, str) else None
         if type_ in _REASONING_PARTS:
+            thinking = type_
             thoughts += text_or_none(part) or ""
         elif type_ in _TEXT_PARTS:
             text += _text(part)
         elif type_ not in _NO_ANSWER and isinstance(part.get("text"), str):
             text += part["text"]
-    return text, thoughts
+    return text, thoughts, thinking
 
 
 def _text(value: Any) -> str:
@@ -104,16 +132,18 @@ def _tool_call(value: Any) -> ToolCall:
         raise ValueError("a tool call is no object")
     # Some write name and arguments without a `function` around them.
     function = value.get("function") or value
-    return ToolCall(count(value.get("index")), word(value.get("id")), _function(function))
+    return ToolCall(
+        count_or_none(value.get("index")),
+        word_or_none(value.get("id")),
+        _function(function),
+        _raw(value.get("extra_content")),
+    )
 
 
 def _function(value: Any) -> Function:
     if not isinstance(value, dict):
         raise ValueError("the function of a tool call is no object")
-    name, arguments = value.get("name"), value.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return Function(word(name), arguments)
+    return Function(word_or_none(value.get("name")), arguments_or_none(value.get("arguments")))
 
 
 def _finish_reason(value: Any) -> str | None:
@@ -125,4 +155,25 @@ def _finish_reason(value: Any) -> str | None:
 def _counts(value: Any) -> Counts | None:
     if not isinstance(value, dict):
         return None
-    return Counts(*(count(value.get(name)) for name in Counts.__struct_fields__))
+    counts = Counts()
+    for name in _COUNTED:
+        setattr(counts, name, count_or_none(value.get(name)))
+    counts.prompt_tokens_details = _details(value.get("prompt_tokens_details"))
+    counts.completion_tokens_details = _details(value.get("completion_tokens_details"))
+    return counts
+
+
+def _details(value: Any) -> Details | None:
+    if not isinstance(value, dict):
+        return None
+    return Details(
+        count_or_none(value.get("cached_tokens")), count_or_none(value.get("reasoning_tokens"))
+    )
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    """What is only kept. What has no JSON form of ours can't come back."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(value)) if value else NOTHING
+    except ValueError:
+        return NOTHING
