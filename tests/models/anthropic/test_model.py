@@ -21,8 +21,8 @@ from trio_agent._messages import AssistantMessage, ToolMessage, UserMessage
 from trio_agent.models import anthropic as public
 from trio_agent.models._model import Model
 from trio_agent.models._parts import (
+    EmittedPart,
     ModelFinish,
-    ModelPart,
     ModelRequest,
     TextPart,
     ToolInputPart,
@@ -54,13 +54,13 @@ async def opened(
         yield server, model
 
 
-async def ask(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], ModelFinish]:
+async def ask(*answer: scripted.Step, **config: Any) -> tuple[list[EmittedPart], ModelFinish]:
     emitted = Emitted()
     async with opened(answer, **config) as (_, model):
         return emitted, await model.generate(ASK, emitted)
 
 
-async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], ModelError]:
+async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[EmittedPart], ModelError]:
     emitted = Emitted()
     async with opened(answer, **config) as (_, model):
         with pytest.raises(ModelError) as info:
@@ -68,7 +68,7 @@ async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], 
     return emitted, info.value
 
 
-def message_of(parts: Iterable[ModelPart], finish: ModelFinish) -> AssistantMessage:
+def message_of(parts: Iterable[object], finish: ModelFinish) -> AssistantMessage:
     """What a transcript has of an answer; ids of calls are renamed, as runs may do."""
     text, inputs = "", dict[tuple[str, str], str]()
     for part in parts:
