@@ -46,7 +46,7 @@ def thought(index: int, *pieces: str, signature: str = "sig") -> bytes:
     return b"".join([first, *said, signed, ended(index)])
 
 
-def call(index: int, id_: str, name: str, *pieces: str, type_: str = "tool_use") -> bytes:
+def call(index: int, id_: Any, name: str, *pieces: str, type_: str = "tool_use") -> bytes:
     said = [delta(index, "input_json_delta", partial_json=piece) for piece in pieces]
     return b"".join([begin(index, type_, id=id_, name=name, input={}), *said, ended(index)])
 

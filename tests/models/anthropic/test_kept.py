@@ -12,7 +12,7 @@ from trio_agent.models.anthropic._kept import is_thought, keep, kept_blocks, kep
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
 TEXT = {"type": "text", "text": "a"}
 USE = {"type": "tool_use", "name": "f", "input": {"x": 1}}
-CONTENT = [THOUGHT, TEXT, USE, {"type": "tool_use", "name": "g"}]
+CONTENT: list[dict[str, Any]] = [THOUGHT, TEXT, USE, {"type": "tool_use", "name": "g"}]
 MESSAGE = AssistantMessage(
     "a",
     (ToolRequest("1", "f", {"x": 1}), ToolRequest("2", "g", "{")),

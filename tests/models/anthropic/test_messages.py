@@ -274,6 +274,10 @@ def test_who_goes_on_behind_a_reason_is_not_complete() -> None:
         decoding.finish()
 
 
+UNTYPED = b"".join(
+    b"data: %s\n\n" % json.dumps({"delta": each}).encode()
+    for each in ({"text": "a"}, {"stop_reason": "end_turn"})
+)
 SHAPES: list[tuple[str, bytes, list[Any]]] = [
     ("no message_start", text(0, "a") + END, ["a"]),
     ("no event names", (started() + text(0, "a") + END).replace(b"event: ", b": "), ["a"]),
@@ -305,8 +309,7 @@ SHAPES: list[tuple[str, bytes, list[Any]]] = [
      ["a"]),
     ("no type within the data", b"event: content_block_delta\n"
      b'data: {"index": 0, "delta": {"type": "text_delta", "text": "a"}}\n\n' + END, ["a"]),
-    ("no type anywhere", (b'data: {"delta": {"text": "a"}}\n\n'
-      b'data: {"delta": {"stop_reason": "end_turn"}}\n\n'), ["a"]),
+    ("no type anywhere", UNTYPED, ["a"]),
     ("no type of the block", event("content_block_start", index=0, content_block={"text": "a"})
      + END, ["a"]),
     ("thinking in a text block", begin(0, "text", text="")
@@ -336,8 +339,8 @@ SHAPES: list[tuple[str, bytes, list[Any]]] = [
      + delta(0, "input_json_delta", partial_json="{}") + CALLED, [["t", "f", "{}"]]),
     ("ids blank", call(0, "", "f", "{}") + call(1, " ", "f", "{}") + CALLED,
      [["call_0", "f", "{}"], ["call_1", "f", "{}"]]),
-    ("ids null", call(0, None, "f", "{}") + CALLED, [["call_0", "f", "{}"]]),  # type: ignore[arg-type]
-    ("ids are numbers", call(0, 7, "f", "{}") + CALLED, [["7", "f", "{}"]]),  # type: ignore[arg-type]
+    ("ids null", call(0, None, "f", "{}") + CALLED, [["call_0", "f", "{}"]]),
+    ("ids are numbers", call(0, 7, "f", "{}") + CALLED, [["7", "f", "{}"]]),
     ("ids doubled", call(0, "t", "f", "{}") + call(1, "t", "g", "{}") + CALLED,
      [["t", "f", "{}"], ["t-2", "g", "{}"]]),
     ("index doubled", call(0, "t", "f", "{}") + call(0, "u", "g", "{}") + CALLED,
@@ -413,7 +416,7 @@ def test_usage(data: bytes, usage: Usage) -> None:
     assert finish.usage == usage
 
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "type": "message",
     "role": "assistant",
     "content": [
@@ -445,7 +448,7 @@ def test_a_whole_message_although_a_stream_was_asked_for() -> None:
     [
         WHOLE | {"type": None},
         WHOLE | {"usage": None, "stop_reason": None},
-        WHOLE | {"content": [*WHOLE["content"], {"type": "news"}]},  # type: ignore[misc]
+        WHOLE | {"content": [*WHOLE["content"], {"type": "news"}]},
     ],
 )
 def test_whole_messages_that_lack_something(message: Any) -> None:

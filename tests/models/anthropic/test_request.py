@@ -221,7 +221,7 @@ def test_a_system_option_where_nothing_else_says_it() -> None:
     assert encode(ASK, options={"system": system})["system"] == system
 
 
-KEPT = [
+KEPT: list[dict[str, Any]] = [
     {"type": "thinking", "thinking": "hm", "signature": "sig"},
     {"type": "text", "text": "a"},
     {"type": "text", "text": "\n"},
