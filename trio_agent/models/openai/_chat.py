@@ -17,11 +17,11 @@ from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart
 from .._provider._complaint import Complaint
 from .._provider._errors import error_from_response, provider_error
+from .._provider._finish_reason import Reason, finish_reason
 from .._provider._odd_event import read_odd_event
 from .._provider._surrogates import SurrogateJoiner
 from ._calls import Calls
 from ._chunk import Chunk, Delta, ToolCall, decode_chunk
-from ._finish_reason import Reason, finish_reason
 from ._lenient import read_chunk
 from ._provider_state import ProviderState
 from ._request import RequestForm, encode_request
