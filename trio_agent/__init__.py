@@ -20,6 +20,7 @@ from ._errors import (
     RunFailed as RunFailed,
     RunIncomplete as RunIncomplete,
     StoreUnavailable as StoreUnavailable,
+    TooLarge as TooLarge,
     ToolError as ToolError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,
@@ -93,7 +94,12 @@ from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from .models import OpenAIModel as OpenAIModel
+from .models import (
+    AnthropicModel as AnthropicModel,
+    FallbackModel as FallbackModel,
+    OpenAIModel as OpenAIModel,
+    OpenAIResponsesModel as OpenAIResponsesModel,
+)
 from .stores import (
     MemoryStore as MemoryStore,
     MemoryStoreStatistics as MemoryStoreStatistics,

@@ -1,5 +1,6 @@
 """Which call does a fragment belong to? What providers send stands in `test_chat`."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -88,6 +89,38 @@ def test_the_bounds() -> None:
 def test_arguments_of_a_known_name_are_not_bounded_here() -> None:
     text = '{"x":"' + "x" * (1 << 21) + '"}'
     assert feed(Calls(), call(0, "a", "f", text)) == [ToolInputPart("a", "f", text)]
+
+
+def test_what_is_to_come_back_with_the_calls() -> None:
+    def extra(value: int) -> msgspec.Raw:
+        return msgspec.Raw(b"%d" % value)
+
+    calls = Calls()
+    for fragment, back in [
+        (call(0, "a", "f", '{"x":1}'), 1),
+        (call(1, "b", "g", "{"), 2),
+        (call(1, None, None, "}"), None),
+        (call(0, "a", "f", '{"x":1}'), 3),  # said again as a whole
+        (call(2, "c", None, None), 4),  # nothing but its id
+        (call(3, "d", "h", ""), None),
+        (call(4, "e", None, None), 5),
+        (call(4, None, "i", ""), None),
+    ]:
+        if back is not None:
+            fragment.extra_content = extra(back)
+        feed(calls, fragment)
+    list(calls.end())
+    assert [(name, bytes(back)) for name, back in calls.extras] == [
+        ("f", b"3"), ("g", b"2"), ("h", b""), ("i", b"5"),
+    ]  # fmt: skip
+
+
+def test_what_is_to_come_back_is_bounded() -> None:
+    calls = Calls()
+    large = ToolCall(0, "a", Function("f"), msgspec.Raw(b"1" * (1 << 19)))
+    feed(calls, large, large)
+    with pytest.raises(ModelError, match="too large"):
+        feed(calls, large)
 
 
 FRAGMENTS = st.builds(

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from trio_agent._errors import ModelError
 from trio_agent._events import Usage
+from trio_agent._log.plain import plain_json
 from trio_agent.models._parts import (
     ModelFinish,
     ModelPart,
@@ -610,6 +611,28 @@ def test_what_providers_send(data: bytes, meant: list[Any], reason: str) -> None
         (chunk({"usage": USAGE | {"total_tokens": 2**60}}), Usage(7, 3, 10)),
         (chunk({"usage": {"input_tokens": 7, "output_tokens": 3}}), Usage(7, 3, 10)),
         (chunk({"usage": USAGE}) + chunk({"usage": dict.fromkeys(USAGE, 0)}), Usage(7, 3, 10)),
+        (
+            chunk(
+                {
+                    "usage": USAGE
+                    | {
+                        "prompt_tokens_details": {"cached_tokens": 5},
+                        "completion_tokens_details": {"reasoning_tokens": 2},
+                    }
+                }
+            ),
+            Usage(7, 3, 10, 5, 2),
+        ),  # U06
+        (
+            chunk({"usage": USAGE | {"prompt_tokens_details": {"cached_tokens": "5"}}}),
+            Usage(7, 3, 10, 5),
+        ),
+        (
+            chunk({"usage": USAGE | {"prompt_tokens_details": [], "prompt_cache_hit_tokens": 5.0}}),
+            Usage(7, 3, 10, 5),
+        ),
+        (chunk({"choices": [], "x_groq": {"id": "a", "usage": USAGE}}), Usage(7, 3, 10)),
+        (chunk({"x_groq": {"usage": {"prompt_tokens": "7"}}}), Usage(7, 0, 7)),
         (chunk({"usage": "none"}), Usage()),
         (chunk({"choices": [], "usage": None}), Usage()),
     ],
@@ -628,6 +651,7 @@ def test_usage(data: bytes, usage: Usage) -> None:
         (DONE, "cut-stream", "before the answer did"),
         (chunk({"error": {"message": "over\nloaded"}}), "provider-error", "over loaded"),
         (chunk({"error": "overloaded"}), "provider-error", "overloaded"),
+        (chunk({"x_groq": {"id": "a", "error": "over\nloaded"}}), "provider-error", "over loaded"),
         (HELLO, "cut-stream", "before the answer did"),  # R13
         (HELLO + STOP[:-9], "cut-stream", "before the answer did"),
         (delta(reasoning="Hm") + DONE, "cut-stream", "before the answer did"),
@@ -752,6 +776,82 @@ def test_an_image_in_one_chunk() -> None:  # C09
 def test_a_chunk_to_the_letter_is_read_however_much_else_it_holds() -> None:
     odd = {"choices": [{"finish_reason": "stop"}], "unread": [0] * 300_000}
     assert run([HELLO + chunk(odd)]) == ([TextPart("Hello.")], ModelFinish("stop"))
+
+
+SIGNED = {"google": {"thought_signature": "c2ln"}}
+THOUGHT = {"type": "reasoning.text", "text": "Hm.", "signature": "c2ln", "index": 0}
+KEPT: list[tuple[bytes, Any]] = [
+    (
+        delta(reasoning_content="Hm.") + call("call_1", "f", "{}"),
+        {"reasoning": "reasoning_content"},
+    ),  # Q05
+    (
+        fragments(
+            {
+                "id": "call_1",
+                "type": "function",
+                "extra_content": SIGNED,
+                "function": {"name": "f", "arguments": "{}"},
+            }
+        ),
+        {"calls": [{"name": "f", "extra_content": SIGNED}]},
+    ),  # Q06
+    (
+        delta(reasoning="Hm.", reasoning_details=[THOUGHT]) + call("call_1", "f", "{}"),
+        {"reasoning": "reasoning", "reasoning_details": [THOUGHT], "calls": [{"name": "f"}]},
+    ),  # Q07
+    (
+        delta(reasoning_details=[THOUGHT | {"text": "H", "signature": None}])
+        + delta(content="", reasoning_details=[{**THOUGHT, "text": "m.", "signature": None}])
+        + delta(reasoning_details=[{k: v for k, v in THOUGHT.items() if k != "text"}])
+        + call("call_1", "f", "{}"),
+        {"reasoning_details": [THOUGHT], "calls": [{"name": "f"}]},
+    ),
+    (
+        delta(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}])
+        + call("call_1", "f", "{}"),
+        {"reasoning": "reasoning_in_content"},
+    ),
+    (call("call_1", "f", "{}"), None),
+]
+
+
+@pytest.mark.parametrize(("data", "state"), KEPT)
+def test_what_the_provider_wants_back(data: bytes, state: Any) -> None:
+    _, finish = run_every_way(data + CALLED + DONE, origin="openai@x")
+    assert finish.provider == ({} if state is None else {"openai@x": state})
+    _, finish = run([data + CALLED + DONE])
+    assert finish.provider == {}, "nobody is known to whom it could go"
+
+
+@pytest.mark.parametrize(
+    ("message", "state"),
+    [
+        ({"reasoning_content": "Hm."}, {"reasoning": "reasoning_content"}),
+        (
+            {"reasoning": None, "reasoning_details": [THOUGHT, THOUGHT | {"text": "!"}]},
+            {"reasoning_details": [THOUGHT, THOUGHT | {"text": "!"}], "calls": []},
+        ),
+        ({"extra_content": SIGNED}, {"extra_content": SIGNED, "calls": []}),
+        (
+            {
+                "reasoning_content": "Hm.",
+                "tool_calls": [
+                    {"id": "a", "function": {"name": "f", "arguments": "{}"}},
+                    {"function": {"name": "g", "arguments": "{}"}, "extra_content": SIGNED},
+                ],
+            },
+            {
+                "reasoning": "reasoning_content",
+                "calls": [{"name": "f"}, {"name": "g", "extra_content": SIGNED}],
+            },
+        ),
+    ],
+)
+def test_a_whole_completion_has_it_too(message: dict[str, Any], state: Any) -> None:
+    decoder = ChatDecoder(origin="openai@x")
+    decoder.feed_whole(json.dumps(completion(content="Hello.", **message)).encode())
+    assert decoder.finish().provider == {"openai@x": state}
 
 
 def test_think_tags() -> None:  # C11
@@ -912,11 +1012,22 @@ ODD = st.recursive(
     ),
     max_leaves=4,
 )
+BLOCKS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["reasoning.text", "reasoning.encrypted"])},
+    optional={
+        "index": st.integers(0, 1) | ODD,
+        "id": TEXTS | ODD,
+        "text": TEXTS | ODD,
+        "signature": TEXTS | ODD,
+        "data": TEXTS | ODD,
+    },
+)
 FRAGMENTS = st.fixed_dictionaries(
     {},
     optional={
         "index": st.integers(-1, 3) | ODD,
         "id": st.sampled_from(["", "a", "b", "call_0"]) | ODD,
+        "extra_content": ODD,
         "function": ODD
         | st.fixed_dictionaries(
             {},
@@ -932,6 +1043,10 @@ DELTAS = st.fixed_dictionaries(
     optional={
         "content": TEXTS | ODD,
         "reasoning": TEXTS | ODD,
+        "reasoning_content": TEXTS | ODD,
+        "reasoning_details": st.lists(BLOCKS | ODD, max_size=2) | ODD,
+        "reasoning_opaque": TEXTS | ODD,
+        "extra_content": ODD,
         "tool_calls": st.lists(FRAGMENTS, max_size=3) | ODD,
         "function_call": ODD,
     },
@@ -950,7 +1065,7 @@ CHUNKS = st.builds(
         },
     ),
     st.dictionaries(
-        st.sampled_from(["usage", "error", "choices", "base_resp", "x"]), ODD, max_size=1
+        st.sampled_from(["usage", "error", "choices", "base_resp", "x_groq", "x"]), ODD, max_size=1
     ),
 )
 STREAMS = st.lists(
@@ -965,14 +1080,16 @@ def test_only_a_model_error_comes_out_and_cuts_change_nothing(
     data: bytes, cuts: list[int], think_tags: bool
 ) -> None:
     def outcome(pieces: Iterable[bytes]) -> tuple[Any, ...]:
-        decoder = ChatDecoder(think_tags=think_tags)
+        decoder = ChatDecoder(think_tags=think_tags, origin="openai@x")
         parts = [part for piece in pieces for part in decoder.feed(piece)]
         parts += decoder.feed_eof()
         assert decoder.started == bool(parts)
         try:
-            return parts, decoder.finish()
+            finish = decoder.finish()
         except ModelError as error:
             return parts, error.args, error.retryable
+        assert plain_json(finish.provider, "it") == finish.provider
+        return parts, finish
 
     edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges)]

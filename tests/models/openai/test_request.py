@@ -10,7 +10,9 @@ from trio_agent._events import ToolRequest
 from trio_agent._messages import (
     AnyMessage,
     AssistantMessage,
+    File,
     SystemMessage,
+    Text,
     ToolMessage,
     UserMessage,
 )
@@ -140,8 +142,65 @@ def test_a_tool_that_returned_nothing(output: str, content: str) -> None:
     assert message["content"] == content
 
 
-def test_a_turn_in_which_nothing_happened_is_left_out() -> None:
-    assert encoded(AssistantMessage(""), UserMessage("Hi")) == [{"role": "user", "content": "Hi"}]
+@pytest.mark.parametrize("said", [{}, {"reasoning": "Hm."}, {"provider": {"openai@x": {}}}])
+def test_a_turn_in_which_nothing_happened_is_left_out(said: dict[str, Any]) -> None:
+    nothing = AssistantMessage("", **said)
+    assert encoded(nothing, UserMessage("Hi")) == [{"role": "user", "content": "Hi"}]
+
+
+def test_files_are_parts_of_the_content() -> None:
+    [message] = encoded(UserMessage((Text("Hi"), File("image/png", url="https://x/a.png"))))
+    assert message == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Hi"},
+            {"type": "image_url", "image_url": {"url": "https://x/a.png"}},
+        ],
+    }
+    with pytest.raises(ModelError, match="bad-request: a file of type"):
+        encoded(UserMessage((File("video/mp4", data=b""),)))
+
+
+def test_reasoning_goes_back_with_all_of_a_turn_in_which_tools_were_called() -> None:
+    state = {"reasoning": "reasoning_content"}
+
+    def said(text: str, *calls: ToolRequest, at: str = "openai@x") -> AssistantMessage:
+        return AssistantMessage(text, calls, f"{text}?", {at: state})
+
+    call = ToolRequest("c", "f", {})
+    messages = (
+        said("a"),
+        UserMessage("1"),
+        said("b"),
+        said("c", call),
+        ToolMessage("c", "ok"),
+        SystemMessage("s"),
+        said("d"),
+        UserMessage("2"),
+        said("e"),
+        UserMessage("3"),
+        said("f", call, at="openai@y"),
+        ToolMessage("c", "ok"),
+        said("g"),
+    )
+    body = encode_request(ModelRequest(messages), "m", origin="openai@x")
+    assert [
+        (message["content"], message.get("reasoning_content"))
+        for message in body["messages"]
+        if message["role"] == "assistant"
+    ] == [("a", None), ("b", "b?"), ("c", "c?"), ("d", "d?"), ("e", None), ("f", None), ("g", "g?")]
+
+
+def test_what_stood_beside_a_call_goes_back_beside_it_under_any_id() -> None:
+    extra = {"google": {"thought_signature": "c2ln"}}
+    state = {"calls": [{"name": "f", "extra_content": extra}, {"name": "f"}]}
+    calls = ToolRequest("a", "f", {}), ToolRequest("a-2", "f", {})
+    message = AssistantMessage("", calls, "", {"openai@x": state})
+    form = RequestForm(call_ids="mistral")
+    body = encode_request(ModelRequest((message,)), "m", form, origin="openai@x")
+    first, second = body["messages"][0]["tool_calls"]
+    assert first["extra_content"] == extra
+    assert "extra_content" not in second
 
 
 @pytest.mark.parametrize(

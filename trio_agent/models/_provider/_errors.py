@@ -54,8 +54,8 @@ _BAD_KEY = re.compile(
 )
 _SSE_DATA = re.compile(r"^data:[ \t]*(?=[\[{])(.*)$", re.MULTILINE)
 _NOT_FOUND = re.compile(r"(?i)not.?found")
-_FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out")
-_REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation")
+_FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out|api.?error")
+_REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation|too.?large")
 _OVERLOADED = re.compile(r"(?i)overloaded|temporarily unavailable|try again")
 
 

@@ -198,7 +198,9 @@ class OpenedModel(Model):
             except TransportError as exc:
                 error = exc
         if answer.kind == "refusal":
-            raise _refusal(answer.status, answer.headers, bytes(answer.body), secret)
+            refusal = _refusal(answer.status, answer.headers, bytes(answer.body), secret)
+            refusal.retryable &= not decoder.started  # it may be the rest that is refused
+            raise refusal
         await answer.end()
         if scope.cancelled_caught and not decoder.done:
             error = _deadline_passed("between-tokens" if decoder.started else "first-token")

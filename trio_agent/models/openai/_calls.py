@@ -9,16 +9,18 @@ missing, blank, doubled or new in every fragment; those that go out are unique.
 from collections.abc import Iterator
 
 import attrs
+import msgspec
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
-from ._arguments import Arguments, is_placeholder
-from ._chunk import Function, ToolCall
+from .._provider._arguments import Arguments, is_placeholder
+from .._provider._unique_ids import UniqueIds
+from ._chunk import NOTHING, Function, ToolCall
 
 _NO_FUNCTION = Function()
 _MAX_CALLS = 128
 _MAX_HELD = 1 << 20
-"""Characters of ids and names, and of arguments that come without a name."""
+"""Characters of ids and names, and of arguments that come without a name; bytes of extras."""
 
 
 @attrs.define(eq=False)
@@ -32,6 +34,8 @@ class _Call:
     id: str = ""
     """As it is given on, which is done once the arguments begin, so that the name is whole."""
     arguments: Arguments = attrs.field(factory=Arguments)
+    extra: msgspec.Raw = NOTHING
+    """What is to come back with it."""
 
     @property
     def is_nothing(self) -> bool:
@@ -43,9 +47,11 @@ class Calls:
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self._opened: list[_Call] = []
+        """Those that were given on, in that order."""
         self._slots: dict[int, _Call] = {}
-        self._ids: set[str] = set()
-        self._held = 0
+        self._ids = UniqueIds()
+        self._held = self._kept = 0
 
     def __bool__(self) -> bool:
         """Whether the model called anything."""
@@ -61,6 +67,11 @@ class Calls:
         """Whether nothing of any of them is missing."""
         return self.are_named and all(call.arguments.is_json() for call in self._calls)
 
+    @property
+    def extras(self) -> list[tuple[str, msgspec.Raw]]:
+        """The name of each call that was given on, and what is to come back with it."""
+        return [(call.name, call.extra) for call in self._opened]
+
     def feed(self, fragments: list[ToolCall], parts: list[ModelPart]) -> None:
         """Take the fragments of one delta and append what they say to `parts`.
 
@@ -75,17 +86,20 @@ class Calls:
             if fragment.index is None and alone and self._calls and _is_bare(fragment):
                 call = self._newest()
                 slot = call.slot
-            self._take(fragment, slot, call, parts)
+            call = self._take(fragment, slot, call, parts)
+            if fragment.extra_content and call is not None:
+                self._keep(call, fragment.extra_content)
 
     def _take(
         self, fragment: ToolCall, slot: int, call: _Call | None, parts: list[ModelPart]
-    ) -> None:
+    ) -> _Call | None:
+        """Take one fragment, and return the call that it belongs to if it isn't nothing."""
         index, function = fragment.index, fragment.function or _NO_FUNCTION
         id_, name, text = fragment.id or "", function.name or "", function.arguments or ""
         if id_ or name or text[:1] == "{" or text == "null":
             id_, name = id_.strip(), name.strip()
             if self._is_known(id_, name, text) or _says_nothing(call, id_, name, text):
-                return
+                return call
             if call is None and not name:  # it goes on under another index
                 call = self._with_id(id_, None)
                 if call is not None:
@@ -99,13 +113,20 @@ class Calls:
                 name = name or (call.name if call is not None else "")
                 call = self._begin(slot, id_, name, parts)
             elif call.arguments.repeats(text):
-                return
+                return call
         elif call is None:
             call = self._begin(slot, "", "", parts)
         if not call.id:
             self._await_name(call, id_, name, text, parts)
         elif text and (delta := call.arguments.add(text)):
             parts.append(ToolInputPart(call.id, call.name, delta))
+        return call
+
+    def _keep(self, call: _Call, extra: msgspec.Raw) -> None:
+        self._kept += len(extra)
+        if self._kept > _MAX_HELD:
+            raise _bad_response("what is to come back with the tool calls is too large")
+        call.extra = extra.copy()
 
     def end(self) -> Iterator[ModelPart]:
         """Nothing more comes: give on what was held back."""
@@ -159,16 +180,9 @@ class Calls:
             parts.append(self._open(call))
 
     def _open(self, call: _Call) -> ToolInputPart:
-        call.id = self._unique(call.said_id or f"call_{call.slot}")
+        call.id = self._ids.take(call.said_id or f"call_{call.slot}")
+        self._opened.append(call)
         return ToolInputPart(call.id, call.name, call.arguments.text)
-
-    def _unique(self, id_: str) -> str:
-        unique, number = id_, 2
-        while unique in self._ids:
-            unique = f"{id_}-{number}"
-            number += 1
-        self._ids.add(unique)
-        return unique
 
 
 def _is_bare(fragment: ToolCall) -> bool:

@@ -6,7 +6,7 @@ from it and the meaning is clear, the meaning wins; where it isn't, the answer i
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -15,15 +15,18 @@ from ..._events import Usage
 from ..._http.words import clean
 from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart
-from .._provider._errors import error_from_response
+from .._provider._complaint import Complaint
+from .._provider._errors import error_from_response, provider_error
+from .._provider._finish_reason import Reason, finish_reason
 from .._provider._odd_event import read_odd_event
 from .._provider._surrogates import SurrogateJoiner
 from ._calls import Calls
-from ._chunk import Chunk, Counts, Delta, ToolCall, decode_chunk
-from ._finish_reason import Reason, finish_reason
+from ._chunk import Chunk, Delta, ToolCall, decode_chunk
 from ._lenient import read_chunk
+from ._provider_state import ProviderState
 from ._request import RequestForm, encode_request
 from ._think_tags import ThinkTags
+from ._usage import newer_usage
 
 _DELTA = re.compile(rb'"delta"\s*:')
 _MAX_EVENT = 16 << 20
@@ -48,11 +51,11 @@ class ChatCodec:
 
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
-        return encode_request(request, self.model, self.form)
+        return encode_request(request, self.model, self.form, origin=self.origin)
 
     def decoder(self, secret: str) -> "ChatDecoder":
         """Make what decodes the next answer."""
-        return ChatDecoder(secret=secret, think_tags=self.think_tags)
+        return ChatDecoder(secret=secret, think_tags=self.think_tags, origin=self.origin)
 
 
 class ChatDecoder:
@@ -66,9 +69,10 @@ class ChatDecoder:
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
         think_tags: whether `<think>...</think>` in the text is reasoning.
+        origin: whose answer it is, and who can read what is to come back with it.
     """
 
-    def __init__(self, *, secret: str = "", think_tags: bool = False) -> None:
+    def __init__(self, *, secret: str = "", think_tags: bool = False, origin: str = "") -> None:
         self.done: bool = False
         """Nothing more is expected: the provider said `[DONE]`, or can't be understood."""
         self.started: bool = False
@@ -85,6 +89,8 @@ class ChatDecoder:
         self._has_text = False
         self._usage = Usage()
         self._calls = Calls()
+        self._origin = origin
+        self._state = ProviderState()
         self._filters: list[SurrogateJoiner | ThinkTags] = [ThinkTags()] if think_tags else []
 
     @property
@@ -183,15 +189,22 @@ class ChatDecoder:
             name = clean(self._reason_name, limit=40)
             raise _bad_response(f"the finish reason {name!r} is unknown")
         if reason in ("length", "content-filter"):
-            return ModelFinish(reason, self._usage)
+            return self._end(reason)
         if not self._calls:
             if reason == "tool-calls" and not self._has_text:
                 raise _bad_response("the model finished to call tools, but called none")
-            return ModelFinish("stop", self._usage)
+            return self._end("stop")
         # Some providers, and OpenAI's for a forced call, say "stop" all the same.
         if not self._calls.are_named:
             raise _bad_response("a tool call has no name")
-        return ModelFinish("tool-calls", self._usage)
+        return self._end("tool-calls")
+
+    def _end(
+        self, reason: Literal["stop", "length", "tool-calls", "content-filter"]
+    ) -> ModelFinish:
+        state = self._state.finish(self._calls.extras)
+        provider = {self._origin: state} if state and self._origin else {}
+        return ModelFinish(reason, self._usage, provider=provider)
 
     def _is_answered(self) -> bool:
         return self._calls.are_whole if self._calls else self._has_text
@@ -212,9 +225,9 @@ class ChatDecoder:
             parts = list(each.feed(parts))
             if ended:
                 parts += each.flush()
-        if parts:
+        if parts and not self._has_text:
             self.started = True
-            self._has_text = self._has_text or any(type(part) is TextPart for part in parts)
+            self._has_text = any(type(part) is TextPart for part in parts)
         return parts
 
     def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:
@@ -259,15 +272,25 @@ class ChatDecoder:
             if choice.finish_reason is not None:
                 self._finish(choice.finish_reason)
             if choice.usage is not None:
-                self._count(choice.usage)
+                self._usage = newer_usage(self._usage, choice.usage)
         if chunk.usage is not None:
-            self._count(chunk.usage)
+            self._usage = newer_usage(self._usage, chunk.usage)
+        if (groq := chunk.x_groq) is not None:
+            if groq.usage is not None:
+                self._usage = newer_usage(self._usage, groq.usage)
+            if groq.error:
+                raise provider_error(Complaint(groq.error), secret=self._secret)
 
     def _delta(self, delta: Delta, parts: list[ModelPart]) -> None:
-        if reasoning := delta.reasoning_content or delta.reasoning:
+        content = delta.content
+        reasoning = delta.reasoning_content or delta.reasoning or delta.reasoning_text
+        reasoning = reasoning or delta.thinking or delta.reasoning_in_content
+        if reasoning:
             parts.append(ReasoningPart(reasoning))
-        if delta.content:
-            parts.append(TextPart(delta.content))
+        if reasoning or not content or delta.reasoning_details or delta.extra_content:
+            self._state.feed(delta, reasoning)
+        if content:
+            parts.append(TextPart(content))
         if delta.refusal:
             parts.append(TextPart(delta.refusal))
         if delta.tool_calls:
@@ -283,17 +306,6 @@ class ChatDecoder:
             raise ModelError("provider-error", message, retryable=True)
         if reason is not None:
             self._reason, self._reason_name = reason, name
-
-    def _count(self, counts: Counts) -> None:
-        """Take the tokens so far. What isn't counted, or not any more, stays as it was."""
-        prompt, completion = counts.prompt_tokens, counts.completion_tokens
-        prompt = counts.input_tokens if prompt is None else prompt
-        completion = counts.output_tokens if completion is None else completion
-        if not (prompt or completion or counts.total_tokens):
-            return
-        prompt = self._usage.input_tokens if prompt is None else prompt
-        completion = self._usage.output_tokens if completion is None else completion
-        self._usage = Usage(prompt, completion, counts.total_tokens or prompt + completion)
 
 
 def _no_stream(error: Exception | None) -> ModelError:

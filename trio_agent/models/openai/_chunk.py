@@ -5,7 +5,7 @@ skipped without being looked at. `decode_chunk` is strict and fast; what it refu
 providers mean by it, is the matter of `_lenient`.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """What every JSON reader can represent."""
 
 NOTHING = msgspec.Raw()
-"""What errors are before they are looked at: they may be anything."""
+"""What may be anything, before it is looked at."""
 _NULL = msgspec.Raw(b"null")
 
 
@@ -30,10 +30,12 @@ class ToolCall(msgspec.Struct):
     index: Count | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: msgspec.Raw = NOTHING
+    """What Google wants back beside the call."""
 
 
 class Delta(msgspec.Struct):
-    """What is new in an answer. Some providers send the reasoning under both names."""
+    """What is new in an answer. Some providers send the reasoning under two names."""
 
     content: str | None = None
     refusal: str | None = None
@@ -42,6 +44,31 @@ class Delta(msgspec.Struct):
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
     """How a call was written before there were `tool_calls`."""
+    reasoning_text: str | None = None
+    thinking: str | None = None
+    reasoning_in_content: str | None = None
+    """What was a part of a content that is a list, "thinking" or by another name."""
+    part_type: str | None = None
+    """That name."""
+    reasoning_details: msgspec.Raw = NOTHING
+    """The reasoning as OpenRouter wants it back."""
+    reasoning_opaque: str | None = None
+    """The same of Copilot."""
+    extra_content: msgspec.Raw = NOTHING
+
+
+REASONING_NAMES: Final = (
+    *("reasoning_content", "reasoning", "reasoning_text", "thinking"),
+    "reasoning_in_content",
+)
+"""The names under which providers send reasoning, the first of two that count."""
+
+
+class Details(msgspec.Struct):
+    """What some of the tokens are."""
+
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class Counts(msgspec.Struct):
@@ -53,6 +80,12 @@ class Counts(msgspec.Struct):
     input_tokens: Count | None = None
     """As others call the prompt's."""
     output_tokens: Count | None = None
+    prompt_cache_hit_tokens: Count | None = None
+    """As DeepSeek calls those of the prompt that it had at hand."""
+    cached_tokens: Count | None = None
+    """As Kimi does."""
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
 
 
 class Choice(msgspec.Struct):
@@ -65,12 +98,20 @@ class Choice(msgspec.Struct):
     error: msgspec.Raw = NOTHING
 
 
+class Groq(msgspec.Struct):
+    """What Groq has to say beside the standard."""
+
+    usage: Counts | None = None
+    error: str | None = None
+
+
 class Chunk(msgspec.Struct):
     """One event of the stream."""
 
     choices: list[Choice] | None = None
     usage: Counts | None = None
     error: msgspec.Raw = NOTHING
+    x_groq: Groq | None = None
 
     @property
     def is_odd(self) -> bool:
@@ -78,7 +119,7 @@ class Chunk(msgspec.Struct):
         if self.error and self.error != _NULL:
             return True
         if not self.choices:
-            return self.usage is None
+            return self.usage is None and self.x_groq is None
         choice = self.choices[0]
         return choice.delta is None or (bool(choice.error) and choice.error != _NULL)
 

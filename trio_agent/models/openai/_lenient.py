@@ -12,13 +12,20 @@ The slow path, for what `decode_chunk` refuses. Where a value has another type t
 What the answer can't do without and what has no single meaning is a `ValueError`.
 """
 
-import json
 from typing import Any
 
-from ._chunk import Choice, Chunk, Counts, Delta, Function, ToolCall
+import msgspec
 
-_MAX_COUNT = 2**53
+from .._provider._loose import (
+    arguments_or_none,
+    count_or_none,
+    items_of,
+    text_or_none,
+    word_or_none,
+)
+from ._chunk import NOTHING, Choice, Chunk, Counts, Delta, Details, Function, Groq, ToolCall
 
+_COUNTED = [name for name in Counts.__struct_fields__ if not name.endswith("_details")]
 _TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
 _NO_ANSWER = frozenset({"reference", "image_url"})
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
@@ -35,11 +42,18 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
     Raises:
         ValueError: it can't be told what is meant.
     """
-    choices = _items(value.get("choices"))
+    choices = items_of(value.get("choices"))
     return Chunk(
         [_choice(each, whole) for each in choices if isinstance(each, dict)],
         _counts(value.get("usage")),
+        x_groq=_groq(value.get("x_groq")),
     )
+
+
+def _groq(value: Any) -> Groq | None:
+    if not isinstance(value, dict):
+        return None
+    return Groq(_counts(value.get("usage")), text_or_none(value.get("error")))
 
 
 def _choice(value: dict[str, Any], whole: bool) -> Choice:
@@ -49,7 +63,7 @@ def _choice(value: dict[str, Any], whole: bool) -> Choice:
     if not delta:
         delta = value.get("text")  # as it was before there were chats
     return Choice(
-        _count(value.get("index")) or 0,
+        count_or_none(value.get("index")) or 0,
         _delta(delta),
         _finish_reason(value.get("finish_reason")),
         _counts(value.get("usage")),
@@ -61,31 +75,44 @@ def _delta(value: Any) -> Delta:
         return Delta(content=value)
     if not isinstance(value, dict):
         return Delta()
-    content, thoughts = _content(value.get("content"))
+    content, thoughts, part_type = _content(value.get("content"))
     return Delta(
         content,
-        _text_or_none(value.get("refusal")),
-        thoughts + (_text_or_none(value.get("reasoning_content")) or ""),
-        _text_or_none(value.get("reasoning")),
-        [_tool_call(each) for each in _items(value.get("tool_calls")) if each],
+        text_or_none(value.get("refusal")),
+        text_or_none(value.get("reasoning_content")),
+        text_or_none(value.get("reasoning")),
+        [_tool_call(each) for each in items_of(value.get("tool_calls")) if each],
         _function(value["function_call"]) if value.get("function_call") else None,
+        text_or_none(value.get("reasoning_text")),
+        text_or_none(value.get("thinking")),
+        thoughts or None,
+        part_type,
+        _raw(value.get("reasoning_details")),
+        text_or_none(value.get("reasoning_opaque")),
+        _raw(value.get("extra_content")),
     )
 
 
-def _content(value: Any) -> tuple[str, str]:
-    """Text and reasoning. Parts that are neither (images, references) are no part of the answer."""
+def _content(value: Any) -> tuple[str, str, str | None]:
+    """Text, reasoning, and the type of its parts. Images and references are no part of the answer.
+
+    Parts of other types that have a text are text.
+    """
     text = thoughts = ""
-    for part in _items(value):
+    thinking: str | None = None
+    for part in items_of(value):
         if isinstance(part, dict) and part.get("text", part) is None:
             continue
         type_ = part.get("type") if isinstance(part, dict) else "text"
+        type_ = type_ if isinstance(type_, str) else None
         if type_ in _REASONING_PARTS:
-            thoughts += _text_or_none(part) or ""
+            thinking = type_
+            thoughts += text_or_none(part) or ""
         elif type_ in _TEXT_PARTS:
             text += _text(part)
         elif type_ not in _NO_ANSWER and isinstance(part.get("text"), str):
             text += part["text"]
-    return text, thoughts
+    return text, thoughts, thinking
 
 
 def _text(value: Any) -> str:
@@ -94,27 +121,10 @@ def _text(value: Any) -> str:
     Raises:
         ValueError: it can't be told.
     """
-    text = _text_or_none(value)
+    text = text_or_none(value)
     if text is None and value:
         raise ValueError("there is no text in what should be text")
     return text or ""
-
-
-def _text_or_none(value: Any) -> str | None:
-    match value:
-        case str():
-            return value
-        case bool():
-            return None
-        case int() | float():
-            return json.dumps(value)
-        case list():
-            return "".join(_text_or_none(part) or "" for part in value)
-        case dict():
-            for name in ("text", "content", "thinking", "reasoning", "summary", "refusal", "value"):
-                if (text := _text_or_none(value.get(name))) is not None:
-                    return text
-    return None
 
 
 def _tool_call(value: Any) -> ToolCall:
@@ -122,23 +132,18 @@ def _tool_call(value: Any) -> ToolCall:
         raise ValueError("a tool call is no object")
     # Some write name and arguments without a `function` around them.
     function = value.get("function") or value
-    return ToolCall(_count(value.get("index")), _word(value.get("id")), _function(function))
+    return ToolCall(
+        count_or_none(value.get("index")),
+        word_or_none(value.get("id")),
+        _function(function),
+        _raw(value.get("extra_content")),
+    )
 
 
 def _function(value: Any) -> Function:
     if not isinstance(value, dict):
         raise ValueError("the function of a tool call is no object")
-    name, arguments = value.get("name"), value.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return Function(_word(name), arguments)
-
-
-def _word(value: Any) -> str | None:
-    """An id or a name. Those of no answer are cut in two, so that halves of pairs have no other."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    return Function(word_or_none(value.get("name")), arguments_or_none(value.get("arguments")))
 
 
 def _finish_reason(value: Any) -> str | None:
@@ -150,22 +155,25 @@ def _finish_reason(value: Any) -> str | None:
 def _counts(value: Any) -> Counts | None:
     if not isinstance(value, dict):
         return None
-    return Counts(*(_count(value.get(name)) for name in Counts.__struct_fields__))
+    counts = Counts()
+    for name in _COUNTED:
+        setattr(counts, name, count_or_none(value.get(name)))
+    counts.prompt_tokens_details = _details(value.get("prompt_tokens_details"))
+    counts.completion_tokens_details = _details(value.get("completion_tokens_details"))
+    return counts
 
 
-def _count(value: Any) -> int | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _details(value: Any) -> Details | None:
+    if not isinstance(value, dict):
         return None
-    return int(value) if 0 <= value <= _MAX_COUNT and value == int(value) else None
+    return Details(
+        count_or_none(value.get("cached_tokens")), count_or_none(value.get("reasoning_tokens"))
+    )
 
 
-def _items(value: Any) -> list[Any]:
-    """A list may be written as its only item, and nothing in many ways."""
-    if isinstance(value, list):
-        return value
-    return [] if value is None or value is False or value == "" or value == {} else [value]
+def _raw(value: Any) -> msgspec.Raw:
+    """What is only kept. What has no JSON form of ours can't come back."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(value)) if value else NOTHING
+    except ValueError:
+        return NOTHING

@@ -7,18 +7,19 @@ spoil all that come behind it.
 Source: the OpenAI API reference, "Chat Completions"; what other providers refuse, by their errors.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
 import attrs
-import msgspec
 
 from ..._errors import ModelError
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from .._parts import ModelRequest, ToolSpec, reserved_option
+from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
+from ._content import encode_content
 from ._dialects import gemini_schema, mistral_id
+from ._provider_state import restore_state
 
 SystemRole: TypeAlias = Literal["system", "developer", "user"]
 EmptyContent: TypeAlias = Literal["null", "empty", "absent"]
@@ -30,13 +31,11 @@ SCHEMA_DIALECTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, A
     "gemini": gemini_schema
 }
 
-_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _EMPTY_CONTENT: Final[Mapping[str, dict[str, Any]]] = {
     "null": {"content": None},
     "empty": {"content": ""},
     "absent": {},
 }
-_NO_OUTPUT: Final = "(no output)"
 
 
 @attrs.frozen(kw_only=True)
@@ -62,16 +61,25 @@ def encode_request(
     request: ModelRequest,
     model: str,
     form: RequestForm = RequestForm(),
+    *,
+    origin: str = "",
 ) -> dict[str, Any]:
     """Return the JSON body of one streamed call.
 
+    Args:
+        request: what is asked.
+        model: the model's name.
+        form: how requests are written.
+        origin: where it goes to: what an endpoint wants back is for nobody else.
+
     Raises:
-        ModelError: `bad-request`: an option would override what the request itself says.
+        ModelError: `bad-request`: an option would override what the request itself says, or a
+            file is nothing that Chat Completions can carry.
     """
     if name := reserved_option(request.options):
         raise ModelError("bad-request", f"the option {name!r} is set by the agent: remove it")
-    writer = _Writer(form)
-    messages = [writer.message(each) for each in request.messages if each != _SILENCE]
+    writer = _Writer(form, origin)
+    messages = writer.messages(request.messages)
     if request.instructions:
         messages.insert(0, {"role": form.system_role, "content": request.instructions})
     body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
@@ -85,47 +93,51 @@ def encode_request(
     return body
 
 
-_SILENCE: Final = AssistantMessage("")
-"""A turn in which nothing happened. Some providers refuse it, and nobody needs it."""
-
-
 class _Writer:
     """Writes the parts of one request."""
 
-    def __init__(self, form: RequestForm) -> None:
+    def __init__(self, form: RequestForm, origin: str) -> None:
         ids, dialect = form.call_ids, form.schema_dialect
+        self._origin = origin
         self._role = form.system_role
         self._empty_content = _EMPTY_CONTENT[form.empty_content]
         self._id = CALL_IDS[ids] if isinstance(ids, str) else ids or str
         self._schema = SCHEMA_DIALECTS[dialect] if isinstance(dialect, str) else dialect or dict
 
-    def message(self, message: AnyMessage) -> dict[str, Any]:
+    def messages(self, messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:
+        """Write a transcript. A message that says nothing is left out: some refuse it."""
+        return [
+            self._message(message, calling)
+            for message, calling in zip(messages, _calling_turns(messages), strict=True)
+            if not _is_silence(message)
+        ]
+
+    def _message(self, message: AnyMessage, calling: bool) -> dict[str, Any]:
         match message:
-            case SystemMessage(content=content):
-                return {"role": self._role, "content": content}
+            case SystemMessage(content=text):
+                return {"role": self._role, "content": text}
             case UserMessage(content=content):
-                return {"role": "user", "content": content}
-            case AssistantMessage(content=content, tool_calls=()):
-                return {"role": "assistant", "content": content}
-            case AssistantMessage(content=content, tool_calls=calls):
-                said = {"content": content} if content else self._empty_content
-                return {"role": "assistant", **said, "tool_calls": [self._call(c) for c in calls]}
-            case ToolMessage(tool_call_id=id_, content=content):
-                # Some refuse an empty text, some a blank one; none a word about it.
-                content = _NO_OUTPUT if not content or content.isspace() else content
-                return {"role": "tool", "tool_call_id": self._id(id_), "content": content}
+                return {"role": "user", "content": encode_content(content)}
+            case AssistantMessage(content=text, tool_calls=calls):
+                said = {"content": text} if text or not calls else self._empty_content
+                encoded: dict[str, Any] = {"role": "assistant", **said}
+                if calls:
+                    encoded["tool_calls"] = [self._call(call) for call in calls]
+                restore_state(encoded, message, self._origin, calling=calling)
+                return encoded
+            case ToolMessage(tool_call_id=id_, content=text):
+                output = sendable_output(text)
+                return {"role": "tool", "tool_call_id": self._id(id_), "content": output}
             case _:
                 assert_never(message)
 
     def _call(self, call: ToolRequest) -> dict[str, Any]:
-        # What is no object, or no JSON at all, goes back within one: the model sees what it wrote.
-        arguments = call.input if isinstance(call.input, Mapping) else {"invalid": call.input}
         return {
             "id": self._id(call.id),
             "type": "function",
             "function": {
-                "name": _NO_NAME.sub("_", call.name)[:64] or "_",
-                "arguments": msgspec.json.encode(arguments).decode(),
+                "name": sendable_name(call.name),
+                "arguments": sendable_arguments(call.input),
             },
         }
 
@@ -144,3 +156,20 @@ def _tool_choice(choice: str) -> Any:
     if choice in ("auto", "none", "required"):
         return choice
     return {"type": "function", "function": {"name": choice}}
+
+
+def _is_silence(message: AnyMessage) -> bool:
+    return isinstance(message, AssistantMessage) and not message.content and not message.tool_calls
+
+
+def _calling_turns(messages: Sequence[AnyMessage]) -> list[bool]:
+    """Say for each message whether tools were called in its turn, which a user message begins."""
+    calling: list[bool] = []
+    turn = 0
+    for number, message in enumerate(messages):
+        if isinstance(message, UserMessage):
+            turn = number
+        calling.append(calling[-1] if number > turn else False)
+        if isinstance(message, AssistantMessage) and message.tool_calls and not calling[-1]:
+            calling[turn:] = [True] * (number + 1 - turn)
+    return calling

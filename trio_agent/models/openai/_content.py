@@ -1,0 +1,68 @@
+"""What a user says, in OpenAI's content parts. Performs no I/O.
+
+The rules. Text without files goes as text: local servers know no parts. What has no part that all
+providers read is refused here, with a word about what to do, rather than there.
+
+Source: the OpenAI API reference, "Chat Completions", and its guides "Images and vision", "Audio"
+and "File inputs".
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..._errors import ModelError
+from ..._messages import Content, File, Text, text_of
+
+_AUDIO: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"), "wav"),
+    **dict.fromkeys(("audio/mpeg", "audio/mp3"), "mp3"),
+}
+_PDF: Final = "application/pdf"
+
+
+def encode_content(content: Content) -> str | list[dict[str, Any]]:
+    """Return what stands as `content` of a user message.
+
+    Raises:
+        ModelError: `bad-request`: there is no part for a file.
+    """
+    if isinstance(content, str) or all(isinstance(part, Text) for part in content):
+        return text_of(content)
+    return [_part(part) for part in content]
+
+
+def _part(part: Text | File) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    type_ = part.media_type.partition(";")[0].strip().lower()
+    if part.url is None and part.data is None:
+        raise _refusal(part, "is not here: its data or URL is missing")
+    if type_.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": part.url or _data_url(part)}}
+    if format_ := _AUDIO.get(type_):
+        sound = {"data": b64encode(_data(part)).decode(), "format": format_}
+        return {"type": "input_audio", "input_audio": sound}
+    if type_ == _PDF:
+        _data(part)
+        file = {"filename": part.name or "document.pdf", "file_data": _data_url(part)}
+        return {"type": "file", "file": file}
+    if type_.startswith("audio/"):
+        raise _refusal(part, "has no place in a chat completion: give it as WAV or MP3")
+    if type_.startswith("text/"):
+        raise _refusal(part, "has no place in a chat completion: give what is in it as Text")
+    raise _refusal(part, "has no place in a chat completion: give images, WAV, MP3 or PDF")
+
+
+def _data(part: File) -> bytes:
+    if part.data is None:
+        raise _refusal(part, "can't be given by URL in a chat completion: give its data")
+    return part.data
+
+
+def _data_url(part: File) -> str:
+    return f"data:{part.media_type};base64,{b64encode(_data(part)).decode()}"
+
+
+def _refusal(part: File, why: str) -> ModelError:
+    return ModelError("bad-request", f"a file of type {part.media_type[:100]!r} {why}")
