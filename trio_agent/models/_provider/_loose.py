@@ -1,30 +1,17 @@
-"""Values of another type than they should have, as what they can only mean.
+"""Values that don't have the type that they should, as what they mean.
 
-A count may be text or a whole float (`"7"`, `7.0`); text may be a number, a list of parts or an
-object that holds it; a list may be its only item; an id or a name may be a number.
+Text may be a number, a list of parts or an object that holds it; a count may be text or a whole
+float (`"7"`, `7.0`); a list may be its only item. What means nothing is None.
 """
 
 import json
 from typing import Any
 
 _MAX_COUNT = 2**53
-_TEXTS = ("text", "content", "thinking", "reasoning", "summary", "refusal", "value")
-
-
-def count_or_none(value: Any) -> int | None:
-    """Return what every JSON reader takes for a count."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 <= value <= _MAX_COUNT and value == int(value) else None
 
 
 def text_or_none(value: Any) -> str | None:
-    """Return the text that is meant, if there is any."""
+    """Return the text that is meant, wherever it is in the value."""
     match value:
         case str():
             return value
@@ -35,13 +22,13 @@ def text_or_none(value: Any) -> str | None:
         case list():
             return "".join(text_or_none(part) or "" for part in value)
         case dict():
-            for name in _TEXTS:
+            for name in ("text", "content", "thinking", "reasoning", "summary", "refusal", "value"):
                 if (text := text_or_none(value.get(name))) is not None:
                     return text
     return None
 
 
-def word_or_none(value: Any) -> str | None:
+def word(value: Any) -> str | None:
     """Return an id or a name. None of them is cut in two, so that halves of pairs have no other."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -55,8 +42,20 @@ def arguments_or_none(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def items_of(value: Any) -> list[Any]:
-    """A list may be written as its only item, and nothing in many ways."""
+def count(value: Any) -> int | None:
+    """Return what a JSON number, or a text that is one, counts."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= _MAX_COUNT and value == int(value) else None
+
+
+def items(value: Any) -> list[Any]:
+    """Return what is in a list. It may be written as its only item, and nothing in many ways."""
     if isinstance(value, list):
         return value
     return [] if value is None or value is False or value == "" or value == {} else [value]

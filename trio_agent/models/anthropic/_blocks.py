@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
-from .._provider._loose import text_or_none, word_or_none
+from .._provider._loose import text_or_none, word
 from .._provider._unique_ids import UniqueIds
 from ._block import Block, Call
 from ._event import Delta
@@ -112,8 +112,8 @@ class Blocks:
         return block
 
     def _open(self, fields: dict[str, Any], parts: list[ModelPart]) -> Call:
-        said_id = (word_or_none(fields.pop("id", None)) or "").strip()
-        name = (word_or_none(fields.pop("name", None)) or "").strip()
+        said_id = (word(fields.pop("id", None)) or "").strip()
+        name = (word(fields.pop("name", None)) or "").strip()
         whole = fields.pop("input", None)
         if not name:
             raise _bad_response("a tool call has no name")
@@ -130,7 +130,7 @@ class Blocks:
         block = self._slots.get(index)
         if block is None or block.call is None or value.get("type") != "tool_use":
             return False
-        said_id = (word_or_none(value.get("id")) or "").strip()
+        said_id = (word(value.get("id")) or "").strip()
         return bool(said_id) and said_id == block.call.said_id and block.call.arguments.is_empty
 
     def _next(self) -> int:

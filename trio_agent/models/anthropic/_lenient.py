@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._errors import ModelError
-from .._provider._loose import count_or_none, items_of, text_or_none
+from .._provider._loose import count, items, text_or_none
 from ._event import DELTAS, KNOWN, Counts, Delta, Details, Event, Message
 
 _BY_FIELD = (
@@ -50,7 +50,7 @@ def read_events(value: dict[str, Any], type_: str = "message") -> Iterator[Event
         block, message = value.get("content_block"), value.get("message")
         yield Event(
             type_,
-            count_or_none(value.get("index")),
+            count(value.get("index")),
             read_block(block) if type_ == "content_block_start" else None,
             _delta(value.get("delta"), type_),
             _message(message) if isinstance(message, dict) else None,
@@ -92,7 +92,7 @@ def _type_of(value: dict[str, Any], type_: str) -> str:
 
 def _whole(value: dict[str, Any]) -> Iterator[Event]:
     yield Event("message_start", message=_message(value))
-    for index, each in enumerate(items_of(value.get("content"))):
+    for index, each in enumerate(items(value.get("content"))):
         yield Event("content_block_start", index, read_block(each))
         yield Event("content_block_stop", index)
     yield Event("message_delta", delta=Delta(stop_reason=_reason(value.get("stop_reason"))))
@@ -159,11 +159,9 @@ def _counts(value: Any) -> Counts | None:
         return None
     details = value.get("output_tokens_details")
     return Counts(
-        count_or_none(value.get("input_tokens")),
-        count_or_none(value.get("output_tokens")),
-        count_or_none(value.get("cache_read_input_tokens")),
-        count_or_none(value.get("cache_creation_input_tokens")),
-        Details(count_or_none(details.get("thinking_tokens")))
-        if isinstance(details, dict)
-        else None,
+        count(value.get("input_tokens")),
+        count(value.get("output_tokens")),
+        count(value.get("cache_read_input_tokens")),
+        count(value.get("cache_creation_input_tokens")),
+        Details(count(details.get("thinking_tokens"))) if isinstance(details, dict) else None,
     )

@@ -18,10 +18,10 @@ import msgspec
 
 from .._provider._loose import (
     arguments_or_none,
-    count_or_none,
-    items_of,
+    count,
+    items,
     text_or_none,
-    word_or_none,
+    word,
 )
 from ._chunk import NOTHING, Choice, Chunk, Counts, Delta, Details, Function, Groq, ToolCall
 
@@ -42,7 +42,7 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
     Raises:
         ValueError: it can't be told what is meant.
     """
-    choices = items_of(value.get("choices"))
+    choices = items(value.get("choices"))
     return Chunk(
         [_choice(each, whole) for each in choices if isinstance(each, dict)],
         _counts(value.get("usage")),
@@ -63,7 +63,7 @@ def _choice(value: dict[str, Any], whole: bool) -> Choice:
     if not delta:
         delta = value.get("text")  # as it was before there were chats
     return Choice(
-        count_or_none(value.get("index")) or 0,
+        count(value.get("index")) or 0,
         _delta(delta),
         _finish_reason(value.get("finish_reason")),
         _counts(value.get("usage")),
@@ -81,7 +81,7 @@ def _delta(value: Any) -> Delta:
         text_or_none(value.get("refusal")),
         text_or_none(value.get("reasoning_content")),
         text_or_none(value.get("reasoning")),
-        [_tool_call(each) for each in items_of(value.get("tool_calls")) if each],
+        [_tool_call(each) for each in items(value.get("tool_calls")) if each],
         _function(value["function_call"]) if value.get("function_call") else None,
         text_or_none(value.get("reasoning_text")),
         text_or_none(value.get("thinking")),
@@ -100,7 +100,7 @@ def _content(value: Any) -> tuple[str, str, str | None]:
     """
     text = thoughts = ""
     thinking: str | None = None
-    for part in items_of(value):
+    for part in items(value):
         if isinstance(part, dict) and part.get("text", part) is None:
             continue
         type_ = part.get("type") if isinstance(part, dict) else "text"
@@ -133,8 +133,8 @@ def _tool_call(value: Any) -> ToolCall:
     # Some write name and arguments without a `function` around them.
     function = value.get("function") or value
     return ToolCall(
-        count_or_none(value.get("index")),
-        word_or_none(value.get("id")),
+        count(value.get("index")),
+        word(value.get("id")),
         _function(function),
         _raw(value.get("extra_content")),
     )
@@ -143,7 +143,7 @@ def _tool_call(value: Any) -> ToolCall:
 def _function(value: Any) -> Function:
     if not isinstance(value, dict):
         raise ValueError("the function of a tool call is no object")
-    return Function(word_or_none(value.get("name")), arguments_or_none(value.get("arguments")))
+    return Function(word(value.get("name")), arguments_or_none(value.get("arguments")))
 
 
 def _finish_reason(value: Any) -> str | None:
@@ -157,7 +157,7 @@ def _counts(value: Any) -> Counts | None:
         return None
     counts = Counts()
     for name in _COUNTED:
-        setattr(counts, name, count_or_none(value.get(name)))
+        setattr(counts, name, count(value.get(name)))
     counts.prompt_tokens_details = _details(value.get("prompt_tokens_details"))
     counts.completion_tokens_details = _details(value.get("completion_tokens_details"))
     return counts
@@ -166,9 +166,7 @@ def _counts(value: Any) -> Counts | None:
 def _details(value: Any) -> Details | None:
     if not isinstance(value, dict):
         return None
-    return Details(
-        count_or_none(value.get("cached_tokens")), count_or_none(value.get("reasoning_tokens"))
-    )
+    return Details(count(value.get("cached_tokens")), count(value.get("reasoning_tokens")))
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -15,7 +15,7 @@ from ..._events import Usage
 from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, TextPart
 from .._provider._errors import error_from_response
-from .._provider._loose import items_of
+from .._provider._loose import items
 from .._provider._odd_event import read_odd_event
 from .._provider._surrogates import SurrogateJoiner
 from ._ending import ENDINGS, Ending, ending_of
@@ -234,7 +234,7 @@ class ResponsesDecoder:
         ending = ending_of(response, event, secret=self._secret)
         self._is_stored = response.store is True
         self._usage = read_usage(response.usage)
-        self._output.end(items_of(response.output), parts)
+        self._output.end(items(response.output), parts)
         self._ending = ending
         self.done = True
 

@@ -4,7 +4,6 @@ Sources: the OpenAI API reference, "The response object", `status`, `incomplete_
 `error`.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -12,6 +11,7 @@ from ..._errors import ModelError
 from ..._http.words import clean
 from .._provider._complaint import complaint
 from .._provider._errors import provider_error
+from .._provider._finish_reason import finish_reason
 from ._event import Response
 
 Ending: TypeAlias = Literal["completed", "length", "content-filter"]
@@ -27,7 +27,6 @@ ENDINGS: Final[Mapping[str, str]] = {
 """The statuses that events say by their types."""
 
 _ENDED: Final = frozenset(ENDINGS.values())
-_FILTER: Final = re.compile("filter|safety|policy")
 
 
 def ending_of(response: Response, event: str, *, secret: str = "") -> Ending:
@@ -53,7 +52,7 @@ def ending_of(response: Response, event: str, *, secret: str = "") -> Ending:
         # All but a filter cut it off.
         details = response.incomplete_details
         reason = details.get("reason") if isinstance(details, dict) else details
-        return "content-filter" if _FILTER.search(str(reason)) else "length"
+        return "content-filter" if finish_reason(str(reason)) == "content-filter" else "length"
     if said := complaint(response.error):
         raise provider_error(said, secret=secret)
     raise ModelError(

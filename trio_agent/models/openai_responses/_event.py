@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from .._provider._loose import arguments_or_none, count_or_none, text_or_none, word_or_none
+from .._provider._loose import arguments_or_none, count, text_or_none, word
 
 
 class Response(msgspec.Struct):
@@ -67,10 +67,10 @@ def read_event(value: Mapping[str, Any], type_: str) -> Event:
     said = value.get("type")
     event = Event(
         type=said if isinstance(said, str) and said else type_,
-        item_id=word_or_none(value.get("item_id")),
-        output_index=count_or_none(value.get("output_index")),
-        content_index=count_or_none(value.get("content_index")),
-        summary_index=count_or_none(value.get("summary_index")),
+        item_id=word(value.get("item_id")),
+        output_index=count(value.get("output_index")),
+        content_index=count(value.get("content_index")),
+        summary_index=count(value.get("summary_index")),
         delta=text_or_none(value.get("delta")),
         text=text_or_none(value.get("text")),
         refusal=text_or_none(value.get("refusal")),

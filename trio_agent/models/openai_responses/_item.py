@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from .._provider._arguments import Arguments
-from .._provider._loose import arguments_or_none, items_of, text_or_none, word_or_none
+from .._provider._loose import arguments_or_none, items, text_or_none, word
 
 Kind: TypeAlias = Literal["message", "reasoning", "function_call", "other"]
 Stream: TypeAlias = Literal["message", "summary", "thought"]
@@ -32,12 +32,12 @@ def kind_of(value: dict[str, Any]) -> Kind:
 
 def id_of(value: dict[str, Any]) -> str:
     """Return the id of an item, blank if it has none."""
-    return (word_or_none(value.get("id")) or "").strip()
+    return (word(value.get("id")) or "").strip()
 
 
 def call_id_of(value: dict[str, Any]) -> str:
     """Return the id of a call, blank if it has none."""
-    return (word_or_none(value.get("call_id")) or "").strip()
+    return (word(value.get("call_id")) or "").strip()
 
 
 @attrs.define(eq=False)
@@ -107,7 +107,7 @@ class Item:
         """Whether an item that comes whole may be this one, by what was said of it."""
         if self.kind == "function_call":
             whole = arguments_or_none(value.get("arguments")) or ""
-            same_name = not self.name or self.name == word_or_none(value.get("name"))
+            same_name = not self.name or self.name == word(value.get("name"))
             return same_name and (not whole or whole.startswith(self.arguments.text))
         streams: tuple[Stream, ...] = (
             ("message",) if self.kind == "message" else ("summary", "thought")
@@ -120,7 +120,7 @@ class Item:
 
 def texts_of(stream: Stream, value: dict[str, Any]) -> Iterator[str]:
     """Return the texts of the parts of an item, or of one part in the place of an item."""
-    for part in items_of(value.get("summary" if stream == "summary" else "content")):
+    for part in items(value.get("summary" if stream == "summary" else "content")):
         yield text_of_part(part)
 
 

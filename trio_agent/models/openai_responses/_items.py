@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._errors import ModelError
-from .._provider._loose import arguments_or_none, word_or_none
+from .._provider._loose import arguments_or_none, word
 from ._event import Event
 from ._item import Item, Kind, call_id_of, id_of, kind_of
 
@@ -103,7 +103,7 @@ def match(value: dict[str, Any], candidates: list[Item], index: int | None) -> I
     same = [item for item in candidates if item.kind == kind]
     if kind == "other":
         return next((item for item in same if item.value == value), None)
-    call_id, name = call_id_of(value), word_or_none(value.get("name"))
+    call_id, name = call_id_of(value), word(value.get("name"))
     whole = arguments_or_none(value.get("arguments"))
 
     def may_be(item: Item) -> bool:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
-from .._provider._loose import arguments_or_none, word_or_none
+from .._provider._loose import arguments_or_none, word
+from .._provider._unique_ids import UniqueIds
 from ._event import Event
 from ._item import Item, Kind, Stream, call_id_of, id_of, kind_of, text_of_part
 from ._items import Items, match
@@ -28,7 +29,7 @@ class Output:
 
     def __init__(self) -> None:
         self.items = Items()
-        self._call_ids: set[str] = set()
+        self._ids = UniqueIds()
         self._held = 0
         self._has_thought = False
         self._breaks = False
@@ -160,11 +161,11 @@ class Output:
         item.call_id = item.call_id or call_id_of(value)
         if item.part_id:
             return
-        item.name = item.name or (word_or_none(value.get("name")) or "").strip()
+        item.name = item.name or (word(value.get("name")) or "").strip()
         self._hold(len(item.call_id) + len(item.name))
         if item.name:
-            wanted = item.call_id or item.id or f"call_{len(self._call_ids)}"
-            item.part_id = self._unique(wanted)
+            wanted = item.call_id or item.id or f"call_{len(self.items.calls) - 1}"
+            item.part_id = self._ids.take(wanted)
             parts.append(ToolInputPart(item.part_id, item.name, item.arguments.text))
 
     def _add(self, item: Item, text: str, parts: list[ModelPart]) -> None:
@@ -183,14 +184,6 @@ class Output:
         self._held += characters
         if self._held > _MAX_HELD:
             raise _bad_response("the arguments of a tool call come without its name")
-
-    def _unique(self, id_: str) -> str:
-        unique, number = id_, 2
-        while unique in self._call_ids:
-            unique = f"{id_}-{number}"
-            number += 1
-        self._call_ids.add(unique)
-        return unique
 
 
 _DELTAS: Final[Mapping[str, Stream]] = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..._events import Usage
-from .._provider._loose import count_or_none
+from .._provider._loose import count
 
 
 def read_usage(value: Any) -> Usage:
@@ -20,7 +20,7 @@ def read_usage(value: Any) -> Usage:
 
 
 def _count(value: Any, *names: str) -> int:
-    counts = (count_or_none(_of(value, name)) for name in names)
+    counts = (count(_of(value, name)) for name in names)
     return next((count for count in counts if count is not None), 0)
 
 
