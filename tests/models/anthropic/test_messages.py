@@ -202,7 +202,7 @@ FAILURES: list[tuple[bytes, str, str, bool]] = [
     (reason("tool_use") + STOP, "bad-response", "called none", False),
     (reason("news") + STOP, "bad-response", "'news' is unknown", False),
     (reason("error") + STOP, "provider-error", "broke the answer off: error", True),
-    (b"data: {nonsense\n\n", "bad-response", "no stream of the provider's API", False),
+    (b"data: {nonsense\n\n", "bad-response", "no stream of a message", False),
     (b"data: number of tokens must be 3\n\n", "provider-error", "number of tokens", False),
     (b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n', "bad-response", "OpenAI", False),
     (begin(0, "tool_use", id="t"), "bad-response", "has no name", False),

@@ -368,7 +368,7 @@ async def cancel_after(ticks: int, scope: trio.CancelScope) -> None:
          "message": "Overloaded"}}), "provider-error", True, "Overloaded"),
         ([scripted.end()], "cut-stream", True, "before the answer did"),
         ([scripted.start(), scripted.cut()], "cut-stream", True, "cut-stream"),
-        (b"data: {nonsense\n\n", "bad-response", False, "no stream of the provider's API"),
+        (b"data: {nonsense\n\n", "bad-response", False, "no stream of a message"),
     ],
 )  # fmt: skip
 async def test_failures(answer: scripted.Step, code: str, retryable: bool, message: str) -> None:
