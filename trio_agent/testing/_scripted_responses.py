@@ -211,7 +211,7 @@ def open_scripted_responses(
     script: ResponseScript, *, port: int = 0
 ) -> AbstractAsyncContextManager[ScriptedServer]:
     """Run `serve_scripted_responses` while the context lasts."""
-    return open_script(serve_scripted_responses, script, port=port)  # type: ignore[arg-type]
+    return open_script(serve_scripted_responses, script, port=port)
 
 
 def _written(
