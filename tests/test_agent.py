@@ -16,8 +16,11 @@ async def test_run() -> None:
     assert (result.text, result.usage) == ("ab", Usage(1, 1, 2))
     again = await Agent(model=ScriptedModel(["c"])).run("y", messages=result.messages)
     assert [message.content for message in again.messages] == ["x", "ab", "y", "c"]
-    with pytest.raises(RunFailed, match="x: y"):
-        await Agent(model=ScriptedModel([ModelError("x", "y")])).run("x")
+    with pytest.raises(RunFailed, match="x: y") as caught:
+        await Agent(model=ScriptedModel(["d", ModelError("x", "y")])).run("x")
+    left = caught.value.result
+    assert left is not None
+    assert [message.content for message in left.messages] == ["x", "d"]
     with pytest.raises(ValueError, match="give a prompt"):
         await Agent(model=ScriptedModel()).run()
 
@@ -60,8 +63,11 @@ async def test_an_end_that_is_none(
     async with Agent(model=ScriptedModel(["a", end])).stream("hi") as chunks:
         assert await chunks.receive() == "a"
         for _ in range(2):
-            with pytest.raises(error, match=match):
+            with pytest.raises(error, match=match) as caught:
                 await chunks.receive()
+            if isinstance(caught.value, RunFailed):
+                assert caught.value.result is not None
+                assert caught.value.result.text == "a"
 
 
 async def test_stream_events() -> None:

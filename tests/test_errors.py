@@ -19,11 +19,22 @@ from trio_agent._errors import (
     StoreUnavailable,
     ToolError,
     TrioAgentError,
+    UnknownBlob,
     UnknownRun,
 )
+from trio_agent._events import Usage
+from trio_agent._run.result import Result
+
+RESULT = Result("r", "", 1, "error", Usage(), ())
 
 ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
     (UnknownRun("r'1"), 'there is no run "r\'1"', LookupError, {"run_id": "r'1"}),
+    (
+        UnknownBlob("r", "d"),
+        "run 'r' was given no file with the SHA-256 'd'",
+        LookupError,
+        {"run_id": "r", "digest": "d"},
+    ),
     (CursorInvalid("what it is"), "what it is", ValueError, {}),
     (CursorExpired("why it is gone"), "why it is gone", LookupError, {}),
     (LogDamaged("whose"), "whose", CursorExpired, {}),
@@ -49,7 +60,13 @@ ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
         RunFailed("model", "it broke"),
         "model: it broke",
         TrioAgentError,
-        {"code": "model", "message": "it broke"},
+        {"code": "model", "message": "it broke", "result": None},
+    ),
+    (
+        RunFailed("model", "it broke", RESULT),
+        "model: it broke",
+        TrioAgentError,
+        {"result": RESULT},
     ),
     (
         RunIncomplete("max-steps"),

@@ -31,14 +31,17 @@ FIELDS = {
     "text-delta": ["at", "delta"],
     "reasoning-delta": ["at", "delta"],
     "tool-input-delta": ["at", "tool", "delta"],
+    "model-switch": ["at", "stepNumber", "from", "to", "error"],
+    "model-finish": ["at", "stepNumber", "model", "reason", "usage"],
     "tool-call": ["at", "tool"],
     "tool-result": ["at", "tool"],
     "step-finish": ["at", "stepNumber", "usage"],
     "run-finish": ["at", "run"],
-    "error": ["at", "error"],
+    "error": ["at", "error", "usage"],
 }
 TERMINAL = {"run-finish", "error"}
-PROMPT = {"run-start", "tool-call", "tool-result", "run-finish", "error"}
+PROMPT = {"run-start", "model-finish", "tool-call", "tool-result", "run-finish", "error"}
+USAGE = ["inputTokens", "outputTokens", "totalTokens", "cachedInputTokens", "reasoningTokens"]
 
 
 def names(cls: type[msgspec.Struct]) -> list[str]:
@@ -69,7 +72,7 @@ def test_an_event(tag: str) -> None:
 @pytest.mark.parametrize(
     ("cls", "fields"),
     [
-        (Usage, ["inputTokens", "outputTokens", "totalTokens"]),
+        (Usage, USAGE),
         (ToolName, ["id", "name"]),
         (ToolRequest, ["id", "name", "input"]),
         (ToolOutcome, ["id", "name", "input", "output", "status"]),
@@ -98,7 +101,7 @@ def test_events_are_immutable(value: Any, field: str) -> None:
 
 
 def test_the_first_event_tells_the_version_of_the_schema() -> None:
-    assert RunStart(at=0, run_id="r", agent="a").schema == SCHEMA_VERSION == 1
+    assert RunStart(at=0, run_id="r", agent="a").schema == SCHEMA_VERSION == 2
 
 
 @pytest.mark.parametrize("reason", [None, "the deadline passed"])
@@ -108,11 +111,11 @@ def test_a_summary_says_more_only_where_there_is_more(reason: str | None) -> Non
     assert encoded.get("reason", "nothing") == (reason or "nothing")
     # What isn't said by default is left out, but not what is always there.
     assert list(encoded)[:5] == ["id", "text", "steps", "finishReason", "usage"]
-    assert list(encoded["usage"]) == ["inputTokens", "outputTokens", "totalTokens"]
+    assert list(encoded["usage"]) == USAGE
 
 
 def test_usage_is_summed_field_by_field() -> None:
     # What a provider calls the total need not be the sum.
-    assert Usage(1, 2, 5) + Usage(10, 20, 50) == Usage(11, 22, 55)
+    assert Usage(1, 2, 5, 3, 4) + Usage(10, 20, 50, 30, 40) == Usage(11, 22, 55, 33, 44)
     assert sum([Usage(1, 1, 2)] * 3, Usage()) == Usage(3, 3, 6)
     assert Usage() == Usage(0, 0, 0)

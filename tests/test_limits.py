@@ -32,6 +32,7 @@ def test_limits_are_checked(wrong: dict[str, Any]) -> None:
     [
         {"max_streams": 0},
         {"max_log_bytes": 1023},
+        {"max_blob_bytes": -1},
         {"closing_bound": 0},
         {"store_patience": -0.1},
         {"tool_threads": 0},
@@ -67,6 +68,7 @@ def test_cancel_after_is_not_negative() -> None:
             {
                 "max_streams": 1,
                 "max_log_bytes": 1024,
+                "max_blob_bytes": 0,
                 "retention": Retention(0, 0, 0),
                 "closing_bound": 1e-9,
                 "store_patience": 0,
@@ -93,6 +95,7 @@ def test_what_holds_if_nobody_says() -> None:
     assert attrs.asdict(RuntimeLimits()) == {
         "max_streams": 1000,
         "max_log_bytes": 64 * 1024 * 1024,
+        "max_blob_bytes": 32 * 1024 * 1024,
         "retention": {"seconds": 300.0, "max_runs": 10_000, "max_bytes": 1024 * 1024 * 1024},
         "closing_bound": 5.0,
         "store_patience": 5.0,

@@ -20,8 +20,10 @@ from ._errors import (
     RunFailed as RunFailed,
     RunIncomplete as RunIncomplete,
     StoreUnavailable as StoreUnavailable,
+    TooLarge as TooLarge,
     ToolError as ToolError,
     TrioAgentError as TrioAgentError,
+    UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
 )
 from ._events import (
@@ -29,6 +31,8 @@ from ._events import (
     ErrorDetail as ErrorDetail,
     Event as Event,
     FinishReason as FinishReason,
+    ModelFinished as ModelFinished,
+    ModelSwitch as ModelSwitch,
     ReasoningDelta as ReasoningDelta,
     RunError as RunError,
     RunFinish as RunFinish,
@@ -61,8 +65,11 @@ from ._log.subscription import (
 from ._messages import (
     AnyMessage as AnyMessage,
     AssistantMessage as AssistantMessage,
+    Content as Content,
+    File as File,
     Message as Message,
     SystemMessage as SystemMessage,
+    Text as Text,
     ToolMessage as ToolMessage,
     UserMessage as UserMessage,
 )
@@ -72,7 +79,7 @@ from ._resumable import (
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
-from ._run.machine import Result as Result
+from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,
     Run as Run,
@@ -87,7 +94,12 @@ from ._runtime.runtime import (
     Runtime as Runtime,
     RuntimeStatistics as RuntimeStatistics,
 )
-from .models import OpenAIModel as OpenAIModel
+from .models import (
+    AnthropicModel as AnthropicModel,
+    FallbackModel as FallbackModel,
+    OpenAIModel as OpenAIModel,
+    OpenAIResponsesModel as OpenAIResponsesModel,
+)
 from .stores import (
     MemoryStore as MemoryStore,
     MemoryStoreStatistics as MemoryStoreStatistics,

@@ -8,12 +8,13 @@ import attrs
 import trio
 
 from ._config import AgentConfig
-from ._errors import RunFailed, RunIncomplete
+from ._errors import RunIncomplete
 from ._events import RunError, RunFinish, TextDelta
 from ._limits import Retention, RuntimeLimits
 from ._log.subscription import Subscription
 from ._messages import AnyMessage
-from ._run.machine import Result
+from ._run.result import Result
+from ._run.run import Run
 from ._runtime.open_runtime import open_runtime
 
 # Nothing is removed before its only reader has it, however slow: the log goes with the runtime.
@@ -23,7 +24,8 @@ _ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))
 class TextChannel(trio.abc.ReceiveChannel[str]):
     """Yields the answer of one run, piece by piece."""
 
-    def __init__(self, events: Subscription) -> None:
+    def __init__(self, run: Run, events: Subscription) -> None:
+        self._run = run
         self._events = events
         self._end: RunError | RunFinish | None = None
 
@@ -46,9 +48,9 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
             match event:
                 case TextDelta(delta=delta):
                     return delta
-                case RunError(error=error):
+                case RunError():
                     self._end = event
-                    raise RunFailed(error.code, error.message)
+                    await self._run.wait()
                 case RunFinish(run=run) if run.finish_reason != "stop":
                     self._end = event
                     raise RunIncomplete(run.finish_reason)
@@ -67,7 +69,8 @@ class Agent(AgentConfig):
 
     Args:
         model: who answers: a `Model`, or a name such as ``"gpt-4o-mini"``, which means
-            `OpenAIModel` of that name.
+            `OpenAIModel` of that name. A prefix that is known, such as ``"openai:"``, says whose
+            model it is; any other colon belongs to the name (``"llama3:8b"``).
         name: what the agent is called in events, lists and requests.
         instructions: the system prompt. It is never part of an event.
         tools: what the model may call: made by `tool`, or plain functions.
@@ -106,18 +109,25 @@ class Agent(AgentConfig):
 
         The block is left when everything of the run is gone. Arguments as for `run`.
         """
-        async with open_runtime(limits=_ALONE) as runtime:
-            run = await runtime.start(self, prompt, messages=messages)
-            async with run.subscribe() as events:
-                try:
-                    yield events
-                finally:
-                    run.request_cancel("its stream was left")
+        async with self._started(prompt, messages) as (_, events):
+            yield events
 
     @asynccontextmanager
     async def stream(
         self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
     ) -> AsyncIterator[TextChannel]:
         """Run and yield the channel of the answer's text. As `stream_events` in all else."""
-        async with self.stream_events(prompt, messages=messages) as events:
-            yield TextChannel(events)
+        async with self._started(prompt, messages) as (run, events):
+            yield TextChannel(run, events)
+
+    @asynccontextmanager
+    async def _started(
+        self, prompt: str | None, messages: Sequence[AnyMessage]
+    ) -> AsyncIterator[tuple[Run, Subscription]]:
+        async with open_runtime(limits=_ALONE) as runtime:
+            run = await runtime.start(self, prompt, messages=messages)
+            async with run.subscribe() as events:
+                try:
+                    yield run, events
+                finally:
+                    run.request_cancel("its stream was left")

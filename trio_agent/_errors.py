@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # What a failed run leaves behind is told with its failure, and made far above.
-    from ._run.machine import Result
+    from ._run.result import Result
 
 
 class TrioAgentError(Exception):
@@ -52,6 +52,10 @@ class LogDamaged(CursorExpired):
 
 class LimitExceeded(TrioAgentError):
     """A bound that you set would be passed; nothing was started or changed."""
+
+
+class TooLarge(TrioAgentError, ValueError):
+    """What was given is larger than a bound that you set allows; nothing was started."""
 
 
 class KeyReused(TrioAgentError, ValueError):

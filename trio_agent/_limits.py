@@ -70,6 +70,7 @@ class RuntimeLimits:
         max_streams: active runs; one more is refused with `LimitExceeded`.
         max_log_bytes: bytes of one run's log; a run that needs more ends with `error`
             `log-limit`.
+        max_blob_bytes: bytes of the files that a run is given, all together.
         retention: which finished runs are kept, in durable stores, too.
         closing_bound: seconds that a run's closing events may take, also when everything is
             being cancelled.
@@ -80,6 +81,7 @@ class RuntimeLimits:
 
     max_streams: int = attrs.field(default=1000, validator=ge(1))
     max_log_bytes: int = attrs.field(default=64 << 20, validator=ge(1024))
+    max_blob_bytes: int = attrs.field(default=32 << 20, validator=ge(0))
     retention: Retention = Retention()
     closing_bound: float = attrs.field(default=5.0, validator=gt(0))
     store_patience: float = attrs.field(default=5.0, validator=ge(0))

@@ -23,6 +23,7 @@ from ._log.store import (
 from ._nursery import open_plain_nursery as open_plain_nursery
 from .models._model import Emit as Emit, Model as Model
 from .models._parts import (
+    EmittedPart as EmittedPart,
     ModelFinish as ModelFinish,
     ModelPart as ModelPart,
     ModelRequest as ModelRequest,

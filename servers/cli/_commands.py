@@ -40,6 +40,7 @@ def run_serve(options: argparse.Namespace) -> int:
         limits=RuntimeLimits(
             max_streams=options.max_streams,
             max_log_bytes=options.max_log_bytes,
+            max_blob_bytes=options.max_blob_bytes,
             retention=Retention(seconds=options.retention),
             store_patience=options.store_patience,
         ),

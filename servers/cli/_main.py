@@ -10,7 +10,7 @@ from typing import NoReturn
 from trio_agent import __version__
 
 from . import _commands as commands, _converters as converters
-from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL
+from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL, PROVIDERS
 from ._ending import prepare_streams, status_of
 from ._logs import add_log_option, start_logging
 from ._options import PREFIX, add_option, add_repeatable
@@ -75,9 +75,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    text = f"at the OpenAI-compatible endpoint (default: OPENAI_MODEL, or else {DEFAULT_MODEL})"
+    text = f"at the OpenAI-compatible endpoint, or PROVIDER:NAME ({PROVIDERS}), which reads that"
+    text += f" provider's own variables (default: OPENAI_MODEL, or else {DEFAULT_MODEL})"
     add_option(parser, "--model", metavar="NAME", help=text)
-    text = f"the endpoint (default: OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
+    text = "the endpoint, which speaks the language of the model's PROVIDER (default:"
+    text += f" OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
     add_option(parser, "--base-url", type=converters.endpoint_url, metavar="URL", help=text)
     add_option(parser, "--gguf", metavar="PATH", help="run this GGUF file on this machine")
 
@@ -136,7 +138,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             "SECONDS",
             "that connections may idle; more than load balancers keep theirs",
         ),
-        ("--max-body", converters.size, "1MiB", "BYTES", "a request's body or message"),
+        ("--max-blob-bytes", converters.size, "32MiB", "BYTES", "one run's files"),
+        ("--max-body", converters.size, "8MiB", "BYTES", "a request's body or message"),
         ("--max-connections", converters.count, "10000", "N", "open connections"),
         ("--store-patience", converters.seconds, "5", "SECONDS", "that the store may be away"),
     ):

@@ -40,7 +40,8 @@ async def test_starting_with_everything() -> None:
         assert ids[0] == ids[1]
         info = await server.runtime.store.info(ids[0])
         assert (info.record.agent, info.record.metadata) == ("two", {"n": 1})
-        private = json.loads(info.record.private)
+        [stored] = await server.runtime.store.read_private(ids[0], [0])
+        private = json.loads(stored)
         assert [message["content"] for message in private["messages"]] == ["before", "now"]
         assert private["onDisconnect"] == 30
         with pytest.raises(ServerError):

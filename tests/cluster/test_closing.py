@@ -13,6 +13,7 @@ from trio_agent._errors import LogDamaged, StoreUnavailable
 from trio_agent._events import (
     AnyEvent,
     ErrorDetail,
+    ModelFinished,
     RunError,
     StepFinish,
     TextDelta,
@@ -96,6 +97,36 @@ async def test_each_open_call_gets_a_result_and_the_log_its_end(
     ]
     assert len(results) == len(unknown)
     assert all(before <= event.at <= time.time_ns() // 1_000_000 for event in (*results, last))
+
+
+def answered(step: int, tokens: int) -> ModelFinished:
+    usage = Usage(0, tokens, tokens)
+    return ModelFinished(at=0, step_number=step, model="m", reason="stop", usage=usage)
+
+
+def step(number: int, tokens: int) -> StepFinish:
+    return StepFinish(at=0, step_number=number, usage=Usage(0, tokens, tokens))
+
+
+@pytest.mark.parametrize(
+    ("events", "tokens"),
+    [
+        ([], 0),
+        ([answered(1, 5)], 5),
+        ([answered(1, 5), step(1, 5), answered(2, 7)], 12),
+        ([step(1, 5), step(2, 7)], 12),  # as schema 1 has it
+    ],
+)
+async def test_the_end_tells_what_was_paid(events: list[AnyEvent], tokens: int) -> None:
+    store = MemoryStore()
+    lease = (await store.create(record("r"))).lease
+    assert lease is not None
+    if events:
+        await store.append([Append("r", 1, [Entry.of(n, e) for n, e in enumerate(events, 1)])])
+    await close_log(store, lease, "odd", "it is gone")
+    last = (await logged(store, "r"))[-1]
+    assert isinstance(last, RunError)
+    assert last.usage == Usage(0, tokens, tokens)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"type":"tool-call"}', b'{"type":"tomorrow"}'])

@@ -26,7 +26,7 @@ from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
 from trio_agent._log.store import RunRecord
 from trio_agent._run.live_run import LiveRun
-from trio_agent._run.machine import Result
+from trio_agent._run.result import Result
 from trio_agent._run.run import Receipt, RunStatistics
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime

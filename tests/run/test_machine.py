@@ -8,6 +8,9 @@ from hypothesis import given, strategies as st
 
 from trio_agent._events import (
     AnyEvent,
+    ErrorDetail,
+    ModelFinished,
+    ModelSwitch,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -31,8 +34,24 @@ from trio_agent._messages import (
     UserMessage,
     unpaired_calls,
 )
-from trio_agent._run.machine import TRANSITIONS, AskModel, Input, Machine, Result, RunTools, State
-from trio_agent.models._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
+from trio_agent._run.machine import (
+    TRANSITIONS,
+    AskModel,
+    Input,
+    Machine,
+    RunTools,
+    State,
+    wanted_back,
+)
+from trio_agent._run.result import Result
+from trio_agent.models._parts import (
+    EmittedPart,
+    ModelFinish,
+    ReasoningPart,
+    SwitchPart,
+    TextPart,
+    ToolInputPart,
+)
 
 HI = UserMessage("hi")
 
@@ -123,19 +142,20 @@ def test_a_plain_answer() -> None:
     assert made.action == AskModel((HI,))
     assert made.asked(2) == [StepStart(at=2, step_number=1)]
     assert made.action is None
-    parts: list[ModelPart] = [ReasoningPart("hm"), TextPart("Hel"), TextPart("")]
+    parts: list[EmittedPart] = [ReasoningPart("hm"), TextPart("Hel"), TextPart("")]
     assert made.said([*parts, ReasoningPart("")], 3) == [
         ReasoningDelta(at=3, delta="hm"),
         TextDelta(at=3, delta="Hel"),
     ]
     assert made.said([TextPart("lo")], 4) == [TextDelta(at=4, delta="lo")]
     usage = Usage(1, 2, 3)
-    step, finish = made.answered(ModelFinish("stop", usage), 5)
+    answered, step, finish = made.answered(ModelFinish("stop", usage, "m"), 5)
+    assert answered == ModelFinished(at=5, step_number=1, model="m", reason="stop", usage=usage)
     assert step == StepFinish(at=5, step_number=1, usage=usage)
     assert isinstance(finish, RunFinish)
     assert finish.terminal
     assert (made.action, made.done, made.terminal) == (None, True, finish)
-    messages = (HI, AssistantMessage("Hello"))
+    messages = (HI, AssistantMessage("Hello", reasoning="hm"))
     assert made.result == Result("r", "Hello", 1, "stop", usage, messages)
 
 
@@ -153,8 +173,10 @@ def test_tools_and_a_second_step() -> None:
         ToolInputDelta(at=4, tool=name, delta=":1}")
     ]
     calls = ToolRequest("1", "add", {"a": 1}), ToolRequest("2", "now", {})
-    assert made.answered(ModelFinish("tool-calls", Usage(1, 1, 2)), 5) == [
-        ToolCall(at=5, tool=call) for call in calls
+    usage = Usage(1, 1, 2)
+    assert made.answered(ModelFinish("tool-calls", usage), 5) == [
+        ModelFinished(at=5, step_number=1, model="", reason="tool-calls", usage=usage),
+        *(ToolCall(at=5, tool=call) for call in calls),
     ]
     assert made.action == RunTools(calls)
     [result] = made.returned("2", "ok", {"t": [1]}, 6)
@@ -213,7 +235,7 @@ def test_tools_and_a_second_step() -> None:
 def test_arguments_of_all_kinds(text: str, value: object) -> None:
     made = asked()
     made.said([ToolInputPart("1", "t", text)], 3)
-    [call] = made.answered(ModelFinish("tool-calls"), 4)
+    _, call = made.answered(ModelFinish("tool-calls"), 4)
     assert isinstance(call, ToolCall)
     assert call.tool.input == value
     assert decode_event(encode_event(call)) is not None
@@ -234,7 +256,7 @@ def test_half_a_surrogate_pair_is_replaced_wherever_text_goes() -> None:
         "é\U0001f600",
         '{"c":"?"}',
     ]
-    [call] = made.answered(ModelFinish("tool-calls"), 4)
+    _, call = made.answered(ModelFinish("tool-calls"), 4)
     assert isinstance(call, ToolCall)
     assert call.tool.input == {"c": "?"}
     made.returned("1", "ok", None, 5)
@@ -247,7 +269,7 @@ def test_so_many_calls_in_one_answer() -> None:
     made = asked()
     made.said([ToolInputPart(str(n), "t", "") for n in range(128)], 3)
     assert not made.done
-    assert len(made.answered(ModelFinish("tool-calls"), 4)) == 128
+    assert len(made.answered(ModelFinish("tool-calls"), 4)) == 1 + 128
 
 
 def test_too_many_calls_in_one_answer() -> None:
@@ -271,7 +293,7 @@ def test_too_many_calls_when_the_budget_is_spent_too() -> None:
 def test_calls_that_were_not_named() -> None:
     made = asked()
     made.said([TextPart("a")], 3)
-    [error] = made.answered(ModelFinish("tool-calls"), 4)
+    _, error = made.answered(ModelFinish("tool-calls"), 4)
     assert isinstance(error, RunError)
     assert error.error.code == "bad-response"
 
@@ -299,7 +321,7 @@ def test_an_id_finds_a_free_number() -> None:
         made.returned(call_id, "ok", 1, 5)
     made.asked(6)
     made.said([ToolInputPart("x", "t", "")], 7)
-    [call] = made.answered(ModelFinish("tool-calls"), 8)
+    _, call = made.answered(ModelFinish("tool-calls"), 8)
     assert isinstance(call, ToolCall)
     assert call.tool.id == "x-4"
 
@@ -314,7 +336,7 @@ def test_a_call_has_one_result() -> None:
 def test_length() -> None:
     made = asked()
     made.said([TextPart("It is"), ToolInputPart("1", "t", '{"n":1')], 3)
-    step, finish = made.answered(ModelFinish("length", Usage(0, 0, 5)), 4)
+    _, step, finish = made.answered(ModelFinish("length", Usage(0, 0, 5)), 4)
     assert step == StepFinish(at=4, step_number=1, usage=Usage(0, 0, 5))
     assert isinstance(finish, RunFinish)
     assert (finish.run.finish_reason, finish.run.text) == ("length", "It is")
@@ -324,11 +346,71 @@ def test_length() -> None:
 def test_content_filter() -> None:
     made = asked()
     made.said([TextPart("Well")], 3)
-    [error] = made.answered(ModelFinish("content-filter", Usage(0, 0, 5)), 4)
+    _, error = made.answered(ModelFinish("content-filter", Usage(0, 0, 5)), 4)
     assert isinstance(error, RunError)
     assert error.error.code == "content-filter"
-    assert made.usage == Usage(0, 0, 5)
-    assert made.result is None
+    assert made.usage == error.usage == Usage(0, 0, 5)
+    assert made.result is not None
+    assert (made.result.finish_reason, made.result.text) == ("error", "Well")
+    assert made.result.messages == (HI, AssistantMessage("Well"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [("stop", True), ("tool-calls", True), ("length", False), ("content-filter", False)],
+)
+def test_what_the_provider_wants_back_goes_with_a_whole_answer(reason: Any, kept: bool) -> None:
+    made = asked()
+    made.said([ReasoningPart("hm"), TextPart("a"), ToolInputPart("1", "t", "{}")], 3)
+    finish = ModelFinish(reason, provider={"p": {"signature": "s"}})
+    made.answered(finish, 4)
+    if made.state is State.ACT:
+        made.returned("1", "ok", 1, 5)
+    [said] = [message for message in made.messages if isinstance(message, AssistantMessage)]
+    assert said.provider == wanted_back(finish) == ({"p": {"signature": "s"}} if kept else {})
+    assert said.reasoning == "hm"
+
+
+def test_a_silent_answer_that_the_provider_wants_back_is_a_message() -> None:
+    made = asked()
+    made.said([ReasoningPart("hm")], 3)
+    made.answered(ModelFinish("stop", provider={"p": 1}), 4)
+    said = AssistantMessage("", reasoning="hm", provider={"p": 1})
+    assert made.messages == (HI, said)
+
+
+def test_each_answer_has_its_own_reasoning() -> None:
+    made = asked()
+    made.said([ReasoningPart("hm"), ToolInputPart("1", "t", "{}")], 3)
+    made.answered(ModelFinish("tool-calls", provider={"p": 1}), 4)
+    made.returned("1", "ok", 1, 5)
+    made.asked(6)
+    made.said([TextPart("b")], 7)
+    made.answered(ModelFinish("stop"), 8)
+    assert made.messages[-1] == AssistantMessage("b")
+
+
+def test_another_model_is_no_part_of_the_answer() -> None:
+    made = asked(max_tokens=2)
+    switch = SwitchPart("a", "b", "overloaded", "try later")
+    event = ModelSwitch(
+        at=3, step_number=1, from_="a", to="b", error=ErrorDetail("overloaded", "try later")
+    )
+    assert made.said([switch, TextPart("x")], 3) == [event, TextDelta(at=3, delta="x")]
+    assert not made.done
+    made.said([TextPart("y")], 4)
+    assert made.done
+
+
+def test_ids_of_calls_that_were_said_before_count() -> None:
+    before = AssistantMessage("", (ToolRequest("1", "t", {}),))
+    made = Machine("r", "a", [HI, before, ToolMessage("1", "ok"), HI], max_steps=2)
+    made.started(1)
+    made.asked(2)
+    made.said([ToolInputPart("1", "t", "{}")], 3)
+    _, call = made.answered(ModelFinish("tool-calls"), 4)
+    assert isinstance(call, ToolCall)
+    assert call.tool.id == "1-1"
 
 
 def test_max_steps_lets_the_last_tools_run() -> None:
@@ -343,13 +425,13 @@ def test_max_steps_lets_the_last_tools_run() -> None:
 
 def test_a_budget_ends_in_the_middle_of_an_answer() -> None:
     made = asked(max_tokens=3)
-    parts: list[ModelPart] = [TextPart("a"), ReasoningPart("b"), TextPart(""), TextPart("c")]
+    parts: list[EmittedPart] = [TextPart("a"), ReasoningPart("b"), TextPart(""), TextPart("c")]
     events = made.said([*parts, TextPart("d")], 3)
     assert [type(event) for event in events] == [TextDelta, ReasoningDelta, TextDelta, RunFinish]
     assert made.result is not None
     assert (made.result.finish_reason, made.result.text) == ("budget", "ac")
     assert made.result.reason == "the budget of 3 tokens is spent"
-    assert made.result.messages[-1] == AssistantMessage("ac")
+    assert made.result.messages[-1] == AssistantMessage("ac", reasoning="b")
     assert made.said([TextPart("e")], 4) == []
 
 
@@ -378,7 +460,7 @@ def test_ours_counts_if_the_provider_tells_none() -> None:
 def test_a_budget_that_is_spent_with_the_answer_runs_no_tool() -> None:
     made = asked(max_tokens=10)
     made.said([ToolInputPart("1", "t", "{}")], 3)
-    call, result, finish = made.answered(ModelFinish("tool-calls", Usage(0, 0, 10)), 4)
+    _, call, result, finish = made.answered(ModelFinish("tool-calls", Usage(0, 0, 10)), 4)
     assert isinstance(call, ToolCall)
     assert isinstance(result, ToolResult)
     assert result.tool.status == "cancelled"
@@ -417,9 +499,11 @@ def test_closing_answers_every_call(failing: bool) -> None:
         "unknown",
         "cancelled",
     ]
-    assert (made.result is None) is failing
-    if made.result is not None:
-        assert made.result.reason == "why"
+    assert made.result is not None
+    assert made.result.messages == made.messages
+    assert made.result.usage == Usage(1, 2, 3)
+    reasons = (made.result.finish_reason, made.result.reason)
+    assert reasons == (("error", "m") if failing else ("cancelled", "why"))
 
 
 def test_closing_keeps_what_was_said() -> None:
@@ -443,6 +527,7 @@ def test_an_empty_answer_is_no_message() -> None:
 parts = st.one_of(
     st.builds(TextPart, st.text(max_size=3)),
     st.builds(ReasoningPart, st.text(max_size=3)),
+    st.just(SwitchPart("a", "b", "c", "m")),
     st.builds(
         ToolInputPart,
         st.sampled_from(["1", "2", "1-2", ""]),

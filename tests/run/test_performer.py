@@ -1,11 +1,12 @@
 """What a run does, seen from outside: its events, its receipt, its result."""
 
 import contextvars
+import json
 import logging
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,15 +18,16 @@ from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, ModelError, RunFailed, StoreUnavailable
 from trio_agent._events import AnyEvent, RunError, RunFinish, RunStart, ToolCall, ToolResult, Usage
 from trio_agent._limits import Limits, RuntimeLimits
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Lease
-from trio_agent._messages import ToolMessage, unpaired_calls
+from trio_agent._messages import AssistantMessage, ToolMessage, unpaired_calls
 from trio_agent._run.run import Receipt, Run, current_run
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
 from trio_agent.models._model import Emit, Model
 from trio_agent.models._parts import ModelFinish, ModelRequest, TextPart, ToolInputPart
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore, ScriptedModel, call
+from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
 from trio_agent.tools._tool import tool
 
 
@@ -73,11 +75,13 @@ async def test_two_steps() -> None:
         "step-start",
         "text-delta",
         "tool-input-delta",
+        "model-finish",
         "tool-call",
         "tool-result",
         "step-finish",
         "step-start",
         "text-delta",
+        "model-finish",
         "step-finish",
         "run-finish",
     ]
@@ -85,7 +89,7 @@ async def test_two_steps() -> None:
     assert result.text == "Let me look. Cold."
     assert (result.steps, result.finish_reason, result.usage) == (2, "stop", Usage(3, 5, 8))
     assert unpaired_calls(result.messages) is None
-    assert receipt == Receipt("stop", 11)
+    assert receipt == Receipt("stop", 13)
     assert run.status == "stop"  # type: ignore[comparison-overlap]
     assert run.status != "active"
     first, second = model.requests
@@ -557,6 +561,62 @@ async def test_the_log_bound_leaves_room_for_the_end() -> None:
         with pytest.raises(RunFailed, match="log-limit"):
             await run.wait()
         assert (await runtime.store.info(run.id)).size < 2 * 1024
+        assert isinstance((await read(runtime, run))[-1], RunError)
+
+
+@tool
+async def get_weather(city: str = "") -> str:
+    """Weather."""
+    return city
+
+
+async def test_what_the_provider_wants_back_is_committed_with_the_calls(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    appended: list[tuple[list[str], dict[int, bytes]]] = []
+
+    class Noting(StoreProxy):
+        async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+            for each in batch:
+                named = [json.loads(entry.data)["type"] for entry in each.entries]
+                appended.append((named, dict(each.private)))
+            return await super().append(batch)
+
+    model = ScriptedModel(
+        [
+            call("1", "get_weather", city="Oslo"),
+            0.1,
+            ModelFinish("tool-calls", model="m", provider={"p": ["\ud800", 1]}),
+        ],
+        ["Cold."],
+    )
+    async with open_runtime(store=Noting(MemoryStore())) as runtime:
+        run = await runtime.start(Agent(model=model, tools=[get_weather]), "hi")
+        await run.wait()
+    assert (["model-finish", "tool-call"], {4: b'{"p":["?",1]}'}) in appended
+    assert sum(bool(private) for _, private in appended) == 1
+    said = model.requests[1].messages[1]
+    assert isinstance(said, AssistantMessage)
+    assert said.provider == {"p": ["\ud800", 1]}
+
+
+@pytest.mark.parametrize(
+    ("provider", "code"),
+    [
+        ({"p": "x" * 1024}, "log-limit: what the provider wants back does not fit"),
+        ({"p": json.loads("[" * 150 + "]" * 150)}, "bad-response: .* nested too deeply"),
+    ],
+)
+@pytest.mark.parametrize("reason", ["tool-calls", "stop"])
+async def test_what_the_provider_wants_back_can_not_be_kept(
+    provider: Any, code: str, reason: Any
+) -> None:
+    limits = RuntimeLimits(max_log_bytes=1024)
+    model = ScriptedModel([call("1", "get_weather"), ModelFinish(reason, provider=provider)])
+    async with open_runtime(limits=limits) as runtime:
+        run = await runtime.start(Agent(model=model, tools=[get_weather]), "hi")
+        with pytest.raises(RunFailed, match=code):
+            await run.wait()
         assert isinstance((await read(runtime, run))[-1], RunError)
 
 

@@ -3,25 +3,32 @@
 import json
 import re
 import time
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
+import attrs
 import pytest
 from runtime_kit import quick
 from store_kit import record
 
 from trio_agent._agent import Agent
+from trio_agent._errors import UnknownBlob
 from trio_agent._events import ToolRequest
 from trio_agent._limits import CancelAfter, OnDisconnect
 from trio_agent._log.store import RunRecord
 from trio_agent._messages import (
     AnyMessage,
     AssistantMessage,
+    File,
     SystemMessage,
+    Text,
     ToolMessage,
     UserMessage,
 )
 from trio_agent._run.record import make_record, said_before
 from trio_agent._runtime.open_runtime import open_runtime
+from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import ScriptedModel
 
 SAID: tuple[AnyMessage, ...] = (
@@ -46,20 +53,43 @@ async def test_the_record() -> None:
             quick(), "hi", owner="me", metadata={"n": 1}, on_disconnect=CancelAfter(30)
         )
         record = (await runtime.store.info(run.id)).record
+        [kept] = await runtime.store.read_private(run.id, [0])
         assert (record.agent, record.owner, record.metadata) == ("quick", "me", {"n": 1})
         assert len(run.id) == 32
-        private = json.loads(record.private)
+        private = json.loads(kept)
         assert private["messages"] == [{"role": "user", "content": "hi"}]
         assert private["onDisconnect"] == 30
         assert len(private["fingerprint"]) == 64
 
 
-def test_a_record_without_a_private_part() -> None:
-    assert said_before(record("r")) == ()
+async def read_back(record: RunRecord) -> tuple[AnyMessage, ...]:
+    store = MemoryStore()
+    await store.create(record)
+    return await said_before(store, record.run_id)
 
 
-def test_what_was_said_is_read_back() -> None:
-    assert said_before(made(None, *SAID)) == SAID
+async def test_a_record_without_a_private_part() -> None:
+    assert await read_back(record("r")) == ()
+
+
+async def test_what_was_said_is_read_back() -> None:
+    assert await read_back(made(None, *SAID)) == SAID
+
+
+async def test_files_are_beside_it() -> None:
+    parts = Text("what is it?"), File("image/png", data=b"PNG"), File("image/png", url="https://h/")
+    said = UserMessage(parts), UserMessage((File("image/png", data=b"PNG"),))
+    record = made(None, *said)
+    assert record.blobs == {sha256(b"PNG").hexdigest(): b"PNG"}
+    assert b64encode(b"PNG") not in record.private
+    assert record.size == len(record.private) + 3 + len(b"{}")
+    assert await read_back(record) == said
+
+
+async def test_of_a_file_that_is_lost_nothing_is_made_up() -> None:
+    record = attrs.evolve(made(None, UserMessage((File("a/b", data=b"x"),))), blobs={})
+    with pytest.raises(UnknownBlob):
+        await read_back(record)
 
 
 def agent(**more: Any) -> Agent:
@@ -97,6 +127,7 @@ def deep(depth: int) -> Any:
         ([UserMessage("\ud83d")], {}, "^a message, .* has half"),
         ([AssistantMessage("", (ToolRequest("1", "t", "\ud83d"),))], {}, "^a message, .* has half"),
         ([AssistantMessage("", (ToolRequest("1", "t", deep(200)),))], {}, "nested too deeply"),
+        ([AssistantMessage("", provider=deep(200))], {}, "nested too deeply"),
     ],
 )
 async def test_what_could_not_be_read_back_is_refused(
@@ -106,10 +137,10 @@ async def test_what_could_not_be_read_back_is_refused(
         made(more.pop("agent", None), *said, **more)
 
 
-def test_what_models_write_is_not_bounded_as_metadata_is() -> None:
+async def test_what_models_write_is_not_bounded_as_metadata_is() -> None:
     """Numbers that a browser can't hold are for the tool, and for the model."""
     said = AssistantMessage("", (ToolRequest("1", "t", {"id": 2**70, "t": "\0"}),))
-    assert said_before(made(None, said)) == (said,)
+    assert await read_back(made(None, said)) == (said,)
 
 
 @pytest.mark.parametrize(
@@ -129,11 +160,11 @@ def test_what_models_write_is_not_bounded_as_metadata_is() -> None:
     ],
     ids=["role", "content", "status", "number", "none", "deep", "no JSON"],
 )
-def test_messages_of_another_version_or_damaged(
+async def test_messages_of_another_version_or_damaged(
     messages: str, said: list[AnyMessage], unread: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     private = f'{{"messages":{messages},"onDisconnect":"of-tomorrow"}}'
-    read = said_before(record("r", private=private.encode("utf-8", "surrogatepass")))
+    read = await read_back(record("r", private=private.encode("utf-8", "surrogatepass")))
     assert list(read) == said
     warnings = [each.getMessage() for each in caplog.records]
     assert warnings == [f"run r began with {unread} messages that can't be read"] * bool(unread)
@@ -188,6 +219,7 @@ def test_what_the_agent_is_told_stays_private() -> None:
         ({"said": (UserMessage("ho"),)}, False),
         ({"said": (UserMessage("hi"), UserMessage("hi"))}, False),
         ({"said": (AssistantMessage("hi"),)}, False),
+        ({"said": (UserMessage((File("a/b", data=b"x"),)),)}, False),
         ({"agent": Agent(model=ScriptedModel(["a"]), name="other")}, False),
         ({"metadata": {"a": 1, "b": [2]}}, False),
         ({"metadata": {"b": [1], "a": 1}}, True),
@@ -209,6 +241,13 @@ def test_a_key_belongs_to_what_was_asked_for(changes: dict[str, Any], same: bool
 
     assert re.fullmatch("[0-9a-f]{64}", digest())
     assert (digest() == digest(**changes)) is same
+
+
+def test_the_same_file_is_the_same_request() -> None:
+    said = UserMessage((File("a/b", data=b"x"),))
+    first, second = (made(None, said, idempotency_key="k") for _ in range(2))
+    assert first.run_id != second.run_id
+    assert first.digest == second.digest
 
 
 def test_nothing_is_compared_without_a_key() -> None:

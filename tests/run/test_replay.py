@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -16,6 +17,7 @@ from trio_agent._errors import (
     TrioAgentError,
     UnknownRun,
 )
+from trio_agent._events import AnyEvent, ModelFinished, StepFinish, Usage
 from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._messages import AnyMessage, AssistantMessage, UserMessage
 from trio_agent._run.replay import replay
@@ -48,6 +50,37 @@ async def test_the_transcript_of_a_run_is_what_its_result_says() -> None:
     assert transcript.messages == result.messages
     assert (transcript.text, tail) == (result.text, run.cursor.offset)
     assert transcript.calls == ()
+
+
+def answers(*kept: bytes) -> Append:
+    """Silent answers, each with this beside it, and the end."""
+    events: list[AnyEvent] = []
+    for _ in kept:
+        event = ModelFinished(at=0, step_number=1, model="m", reason="stop", usage=Usage())
+        events += [event, StepFinish(at=0, step_number=1, usage=Usage())]
+    entries = [Entry.of(n, event) for n, event in enumerate(events, 1)]
+    return Append("r", 1, entries, {2 * n + 1: each for n, each in enumerate(kept) if each})
+
+
+async def test_what_is_kept_beside_answers_is_in_the_transcript() -> None:
+    large = msgspec.json.encode({"p": "x" * 700_000})
+    store = FaultyStore(await store_with(answers(b'{"p":1}', b"", large, large, b'{"p":2}')))
+    transcript, _ = await replay(store, "r")
+    kept = [message.provider for message in transcript.messages]  # type: ignore[union-attr]
+    assert kept == [{"p": 1}, {"p": "x" * 700_000}, {"p": "x" * 700_000}, {"p": 2}]
+    assert store.calls["read_private"] > 1, "it comes in pages"
+
+
+async def test_a_log_without_answers_has_nothing_beside_it() -> None:
+    store = FaultyStore(await store_with(deltas("r", 1, 6), finish("r", 7)))
+    await replay(store, "r")
+    assert not store.calls["read_private"]
+
+
+@pytest.mark.parametrize("kept", [b"{", b"[1]", b"\xff", b"[" * 5000])
+async def test_what_is_kept_and_can_not_be_read(kept: bytes) -> None:
+    with pytest.raises(LogDamaged):
+        await replay(await store_with(answers(kept)), "r")
 
 
 @pytest.mark.parametrize("said", [(), (UserMessage("a"), AssistantMessage("b"))])

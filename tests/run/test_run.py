@@ -22,13 +22,13 @@ async def test_cursors() -> None:
     async with open_runtime() as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
         await run.wait()
-        assert run.cursor == Cursor(run.id, run.cursor.epoch, 5)
+        assert run.cursor == Cursor(run.id, run.cursor.epoch, 6)
         with run.subscribe(after=run.cursor) as events, pytest.raises(trio.EndOfChannel):
             await events.receive()
         for bad, error in (
             ("?", CursorInvalid),
             (-1, CursorInvalid),
-            (6, CursorExpired),
+            (7, CursorExpired),
             (f"{run.id}.other.0", CursorExpired),
         ):
             with pytest.raises(error):

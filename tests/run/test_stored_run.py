@@ -11,16 +11,18 @@ from shared_kit import hang, look, quiet, shared
 from store_kit import deltas, finish, record
 
 from trio_agent._agent import Agent
-from trio_agent._errors import CursorExpired, RunFailed, StoreUnavailable
-from trio_agent._events import AnyEvent, ErrorDetail, RunError, RunFinish, ToolResult
+from trio_agent._errors import CursorExpired, ModelError, RunFailed, StoreUnavailable
+from trio_agent._events import AnyEvent, ErrorDetail, RunError, RunFinish, ToolResult, Usage
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Append, Entry
-from trio_agent._messages import AssistantMessage, UserMessage
+from trio_agent._messages import AssistantMessage, File, Text, UserMessage, unpaired_calls
 from trio_agent._run.record import make_record
+from trio_agent._run.result import Result
 from trio_agent._run.run import Receipt
 from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
+from trio_agent.models._parts import ModelFinish
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, call
 
@@ -47,6 +49,47 @@ async def test_waiting_elsewhere_gives_the_same_result(
         assert results == [own] * 4
         assert (await found.cancel()).outcome == "stop"
         assert s.doors[1].calls["request_cancel"] == 0
+
+
+async def test_waiting_elsewhere_gives_what_is_kept_beside_the_log(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    kept = [ModelFinish(reason, provider={"p": reason}) for reason in ("tool-calls", "stop")]
+    scripts = [[call("1", "look", city="Oslo"), kept[0]], ["snow", kept[1]]]
+    said = UserMessage((Text("where?"), File("image/png", data=b"PNG")))
+    async with shared() as s:
+        a, b = s.runtimes
+        agent = Agent(model=ScriptedModel(*scripts), tools=[look])
+        run = await a.start(agent, messages=[said])
+        own = await run.wait()
+        assert own.messages[0] == said
+        assert [m.provider for m in own.messages if isinstance(m, AssistantMessage)] == [
+            {"p": "tool-calls"},
+            {"p": "stop"},
+        ]
+        assert await (await b.find(run.id)).wait() == own
+
+
+async def test_what_a_failed_run_leaves_is_the_same_elsewhere(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    first = [call("1", "look", city="Oslo"), ModelFinish("tool-calls", Usage(1, 2, 3))]
+    model = ScriptedModel(first, ["Sn", ModelError("odd", "it broke")])
+    async with shared() as s:
+        a, b = s.runtimes
+        run = await a.start(Agent(model=model, tools=[look]), "hi")
+        failures: list[Result | None] = []
+        for each in (run, await b.find(run.id)):
+            with pytest.raises(RunFailed, match="odd: it broke") as caught:
+                await each.wait()
+            failures.append(caught.value.result)
+        own, found = failures
+        assert own is not None
+        assert own == found
+        assert (own.finish_reason, own.reason, own.steps) == ("error", "it broke", 2)
+        assert (own.text, own.usage) == ("Sn", Usage(1, 2, 3))
+        assert own.messages[-1] == AssistantMessage("Sn")
+        assert unpaired_calls(own.messages) is None
 
 
 async def test_waiting_elsewhere_for_a_failure(autojump_clock: trio.testing.MockClock) -> None:

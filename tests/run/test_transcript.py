@@ -2,6 +2,8 @@
 
 from trio_agent._events import (
     AnyEvent,
+    ModelFinished,
+    ReasoningDelta,
     RunStart,
     StepFinish,
     StepStart,
@@ -24,6 +26,8 @@ def test_a_fold_of_events() -> None:
         StepStart(at=0, step_number=1),
         TextDelta(at=0, delta="a"),
         TextDelta(at=0, delta="b"),
+        ReasoningDelta(at=0, delta="hm"),
+        ReasoningDelta(at=0, delta="!"),
         ToolCall(at=0, tool=first),
         ToolCall(at=0, tool=second),
         ToolResult(at=0, tool=ToolOutcome("2", "t", {}, {"x": 1}, "ok")),
@@ -39,7 +43,23 @@ def test_a_fold_of_events() -> None:
     transcript.add(finish)
     assert transcript.messages == (
         UserMessage("hi"),
-        AssistantMessage("ab", (first, second)),
+        AssistantMessage("ab", (first, second), "hm!"),
         ToolMessage("1", "no", "error"),
         ToolMessage("2", '{"x":1}'),
+    )
+    assert transcript.steps == 1
+
+
+def test_what_is_kept_beside_an_answer_is_of_that_answer() -> None:
+    transcript = Transcript()
+    for provider, text in (({"p": 1}, "a"), (None, "b"), ({"p": 2}, "")):
+        if text:
+            transcript.add(TextDelta(at=0, delta=text))
+        answered = ModelFinished(at=0, step_number=1, model="m", reason="stop", usage=Usage())
+        transcript.add(answered, provider)
+        transcript.add(StepFinish(at=0, step_number=1, usage=Usage()))
+    assert transcript.messages == (
+        AssistantMessage("a", provider={"p": 1}),
+        AssistantMessage("b"),
+        AssistantMessage("", provider={"p": 2}),
     )

@@ -90,7 +90,7 @@ async def test_retention_by_age(autojump_clock: trio.testing.MockClock) -> None:
         await trio.sleep(9)
         assert await runtime.find(run.id) is run
         with run.subscribe() as events:
-            assert len([event async for event in events]) == 5
+            assert len([event async for event in events]) == 6
         await trio.sleep(2)
         assert runtime._live.get(run.id) is None
         with pytest.raises(CursorExpired):

@@ -2,6 +2,7 @@
 
 import gc
 from functools import partial
+from hashlib import sha256
 from typing import Any
 from weakref import ref
 
@@ -17,7 +18,14 @@ from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
 from trio_agent._log.store import Created, RunRecord
 from trio_agent._log.subscription import Subscription
-from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
+from trio_agent._messages import (
+    AnyMessage,
+    AssistantMessage,
+    File,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.machine import Machine
 from trio_agent._run.performer import Job
@@ -69,6 +77,56 @@ async def test_a_transcript_goes_on() -> None:
         result = await run.wait()
     assert model.requests[0].messages == (*earlier, UserMessage("go on"))
     assert result.messages == (*earlier, UserMessage("go on"), AssistantMessage("b"))
+
+
+PNG = File("image/png", data=b"PNG")
+
+
+def shown(file: File) -> UserMessage:
+    return UserMessage((Text("what is it?"), file))
+
+
+async def test_a_file_goes_to_the_model_and_beside_the_run() -> None:
+    model = ScriptedModel(["A cat."], ["Again."])
+    url = File("x/y", url="data:image/png;base64,UE5H")
+    async with open_runtime() as runtime:
+        run = await runtime.start(Agent(model=model), messages=[shown(url)], owner="me")
+        result = await run.wait()
+        assert result.messages[0] == model.requests[0].messages[0]
+        digest = sha256(b"PNG").hexdigest()
+        assert await runtime.store.read_blob(run.id, digest) == b"PNG"
+        # A later run of the same owner has a file of its own.
+        said = shown(File("image/png", blob=f"{run.id}/{digest}"))
+        again = await runtime.start(Agent(model=model), messages=[said], owner="me")
+        await again.wait()
+        await runtime.delete(run.id)
+        assert model.requests[1].messages == (shown(PNG),)
+        assert await runtime.store.read_blob(again.id, digest) == b"PNG"
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        (File("image/png"), "exactly one of"),
+        (File("image/png", data=b"x" * 101), "have 101 bytes, and a run is given 100 at most"),
+        (File("image/png", blob=f"nobody/{'0' * 64}"), "there is no file nobody/0.* any more"),
+        (File("image/png", blob=f"{{run}}/{'0' * 64}"), "there is no file"),
+        (File("image/png", blob="{run}/{digest}"), "there is no file"),  # it is somebody else's
+    ],
+)
+async def test_files_that_are_not_taken(file: File, why: str) -> None:
+    async with open_runtime(limits=RuntimeLimits(max_blob_bytes=100)) as runtime:
+        run = await runtime.start(quick(), messages=[shown(PNG)], owner="you")
+        await run.wait()
+        if file.blob is not None:
+            names = {"{run}": run.id, "{digest}": sha256(b"PNG").hexdigest()}
+            blob = file.blob
+            for name, value in names.items():
+                blob = blob.replace(name, value)
+            file = File(file.media_type, blob=blob)
+        with pytest.raises(ValueError, match=why):
+            await runtime.start(quick(), messages=[shown(file)], owner="me")
+        assert runtime.statistics().active == 0
 
 
 async def test_a_creation_that_fails_takes_no_place() -> None:

@@ -11,11 +11,14 @@ from .._errors import CursorExpired, LogDamaged, UnknownRun
 from .._events import (
     AnyEvent,
     ErrorDetail,
+    ModelFinished,
     RunError,
+    StepFinish,
     ToolCall,
     ToolOutcome,
     ToolRequest,
     ToolResult,
+    Usage,
 )
 from .._log.log import Append, Appended, Entry
 from .._log.store import Lease, Store
@@ -34,10 +37,10 @@ async def close_log(store: Store, lease: Lease, code: str, message: str) -> Appe
     """
     try:
         try:
-            calls, tail = await _open_calls(store, lease.run_id)
+            calls, usage, tail = await _left_open(store, lease.run_id)
         except LogDamaged:
             # Calls before a hole may have their results in it: they get no second ones.
-            calls, tail = (), (await store.info(lease.run_id)).tail
+            calls, usage, tail = (), Usage(), (await store.info(lease.run_id)).tail
     except (UnknownRun, CursorExpired):
         return Appended.UNKNOWN
     at = time.time_ns() // 1_000_000
@@ -45,15 +48,16 @@ async def close_log(store: Store, lease: Lease, code: str, message: str) -> Appe
         ToolResult(at=at, tool=ToolOutcome(call.id, call.name, call.input, _UNKNOWN, "unknown"))
         for call in calls
     ]
-    events.append(RunError(at=at, error=ErrorDetail(code, message)))
+    events.append(RunError(at=at, error=ErrorDetail(code, message), usage=usage))
     entries = [Entry.of(tail + number, event) for number, event in enumerate(events, 1)]
     [outcome] = await store.append([Append(lease.run_id, lease.fence, entries)])
     return outcome
 
 
-async def _open_calls(store: Store, run_id: str) -> tuple[Collection[ToolRequest], int]:
-    """Return the calls without a result, and the tail."""
+async def _left_open(store: Store, run_id: str) -> tuple[Collection[ToolRequest], Usage, int]:
+    """Return the calls without a result, what the answers cost, and the tail."""
     calls: dict[str, ToolRequest] = {}
+    usages: dict[int, Usage] = {}
     tail = 0
     while entries := (await store.read(run_id, tail, _PAGE)).entries:
         for entry in entries:
@@ -62,5 +66,11 @@ async def _open_calls(store: Store, run_id: str) -> tuple[Collection[ToolRequest
                     calls[call.id] = call
                 case ToolResult(tool=outcome):
                     calls.pop(outcome.id, None)
+                # Of both, a log of schema 1 has the second only.
+                case (
+                    ModelFinished(step_number=step, usage=usage)
+                    | StepFinish(step_number=step, usage=usage)
+                ):
+                    usages[step] = usage
         tail = entries[-1].offset
-    return calls.values(), tail
+    return calls.values(), sum(usages.values(), Usage()), tail

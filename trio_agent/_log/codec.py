@@ -1,13 +1,12 @@
 """Events as JSON: one encoder, one tolerant decoder, and the schema of both."""
 
-import json
 from typing import Any
 
 import msgspec
 
 from .._errors import TrioAgentError
 from .._events import EVENT_TYPES, AnyEvent
-from .plain import UNREADABLE
+from .plain import UNREADABLE, encode_json
 
 
 class EventInvalid(TrioAgentError, ValueError):
@@ -32,8 +31,7 @@ def encode_event(event: AnyEvent) -> bytes:
     try:
         data = _encode(event)
     except UnicodeEncodeError:
-        text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
-        data = text.encode("utf-8", "replace")
+        data = encode_json(event)
     return data if data.isascii() else _escape_line_breaks(data)
 
 

@@ -44,6 +44,15 @@ def read_json(text: str) -> Any:
             raise error from None
 
 
+def encode_json(value: Any) -> bytes:
+    """Encode a value as JSON. What UTF-8 can't hold (lone surrogates) becomes `?`."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
+
+
 def is_deep(value: Any) -> bool:
     """Whether a decoded JSON value is nested too deeply for some reader."""
     level = [value]

@@ -10,7 +10,7 @@ from .._events import RunError, RunFinish
 from .._limits import CancelAfter, OnDisconnect
 from .._log.feed import Feed
 from .._log.store import RunRecord, Store
-from .machine import Result
+from .result import Result
 from .run import Receipt, Run, RunOutcome, outcome_of
 
 

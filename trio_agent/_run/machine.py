@@ -40,9 +40,9 @@ from .._events import (
     ToolResult,
     Usage,
 )
-from .._log.plain import is_deep, read_json
 from .._messages import AnyMessage, AssistantMessage
 from ..models._parts import (
+    EmittedPart,
     ModelFinish,
     ModelPart,
     ReasoningPart,
@@ -50,6 +50,8 @@ from ..models._parts import (
     TextPart,
     ToolInputPart,
 )
+from .open_call import OpenCall
+from .result import Result, result_of
 from .transcript import Transcript
 
 _MAX_CALLS: Final = 128
@@ -115,61 +117,12 @@ Action: TypeAlias = AskModel | RunTools | None
 """What to do next; None if it is for the caller to wait, or if all is done."""
 
 
-@attrs.frozen
-class Result:
-    """What came of a run."""
-
-    run_id: str
-    text: str
-    """All deltas of all steps."""
-    steps: int
-    finish_reason: FinishReason | Literal["error"]
-    usage: Usage
-    messages: tuple[AnyMessage, ...]
-    """The transcript, from the first message on; every tool call is paired with its result."""
-    reason: str | None = None
-    """More about the finish reason: who cancelled, which deadline passed, what failed."""
-
-
-def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result:
-    """Say what came of a run that ended with this event, and with this transcript."""
-    if isinstance(terminal, RunFinish):
-        run = terminal.run
-        reason: str | None = run.reason
-        text, steps, finish_reason, usage = run.text, run.steps, run.finish_reason, run.usage
-    else:
-        text, steps, finish_reason = transcript.text, transcript.steps, "error"
-        usage, reason = terminal.usage, terminal.error.message
-    return Result(run_id, text, steps, finish_reason, usage, transcript.messages, reason)
-
-
 def wanted_back(finish: ModelFinish) -> Mapping[str, Any]:
     """Return what of an answer's `provider` goes back with it: nothing if it was cut short.
 
     What was cut may hold calls that nobody answers, which providers refuse.
     """
     return finish.provider if finish.reason in ("stop", "tool-calls") else {}
-
-
-@attrs.define
-class _OpenCall:
-    id: str
-    name: str
-    fragments: list[str] = attrs.field(factory=list)
-
-    def as_request(self) -> ToolRequest:
-        text = "".join(self.fragments)
-        try:
-            value = read_json(text) if text.strip() else None
-            if isinstance(value, str):  # JSON as a JSON string
-                value = read_json(value) if value.strip() else None
-        except (ValueError, RecursionError):
-            value = text
-        if value is None or value == []:
-            value = {}  # how models and proxies write that there are no arguments
-        if is_deep(value):
-            value = text
-        return ToolRequest(self.id, self.name, value)
 
 
 class Machine:
@@ -201,7 +154,7 @@ class Machine:
         self._transcript = Transcript(messages)
         self._spent = 0
         self._deltas = 0
-        self._open: dict[str, _OpenCall] = {}
+        self._open: dict[str, OpenCall] = {}
         # What was said before counts, too: providers refuse a transcript that has an id twice.
         self._call_ids: set[str] = {
             call.id
@@ -249,9 +202,9 @@ class Machine:
         """The model is being called."""
         self._move(Input.ASKED)
         self.step += 1
-        return [StepStart(at=at, step_number=self.step)]
+        return [self._told(StepStart(at=at, step_number=self.step))]
 
-    def said(self, parts: Sequence[ModelPart], at: int) -> list[AnyEvent]:
+    def said(self, parts: Sequence[EmittedPart], at: int) -> list[AnyEvent]:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
         events: list[AnyEvent] = []
         if self.state is not State.ANSWER:  # where the table leads back to, for each token
@@ -259,11 +212,12 @@ class Machine:
                 return events
             self._move(Input.SAID)
         for part in parts:
+            if isinstance(part, SwitchPart):
+                events.append(self._switched(part, at))
+                continue
             event = self._event_of(part, at)
             if event is not None:
                 events.append(event)
-                if type(event) is ModelSwitch:
-                    continue
                 self._deltas += 1
                 if self._max_tokens is not None:
                     events += self._check_budget(at)
@@ -275,8 +229,6 @@ class Machine:
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
-        if type(part) is SwitchPart:
-            return self._switched(part, at)
         delta = part.delta
         if not delta.isascii():
             # Half a surrogate pair has no place in JSON, nor in the next request to a provider.
@@ -287,11 +239,11 @@ class Machine:
                     return None
                 return self._told(TextDelta(at=at, delta=delta))
             case ReasoningPart():
-                return ReasoningDelta(at=at, delta=delta) if delta else None
+                return self._told(ReasoningDelta(at=at, delta=delta)) if delta else None
             case ToolInputPart(id, name):
                 call = self._open.get(id)
                 if call is None:
-                    call = self._open[id] = _OpenCall(self._unique(id), name)
+                    call = self._open[id] = OpenCall(self._unique(id), name)
                 if not delta:
                     return None
                 call.fragments.append(delta)

@@ -3,10 +3,10 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -14,16 +14,17 @@ import trio
 
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
-from .._events import AnyEvent, FinishReason, RunError, ToolRequest
+from .._events import AnyEvent, FinishReason, ModelSwitch, RunError, ToolRequest
+from .._log.plain import encode_json, is_deep
 from .._log.writer import RunLog
 from .._messages import AnyMessage
-from .._nursery import leaves, split_stops
-from ..models._model import Emit, Model
-from ..models._parts import ModelFinish, ModelPart, ModelRequest
+from .._nursery import split_stops
+from ..models._model import Emit, Model, ask
+from ..models._parts import EmittedPart, ModelRequest
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
 from .live_run import LiveRun
-from .machine import AskModel, Machine, RunTools
+from .machine import AskModel, Machine, RunTools, wanted_back
 from .retry import generate_with_retries
 from .run import entered, outcome_of
 
@@ -146,7 +147,7 @@ class Performer:
         with trio.CancelScope() as answer:
             emit = _Emit(machine, self._log, answer, self._run.speaks)
             finish = await generate_with_retries(
-                partial(_generate, model, request, emit),
+                partial(ask, model, request, emit),
                 emit.is_silent,
                 retries=agent.limits.model_retries,
                 window=agent.limits.retry_window,
@@ -160,7 +161,10 @@ class Performer:
                 trio.current_time() - began,
             )
             if not machine.done:
-                self._publish(machine.answered(finish, _now()))
+                private = _encode_kept(wanted_back(finish))
+                if len(private) > self._log.free:
+                    raise LimitExceeded("what the provider wants back does not fit into the log")
+                self._log.append(machine.answered(finish, _now()), private=private)
 
     async def _act(self, calls: Sequence[ToolRequest]) -> None:
         # No tool starts before the world can know of its call, no model call before the results.
@@ -248,15 +252,15 @@ class Performer:
         self._run.end(terminal, self._machine.result, failure)
 
 
-async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> ModelFinish:
-    try:
-        return await model.generate(request, emit)
-    except BaseExceptionGroup as group:
-        # Models, too, have nurseries. What they cancel may fail as well.
-        first, *others = leaves(group)
-        if all(isinstance(each, ModelError) for each in (first, *others)):
-            raise first from None
-        raise
+def _encode_kept(kept: Mapping[str, Any]) -> bytes:
+    """Encode what is kept beside an answer.
+
+    Raises:
+        ModelError: `bad-response`: it could not be read back.
+    """
+    if is_deep(kept):
+        raise ModelError("bad-response", "what the provider wants back is nested too deeply")
+    return encode_json(kept) if kept else b""
 
 
 class _Emit(Emit):
@@ -279,12 +283,13 @@ class _Emit(Emit):
     def is_silent(self) -> bool:
         return self._silent
 
-    def nowait(self, *parts: ModelPart) -> bool:
+    def nowait(self, *parts: EmittedPart) -> bool:
         self._calls += 1
         events = self._machine.said(parts, _now())
         done = self._machine.done
         if events:
-            if self._silent:
+            # That another model answers can be said again.
+            if self._silent and any(type(event) is not ModelSwitch for event in events):
                 self._silent = False
                 self._on_first()
             self._log.append(events, bounded=not done)

@@ -13,8 +13,9 @@ import msgspec
 from .._config import AgentConfig
 from .._limits import CancelAfter, OnDisconnect
 from .._log.plain import UNREADABLE, check_text, is_deep, plain_json
-from .._log.store import RunRecord
+from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, AssistantMessage
+from .files import put_in, set_apart
 
 logger = logging.getLogger("trio_agent")
 
@@ -47,6 +48,7 @@ def make_record(
     Raises:
         ValueError: something given can't be stored, or not read back everywhere as it was.
     """
+    run_id = secrets.token_hex(16)
     plain = plain_json(dict(metadata), "metadata")
     for what, text in (
         ("the agent's name", agent.name),
@@ -55,9 +57,10 @@ def make_record(
     ):
         check_text(text or "", what)
     policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
-    private = _encode_private(agent, messages, policy)
+    stored, blobs = set_apart(messages, run_id)
+    private = _encode_private(agent, stored, policy)
     return RunRecord(
-        run_id=secrets.token_hex(16),
+        run_id=run_id,
         epoch=secrets.token_hex(4),
         agent=agent.name,
         created_at=time.time_ns() // 1_000_000,
@@ -65,6 +68,7 @@ def make_record(
         metadata=plain,
         idempotency_key=idempotency_key,
         private=private,
+        blobs=blobs,
         digest="" if idempotency_key is None else _digest(agent.name, messages, plain),
     )
 
@@ -75,7 +79,10 @@ def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str,
     How the run is watched is no part of it, nor what the agent is like: those who repeat a
     request may meet a server with other defaults, or with a newer agent.
     """
-    asked = msgspec.json.encode((agent, messages, metadata), order="sorted")
+    # By their hashes, and what a provider wants back in any case: who repeats a request may have
+    # got its messages from elsewhere.
+    said, _ = set_apart(messages, "")
+    asked = msgspec.json.encode((agent, said, metadata), order="sorted")
     return hashlib.sha256(asked).hexdigest()
 
 
@@ -89,7 +96,8 @@ def _encode_private(
         if isinstance(message, AssistantMessage)
         for call in message.tool_calls
     )
-    if is_deep([options, *calls]):
+    kept = (message.provider for message in messages if isinstance(message, AssistantMessage))
+    if is_deep([options, *calls, *kept]):
         raise ValueError("the agent's options, or the input of a tool call, are nested too deeply")
     try:
         fingerprint = hashlib.sha256(agent.fingerprint()).hexdigest()
@@ -100,23 +108,33 @@ def _encode_private(
         ) from None
 
 
-def said_before(record: RunRecord) -> tuple[AnyMessage, ...]:
-    """Return the messages that a run began with.
+async def said_before(store: Store, run_id: str) -> tuple[AnyMessage, ...]:
+    """Read the messages that a run began with, with their files. A checkpoint.
 
-    One that can't be read, because it is of a newer version or damaged, is left out with a warning.
+    One that can't be read, because it is of a newer version or damaged, is left out with a
+    warning.
+
+    Raises:
+        UnknownRun, CursorExpired: there is no such run, or no more.
+        StoreUnavailable: the store can't be read now.
     """
+    [private] = await store.read_private(run_id, [0])
+    return await put_in(_messages_in(private, run_id), store.read_blob)
+
+
+def _messages_in(private: bytes, run_id: str) -> tuple[AnyMessage, ...]:
     try:
-        return msgspec.json.decode(record.private or b"{}", type=_Private).messages
+        return msgspec.json.decode(private or b"{}", type=_Private).messages
     except UNREADABLE:
         pass
     said: list[AnyMessage] = []
     try:
-        messages = msgspec.json.decode(record.private, type=_Messages).messages
+        messages = msgspec.json.decode(private, type=_Messages).messages
     except UNREADABLE:
         messages = (msgspec.Raw(),)
     for message in messages:
         with suppress(*UNREADABLE):
             said.append(msgspec.json.decode(message, type=AnyMessage))
     unread = len(messages) - len(said)
-    logger.warning("run %s began with %d messages that can't be read", record.run_id, unread)
+    logger.warning("run %s began with %d messages that can't be read", run_id, unread)
     return tuple(said)

@@ -1,14 +1,21 @@
-"""Reading a whole log back from its store."""
+"""Reading a whole log back from its store, with what is kept beside it."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
 
 from .._errors import LogDamaged
+from .._events import ModelFinished
+from .._log.log import Entry
+from .._log.plain import UNREADABLE
 from .._log.store import Store
 from .._messages import AnyMessage
 from .transcript import Transcript
 
 _PAGE: Final = 1024
+
+_decode_kept = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 async def replay(
@@ -26,7 +33,27 @@ async def replay(
         for entry in entries:
             if not entry.readable:
                 raise LogDamaged(f"the log of run {run_id!r} is damaged")
+        kept = await _kept_beside(store, run_id, entries)
+        for entry in entries:
             if entry.event is not None:
-                transcript.add(entry.event)
+                transcript.add(entry.event, kept.get(entry.offset))
         tail = entries[-1].offset
     return transcript, tail
+
+
+async def _kept_beside(
+    store: Store, run_id: str, entries: Sequence[Entry]
+) -> Mapping[int, Mapping[str, Any]]:
+    """Return what providers want back with the answers that end in these entries."""
+    offsets = [entry.offset for entry in entries if isinstance(entry.event, ModelFinished)]
+    kept: dict[int, Mapping[str, Any]] = {}
+    while offsets:
+        privates = await store.read_private(run_id, offsets)
+        for offset, private in zip(offsets, privates, strict=False):
+            if private:
+                try:
+                    kept[offset] = _decode_kept(private)
+                except UNREADABLE:
+                    raise LogDamaged(f"what is kept of run {run_id!r} is damaged") from None
+        offsets = offsets[len(privates) :]
+    return kept

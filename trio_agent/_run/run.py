@@ -15,7 +15,7 @@ from .._log.feed import Feed
 from .._log.page import ViewerPages
 from .._log.store import RunRecord, Store
 from .._log.subscription import Subscription, resolve_cursor
-from .machine import Result
+from .result import Result
 
 RunOutcome: TypeAlias = FinishReason | Literal["error"]
 """How a run ended: its finish reason, or `error`."""

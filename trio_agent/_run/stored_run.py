@@ -5,13 +5,13 @@ from typing import Literal
 
 import trio
 
-from .._errors import RunFailed
+from .._errors import LogDamaged, RunFailed
 from .._events import RunError, RunFinish
 from .._log.feed import Feed
 from .._log.store import RunInfo, Store
-from .machine import Result
 from .record import said_before
 from .replay import replay
+from .result import Result, result_of
 from .run import Receipt, Run, RunOutcome, outcome_of
 
 
@@ -49,20 +49,17 @@ class StoredRun(Run):
 
     async def wait(self) -> Result:
         terminal = await self._wait_closed()
+        try:
+            said = await said_before(self._store, self.id)
+            transcript, _ = await replay(self._store, self.id, said)
+        except LogDamaged:
+            if isinstance(terminal, RunError):
+                raise RunFailed(terminal.error.code, terminal.error.message) from None
+            raise
+        result = result_of(self.id, terminal, transcript)
         if isinstance(terminal, RunError):
-            raise RunFailed(terminal.error.code, terminal.error.message)
-        said = said_before(self._info.record)
-        transcript, _ = await replay(self._store, self.id, said)
-        run = terminal.run
-        return Result(
-            run.id,
-            run.text,
-            run.steps,
-            run.finish_reason,
-            run.usage,
-            transcript.messages,
-            run.reason,
-        )
+            raise RunFailed(terminal.error.code, terminal.error.message, result)
+        return result
 
     def _request_cancel(self, reason: str) -> None:
         if self._terminal is None:

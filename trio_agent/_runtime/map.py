@@ -11,7 +11,7 @@ from .._config import AgentConfig
 from .._errors import TrioAgentError
 from .._messages import AnyMessage
 from .._nursery import open_plain_nursery
-from .._run.machine import Result
+from .._run.result import Result
 from .._run.run import Run
 
 RunInput: TypeAlias = str | Sequence[AnyMessage]

@@ -9,10 +9,11 @@ import attrs
 import trio
 
 from .._config import AgentConfig
-from .._errors import LimitExceeded
+from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
 from .._limits import OnDisconnect, RuntimeLimits
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
+from .._run.files import checked, files_of, put_in
 from .._run.record import make_record
 from .._run.run import Run
 from .._run.stored_run import StoredRun
@@ -75,7 +76,8 @@ class Runtime:
         Args:
             agent: what to run.
             prompt: what the user says; behind `messages`, if both are given.
-            messages: an earlier transcript, such as `Result.messages`.
+            messages: an earlier transcript, such as `Result.messages`. A file may be one that an
+                earlier run of this owner was given (`File.blob`).
             on_disconnect: what becomes of the run when nobody watches.
             owner: the principal whose run it is.
             metadata: JSON of yours, shown wherever the run is listed.
@@ -85,10 +87,12 @@ class Runtime:
         Raises:
             KeyReused: that run was started with another agent's name, other messages or metadata.
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
-            ValueError: nothing was said, or a tool call of the transcript has no result.
+            TooLarge: the files have more than `max_blob_bytes`.
+            ValueError: nothing was said, a tool call of the transcript has no result, or a file
+                is none or can't be found.
             StoreUnavailable: the store can't take the run.
         """
-        said = _said(prompt, messages)
+        said = await self._with_files(_said(prompt, messages), owner)
         record = make_record(
             agent,
             said,
@@ -109,6 +113,32 @@ class Runtime:
         if run_id is None:
             raise refusal
         return await self.find(run_id)
+
+    async def _with_files(
+        self, said: tuple[AnyMessage, ...], owner: str | None
+    ) -> tuple[AnyMessage, ...]:
+        """Return what was said with the files that earlier runs were given."""
+        size = sum(len(file.data or b"") for file in files_of(said))
+        self._check_size(size)
+
+        async def read(run_id: str, digest: str) -> bytes:
+            nonlocal size
+            try:
+                if owner is not None and (await self.store.info(run_id)).record.owner != owner:
+                    raise UnknownBlob(run_id, digest)
+                data = await self.store.read_blob(run_id, digest)
+            except (UnknownBlob, UnknownRun, CursorExpired) as exc:
+                message = f"there is no file {run_id}/{digest} any more: give its data"
+                raise ValueError(message) from exc
+            size += len(data)
+            self._check_size(size)  # before the next one is read: a short message may name many
+            return data
+
+        return await put_in(said, read)
+
+    def _check_size(self, size: int) -> None:
+        if size > (most := self.limits.max_blob_bytes):
+            raise TooLarge(f"the files of a run have at most {most} bytes together")
 
     async def _start(
         self,
@@ -137,6 +167,7 @@ class Runtime:
     async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run:
         """Start a run as soon as there is a place."""
         said = _said(value) if isinstance(value, str) else _said(None, value)
+        said = await self._with_files(said, None)
         record = make_record(agent, said, "continue", owner=None, metadata={}, idempotency_key=None)
         await self._live.wait_for_place()
         return await self._start(agent, said, record, "continue")
@@ -248,4 +279,4 @@ def _said(prompt: str | None, messages: Sequence[AnyMessage] = ()) -> tuple[AnyM
         raise ValueError("give a prompt or messages")
     if problem := unpaired_calls(said):
         raise ValueError(problem)
-    return said
+    return checked(said)

@@ -1,5 +1,6 @@
 """The client's way over HTTP and server-sent events."""
 
+import hashlib
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,9 @@ from ._remote import (
 )
 
 _MAX_ANSWER: Final = 1 << 20
+MAX_BLOB: Final = 64 << 20
+"""Bytes of a file; a larger one is not received."""
+
 _ANSWER_SECONDS: Final = 60.0
 _ERROR_SECONDS: Final = 5.0
 
@@ -72,6 +76,20 @@ class HTTPWire(Wire):
 
     async def info(self, run_id: str) -> dict[str, Any]:
         return await self._request("GET", _path_of(run_id), dict[str, Any], run_id=run_id)
+
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        path = f"{_path_of(run_id)}/blobs/{quote(digest, safe='')}"
+        async with self._stream("GET", path, headers={}, run_id=run_id, digest=digest) as (
+            status,
+            _,
+            response,
+        ):
+            data = await response.receive_rest(seconds=math.inf, max_bytes=MAX_BLOB)
+            if response.error is not None:
+                raise response.error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ServerError(status, "bad-response", "this is not the file with that SHA-256")
+        return data
 
     async def check(self) -> None:
         await self._request("GET", "/health/ready", object)
@@ -127,6 +145,7 @@ class HTTPWire(Wire):
         *,
         headers: Mapping[str, str],
         run_id: str,
+        digest: str = "",
         content: bytes = b"",
         silence: float = math.inf,
     ) -> AsyncIterator[tuple[int, Mapping[str, str], Response]]:
@@ -140,7 +159,7 @@ class HTTPWire(Wire):
                 message = f"the server is elsewhere now, give the client its URL: {location}"
                 raise ServerError(status, "redirected", message)
             if status >= 300:
-                await _raise_error(status, fields, response, run_id)
+                await _raise_error(status, fields, response, run_id, digest)
             yield status, fields, response
 
 
@@ -153,11 +172,12 @@ class _Started(msgspec.Struct, frozen=True):
 
 
 async def _raise_error(
-    status: int, fields: Mapping[str, str], response: Response, run_id: str
+    status: int, fields: Mapping[str, str], response: Response, run_id: str, digest: str
 ) -> NoReturn:
     """Raise what an answer means."""
     body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=MAX_ERROR)
-    raise error_of(status, read_error(status, body), run_id, _seconds(fields.get("retry-after")))
+    retry_after = _seconds(fields.get("retry-after"))
+    raise error_of(status, read_error(status, body), run_id, retry_after, digest)
 
 
 def _seconds(retry_after: str | None) -> float:

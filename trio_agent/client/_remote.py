@@ -18,6 +18,7 @@ from .._errors import (
     LimitExceeded,
     StoreUnavailable,
     TrioAgentError,
+    UnknownBlob,
     UnknownRun,
 )
 from .._events import AnyEvent
@@ -132,6 +133,10 @@ class Wire(ABC):
         """Return what the server tells of a run."""
 
     @abstractmethod
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        """Return a file that was given to a run."""
+
+    @abstractmethod
     async def check(self) -> None:
         """Raise why the server can't start runs now, if it can't."""
 
@@ -190,7 +195,9 @@ def read_error(status: int, body: bytes) -> ErrorBody:
     return ErrorBody(message=f"{message}: {words}" if words else message)
 
 
-def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.0) -> Exception:
+def error_of(
+    status: int, error: ErrorBody, run_id: str, retry_after: float = 0.0, digest: str = ""
+) -> Exception:
     """Say what a server's error means; `Passing` if trying again may help."""
     cls = _ERRORS.get(error.code)
     if cls is None and status == 429:
@@ -203,4 +210,6 @@ def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.
         return cls(clean(error.message))
     if error.code == "unknown-run":
         return UnknownRun(run_id)
+    if error.code == "unknown-blob":
+        return UnknownBlob(run_id, digest)
     return ServerError(status, error.code, error.message)

@@ -5,7 +5,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 
-from ._parts import ModelFinish, ModelPart, ModelRequest
+from .._errors import ModelError, TrioAgentError
+from .._nursery import leaves
+from ._parts import EmittedPart, ModelFinish, ModelRequest
 
 
 class Emit(ABC):
@@ -16,7 +18,7 @@ class Emit(ABC):
     """
 
     @abstractmethod
-    def nowait(self, *parts: ModelPart) -> bool:
+    def nowait(self, *parts: EmittedPart) -> bool:
         """Publish these parts; False if `room` has to be awaited before the next ones.
 
         Pass everything that came in one read in one call: it becomes one wake-up of every
@@ -27,7 +29,7 @@ class Emit(ABC):
     async def room(self) -> None:
         """Wait while the run's store is far behind. Not always a checkpoint."""
 
-    async def __call__(self, *parts: ModelPart) -> None:
+    async def __call__(self, *parts: EmittedPart) -> None:
         """Publish these parts, and wait while the run's store is far behind.
 
         Not always a checkpoint: let others run between your calls. If cancelled, all parts of
@@ -74,3 +76,36 @@ class Model(ABC):
             ModelError: it can't be reached.
         """
         await trio.lowlevel.checkpoint()
+
+
+async def ask(model: Model, request: ModelRequest, emit: Emit) -> ModelFinish:
+    """Let an open model answer; a group that holds only its failures is the first of these.
+
+    Models, too, have nurseries, and what these cancel may fail as well.
+
+    Raises:
+        ModelError: the model failed.
+    """
+    try:
+        return await model.generate(request, emit)
+    except BaseExceptionGroup as group:
+        first, *others = leaves(group)
+        if all(isinstance(each, ModelError) for each in (first, *others)):
+            raise first from None
+        raise
+
+
+def unavailable(failure: Exception) -> ModelError:
+    """Say what an exception of `Model.open` means: the model can't be opened.
+
+    Raises:
+        Exception: it means a bug, and is raised as it is.
+    """
+    match failure:
+        case ModelError(code="model-unavailable", message=message):
+            pass
+        case TrioAgentError() | ValueError() | OSError():
+            message = str(failure)
+        case _:
+            raise failure
+    return ModelError("model-unavailable", message)

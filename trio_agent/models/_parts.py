@@ -78,6 +78,10 @@ class ToolInputPart(msgspec.Struct, frozen=True):
     delta: str
 
 
+ModelPart: TypeAlias = TextPart | ReasoningPart | ToolInputPart
+"""A piece of what a model says."""
+
+
 class SwitchPart(msgspec.Struct, frozen=True):
     """Another model answers from here on: before all else that is said, and no part of it."""
 
@@ -88,7 +92,7 @@ class SwitchPart(msgspec.Struct, frozen=True):
     message: str
 
 
-ModelPart: TypeAlias = TextPart | ReasoningPart | ToolInputPart | SwitchPart
+EmittedPart: TypeAlias = ModelPart | SwitchPart
 """What a model emits while it speaks."""
 
 

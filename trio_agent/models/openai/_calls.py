@@ -13,7 +13,8 @@ import msgspec
 
 from ..._errors import ModelError
 from .._parts import ModelPart, ToolInputPart
-from ._arguments import Arguments, is_placeholder
+from .._provider._arguments import Arguments, is_placeholder
+from .._provider._unique_ids import UniqueIds
 from ._chunk import NOTHING, Function, ToolCall
 
 _NO_FUNCTION = Function()
@@ -49,7 +50,7 @@ class Calls:
         self._opened: list[_Call] = []
         """Those that were given on, in that order."""
         self._slots: dict[int, _Call] = {}
-        self._ids: set[str] = set()
+        self._ids = UniqueIds()
         self._held = self._kept = 0
 
     def __bool__(self) -> bool:
@@ -179,17 +180,9 @@ class Calls:
             parts.append(self._open(call))
 
     def _open(self, call: _Call) -> ToolInputPart:
-        call.id = self._unique(call.said_id or f"call_{call.slot}")
+        call.id = self._ids.take(call.said_id or f"call_{call.slot}")
         self._opened.append(call)
         return ToolInputPart(call.id, call.name, call.arguments.text)
-
-    def _unique(self, id_: str) -> str:
-        unique, number = id_, 2
-        while unique in self._ids:
-            unique = f"{id_}-{number}"
-            number += 1
-        self._ids.add(unique)
-        return unique
 
 
 def _is_bare(fragment: ToolCall) -> bool:

@@ -17,11 +17,11 @@ from ...wire._sse import SSEDecoder, SSEError
 from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart
 from .._provider._complaint import Complaint
 from .._provider._errors import error_from_response, provider_error
+from .._provider._finish_reason import Reason, finish_reason
 from .._provider._odd_event import read_odd_event
 from .._provider._surrogates import SurrogateJoiner
 from ._calls import Calls
 from ._chunk import Chunk, Delta, ToolCall, decode_chunk
-from ._finish_reason import Reason, finish_reason
 from ._lenient import read_chunk
 from ._provider_state import ProviderState
 from ._request import RequestForm, encode_request
@@ -223,9 +223,9 @@ class ChatDecoder:
             parts = list(each.feed(parts))
             if ended:
                 parts += each.flush()
-        if parts:
+        if parts and not self._has_text:
             self.started = True
-            self._has_text = self._has_text or any(type(part) is TextPart for part in parts)
+            self._has_text = any(type(part) is TextPart for part in parts)
         return parts
 
     def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:

@@ -12,14 +12,18 @@ The slow path, for what `decode_chunk` refuses. Where a value has another type t
 What the answer can't do without and what has no single meaning is a `ValueError`.
 """
 
-import json
 from typing import Any
 
 import msgspec
 
+from .._provider._loose import (
+    arguments_or_none,
+    count,
+    items,
+    text_or_none,
+    word,
+)
 from ._chunk import NOTHING, Choice, Chunk, Counts, Delta, Details, Function, Groq, ToolCall
-
-_MAX_COUNT = 2**53
 
 _COUNTED = [name for name in Counts.__struct_fields__ if not name.endswith("_details")]
 _TEXT_PARTS = frozenset({None, "text", "output_text", "refusal"})
@@ -38,7 +42,7 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
     Raises:
         ValueError: it can't be told what is meant.
     """
-    choices = _items(value.get("choices"))
+    choices = items(value.get("choices"))
     return Chunk(
         [_choice(each, whole) for each in choices if isinstance(each, dict)],
         _counts(value.get("usage")),
@@ -49,7 +53,7 @@ def read_chunk(value: dict[str, Any], *, whole: bool = False) -> Chunk:
 def _groq(value: Any) -> Groq | None:
     if not isinstance(value, dict):
         return None
-    return Groq(_counts(value.get("usage")), _text_or_none(value.get("error")))
+    return Groq(_counts(value.get("usage")), text_or_none(value.get("error")))
 
 
 def _choice(value: dict[str, Any], whole: bool) -> Choice:
@@ -59,7 +63,7 @@ def _choice(value: dict[str, Any], whole: bool) -> Choice:
     if not delta:
         delta = value.get("text")  # as it was before there were chats
     return Choice(
-        _count(value.get("index")) or 0,
+        count(value.get("index")) or 0,
         _delta(delta),
         _finish_reason(value.get("finish_reason")),
         _counts(value.get("usage")),
@@ -74,17 +78,17 @@ def _delta(value: Any) -> Delta:
     content, thoughts, part_type = _content(value.get("content"))
     return Delta(
         content,
-        _text_or_none(value.get("refusal")),
-        _text_or_none(value.get("reasoning_content")),
-        _text_or_none(value.get("reasoning")),
-        [_tool_call(each) for each in _items(value.get("tool_calls")) if each],
+        text_or_none(value.get("refusal")),
+        text_or_none(value.get("reasoning_content")),
+        text_or_none(value.get("reasoning")),
+        [_tool_call(each) for each in items(value.get("tool_calls")) if each],
         _function(value["function_call"]) if value.get("function_call") else None,
-        _text_or_none(value.get("reasoning_text")),
-        _text_or_none(value.get("thinking")),
+        text_or_none(value.get("reasoning_text")),
+        text_or_none(value.get("thinking")),
         thoughts or None,
         part_type,
         _raw(value.get("reasoning_details")),
-        _text_or_none(value.get("reasoning_opaque")),
+        text_or_none(value.get("reasoning_opaque")),
         _raw(value.get("extra_content")),
     )
 
@@ -96,14 +100,14 @@ def _content(value: Any) -> tuple[str, str, str | None]:
     """
     text = thoughts = ""
     thinking: str | None = None
-    for part in _items(value):
+    for part in items(value):
         if isinstance(part, dict) and part.get("text", part) is None:
             continue
         type_ = part.get("type") if isinstance(part, dict) else "text"
         type_ = type_ if isinstance(type_, str) else None
         if type_ in _REASONING_PARTS:
             thinking = type_
-            thoughts += _text_or_none(part) or ""
+            thoughts += text_or_none(part) or ""
         elif type_ in _TEXT_PARTS:
             text += _text(part)
         elif type_ not in _NO_ANSWER and isinstance(part.get("text"), str):
@@ -117,27 +121,10 @@ def _text(value: Any) -> str:
     Raises:
         ValueError: it can't be told.
     """
-    text = _text_or_none(value)
+    text = text_or_none(value)
     if text is None and value:
         raise ValueError("there is no text in what should be text")
     return text or ""
-
-
-def _text_or_none(value: Any) -> str | None:
-    match value:
-        case str():
-            return value
-        case bool():
-            return None
-        case int() | float():
-            return json.dumps(value)
-        case list():
-            return "".join(_text_or_none(part) or "" for part in value)
-        case dict():
-            for name in ("text", "content", "thinking", "reasoning", "summary", "refusal", "value"):
-                if (text := _text_or_none(value.get(name))) is not None:
-                    return text
-    return None
 
 
 def _tool_call(value: Any) -> ToolCall:
@@ -146,8 +133,8 @@ def _tool_call(value: Any) -> ToolCall:
     # Some write name and arguments without a `function` around them.
     function = value.get("function") or value
     return ToolCall(
-        _count(value.get("index")),
-        _word(value.get("id")),
+        count(value.get("index")),
+        word(value.get("id")),
         _function(function),
         _raw(value.get("extra_content")),
     )
@@ -156,17 +143,7 @@ def _tool_call(value: Any) -> ToolCall:
 def _function(value: Any) -> Function:
     if not isinstance(value, dict):
         raise ValueError("the function of a tool call is no object")
-    name, arguments = value.get("name"), value.get("arguments")
-    if arguments is not None and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return Function(_word(name), arguments)
-
-
-def _word(value: Any) -> str | None:
-    """An id or a name. Those of no answer are cut in two, so that halves of pairs have no other."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    return Function(word(value.get("name")), arguments_or_none(value.get("arguments")))
 
 
 def _finish_reason(value: Any) -> str | None:
@@ -180,7 +157,7 @@ def _counts(value: Any) -> Counts | None:
         return None
     counts = Counts()
     for name in _COUNTED:
-        setattr(counts, name, _count(value.get(name)))
+        setattr(counts, name, count(value.get(name)))
     counts.prompt_tokens_details = _details(value.get("prompt_tokens_details"))
     counts.completion_tokens_details = _details(value.get("completion_tokens_details"))
     return counts
@@ -189,25 +166,7 @@ def _counts(value: Any) -> Counts | None:
 def _details(value: Any) -> Details | None:
     if not isinstance(value, dict):
         return None
-    return Details(_count(value.get("cached_tokens")), _count(value.get("reasoning_tokens")))
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if 0 <= value <= _MAX_COUNT and value == int(value) else None
-
-
-def _items(value: Any) -> list[Any]:
-    """A list may be written as its only item, and nothing in many ways."""
-    if isinstance(value, list):
-        return value
-    return [] if value is None or value is False or value == "" or value == {} else [value]
+    return Details(count(value.get("cached_tokens")), count(value.get("reasoning_tokens")))
 
 
 def _raw(value: Any) -> msgspec.Raw:

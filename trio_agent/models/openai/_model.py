@@ -7,8 +7,8 @@ import attrs
 from attrs.validators import in_, instance_of
 
 from .._provider._codec import Codec
-from .._provider._endpoint import Endpoint, Provider, check_header
-from .._provider._model import ProviderModel
+from .._provider._endpoint import Endpoint, Provider
+from .._provider._openai_account import OpenAIAccountModel
 from ._chat import ChatCodec
 from ._request import (
     CALL_IDS,
@@ -44,7 +44,7 @@ def _named(functions: Mapping[str, Any]) -> Any:
 
 
 @attrs.frozen(eq=False)
-class OpenAIModel(ProviderModel):
+class OpenAIModel(OpenAIAccountModel):
     """A model behind an endpoint that speaks OpenAI's Chat Completions.
 
     Failures aren't retried here. Deadlines are in seconds; they don't run while the model waits
@@ -86,8 +86,6 @@ class OpenAIModel(ProviderModel):
         ValueError, TypeError: an argument is none of these.
     """
 
-    organization: str | None = attrs.field(default=None, kw_only=True, validator=check_header)
-    project: str | None = attrs.field(default=None, kw_only=True, validator=check_header)
     system_role: SystemRole = attrs.field(
         default="system", kw_only=True, validator=in_(("system", "developer", "user"))
     )
@@ -104,10 +102,6 @@ class OpenAIModel(ProviderModel):
     @property
     def _provider(self) -> Provider:
         return OPENAI
-
-    def _own_headers(self) -> Mapping[str, str]:
-        named = {"OpenAI-Organization": self.organization, "OpenAI-Project": self.project}
-        return {name: value for name, value in named.items() if value is not None}
 
     def _codec(self, endpoint: Endpoint) -> Codec:
         form = RequestForm(

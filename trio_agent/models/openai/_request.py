@@ -7,17 +7,16 @@ spoil all that come behind it.
 Source: the OpenAI API reference, "Chat Completions"; what other providers refuse, by their errors.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
 import attrs
-import msgspec
 
 from ..._errors import ModelError
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from .._parts import ModelRequest, ToolSpec, reserved_option
+from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import encode_content
 from ._dialects import gemini_schema, mistral_id
 from ._provider_state import restore_state
@@ -32,13 +31,11 @@ SCHEMA_DIALECTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, A
     "gemini": gemini_schema
 }
 
-_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _EMPTY_CONTENT: Final[Mapping[str, dict[str, Any]]] = {
     "null": {"content": None},
     "empty": {"content": ""},
     "absent": {},
 }
-_NO_OUTPUT: Final = "(no output)"
 
 
 @attrs.frozen(kw_only=True)
@@ -129,21 +126,18 @@ class _Writer:
                 restore_state(encoded, message, self._origin, calling=calling)
                 return encoded
             case ToolMessage(tool_call_id=id_, content=text):
-                # Some refuse an empty text, some a blank one; none a word about it.
-                text = _NO_OUTPUT if not text or text.isspace() else text
-                return {"role": "tool", "tool_call_id": self._id(id_), "content": text}
+                output = sendable_output(text)
+                return {"role": "tool", "tool_call_id": self._id(id_), "content": output}
             case _:
                 assert_never(message)
 
     def _call(self, call: ToolRequest) -> dict[str, Any]:
-        # What is no object, or no JSON at all, goes back within one: the model sees what it wrote.
-        arguments = call.input if isinstance(call.input, Mapping) else {"invalid": call.input}
         return {
             "id": self._id(call.id),
             "type": "function",
             "function": {
-                "name": _NO_NAME.sub("_", call.name)[:64] or "_",
-                "arguments": msgspec.json.encode(arguments).decode(),
+                "name": sendable_name(call.name),
+                "arguments": sendable_arguments(call.input),
             },
         }
 

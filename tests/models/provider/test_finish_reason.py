@@ -2,7 +2,7 @@
 
 import pytest
 
-from trio_agent.models.openai._finish_reason import finish_reason
+from trio_agent.models._provider._finish_reason import finish_reason
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from ..._log.plain import read_json
-from .._provider._nesting import Nesting
+from ._nesting import Nesting
 
 _PLACEHOLDER = re.compile(r"\s*(\{\s*\}|null)\s*")
 

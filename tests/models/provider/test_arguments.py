@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from trio_agent.models.openai._arguments import Arguments
+from trio_agent.models._provider._arguments import Arguments
 
 
 def written(*fragments: str) -> tuple[Arguments, list[str]]:

@@ -1,0 +1,51 @@
+"""What came of a run: the same, whoever tells it."""
+
+from trio_agent._events import (
+    ErrorDetail,
+    RunError,
+    RunFinish,
+    RunSummary,
+    StepFinish,
+    StepStart,
+    TextDelta,
+    Usage,
+)
+from trio_agent._messages import AssistantMessage, UserMessage
+from trio_agent._run.result import Result, result_of
+from trio_agent._run.transcript import Transcript
+
+HI = UserMessage("hi")
+
+
+def transcript() -> Transcript:
+    folded = Transcript([HI])
+    for event in (
+        StepStart(at=0, step_number=1),
+        TextDelta(at=0, delta="a"),
+        StepFinish(at=0, step_number=1, usage=Usage(1, 1, 2)),
+        StepStart(at=0, step_number=2),
+        TextDelta(at=0, delta="b"),
+    ):
+        folded.add(event)
+    return folded
+
+
+def test_of_a_run_that_finished() -> None:
+    summary = RunSummary("r", "ab", 2, "timeout", Usage(1, 1, 2), "too slow")
+    end = RunFinish(at=0, run=summary)
+    folded = transcript()
+    folded.add(end)
+    said = (HI, AssistantMessage("a"), AssistantMessage("b"))
+    assert result_of("r", end, folded) == Result(
+        "r", "ab", 2, "timeout", Usage(1, 1, 2), said, "too slow"
+    )
+
+
+def test_of_a_run_that_failed() -> None:
+    end = RunError(at=0, error=ErrorDetail("c", "it broke"), usage=Usage(1, 1, 2))
+    folded = transcript()
+    folded.add(end)
+    said = (HI, AssistantMessage("a"), AssistantMessage("b"))
+    assert result_of("r", end, folded) == Result(
+        "r", "ab", 2, "error", Usage(1, 1, 2), said, "it broke"
+    )

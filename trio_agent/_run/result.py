@@ -1,0 +1,37 @@
+"""What came of a run, whether it finished or failed."""
+
+from typing import Literal
+
+import attrs
+
+from .._events import FinishReason, RunError, RunFinish, Usage
+from .._messages import AnyMessage
+from .transcript import Transcript
+
+
+@attrs.frozen
+class Result:
+    """What came of a run."""
+
+    run_id: str
+    text: str
+    """All deltas of all steps."""
+    steps: int
+    finish_reason: FinishReason | Literal["error"]
+    usage: Usage
+    messages: tuple[AnyMessage, ...]
+    """The transcript, from the first message on; every tool call is paired with its result."""
+    reason: str | None = None
+    """More about the finish reason: who cancelled, which deadline passed, what failed."""
+
+
+def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result:
+    """Say what came of a run that ended with this event, and with this transcript."""
+    if isinstance(terminal, RunFinish):
+        run = terminal.run
+        reason: str | None = run.reason
+        text, steps, finish_reason, usage = run.text, run.steps, run.finish_reason, run.usage
+    else:
+        text, steps, finish_reason = transcript.text, transcript.steps, "error"
+        usage, reason = terminal.usage, terminal.error.message
+    return Result(run_id, text, steps, finish_reason, usage, transcript.messages, reason)

@@ -1,0 +1,133 @@
+"""One item of an answer: what was said of it, and what is still to be said.
+
+The rule: each piece is said once. What came as deltas stands; of what comes whole behind them
+(`…done` events, the whole item, the whole response) only the rest is said, if it goes on with what
+was said before, and all of it if nothing was.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from .._provider._arguments import Arguments
+from .._provider._loose import arguments_or_none, items, text_or_none, word
+
+Kind: TypeAlias = Literal["message", "reasoning", "function_call", "other"]
+Stream: TypeAlias = Literal["message", "summary", "thought"]
+"""What of an item is written piece by piece: its text, or one of two kinds of reasoning."""
+
+_KINDS: dict[Any, Kind] = {
+    "message": "message",
+    "reasoning": "reasoning",
+    "function_call": "function_call",
+}
+
+
+def kind_of(value: dict[str, Any]) -> Kind:
+    """Return what an item is."""
+    kind: Any = value.get("type")
+    return _KINDS.get(kind, "other") if isinstance(kind, str) else "other"
+
+
+def id_of(value: dict[str, Any]) -> str:
+    """Return the id of an item, blank if it has none."""
+    return (word(value.get("id")) or "").strip()
+
+
+def call_id_of(value: dict[str, Any]) -> str:
+    """Return the id of a call, blank if it has none."""
+    return (word(value.get("call_id")) or "").strip()
+
+
+@attrs.define(eq=False)
+class Item:
+    """An item that is being written.
+
+    Args:
+        kind: what it is.
+        id: as the provider calls it, blank if it doesn't.
+        index: its place, as the provider says it.
+    """
+
+    kind: Kind
+    id: str = ""
+    index: int | None = None
+    announced: bool = False
+    """Whether its begin was told, rather than found out by a delta."""
+    closed: bool = False
+    value: dict[str, Any] | None = None
+    """The item itself, once it came whole."""
+    call_id: str = ""
+    name: str = ""
+    announced_arguments: str = ""
+    """Those that its begin had: some send them again as deltas, others don't."""
+    part_id: str = ""
+    """As its call is given on, blank until then."""
+    arguments: Arguments = attrs.field(factory=Arguments)
+    _said: dict[tuple[Stream, int | None], list[str]] = attrs.field(factory=dict)
+
+    def said(self, stream: Stream) -> str:
+        """Return all that was said of a stream."""
+        return "".join(
+            piece for (name, _), pieces in self._said.items() if name == stream for piece in pieces
+        )
+
+    def begins(self, stream: Stream, part: int | None) -> bool:
+        """Whether nothing was said of a part of a stream yet."""
+        return (stream, part) not in self._said
+
+    def say(self, stream: Stream, part: int | None, text: str) -> None:
+        """Remember what was said."""
+        self._said.setdefault((stream, part), []).append(text)
+
+    def rest_of_part(self, stream: Stream, part: int | None, whole: str) -> str:
+        """Return what of a part that comes whole is still to be said."""
+        if not self.begins(stream, part):
+            return _rest(whole, "".join(self._said[stream, part]))
+        said = self.said(stream)
+        # Its deltas may have come under another number.
+        if said and (whole in said or part is None):
+            return ""
+        return _rest(whole, said) if whole.startswith(said) else whole
+
+    def rest(self, stream: Stream, value: dict[str, Any]) -> Iterator[tuple[int, str]]:
+        """Return what of an item that comes whole is still to be said, by its parts."""
+        texts = list(texts_of(stream, value))
+        said = self.said(stream)
+        if not "".join(texts).startswith(said):
+            return
+        skipped = len(said)
+        for part, text in enumerate(texts):
+            if rest := text[skipped:]:
+                yield part, rest
+            skipped = max(0, skipped - len(text))
+
+    def fits(self, value: dict[str, Any]) -> bool:
+        """Whether an item that comes whole may be this one, by what was said of it."""
+        if self.kind == "function_call":
+            whole = arguments_or_none(value.get("arguments")) or ""
+            same_name = not self.name or self.name == word(value.get("name"))
+            return same_name and (not whole or whole.startswith(self.arguments.text))
+        streams: tuple[Stream, ...] = (
+            ("message",) if self.kind == "message" else ("summary", "thought")
+        )
+        wholes = {stream: "".join(texts_of(stream, value)) for stream in streams}
+        return not any(wholes.values()) or all(
+            whole.startswith(self.said(stream)) for stream, whole in wholes.items()
+        )
+
+
+def texts_of(stream: Stream, value: dict[str, Any]) -> Iterator[str]:
+    """Return the texts of the parts of an item, or of one part in the place of an item."""
+    for part in items(value.get("summary" if stream == "summary" else "content")):
+        yield text_of_part(part)
+
+
+def text_of_part(part: Any) -> str:
+    """Return the text, the refusal or the reasoning that a part holds."""
+    return text_or_none(part) or ""
+
+
+def _rest(whole: str, said: str) -> str:
+    return whole[len(said) :] if whole.startswith(said) else ""
