@@ -40,6 +40,8 @@ class Wire:
     """Makes the answer that says something."""
     image: Callable[[RecordedRequest], bytes | None]
     """Finds the image in a request."""
+    brings_back: Callable[[RecordedRequest], bool]
+    """Whether a request of a tool loop has what the provider wants back."""
 
 
 def _chat_acts(details: str | None, thought: str, *calls: Call) -> Any:
@@ -119,6 +121,32 @@ def _responses_image(request: RecordedRequest) -> bytes | None:
     return None
 
 
+_CHAT_BACK = {
+    None: "reasoning_content",  # as other providers take it, too
+    "reasoning_content": "reasoning_content",
+    "reasoning_details": "reasoning_details",
+}
+
+
+def _chat_brings_back(details: str | None, request: RecordedRequest) -> bool:
+    [*_, last] = (each for each in request.body["messages"] if each["role"] == "assistant")
+    if details == "thought_signature":
+        return "extra_content" in last["tool_calls"][0]
+    return _CHAT_BACK[details] in last
+
+
+def _anthropic_brings_back(request: RecordedRequest) -> bool:
+    [*_, last] = (each for each in request.body["messages"] if each["role"] == "assistant")
+    types = [block["type"] for block in last["content"]]
+    is_thinking = request.body["thinking"]["type"] == "enabled"
+    return is_thinking and types[:2] == ["thinking", "redacted_thinking"]
+
+
+def _responses_bring_back(request: RecordedRequest) -> bool:
+    sealed = [each for each in request.body["input"] if each.get("encrypted_content")]
+    return bool(sealed) and request.body["store"] is False
+
+
 def _chat(name: str, wants_back: Any) -> Wire:
     return Wire(
         name=name,
@@ -127,6 +155,7 @@ def _chat(name: str, wants_back: Any) -> Wire:
         acts=partial(_chat_acts, wants_back),
         says=_chat_says,
         image=_chat_image,
+        brings_back=partial(_chat_brings_back, wants_back),
     )
 
 
@@ -149,6 +178,7 @@ WIRES = {
             acts=_anthropic_acts,
             says=_anthropic_says,
             image=_anthropic_image,
+            brings_back=_anthropic_brings_back,
         ),
         Wire(
             name="openai responses",
@@ -157,6 +187,7 @@ WIRES = {
             acts=_responses_acts,
             says=_responses_says,
             image=_responses_image,
+            brings_back=_responses_bring_back,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Conversations through the languages of all models, against providers that refuse what real ones do.
+"""Conversations through the languages of all models; the providers refuse what real ones refuse.
 
 What providers want back (signatures, sealed reasoning, ids) must be there in each request of a tool
 loop, also when a run was killed between its answer and its tools; and what one provider gave must
@@ -94,6 +94,7 @@ async def test_a_conversation_of_three_turns(wires: tuple[Wire, ...]) -> None:
     async with providers(wires) as servers, open_runtime() as runtime:
         for wire, said in zip(wires, TURNS, strict=True):
             server = servers[wire.name]
+            before = len(server.requests)
             agent = Agent(model=wire.model(server.base_url), tools=[look], instructions="Be kind.")
             run = await runtime.start(agent, messages=[*messages, said])
             try:
@@ -101,6 +102,7 @@ async def test_a_conversation_of_three_turns(wires: tuple[Wire, ...]) -> None:
             except RunFailed as exc:
                 pytest.fail(f"{wire.name}: {exc}")
             assert wire.image(server.requests[-1]) == PNG
+            assert all(map(wire.brings_back, server.requests[before + 1 :]))
             messages = result.messages
             usage += result.usage
     assert sum(len(server.requests) for server in servers.values()) == 6
@@ -193,4 +195,6 @@ async def test_what_is_killed_between_an_answer_and_its_tools_loses_nothing(
                 agent = Agent(model=wire.model(urls[name]), tools=[look])
                 result = await agent.run(messages=left.messages)
                 assert result.text == "I can't tell."
-                assert len(servers[name].requests) == 2
+                asked = [each for each in servers[name].requests if each.method == "POST"]
+                assert len(asked) == 2
+                assert wire.brings_back(asked[1])
