@@ -22,6 +22,11 @@ from ._scripted_server import (
 
 _BURST = 64
 
+Piece: TypeAlias = "str | Step"
+"""What an item says, or what happens while it does, such as `hang()`."""
+
+_Burst: TypeAlias = "Piece | tuple[str, ...]"
+
 ResponseStep: TypeAlias = "Step | Words | Iterable[ResponseStep]"
 """A step of any scripted server, or one that is made by the functions of this module."""
 
@@ -32,12 +37,12 @@ ResponseScript: TypeAlias = "Iterable[ResponseAnswer | Callable[[RecordedRequest
 """One answer for each call; a function makes its answer when it sees the request."""
 
 
-def text(*deltas: str | Step, phase: str | None = None) -> Words:
-    """Say a message, in pieces. Between them may be other steps, such as `hang()`."""
+def text(*deltas: Piece, phase: str | None = None) -> Words:
+    """Say a message, in pieces."""
     return _message(deltas, "output_text", {} if phase is None else {"phase": phase})
 
 
-def refusal(*deltas: str | Step) -> Words:
+def refusal(*deltas: Piece) -> Words:
     """Refuse, in pieces."""
     return _message(deltas, "refusal", {})
 
@@ -72,7 +77,7 @@ def reasoning(*summaries: str, content: str = "") -> Words:
     return Words(write)
 
 
-def tool_call(call_id: str, name: str, arguments: str | Iterable[str | Step] = "{}") -> Words:
+def tool_call(call_id: str, name: str, arguments: str | Iterable[Piece] = "{}") -> Words:
     """Call a tool, with its arguments in one piece or in several."""
     fragments = [arguments] if isinstance(arguments, str) else list(arguments)
 
@@ -206,7 +211,7 @@ def open_scripted_responses(
     script: ResponseScript, *, port: int = 0
 ) -> AbstractAsyncContextManager[ScriptedServer]:
     """Run `serve_scripted_responses` while the context lasts."""
-    return open_script(serve_scripted_responses, script, port=port)  # type: ignore[arg-type]
+    return open_script(serve_scripted_responses, script, port=port)
 
 
 def _written(
@@ -231,9 +236,7 @@ def _steps(step: ResponseStep, writer: Writer) -> Iterator[Step]:
             yield from _steps(each, writer)
 
 
-def _message(
-    deltas: Iterable[str | tuple[str, ...] | Step], type_: str, fields: dict[str, Any]
-) -> Words:
+def _message(deltas: Iterable[_Burst], type_: str, fields: dict[str, Any]) -> Words:
     name = "text" if type_ == "output_text" else "refusal"
     more: dict[str, Any] = {"annotations": []} if type_ == "output_text" else {}
 
