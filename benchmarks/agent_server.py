@@ -6,8 +6,8 @@ from functools import partial
 
 import trio
 
-from benchmarks.upstream import TOKENS
-from trio_agent import Agent, MemoryStore, OpenAIModel, SQLiteStore, ValkeyStore, open_runtime
+from benchmarks.languages import LANGUAGES, TOKENS
+from trio_agent import Agent, MemoryStore, SQLiteStore, ValkeyStore, open_runtime
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
 from trio_agent.servers import serve_http
 
@@ -31,8 +31,8 @@ def make_store(name: str) -> Store:
     return SQLiteStore(path) if kind == "sqlite" else ValkeyStore(name)
 
 
-async def main(base_url: str, store: str = "memory") -> None:
-    model = OpenAIModel("scripted", base_url=base_url, api_key="none")
+async def main(base_url: str, store: str = "memory", language: str = "openai") -> None:
+    model = LANGUAGES[language].model(base_url=base_url)
     agents = [Agent(name="benchmark", model=model), Agent(name="stamps", model=Stamps())]
     async with open_runtime(store=make_store(store)) as runtime, trio.open_nursery() as nursery:
         [address] = await nursery.start(serve_http, runtime, agents)

@@ -31,7 +31,7 @@ from benchmarks.http_stream import (
     post,
     run_request,
 )
-from benchmarks.upstream import TOKENS
+from benchmarks.languages import TOKENS
 from trio_agent import RunFinish, RunSummary, TextDelta, Usage
 from trio_agent.abc import Append, Entry, RunRecord, Store
 

@@ -19,7 +19,7 @@ import attrs
 import h11
 import trio
 
-from benchmarks.upstream import TOKENS
+from benchmarks.languages import LANGUAGES, TOKENS, encoded
 
 STREAMS = 20
 ROUNDS = 5
@@ -89,11 +89,6 @@ def run_request(prompt: str) -> tuple[str, bytes]:
     return "/runs", json.dumps({"prompt": prompt}).encode()
 
 
-def _chat_request(prompt: str) -> tuple[str, bytes]:
-    messages = [{"role": "user", "content": prompt}]
-    return "/", json.dumps({"model": "scripted", "messages": messages, "stream": True}).encode()
-
-
 @asynccontextmanager
 async def open_server(*args: str) -> AsyncIterator[tuple[int, str]]:
     """Run a module that prints its address first; yield its process id and that address."""
@@ -111,16 +106,17 @@ async def open_server(*args: str) -> AsyncIterator[tuple[int, str]]:
 
 
 @asynccontextmanager
-async def open_candidates() -> AsyncIterator[tuple[Candidate, Candidate]]:
+async def open_candidates(language: str) -> AsyncIterator[tuple[Candidate, Candidate]]:
     """Start the upstream and both servers: ours, then the baseline."""
+    spoken = LANGUAGES[language]
     async with (
-        open_server("benchmarks.upstream") as (_, base_url),
-        open_server("benchmarks.agent_server", base_url) as (our_pid, our_url),
-        open_server("benchmarks.passthrough", base_url) as (pid, url),
+        open_server("benchmarks.upstream", language) as (_, base_url),
+        open_server("benchmarks.agent_server", base_url, "memory", language) as (our_pid, our_url),
+        open_server("benchmarks.passthrough", base_url, language) as (pid, url),
     ):
         yield (
             Candidate("trio-agent", our_url, our_pid, run_request, b'"type":"text-delta"'),
-            Candidate("passthrough", url, pid, _chat_request, b'"content": "word'),
+            Candidate("passthrough", url, pid, lambda p: ("/", encoded(spoken, p)), spoken.marker),
         )
 
 
@@ -132,10 +128,12 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-async def main(rates: Iterable[int] = BOUNDS, rounds: int = ROUNDS) -> bool:
+async def main(
+    rates: Iterable[int] = BOUNDS, rounds: int = ROUNDS, language: str = "openai"
+) -> bool:
     """Print a table; return whether all is within the bounds."""
     within = True
-    async with open_candidates() as candidates:
+    async with open_candidates(language) as candidates:
         for rate in rates:
             for candidate in candidates:
                 await candidate.measure(0)  # imports, connections, caches
@@ -158,6 +156,7 @@ async def main(rates: Iterable[int] = BOUNDS, rounds: int = ROUNDS) -> bool:
 if __name__ == "__main__":
     parser = make_parser(__doc__)
     parser.add_argument("--rate", type=int, choices=BOUNDS, action="append")
+    parser.add_argument("--language", choices=LANGUAGES, default="openai")
     options = parser.parse_args()
-    ok = trio.run(main, options.rate or BOUNDS, options.rounds)
+    ok = trio.run(main, options.rate or BOUNDS, options.rounds, options.language)
     sys.exit(options.check and not ok)

@@ -21,7 +21,7 @@ import httpx
 import trio
 
 from benchmarks.http_stream import ROUNDS, cpu_ns, make_parser, open_server
-from benchmarks.upstream import TOKENS
+from benchmarks.languages import TOKENS
 
 RATE = 50
 BOUND = 1.0
