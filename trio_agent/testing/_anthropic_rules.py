@@ -183,7 +183,7 @@ def _of_unexpected(
 
 
 def _of_thinking(body: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    thinking = body.get("thinking") or {"type": "disabled"}
+    thinking: Mapping[str, Any] = body.get("thinking") or {"type": "disabled"}
     is_manual, is_on = thinking["type"] == "enabled", thinking["type"] != "disabled"
     if is_on and body.get("temperature", 1) != 1:
         yield "`temperature` may only be set to 1 when thinking is enabled."

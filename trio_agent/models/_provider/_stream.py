@@ -20,21 +20,17 @@ _MAX_EVENT = 16 << 20
 
 
 class ReadEvent(Protocol):
-    """An event to the letter."""
+    """An event to the letter; if it is odd, it may mean more than was read of it."""
 
     @property
-    def is_odd(self) -> bool:
-        """Whether it may mean more than was read of it."""
+    def is_odd(self) -> bool: ...
 
 
 class Filter(Protocol):
-    """Changes the parts before they are handed out."""
+    """Changes the parts before they are handed out, and may hold some back."""
 
-    def feed(self, parts: list[ModelPart]) -> Iterator[ModelPart]:
-        """Give parts on."""
-
-    def flush(self) -> Iterator[ModelPart]:
-        """Nothing more comes: give on what was held back."""
+    def feed(self, parts: list[ModelPart]) -> Iterator[ModelPart]: ...
+    def flush(self) -> Iterator[ModelPart]: ...
 
 
 EventT = TypeVar("EventT", bound=ReadEvent)
@@ -177,7 +173,7 @@ class StreamDecoder(ABC, Generic[EventT]):
             if text[:1] in ("{", "[") and text.rstrip()[-1:] not in ("}", "]"):
                 return self._hand_out(parts)  # it was cut
         if not self.complete and self._failure is None:
-            if parts:
+            if parts or self.may_go_on(body):
                 return self._hand_out(parts)  # events in lines, of which the last is missing
             self._failure = error_from_response(200, body, {}, now=0.0, secret=self._secret)
         self.done = True

@@ -24,6 +24,10 @@ ANTHROPIC: Final = Provider(
 )
 
 
+def _as_tuple(tools: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(tools)
+
+
 def _check_tools(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     if not all(isinstance(tool, Mapping) for tool in value):
         raise TypeError(f"{attribute.name} are objects, as Anthropic's API describes tools")
@@ -68,8 +72,8 @@ class AnthropicModel(ProviderModel):
         ValueError, TypeError: an argument is none of these.
     """
 
-    server_tools: Sequence[Mapping[str, Any]] = attrs.field(
-        default=(), kw_only=True, converter=tuple, validator=_check_tools
+    server_tools: tuple[Mapping[str, Any], ...] = attrs.field(
+        default=(), kw_only=True, converter=_as_tuple, validator=_check_tools
     )
     _told: set[str] = attrs.field(init=False, factory=set, repr=False)
 
@@ -81,6 +85,6 @@ class AnthropicModel(ProviderModel):
         return MessagesCodec(
             model=self.name,
             origin=endpoint.origin,
-            server_tools=tuple(self.server_tools),
+            server_tools=self.server_tools,
             told=self._told,
         )
