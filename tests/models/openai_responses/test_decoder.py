@@ -335,6 +335,20 @@ SHAPES: dict[str, tuple[bytes, list[Any], str]] = {
         [("Hm.",), "Hello"],
         "stop",
     ),
+    "reasoning as a part that is called a text": (
+        added(reasoning())
+        + ev("reasoning_text.delta", **place("rs_1", 0), content_index=0, delta="Hm.")
+        + ev(
+            "content_part.done",
+            **place("rs_1", 0),
+            content_index=0,
+            part={"type": "output_text", "text": "Hm."},
+        )
+        + text("Hello", index=1)
+        + END,
+        [("Hm.",), "Hello"],
+        "stop",
+    ),
     "a summary in its item only, in two parts": (
         done(reasoning("A", "B")) + text("Hello", index=1) + END,
         [("A\n\nB",), "Hello"],
@@ -837,9 +851,10 @@ def test_what_may_go_on(body: bytes, goes_on: bool) -> None:
     ("data", "message"),
     [
         (b"".join(added(call(id=f"fc_{n}", call_id=str(n)), n) for n in range(129)), "128 tools"),
-        (b"".join(text("x", f"m{n}", n) for n in range(4097)), "4096 items"),
+        (b"".join(text("x", f"m{n}", n) for n in range(1025)), "1024 items"),
         (args("x" * 500_000) * 3, "without its name"),
         (b"data: " + b"x" * (17 << 20), "larger than"),
+        (ev("completed", response={"output": [[]] * (1 << 20)}), "too many values"),
     ],
 )
 def test_bounds(data: bytes, message: str) -> None:
