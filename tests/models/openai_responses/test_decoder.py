@@ -429,6 +429,47 @@ SHAPES: dict[str, tuple[bytes, list[Any], str]] = {
         "tool-calls",
     ),
     "arguments null": (done(call(None)) + END, [["call_1", "f", ""]], "tool-calls"),
+    "null before the arguments": (
+        added(call(None)) + args(None) + args('{"a":1}') + done(call('{"a":1}')) + END,
+        CALLED,
+        "tool-calls",
+    ),
+    "the word null": (done(call("null")) + END, [["call_1", "f", "{}"]], "tool-calls"),
+    "JSON within JSON": (
+        done(call('"{\\"a\\":1}"')) + END,
+        [["call_1", "f", '"{\\"a\\":1}"']],
+        "tool-calls",
+    ),
+    "a blank id where a call goes on": (
+        added(call()) + args('{"a"', " ") + args(":1}", " ") + END,
+        CALLED,
+        "tool-calls",
+    ),
+    "neither ids nor indexes where calls go on": (
+        added(call(), None)
+        + args('{"a":1}', None, None)
+        + added(call(id="fc_2", call_id="call_2", name="g"), None)
+        + args('{"b"', None, None)
+        + args(":2}", None, None)
+        + END,
+        [["call_1", "f", '{"a":1}'], ["call_2", "g", '{"b":2}']],
+        "tool-calls",
+    ),
+    "three calls, index always 0, names tell them apart": (
+        b"".join(done(call("{}", id=None, call_id=None, name=name)) for name in "fgh") + END,
+        [[f"call_{number}", name, "{}"] for number, name in enumerate("fgh")],
+        "tool-calls",
+    ),
+    "the index begins at 1": (
+        added(message(), 1)
+        + text("Hello", index=1)
+        + done(message("Hello"), 1)
+        + added(call(), 2)
+        + args('{"a":1}', index=2)
+        + end(message("Hello"), call('{"a":1}')),
+        ["Hello", *CALLED],
+        "tool-calls",
+    ),
     "empty arguments": (
         added(call()) + args("{}") + done(call("{}")) + END,
         [["call_1", "f", "{}"]],
@@ -514,6 +555,7 @@ SHAPES: dict[str, tuple[bytes, list[Any], str]] = {
     ),
     "[DONE] instead of an end": (text("Hello") + DONE, ONE, "stop"),
     "[DONE] behind a call": (added(call()) + args('{"a":1}') + DONE, CALLED, "tool-calls"),
+    "[DONE] with a space": (text("Hello") + b"data: [DONE] \n\n", ONE, "stop"),
     "[DONE] behind the end": (text("Hello") + END + DONE, ONE, "stop"),
     "an end without anything": (text("Hello") + ev("completed"), ONE, "stop"),
     "an end whose status is a step behind": (
@@ -700,6 +742,19 @@ FAILURES: dict[str, tuple[bytes, str, bool, str]] = {
         False,
         "busy",
     ),
+    "an error object": (
+        sse({"object": "error", "message": "no", "code": 400}),
+        "bad-request",
+        False,
+        "no",
+    ),
+    "a base_resp": (
+        sse({"base_resp": {"status_code": 1004, "status_msg": "login"}}),
+        "auth",
+        False,
+        "login",
+    ),
+    "a code as text": (sse({"error": {"code": "429", "message": "no"}}), "rate-limit", True, "no"),
     "an error in an error event": (
         b"event: error\ndata: boom\n\n",
         "provider-error",
