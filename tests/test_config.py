@@ -21,6 +21,7 @@ def test_a_name_is_a_model_of_openais_kind() -> None:
     model = AgentConfig(model="gpt-4o-mini").model
     assert isinstance(model, OpenAIModel)
     assert model.name == "gpt-4o-mini"
+    assert AgentConfig(model="openai:gpt-4o-mini").model.name == "gpt-4o-mini"
     with pytest.raises(TypeError, match="a Model or the name of one"):
         AgentConfig(model=None)  # type: ignore[arg-type]
 

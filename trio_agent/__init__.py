@@ -20,6 +20,7 @@ from ._errors import (
     RunFailed as RunFailed,
     RunIncomplete as RunIncomplete,
     StoreUnavailable as StoreUnavailable,
+    TooLarge as TooLarge,
     ToolError as ToolError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,
@@ -94,6 +95,8 @@ from ._runtime.runtime import (
     RuntimeStatistics as RuntimeStatistics,
 )
 from .models import (
+    AnthropicModel as AnthropicModel,
+    FallbackModel as FallbackModel,
     OpenAIModel as OpenAIModel,
     OpenAIResponsesModel as OpenAIResponsesModel,
 )

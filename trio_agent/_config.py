@@ -8,17 +8,9 @@ import msgspec
 
 from ._limits import Limits
 from .models._model import Model
+from .models._names import to_model
 from .models._parts import ToolSpec, check_options
-from .models.openai._model import OpenAIModel
 from .tools._tool import Tool, as_tool
-
-
-def _to_model(model: Model | str) -> Model:
-    if isinstance(model, str):
-        return OpenAIModel(model)
-    if isinstance(model, Model):
-        return model
-    raise TypeError(f"model is a Model or the name of one, not {model!r}")
 
 
 def _to_tools(tools: Iterable[Any]) -> tuple[Tool[..., Any], ...]:
@@ -34,7 +26,7 @@ def _to_tools(tools: Iterable[Any]) -> tuple[Tool[..., Any], ...]:
 class AgentConfig:
     """The configuration of an agent. `Agent` adds the ways to run it."""
 
-    model: Model = attrs.field(converter=_to_model)
+    model: Model = attrs.field(converter=to_model)
     name: str = "agent"
     instructions: str = attrs.field(default="", repr=False)
     tools: tuple[Tool[..., Any], ...] = attrs.field(default=(), converter=_to_tools)

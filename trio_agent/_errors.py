@@ -54,6 +54,10 @@ class LimitExceeded(TrioAgentError):
     """A bound that you set would be passed; nothing was started or changed."""
 
 
+class TooLarge(TrioAgentError, ValueError):
+    """What was given is larger than a bound that you set allows; nothing was started."""
+
+
 class KeyReused(TrioAgentError, ValueError):
     """The idempotency key belongs to a run that was asked for with other words."""
 

@@ -26,7 +26,7 @@ class File(Part, frozen=True, tag="file"):
     """
 
     media_type: str
-    """Such as ``image/png``."""
+    """Such as ``image/png``; ``image/*`` if it is a `url` of which no more is known."""
     url: str | None = None
     data: bytes | None = None
     blob: str | None = None

@@ -15,6 +15,8 @@ from trio_agent import (
     KeyReused,
     LimitExceeded,
     StoreUnavailable,
+    TooLarge,
+    UnknownBlob,
     UnknownRun,
 )
 
@@ -53,6 +55,8 @@ _away: Final = Seldom()
 
 _CODES: Final[Mapping[type[Exception], tuple[int, str, Mapping[str, str]]]] = {
     UnknownRun: (404, "unknown-run", {}),
+    UnknownBlob: (404, "unknown-blob", {}),
+    TooLarge: (413, "too-large", {}),
     CursorInvalid: (400, "cursor-invalid", {}),
     CursorExpired: (410, "cursor-expired", {}),
     LimitExceeded: (503, "limit-exceeded", _LATER),

@@ -1,5 +1,6 @@
 """What the servers offer, whatever the wire: runs of known agents, each to its owner."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, Literal
@@ -10,17 +11,19 @@ import trio
 
 from trio_agent import (
     Agent,
-    AnyMessage,
     CancelAfter,
     CursorExpired,
     KeyReused,
     OnDisconnect,
     Run,
     Runtime,
+    TooLarge,
+    UnknownBlob,
     UnknownRun,
 )
 from trio_agent.abc import RunInfo
 
+from .messages import Said, messages_of
 from .problem import STORE_AWAY, Problem
 from .store_watch import StoreWatch
 
@@ -31,12 +34,14 @@ _CANCEL_WAIT: Final = 30.0
 _MAX_METADATA: Final = 16 << 10
 """Bytes of JSON: metadata is kept and listed as long as its run."""
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
 
 class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What a client says to start a run."""
 
     prompt: str | None = None
-    messages: tuple[AnyMessage, ...] = ()
+    messages: tuple[Said, ...] = ()
     agent: str | None = None
     on_disconnect: Literal["continue", "cancel"] | Annotated[float, msgspec.Meta(ge=0)] | None = (
         None
@@ -124,13 +129,13 @@ class Service:
             return await self.runtime.start(
                 agent,
                 start.prompt,
-                messages=start.messages,
+                messages=messages_of(start.messages),
                 on_disconnect=self._policy(start.on_disconnect),
                 owner=owner,
                 metadata=start.metadata,
                 idempotency_key=key,
             )
-        except KeyReused:
+        except (KeyReused, TooLarge):
             raise
         except ValueError as exc:
             raise Problem(400, "bad-request", str(exc)) from None
@@ -165,6 +170,14 @@ class Service:
         if owner is not None and run.owner != owner:
             raise UnknownRun(run_id)
         return run
+
+    async def blob(self, owner: str | None, run_id: str, digest: str) -> bytes:
+        """Read a file that was given to a run, if that belongs to this owner."""
+        await self.info(owner, run_id)
+        if not _DIGEST.fullmatch(digest):
+            raise UnknownBlob(run_id, digest)
+        with _removed_as_unknown(owner, run_id):
+            return await self.runtime.store.read_blob(run_id, digest)
 
     async def cancel(self, owner: str | None, run_id: str) -> Mapping[str, object] | None:
         """Cancel a run that belongs to this owner, and wait until it is gone.

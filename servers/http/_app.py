@@ -16,6 +16,7 @@ from .._shared.addresses import address_of, require_guard
 from .._shared.guard import Guard, path_of
 from .._shared.service import Service
 from ._answers import answer_to
+from ._blobs import Blobs
 from ._body import BodyLimit, refuse
 from ._endpoint import Endpoint
 from ._health import PATHS as HEALTH_PATHS, Health
@@ -23,7 +24,7 @@ from ._hypercorn import serve_asgi
 from ._page import PATHS as PAGE_PATHS, Page
 from ._routes import Routes
 
-MAX_BODY: Final = 1 << 20
+MAX_BODY: Final = 8 << 20
 
 _PUBLIC: Final = frozenset(PAGE_PATHS)
 """What can be seen without credentials."""
@@ -86,12 +87,14 @@ def create_app(
         service: what it serves.
         guard: who may talk to it; by default everybody, under loopback names only.
         heartbeat: seconds of silence after which an event stream sends a comment.
-        max_body: bytes of a request's body; 1 MiB by default.
+        max_body: bytes of a request's body, with the files in it; 8 MiB by default. All that are
+            being received have 16 times as many together.
         websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
     """
     guard = guard or Guard()
     routes = [
         *Routes(service, heartbeat).routes(),
+        *Blobs(service).routes(),
         *Health(service, guard).routes(),
         *Page(websocket_port).routes(),
     ]
@@ -143,7 +146,8 @@ async def serve_http(
         heartbeat: seconds of silence after which an event stream sends a comment.
         keep_alive: seconds that a connection may idle between two requests. Longer than load
             balancers keep theirs, which send a request into a connection that is being closed.
-        max_body: bytes of a request's body; 1 MiB by default.
+        max_body: bytes of a request's body, with the files in it; 8 MiB by default. All that are
+            being received have 16 times as many together.
         max_connections: connections at one time, or fewer, if the process may not have so many
             open files; more are answered with 503.
         root_path: the path at which a proxy shows the server, such as ``/agents``; links begin

@@ -5,6 +5,7 @@ Rules:
 - What is left unread of a body blocks Hypercorn's reader for good, so nothing ever is.
 - Only a POST's body is kept; elsewhere it has no meaning (RFC 9110, section 9.3.1).
 - A body that says by itself that it is too large is refused before it comes.
+- Large bodies share the memory that they may take until they are handed over.
 """
 
 from typing import Final
@@ -13,11 +14,13 @@ import trio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .._shared.intake import LARGEST_AT_ONCE, Intake, Share
 from .._shared.problem import Problem
 from ._answers import problem_response
 
 _SECONDS: Final = 30.0
-"""For a body to arrive."""
+_SLOWEST: Final = 100_000
+"""For a body to arrive: so many seconds, and one more behind each so many bytes that did."""
 
 _DRAIN_SECONDS: Final = 5.0
 _DRAIN_BYTES: Final = 16 << 20
@@ -42,6 +45,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._intake = Intake(LARGEST_AT_ONCE * max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, then run the app."""
@@ -50,14 +54,14 @@ class BodyLimit:
             return
         try:
             self._check_length(scope)
-            body = await self._read(receive, keep=scope["method"] == "POST")
+            messages = await self._read(receive, keep=scope["method"] == "POST")
         except Problem as problem:
             await refuse(problem_response(problem), scope, receive, send)
             return
-        if body is None:
+        if not messages:
             return
-        messages = [{"type": "http.request", "body": body, "more_body": False}]
 
+        # The body is nowhere but in there: the answer may be a stream of hours.
         async def receive_whole() -> Message:
             return messages.pop() if messages else await receive()
 
@@ -72,10 +76,20 @@ class BodyLimit:
     def _too_large(self) -> Problem:
         return Problem(413, "too-large", f"a body has at most {self._max_bytes} bytes here")
 
-    async def _read(self, receive: Receive, *, keep: bool) -> bytes | None:
+    async def _read(self, receive: Receive, *, keep: bool) -> list[Message]:
+        """Return the message that has it all; none if the client has left."""
+        share = Share(self._intake)
+        try:
+            body = await self._receive(receive, share, keep=keep)
+        finally:
+            share.clear()
+        return [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def _receive(self, receive: Receive, share: Share, *, keep: bool) -> bytes | None:
         body = bytearray()
         size = pieces = 0
-        with trio.move_on_after(_SECONDS):
+        began = trio.current_time()
+        with trio.move_on_after(_SECONDS) as scope:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -89,10 +103,15 @@ class BodyLimit:
                 if pieces > _PIECES and size < pieces * _PIECE:
                     raise Problem(413, "too-large", "the body comes in too many small pieces")
                 if keep:
+                    if not share.grow(len(piece)):
+                        words = "too many large requests at one time, try again later"
+                        raise Problem(503, "limit-exceeded", words, {"retry-after": "1"})
                     body += piece
+                scope.deadline = began + _SECONDS + size / _SLOWEST
                 if not message.get("more_body", False):
                     return bytes(body)
-        raise Problem(408, "too-slow", f"the body did not arrive within {_SECONDS:g} s")
+        seconds = _SECONDS + size / _SLOWEST
+        raise Problem(408, "too-slow", f"the body did not arrive within {seconds:.0f} s")
 
 
 async def refuse(response: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,9 +24,9 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = Request(scope, receive)
         try:
-            response = await self._handle(request)
+            # Nobody holds the request, and its body, while a stream goes on.
+            response = await self._handle(Request(scope, receive))
         except Exception as exc:
             response = answer_to(exc, scope)
         await response(scope, receive, send)

@@ -1,13 +1,17 @@
-"""The stream below a WebSocket that closes it in good order.
+"""The stream below a WebSocket that closes it in good order, and counts what it receives.
 
 trio-websocket closes the connection as soon as a peer has broken the protocol. The peer is to be
 told by a Close frame (RFC 6455, section 7.1.7), and to read that.
+
+What it keeps of a message that is not whole yet is seen here only.
 """
 
 from typing import Final
 
+import trio
 from trio_websocket import WebSocketConnection
 
+from .._shared.intake import Intake, Share
 from .._shared.peer_stream import PeerStream
 
 _CLOSE: Final = 0x88
@@ -18,11 +22,31 @@ _VIOLATIONS: Final = (1002, 1007)
 
 
 class ClosingStream(PeerStream):
-    """A peer stream whose `aclose` tells a peer that broke the protocol so. It is closed later."""
+    """A peer stream whose `aclose` tells a peer that broke the protocol so. It is closed later.
+
+    Args:
+        stream: the socket stream; it belongs to this one from now on.
+        write_deadline: seconds after which a peer that reads nothing, with bytes waiting, is
+            cut off.
+        intake: where there has to be room for what comes; otherwise the peer is cut off.
+    """
 
     websocket: WebSocketConnection | None = None
     """What goes over it, when there is something."""
     _close_sent = False
+
+    def __init__(self, stream: trio.SocketStream, write_deadline: float, intake: Intake) -> None:
+        super().__init__(stream, write_deadline)
+        self.share = Share(intake)
+        """What is counted; `shrink` it when something is kept no more, `clear` it at the end."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Receive as a peer stream does."""
+        data = await super().receive_some(max_bytes)
+        if not self.share.grow(len(data)):
+            self.close()
+            raise trio.BrokenResourceError("there is no room for what the peer sends")
+        return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send as a peer stream does."""

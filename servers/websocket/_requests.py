@@ -7,7 +7,7 @@ import msgspec
 from .._shared.problem import Problem
 from .._shared.service import Start
 
-MAX_MESSAGE: Final = 1 << 20
+MAX_MESSAGE: Final = 8 << 20
 """Bytes of a request, unless the server sets another bound; a larger one gets an error."""
 
 RequestId: TypeAlias = Annotated[str, msgspec.Meta(max_length=128)] | int

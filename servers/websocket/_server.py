@@ -21,6 +21,7 @@ from trio_agent import Agent, OnDisconnect, Runtime
 from .._shared.accept import serve_connections
 from .._shared.addresses import address_of, require_guard
 from .._shared.guard import Guard
+from .._shared.intake import LARGEST_AT_ONCE, Intake
 from .._shared.problem import Problem, problem_of
 from .._shared.service import Service
 from ._closing_stream import ClosingStream
@@ -29,7 +30,7 @@ from ._session import Session
 
 logger = logging.getLogger("trio_agent.servers")
 
-_HARD_LIMIT: Final = 4
+_HARD_LIMIT: Final = 2
 """Times what a message may have: characters at which the library gives up, and closes with 1009."""
 
 _BEARER: Final = "bearer"
@@ -80,6 +81,7 @@ class WebSocketServer:
         self._max_message = max_message
         self._max_connections = max_connections
         self._drained = trio.Event()
+        self._intake = Intake(LARGEST_AT_ONCE * max_message)
 
     async def serve(
         self, listeners: Sequence[trio.SocketListener], *, until: Callable[[], Awaitable[object]]
@@ -102,10 +104,11 @@ class WebSocketServer:
 
     async def serve_connection(self, socket_stream: trio.SocketStream) -> None:
         """Serve one connection to its end."""
-        stream = ClosingStream(socket_stream, self._write_deadline)
+        stream = ClosingStream(socket_stream, self._write_deadline, self._intake)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.close_when_cancelled)
             await self._serve_stream(stream)
+            stream.share.clear()
             await stream.linger()
             nursery.cancel_scope.cancel(reason="the connection has ended")
 
@@ -238,7 +241,8 @@ async def serve_websocket(
             it has to have an `authorize`.
         on_disconnect: what becomes of a run without viewers unless its client says otherwise.
         heartbeat: seconds between two pings.
-        max_message: bytes of a request; 1 MiB by default.
+        max_message: bytes of a request, with the files in it; 8 MiB by default. All that are
+            being received have 16 times as many together.
         max_connections: connections at one time, or fewer, if the process may not have so many
             open files; more are answered with 503.
         write_deadline: seconds after which a client that doesn't read is cut off.

@@ -13,9 +13,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_agent import Cursor, CursorExpired, Run, Subscription
 
-from .._shared.peer_stream import PeerStream
 from .._shared.problem import Problem, problem_of
 from .._shared.service import Service
+from ._closing_stream import ClosingStream
 from ._frames import answer_frame, event_frames
 from ._requests import (
     MAX_MESSAGE,
@@ -38,13 +38,18 @@ MAX_QUEUED_BYTES: Final = 1 << 20
 _FIRST_REQUEST: Final = 30.0
 """Seconds that a client may take to ask for something; so long it is a stranger."""
 
+_FIRST_SLOWEST: Final = 256 << 10
+"""Bytes of a long first request that have to come in each such time."""
+
 _CLOSE: Final = 2.0
 """Seconds that it may take to answer a Close frame."""
 
 _POLICY_VIOLATION: Final = 1008
 
 _MAX_FRAGMENTS: Final = 10_000
-"""Frames of one message, looked at with each ping: the library counts only its characters."""
+_FRAGMENT: Final = 128
+"""Pieces of one message, and bytes of the largest one for which there may be one more. They are
+looked at with each ping: the library counts only characters."""
 
 _LAST_EVENTS: Final = 3.0
 """Seconds that a drained client may take to receive the last events of its runs."""
@@ -88,7 +93,7 @@ class Session:
         service: Service,
         owner: str | None,
         websocket: WebSocketConnection,
-        stream: PeerStream,
+        stream: ClosingStream,
         *,
         drained: trio.Event,
         ping_interval: float,
@@ -103,11 +108,13 @@ class Session:
         self._ping_interval = ping_interval
         self._pong_deadline = pong_deadline
         self._max_message = max_message
+        self._max_fragments = _MAX_FRAGMENTS + max_message // _FRAGMENT
         self._followed: dict[str, _Following] = {}
         self._send_request, self._requests = trio.open_memory_channel[
             tuple[Request | BadRequest, int]
         ](MAX_QUEUED)
         self._queued_bytes = 0
+        self._held_bytes = 0
         self._asked = trio.Event()
 
     async def run(self) -> None:
@@ -137,16 +144,23 @@ class Session:
                     request = exc
                 else:
                     self._asked.set()
-                if not self._enqueue(request, len(message)):
+                enqueued = self._enqueue(request, len(message))
+                # What came behind it is no more than the beginning of the next one.
+                self._stream.share.shrink(self._stream.share.size - self._held_bytes)
+                if not enqueued:
                     # No answer waits in memory: this one is sent before the next one is read.
                     problem = Problem(503, "limit-exceeded", "too many requests are waiting")
                     await self._refuse(problem, request.request_id)
+                del message, request  # the next one may be long in coming
         scope.cancel(reason="the client is gone")
 
     async def _await_request(self) -> None:
-        with trio.move_on_after(_FIRST_REQUEST):
-            await self._asked.wait()
-            return
+        received = -_FIRST_SLOWEST
+        while self._stream.share.size - received >= _FIRST_SLOWEST:
+            received = self._stream.share.size
+            with trio.move_on_after(_FIRST_REQUEST):
+                await self._asked.wait()
+                return
         with trio.move_on_after(_CLOSE):
             await self._websocket.aclose(_POLICY_VIOLATION, "no request came")
         self._stream.close()
@@ -159,6 +173,7 @@ class Session:
         except trio.WouldBlock:
             return False
         self._queued_bytes += size
+        self._held_bytes += size
         return True
 
     async def _answer_requests(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
@@ -176,6 +191,9 @@ class Session:
                     if problem.status == 500:
                         logger.error("a WebSocket request failed by a bug", exc_info=exc)
                     await self._refuse(problem, request.request_id)
+                del request
+                self._held_bytes -= size
+                self._stream.share.shrink(size)
 
     async def _answer(self, request: Request, nursery: trio.Nursery) -> None:
         match request:
@@ -276,7 +294,7 @@ class Session:
             while True:
                 await trio.sleep(self._ping_interval)
                 parts = self._websocket._message_parts  # noqa: SLF001 - of what is not whole yet
-                if len(parts) > _MAX_FRAGMENTS:
+                if len(parts) > self._max_fragments:
                     self._stream.close()
                     return
                 with trio.move_on_after(self._pong_deadline) as scope:

@@ -1,5 +1,6 @@
 """The documentation as a whole: whatever it shows is run, and whatever is run is shown."""
 
+import os
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from program_kit import EXAMPLES, REPOSITORY
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 SHOWN = {
-    name
+    os.path.relpath(page.parent / name, DOCS)
     for page in PAGES
     for name in re.findall(r"^```\{literalinclude\} (\S+)", page.read_text(), re.MULTILINE)
 }
@@ -36,7 +37,7 @@ def test_every_example_is_run() -> None:
             assert f'"{name.removeprefix("examples/").removesuffix(".py")}"' in tests, name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_code_comes_from_files_that_are_run(page) -> None:
     code = re.findall(r"^```(?:python|py|\{code-block\} python)$", page.read_text(), re.MULTILINE)
     assert not code or page.name in FOREIGN

@@ -17,8 +17,8 @@ async def test_line_model(tmp_path: Path) -> None:
     assert output == "Four is the answer.\nconnect: there is no server\n"
 
 
-async def test_fallback_model(tmp_path: Path) -> None:
-    assert await run_example("extending/fallback_model", [], tmp_path) == "Here I am.\n"
+async def test_wrapped_model(tmp_path: Path) -> None:
+    assert await run_example("extending/wrapped_model", [], tmp_path) == "HERE I AM.\n3 words\n"
 
 
 async def test_refreshing_model(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import attrs
-from program_kit import REPOSITORY, run_example
+from program_kit import EXAMPLES, REPOSITORY, environment, run_against, run_example
 from proxy_kit import canned
 
 from trio_agent import OpenAIModel
-from trio_agent.testing.openai import finish, open_scripted_openai, text, tool_call
+from trio_agent.testing.openai import finish, open_scripted_openai, status, text
 
 PAGE = (REPOSITORY / "docs" / "models.md").read_text()
 
@@ -27,21 +27,28 @@ async def test_azure(tmp_path: Path) -> None:
     assert b"x-title: Weather\r\n" in request
 
 
-async def test_gemini(tmp_path: Path) -> None:
-    script = [
-        [tool_call("c1", "find_trains", '{"day": "2026-05-02"}'), finish("stop")],
-        [text("On Saturday at 9:04."), finish()],
-    ]
-    async with open_scripted_openai(script) as server:
-        output = await run_example("models/gemini", [], tmp_path, server.base_url)
-    assert output == "On Saturday at 9:04.\n"
-    first, second = (request.body for request in server.requests)
-    assert first["tool_choice"] == {"type": "function", "function": {"name": "find_trains"}}
-    assert "tool_choice" not in second
-    [tool] = first["tools"]
-    day = tool["function"]["parameters"]["properties"]["day"]
-    assert day == {"type": "string", "description": "Format: date."}
-    assert second["messages"][-1]["content"] == '["Saturday, 9:04"]'
+async def test_files(tmp_path: Path) -> None:
+    async with open_scripted_openai([[text("Green."), finish()]]) as server:
+        program = (EXAMPLES / "models/files").with_suffix(".py")
+        output = await run_against(environment(server), program, tmp_path)
+    assert output == "Green.\n"
+    [request] = server.requests
+    [question, picture] = request.body["messages"][0]["content"]
+    assert question == {"type": "text", "text": "What colour is this?"}
+    assert picture["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+
+
+async def test_metered(tmp_path: Path) -> None:
+    output = await run_example("models/metered", [], tmp_path)
+    assert output == "1 call, first part after 0 s\n"
+
+
+async def test_fallback(tmp_path: Path) -> None:
+    busy = [status(429, {"retry-after": "60"})]
+    async with open_scripted_openai([busy, [text("Here I am."), finish()]]) as server:
+        output = await run_example("models/fallback", [], tmp_path, server.base_url)
+    assert output == "Here I am.\n"
+    assert [request.body["model"] for request in server.requests] == ["gpt-4o-mini", "llama3:8b"]
 
 
 def test_the_tables_have_all_arguments_and_their_defaults() -> None:

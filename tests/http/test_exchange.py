@@ -276,7 +276,9 @@ async def check_kept(server: ScriptedServer, transport: Transport) -> None:
 
 
 def pool_of(transport: Transport) -> httpcore.AsyncConnectionPool:
-    pool: httpcore.AsyncConnectionPool = transport._client._transport._pools[b"http"]
+    pool: httpcore.AsyncConnectionPool = transport._client._transport._shared.transport._pools[
+        b"http"
+    ]
     return pool
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,19 @@ async def run_program(file: Path, script: Script, folder: Path, *arguments: str)
     """
     with trio.fail_after(3 * SOON):
         async with open_scripted_openai(script) as server:
-            done = await trio.run_process(
-                [sys.executable, "-W", "error", str(file), *arguments],
-                env=environment(server),
-                cwd=folder,
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-            )
+            return await run_against(environment(server), file, folder, *arguments)
+
+
+async def run_against(env: Mapping[str, str], file: Path, folder: Path, *arguments: str) -> str:
+    """Run a program as `run_program` does, with whatever its environment names."""
+    done = await trio.run_process(
+        [sys.executable, "-W", "error", str(file), *arguments],
+        env=env,
+        cwd=folder,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr.decode()) == (0, "")
     return str(done.stdout.decode())
 

@@ -20,9 +20,9 @@ def deltas(run_id: str, first: int, count: int = 1, *, text: str = "x", fence: i
     return Append(run_id, fence, entries)
 
 
-def finish(run_id: str, offset: int) -> Append:
+def finish(run_id: str, offset: int, *, fence: int = 1) -> Append:
     event = RunFinish(at=0, run=RunSummary(run_id, "", 1, "stop", Usage()))
-    return Append(run_id, 1, [Entry.of(offset, event)])
+    return Append(run_id, fence, [Entry.of(offset, event)])
 
 
 async def finished(store: Store, run_id: str, count: int = 0, **changes: Any) -> None:

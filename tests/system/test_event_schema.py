@@ -7,7 +7,7 @@ import pytest
 
 from trio_agent import Agent, ModelError, ToolError, open_runtime, tool
 from trio_agent._events import EVENT_TYPES
-from trio_agent.models._parts import ModelFinish, ReasoningPart
+from trio_agent.models._parts import ModelFinish, ReasoningPart, SwitchPart
 from trio_agent.testing import Line, ScriptedModel, call
 from trio_agent.wire import event_schema
 
@@ -30,6 +30,7 @@ STORIES: list[list[list[Line]]] = [
     [["cut ", ModelFinish("length")]],
     [["oh ", ModelError("broken", "no more")]],
     [[ModelFinish("content-filter")]],
+    [[SwitchPart("one", "other", "connect", "no connection"), "hi"]],
 ]
 
 

@@ -1,10 +1,13 @@
 """Nothing is left behind: no task, no socket, and no more memory than was asked for."""
 
 import gc
+import itertools
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 from server_kit import endless, live_tasks, open_server, settled
@@ -17,7 +20,10 @@ from trio_agent._run.live_run import LiveRun
 from trio_agent._run.run import Run
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
+from trio_agent.models import FallbackModel, OpenAIModel
+from trio_agent.models._model import Model
 from trio_agent.stores._memory import MemoryStoreStatistics
+from trio_agent.testing.openai import finish, open_scripted_openai, text
 
 KEPT = 50
 
@@ -129,3 +135,39 @@ async def test_five_hundred_runs_over_http() -> None:
         await settle()
         await settled(server, tasks=tasks)
         assert open_files() <= files
+
+
+@pytest.mark.parametrize(
+    ("make", "models"),
+    [
+        (lambda: "gpt-4o-mini", 1),
+        (lambda: FallbackModel("gpt-4o-mini", "gpt-4o"), 1),
+        (lambda: OpenAIModel("gpt-4o-mini"), 350),
+    ],
+    ids=["a name", "a fallback of names", "a model made on the spot"],
+)
+async def test_short_runs_of_agents_made_on_the_spot_share_their_connections(
+    make: Callable[[], Model | str], models: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = [text("Hi"), finish()]
+    async with open_scripted_openai(itertools.repeat(answer)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        before = open_files()
+        async with open_runtime() as runtime:
+            left = iter(range(350))
+
+            async def work() -> None:
+                for _ in left:
+                    run = await runtime.start(Agent(model=make()), "hi")
+                    assert (await run.wait()).text == "Hi"
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(8):
+                    nursery.start_soon(work)
+            assert len(server.requests) == 350
+            assert server.connections <= 12
+            assert open_files() - before <= 2 * 12  # both ends are here
+            assert len(runtime._models._entries) == models
+        with trio.fail_after(60):
+            while open_files() > before:
+                await trio.testing.wait_all_tasks_blocked(0.001)

@@ -8,10 +8,10 @@ import pytest
 import trio
 import trio.testing
 
-from trio_agent._errors import UnknownRun
+from trio_agent._errors import UnknownBlob, UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
-from trio_agent._log.store import Lease, RunInfo, RunRecord, Store, Watch
+from trio_agent._log.store import Created, Lease, RunInfo, RunRecord, Store, Watch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import check_store
 
@@ -93,6 +93,45 @@ class HalfAppends(MemoryStore):
         return await super().append(batch)
 
 
+class HalfPrivate(MemoryStore):
+    """Commits what is private behind its entries."""
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        if any(append.private and append.run_id.startswith("cut") for append in batch):
+            self.append_nowait([Append(each.run_id, each.fence, each.entries) for each in batch])
+            await trio.lowlevel.checkpoint()
+            for each in batch:
+                self._runs[each.run_id].log.private |= each.private
+            return [Appended.COMMITTED for _ in batch]
+        return await super().append(batch)
+
+
+class FilesBehind(MemoryStore):
+    """Keeps files behind the creation of their run."""
+
+    async def create(self, record: RunRecord) -> Created:
+        created = await super().create(record)
+        if created.lease is not None:
+            self._runs[created.run_id].blobs = {}
+            await trio.lowlevel.checkpoint()
+            self._runs[created.run_id].blobs = record.blobs
+        return created
+
+
+class KnowsNoPrivates(MemoryStore):
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        if run_id not in self._runs:
+            return [b"" for _ in offsets]
+        return await super().read_private(run_id, offsets)
+
+
+class NoFilesOfNoRun(MemoryStore):
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        if run_id not in self._runs:
+            raise UnknownBlob(run_id, digest)
+        return await super().read_blob(run_id, digest)
+
+
 class EternalLeases(MemoryStore):
     def _lease_end(self) -> float:
         return trio.current_time() + 1e9
@@ -109,6 +148,10 @@ BROKEN: dict[type[MemoryStore], str] = {
     ForgetsAtOnce: "there is no run",
     ExpiresNewest: "too old is removed",
     HalfAppends: "append that was cancelled is whole",
+    HalfPrivate: "append that was cancelled is whole",
+    FilesBehind: "was given no file",
+    KnowsNoPrivates: "'a' was CursorExpired: CursorExpired was not raised",
+    NoFilesOfNoRun: "was given no file",
     EternalLeases: "aren't told again are gone",
 }
 
@@ -121,7 +164,7 @@ async def test_a_broken_store_is_found(
     async def open_store() -> AsyncIterator[Store]:
         yield broken(lease=5)
 
-    with pytest.raises((AssertionError, UnknownRun), match=BROKEN[broken]):
+    with pytest.raises((AssertionError, UnknownRun, UnknownBlob), match=BROKEN[broken]):
         await check_store(open_store, lease=5)
 
 

@@ -30,6 +30,8 @@ OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "create": lambda store: store.create(record("b")),
     "append": lambda store: store.append([deltas("a", 1)]),
     "read": lambda store: store.read("a", 0, 10),
+    "read_private": lambda store: store.read_private("a", [0, 1]),
+    "read_blob": lambda store: store.read_blob("a", "f0"),
     "info": lambda store: store.info("a"),
     "find": lambda store: store.find(None, None, 10),
     "claim": lambda store: store.claim("a"),
@@ -47,7 +49,7 @@ OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
 async def filled() -> MemoryStore:
     store = MemoryStore(lease=5)
     for run_id in ("a", "done"):
-        await store.create(record(run_id))
+        await store.create(record(run_id, private=b"private", blobs={"f0": b"file"}))
     await store.append([finish("done", 1)])
     return store
 

@@ -80,14 +80,14 @@ class Response:
         A response whose end was read leaves its connection to the next request. Whether it broke
         is told by `error`.
         """
-        rest = b""
+        rest = bytearray()
         with trio.move_on_after(seconds):
             try:
                 while len(rest) < max_bytes and (data := await self.receive()):
                     rest += data
             except TransportError:
                 pass
-        return rest[:max_bytes]
+        return bytes(rest[:max_bytes])
 
     # What the exchange calls: it is a `Receiver`.
 

@@ -11,7 +11,9 @@ import math
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import attrs
@@ -24,6 +26,7 @@ from .library import httpx
 from .pool import PoolTransport
 from .proxies import find_proxy
 from .response import Response
+from .sharing import Share
 
 DEFAULT_CONNECT_DEADLINE = 10.0
 """Seconds to connect, and again to agree on TLS."""
@@ -134,6 +137,9 @@ async def open_transport(
 ) -> AsyncGenerator[Transport]:
     """Open connections to the URLs below `base_url`, and close them at the end.
 
+    All that lead to the same host by the same way share their connections as long as any of them
+    is open.
+
     Args:
         base_url: where paths are appended, such as `https://api.example.com/v1`.
         client: an `httpx.AsyncClient`, or a client with the same API, to use instead of an own
@@ -151,19 +157,20 @@ async def open_transport(
     if base_url.lower().startswith("https:"):
         _ssl_context()  # now rather than within the first request
     proxy = find_proxy(base_url, getproxies())
-    async with _direct_client() if proxy is None else _client_behind(proxy) as own_client:
+    scheme, host, *_ = urlsplit(base_url)
+    place = scheme, host.rpartition("@")[2].lower(), proxy
+    share = Share(place, partial(_connections, proxy))
+    # httpx asks no proxy of the environment if it is given a transport.
+    async with httpx.AsyncClient(transport=share) as own_client:
         yield Transport(own_client, base_url, limiter)
 
 
-def _direct_client() -> Any:
-    # httpx asks no proxy of the environment if it is given a transport.
-    return httpx.AsyncClient(transport=PoolTransport(_ssl_context))
-
-
-def _client_behind(proxy: str) -> Any:
+def _connections(proxy: str | None) -> httpx.AsyncBaseTransport:
+    if proxy is None:
+        return PoolTransport(_ssl_context)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     try:
-        return httpx.AsyncClient(verify=_ssl_context(), limits=limits, proxy=proxy)
+        return httpx.AsyncHTTPTransport(verify=_ssl_context(), limits=limits, proxy=proxy)
     except (ImportError, ValueError, httpx.InvalidURL) as exc:
         # Its URL may hold a password, and what is wrong with it may quote the URL.
         problem = str(exc) if isinstance(exc, ImportError) else "its URL can't be understood"

@@ -45,7 +45,8 @@ class Feed:
     def extend(self, entries: Sequence[Entry]) -> None:
         """Add entries that the store has, and wake everybody."""
         self._window.extend(entries)
-        self._size += sum([len(entry.data) for entry in entries])
+        for entry in entries:  # mostly one
+            self._size += len(entry.data)
         if len(self._window) > 2 * _WINDOW or self._size > 2 * PAGE_BYTES:
             self._shrink(_WINDOW, PAGE_BYTES)
         last = entries[-1]
@@ -80,7 +81,7 @@ class Feed:
         """Keep at most so many entries and bytes at hand, but the last one."""
         window = self._window
         gone = max(0, len(window) - count)
-        self._size -= sum([len(entry.data) for entry in window[:gone]])
+        self._size = sum([len(entry.data) for entry in window[gone:]])
         while self._size > size and gone < len(window) - 1:
             self._size -= len(window[gone].data)
             gone += 1

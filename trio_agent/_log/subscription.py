@@ -82,8 +82,8 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
                 await self._feed.changed()
             entries = self._at_hand() or await self._read_store()
             self._unread.clear()
-            self._offset = entries[-1].offset
-            self._over = entries[-1].terminal
+            last = entries[-1]
+            self._offset, self._over = last.offset, last.terminal
             return entries
         finally:
             self._receiving = False
@@ -92,7 +92,7 @@ class Subscription(trio.abc.ReceiveChannel[AnyEvent]):
         """Whether there is nothing to return or to raise yet."""
         feed = self._feed
         return not (
-            self._unread or self._closed or self._over or self._offset < feed.tail or feed.ended
+            self._offset < feed.tail or self._unread or self._closed or self._over or feed.ended
         )
 
     def _at_hand(self) -> Sequence[Entry]:

@@ -18,7 +18,9 @@ import msgspec
 from .._log.cursor import valid_run_id
 from .._messages import AnyMessage, Content, File, Text, UserMessage
 
-_MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838
+_MEDIA_TYPE: Final = re.compile(  # RFC 6838
+    r"[a-z0-9!#$&^_.+-]{1,127}/([a-z0-9!#$&^_.+-]{1,127}|\*)"
+)
 _DATA_URL: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),(.*)", re.DOTALL | re.IGNORECASE)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -34,18 +36,23 @@ def checked(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
     """Return the messages with all files in one of their forms.
 
     Raises:
-        ValueError: a file is none, or a content is empty.
+        ValueError: a file is none, or a content is empty. It is told which.
     """
-    return tuple(_checked(message) for message in messages)
+    return tuple(_checked(m, f"$.messages[{index}]") for index, m in enumerate(messages))
 
 
-def _checked(message: AnyMessage) -> AnyMessage:
+def _checked(message: AnyMessage, place: str) -> AnyMessage:
     if not isinstance(message, UserMessage) or isinstance(message.content, str):
         return message
     if not message.content:
-        raise ValueError("a message has no content: give it a text or a file")
-    parts = tuple(_checked_file(p) if isinstance(p, File) else p for p in message.content)
-    return msgspec.structs.replace(message, content=parts)
+        raise ValueError(f"a message has no content: give it a text or a file - at `{place}`")
+    parts: list[Text | File] = []
+    for index, part in enumerate(message.content):
+        try:
+            parts.append(_checked_file(part) if isinstance(part, File) else part)
+        except ValueError as exc:
+            raise ValueError(f"{exc} - at `{place}.content[{index}]`") from None
+    return msgspec.structs.replace(message, content=tuple(parts))
 
 
 def _checked_file(file: File) -> File:
@@ -57,6 +64,8 @@ def _checked_file(file: File) -> File:
     given = [form for form in (file.url, file.data, file.blob) if form is not None]
     if len(given) != 1:
         raise ValueError("a file has exactly one of url, data and blob")
+    if file.url is None and media_type.endswith("/*"):
+        raise ValueError(f"{media_type!r} is for files by their URL: say which it is")
     if file.data == b"":
         raise ValueError("a file is empty")
     if file.url is not None and not _is_web(file.url):

@@ -14,13 +14,13 @@ import trio
 
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
-from .._events import AnyEvent, FinishReason, RunError, ToolRequest
+from .._events import AnyEvent, FinishReason, ModelSwitch, RunError, ToolRequest
 from .._log.plain import encode_json, is_deep
 from .._log.writer import RunLog
 from .._messages import AnyMessage
-from .._nursery import leaves, split_stops
-from ..models._model import Emit, Model
-from ..models._parts import EmittedPart, ModelFinish, ModelRequest
+from .._nursery import split_stops
+from ..models._model import Emit, Model, ask
+from ..models._parts import EmittedPart, ModelRequest
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
 from .live_run import LiveRun
@@ -147,7 +147,7 @@ class Performer:
         with trio.CancelScope() as answer:
             emit = _Emit(machine, self._log, answer, self._run.speaks)
             finish = await generate_with_retries(
-                partial(_generate, model, request, emit),
+                partial(ask, model, request, emit),
                 emit.is_silent,
                 retries=agent.limits.model_retries,
                 window=agent.limits.retry_window,
@@ -263,17 +263,6 @@ def _encode_kept(kept: Mapping[str, Any]) -> bytes:
     return encode_json(kept) if kept else b""
 
 
-async def _generate(model: Model, request: ModelRequest, emit: "_Emit") -> ModelFinish:
-    try:
-        return await model.generate(request, emit)
-    except BaseExceptionGroup as group:
-        # Models, too, have nurseries. What they cancel may fail as well.
-        first, *others = leaves(group)
-        if all(isinstance(each, ModelError) for each in (first, *others)):
-            raise first from None
-        raise
-
-
 class _Emit(Emit):
     """What the model of a run emits to. Once the machine is done, the answer is cancelled."""
 
@@ -299,7 +288,8 @@ class _Emit(Emit):
         events = self._machine.said(parts, _now())
         done = self._machine.done
         if events:
-            if self._silent:
+            # That another model answers can be said again.
+            if self._silent and any(type(event) is not ModelSwitch for event in events):
                 self._silent = False
                 self._on_first()
             self._log.append(events, bounded=not done)

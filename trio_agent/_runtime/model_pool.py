@@ -10,8 +10,8 @@ from typing import Final
 import attrs
 import trio
 
-from .._errors import ModelError, TrioAgentError
-from ..models._model import Model
+from .._errors import ModelError
+from ..models._model import Model, unavailable
 
 logger = logging.getLogger("trio_agent")
 
@@ -94,13 +94,8 @@ class ModelPool:
 
 
 async def _open_model(entry: _Opened) -> Model:
-    match entry.failure:
-        case None:
-            pass
-        case TrioAgentError() | ValueError() | OSError() as failure:
-            raise ModelError("model-unavailable", str(failure)) from failure
-        case bug:
-            raise bug
+    if entry.failure is not None:
+        raise unavailable(entry.failure) from entry.failure
     if entry.model is None:
         # It was cancelled together with us, or it broke down at once.
         await trio.lowlevel.checkpoint_if_cancelled()

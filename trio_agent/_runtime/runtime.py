@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from .._config import AgentConfig
-from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
+from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
 from .._limits import OnDisconnect, RuntimeLimits
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
@@ -87,8 +87,9 @@ class Runtime:
         Raises:
             KeyReused: that run was started with another agent's name, other messages or metadata.
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
+            TooLarge: the files have more than `max_blob_bytes`.
             ValueError: nothing was said, a tool call of the transcript has no result, or a file
-                is none, can't be found, or is too large (`max_blob_bytes`).
+                is none or can't be found.
             StoreUnavailable: the store can't take the run.
         """
         said = await self._with_files(_said(prompt, messages), owner)
@@ -117,24 +118,27 @@ class Runtime:
         self, said: tuple[AnyMessage, ...], owner: str | None
     ) -> tuple[AnyMessage, ...]:
         """Return what was said with the files that earlier runs were given."""
+        size = sum(len(file.data or b"") for file in files_of(said))
+        self._check_size(size)
 
         async def read(run_id: str, digest: str) -> bytes:
+            nonlocal size
             try:
                 if owner is not None and (await self.store.info(run_id)).record.owner != owner:
                     raise UnknownBlob(run_id, digest)
-                return await self.store.read_blob(run_id, digest)
+                data = await self.store.read_blob(run_id, digest)
             except (UnknownBlob, UnknownRun, CursorExpired) as exc:
                 message = f"there is no file {run_id}/{digest} any more: give its data"
                 raise ValueError(message) from exc
+            size += len(data)
+            self._check_size(size)  # before the next one is read: a short message may name many
+            return data
 
-        said = await put_in(said, read)
-        size = sum(len(file.data or b"") for file in files_of(said))
-        if size > self.limits.max_blob_bytes:
-            raise ValueError(
-                f"the files have {size} bytes, and a run is given"
-                f" {self.limits.max_blob_bytes} at most"
-            )
-        return said
+        return await put_in(said, read)
+
+    def _check_size(self, size: int) -> None:
+        if size > (most := self.limits.max_blob_bytes):
+            raise TooLarge(f"the files of a run have at most {most} bytes together")
 
     async def _start(
         self,

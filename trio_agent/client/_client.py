@@ -11,23 +11,30 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
+import msgspec
 import trio
 
 from .._errors import LimitExceeded, StoreUnavailable, TrioAgentError
 from .._http import TransportError, open_transport
 from .._limits import CancelAfter, OnDisconnect
 from .._log.cursor import Cursor
-from .._messages import AnyMessage
+from .._messages import AnyMessage, AssistantMessage
 from .._nursery import expect_trio, open_plain_nursery
+from .._run.files import files_of
 from .._run.run import Receipt
 from ._backoff import Backoff
-from ._http import HTTPWire
+from ._http import MAX_BLOB, HTTPWire
 from ._remote import Passing, Wire
 from ._subscription import RemoteSubscription
 from ._websocket import WebSocketWire
 
 _ANSWER_SECONDS: Final = 60.0
 """Within which a request is answered; a server answers a cancel within half a minute."""
+
+_SLOWEST: Final = 100_000
+"""Bytes of files that are sent or received in a second, at least."""
+
+_BLOB_SECONDS: Final = _ANSWER_SECONDS + MAX_BLOB / _SLOWEST
 
 _T = TypeVar("_T")
 
@@ -52,7 +59,9 @@ class Client:
         """Start a run and return its id. A checkpoint.
 
         Arguments as for `Runtime.start`; `agent` is the name of one of the server's. Without an
-        `idempotency_key` one is made up. If the connection breaks before the answer has come, the
+        `idempotency_key` one is made up. Files go with their data; where they are an earlier
+        run's (`File.blob`), with its name only. `AssistantMessage.provider` is left out, because
+        servers take it from nobody. If the connection breaks before the answer has come, the
         same is asked for again, with the same key, until there was no connection for `patience`
         seconds: no second run is started.
 
@@ -67,7 +76,7 @@ class Client:
         policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
         wishes = {
             "prompt": prompt,
-            "messages": list(messages) or None,
+            "messages": [_without_provider(message) for message in messages] or None,
             "agent": agent,
             "onDisconnect": policy,
             "metadata": metadata,
@@ -78,7 +87,7 @@ class Client:
         lost: TransportError | None = None
         while True:
             try:
-                return await self._ask(self._wire.start(said, key))
+                return await self._ask(self._wire.start(said, key), _seconds_for(messages))
             except TransportError as exc:
                 if lost is None and exc.code != "cut-stream":
                     raise  # the server saw nothing
@@ -125,6 +134,21 @@ class Client:
         """
         return await self._ask(self._wire.info(run_id))
 
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        """Return a file that was given to a run. A checkpoint.
+
+        One of more than 64 MiB is not received.
+
+        Args:
+            run_id: the run.
+            digest: the SHA-256 of the file in hexadecimal digits.
+
+        Raises:
+            UnknownBlob: the run was given no such file.
+            As `cancel`; ServerError `not-supported` over WebSocket, too.
+        """
+        return await self._ask(self._wire.blob(run_id, digest), _BLOB_SECONDS)
+
     async def not_ready(self) -> str | None:
         """Return why the server can't start runs now, None if it can. A checkpoint.
 
@@ -136,15 +160,27 @@ class Client:
             return str(exc)
         return None
 
-    async def _ask(self, answer: Awaitable[_T]) -> _T:
+    async def _ask(self, answer: Awaitable[_T], seconds: float = _ANSWER_SECONDS) -> _T:
         try:
-            with trio.fail_after(_ANSWER_SECONDS):
+            with trio.fail_after(seconds):
                 return await answer
         except trio.TooSlowError:
-            message = f"the server did not answer within {_ANSWER_SECONDS:g} seconds"
+            message = f"the server did not answer within {seconds:.0f} seconds"
             raise TransportError("cut-stream", message) from None
         except Passing as exc:
             raise exc.error from None
+
+
+def _without_provider(message: AnyMessage) -> AnyMessage:
+    if isinstance(message, AssistantMessage) and message.provider:
+        return msgspec.structs.replace(message, provider={})
+    return message
+
+
+def _seconds_for(messages: Sequence[AnyMessage]) -> float:
+    """Return the time that a server has for its answer: more, the more it has to receive."""
+    size = sum(len(file.data or file.url or "") for file in files_of(messages))
+    return _ANSWER_SECONDS + size / _SLOWEST
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The client's way over HTTP and server-sent events."""
 
+import hashlib
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import attrs
 import msgspec
 import trio
 
+from .._errors import UnknownBlob
 from .._http import Response, Transport, TransportError
 from .._log.codec import EventInvalid
 from .._log.plain import UNREADABLE
@@ -29,6 +31,9 @@ from ._remote import (
 )
 
 _MAX_ANSWER: Final = 1 << 20
+MAX_BLOB: Final = 64 << 20
+"""Bytes of a file; a larger one is not received."""
+
 _ANSWER_SECONDS: Final = 60.0
 _ERROR_SECONDS: Final = 5.0
 
@@ -72,6 +77,25 @@ class HTTPWire(Wire):
 
     async def info(self, run_id: str) -> dict[str, Any]:
         return await self._request("GET", _path_of(run_id), dict[str, Any], run_id=run_id)
+
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        path = f"{_path_of(run_id)}/blobs/{quote(digest, safe='')}"
+        try:
+            async with self._stream("GET", path, headers={}, run_id=run_id) as (
+                status,
+                _,
+                response,
+            ):
+                data = await response.receive_rest(seconds=math.inf, max_bytes=MAX_BLOB)
+                if response.error is not None:
+                    raise response.error
+        except ServerError as exc:
+            if exc.code == "unknown-blob":
+                raise UnknownBlob(run_id, digest) from None
+            raise
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ServerError(status, "bad-response", "this is not the file with that SHA-256")
+        return data
 
     async def check(self) -> None:
         await self._request("GET", "/health/ready", object)

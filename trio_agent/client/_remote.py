@@ -132,6 +132,10 @@ class Wire(ABC):
         """Return what the server tells of a run."""
 
     @abstractmethod
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        """Return a file that was given to a run."""
+
+    @abstractmethod
     async def check(self) -> None:
         """Raise why the server can't start runs now, if it can't."""
 

@@ -22,6 +22,7 @@ from trio_websocket import (
 )
 from wsproto.utilities import ProtocolError
 
+from .._errors import TrioAgentError
 from .._http import DEFAULT_CONNECT_DEADLINE, TransportError
 from .._http.words import clean
 from .._log.codec import EventInvalid
@@ -42,6 +43,9 @@ from ._remote import (
 
 _READ: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0
+
+_TOO_LARGE: Final = 1009
+"""The close code of who got more than it takes (RFC 6455, section 7.4.1)."""
 
 
 class _Message(msgspec.Struct, frozen=True, rename="camel"):
@@ -155,6 +159,9 @@ class WebSocketWire(Wire):
 
     async def info(self, run_id: str) -> dict[str, Any]:
         raise ServerError(0, "not-supported", f"ask for run {run_id!r} over HTTP")
+
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        raise ServerError(0, "not-supported", f"ask for {run_id}/{digest} over HTTP")
 
     async def check(self) -> None:
         async with self._open():
@@ -342,5 +349,7 @@ def _meaning(failure: BaseException) -> Exception:
     return TransportError("connect", clean(words))
 
 
-def _cut(exc: ConnectionClosed) -> TransportError:
+def _cut(exc: ConnectionClosed) -> TrioAgentError:
+    if exc.reason is not None and exc.reason.code == _TOO_LARGE:
+        return ServerError(0, "too-large", "the server does not take messages of that size")
     return TransportError("cut-stream", clean(f"the connection was closed: {exc.reason}"))

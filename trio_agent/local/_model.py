@@ -12,7 +12,8 @@ import trio
 from .._errors import ModelError
 from .._messages import ToolMessage
 from ..models._model import Emit, Model
-from ..models._parts import EmittedPart, ModelFinish, ModelRequest, check_options
+from ..models._parts import ModelFinish, ModelRequest, check_options
+from ..models._watched_emit import WatchedEmit
 from ..models.openai._model import OpenAIModel
 from ._errors import LocalModelUnavailable
 from ._process import LocalServer, ServerConfig, check_gguf, open_local_server
@@ -128,11 +129,11 @@ class OpenedLocalModel(Model):
         answers = self._one_round and isinstance(request.messages[-1], ToolMessage)
         if self._chat_only or answers:
             request = attrs.evolve(request, tools=())
-        watched = _WatchedEmit(emit)
+        watched = WatchedEmit(emit)
         try:
             return await self._ask(request, watched)
         except ModelError as error:
-            if watched.used or not request.tools or _INVENTED not in error.message:
+            if watched.spoken or not request.tools or _INVENTED not in error.message:
                 raise
         return await self._ask(attrs.evolve(request, tools=()), emit)
 
@@ -150,18 +151,3 @@ class OpenedLocalModel(Model):
                 return await model.generate(request, emit)
         except LocalModelUnavailable as exc:
             raise ModelError("local-model", str(exc)) from exc
-
-
-class _WatchedEmit(Emit):
-    """Remembers whether anything was emitted."""
-
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-        self.used = False
-
-    def nowait(self, *parts: EmittedPart) -> bool:
-        self.used = True
-        return self._emit.nowait(*parts)
-
-    async def room(self) -> None:
-        await self._emit.room()

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 
+from .._errors import ModelError, TrioAgentError
+from .._nursery import leaves
 from ._parts import EmittedPart, ModelFinish, ModelRequest
 
 
@@ -74,3 +76,36 @@ class Model(ABC):
             ModelError: it can't be reached.
         """
         await trio.lowlevel.checkpoint()
+
+
+async def ask(model: Model, request: ModelRequest, emit: Emit) -> ModelFinish:
+    """Let an open model answer; a group that holds only its failures is the first of these.
+
+    Models, too, have nurseries, and what these cancel may fail as well.
+
+    Raises:
+        ModelError: the model failed.
+    """
+    try:
+        return await model.generate(request, emit)
+    except BaseExceptionGroup as group:
+        first, *others = leaves(group)
+        if all(isinstance(each, ModelError) for each in (first, *others)):
+            raise first from None
+        raise
+
+
+def unavailable(failure: Exception) -> ModelError:
+    """Say what an exception of `Model.open` means: the model can't be opened.
+
+    Raises:
+        Exception: it means a bug, and is raised as it is.
+    """
+    match failure:
+        case ModelError(code="model-unavailable", message=message):
+            pass
+        case TrioAgentError() | ValueError() | OSError():
+            message = str(failure)
+        case _:
+            raise failure
+    return ModelError("model-unavailable", message)

@@ -36,14 +36,22 @@ def private_at(lease: Lease, first_offset: int, *privates: bytes) -> Append:
 async def _what_is_private_is_committed_with_its_entry(store: Store) -> None:
     lease = await create(store, "a", private=b'{"x":1}')
     await commit(store, entries_at(lease, 1, run_start("a")))
-    await commit(store, private_at(lease, 2, b"", b"[3]", _BYTES))
+    append = private_at(lease, 2, b"", b"[3]", _BYTES)
+    await commit(store, append)
     hold(await store.read_private("a", [0]) == [b'{"x":1}'], "offset 0 has what the record brought")
     found = await store.read_private("a", [4, 0, 1, 2, 3, 99])
     hold(
         list(found) == [_BYTES, b'{"x":1}', b"", b"", b"[3]", b""],
         "what is private is told in the order of the offsets, empty where there is nothing",
     )
-    hold(len(await read_all(store, "a")) == 4, "entries are what they are")
+    other = await create(store, "b")
+    await commit(store, entries_at(other, 1, *(text_delta() for _ in range(4))))
+    hold(
+        list(await store.read_private("b", [0, 3, 4])) == [b"", b"", b""],
+        "what is private is of one run",
+    )
+    told = [entry.data for entry in append.entries]
+    hold((await read_all(store, "a"))[1:] == told, "entries are what they were")
     for sentence, append, outcome in (
         ("a gap", private_at(lease, 9, b"new"), Appended.GAP),
         (
@@ -90,8 +98,8 @@ async def _what_is_private_is_read_in_pages(store: Store) -> None:
         pages.append([len(each) for each in page])
         wanted = wanted[len(page) :]
     hold([size for page in pages for size in page] == [1_500_000, *sizes], "pages are whole")
-    for each in pages:
-        hold(len(each) == 1 or sum(each) <= PAGE_BYTES, "a page holds at most `PAGE_BYTES`")
+    for told in pages:
+        hold(len(told) == 1 or sum(told) <= PAGE_BYTES, "a page holds at most `PAGE_BYTES`")
 
 
 async def _files_are_kept_beside_the_run(store: Store) -> None:

@@ -125,7 +125,7 @@ class SSEDecoder:
             if isinstance(self._data, bytes):
                 self._data = bytearray(self._data)
             self._data += b"\n" + value
-        self._check(len(self._data))
+            self._check(len(self._data))  # of each line, `feed` has checked it
 
     def _check(self, size: int) -> None:
         if size > self._max_size:

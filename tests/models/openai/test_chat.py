@@ -965,12 +965,12 @@ def test_lines_that_were_cut_are_no_answer(end: int) -> None:
         (b'{"base_resp": {"status_code": 1004, "status_msg": "login"}}', "auth", "login"),
         (b'{"choices": null, "error": "no *key*"}', "provider-error", r"no \*\*\*"),
         (b'[{"error": {"message": "no"}}]', "provider-error", "no"),
-        (b'{"models": []}', "bad-response", "no chat completions endpoint"),
-        (b"[]", "bad-response", "no chat completions endpoint"),
-        (b"7", "bad-response", "no chat completions endpoint"),
-        (b"", "bad-response", "no chat completions endpoint"),
-        (b'{"choices": [{"message": }', "bad-response", "no chat completions endpoint"),
-        (b"[" * 100_000 + b"]", "bad-response", "no chat completions endpoint"),
+        (b'{"models": []}', "bad-response", "no endpoint for conversations"),
+        (b"[]", "bad-response", "no endpoint for conversations"),
+        (b"7", "bad-response", "no endpoint for conversations"),
+        (b"", "bad-response", "no endpoint for conversations"),
+        (b'{"choices": [{"message": }', "bad-response", "no endpoint for conversations"),
+        (b"[" * 100_000 + b"]", "bad-response", "no endpoint for conversations"),
     ],
 )
 def test_a_whole_body_that_is_no_completion(body: bytes, code: str, message: str) -> None:

@@ -112,13 +112,13 @@ async def test_what_came_in_one_read_is_one_batch_for_a_subscriber() -> None:
         (scripted.status(301, {"location": "/v2?k=1"}), "bad-response", False, r"moved to /v2 \("),
         (scripted.status(399, {"location": "http://[::1"}), "bad-response", False, "moved to"),
         (scripted.status(304), "bad-response", False, "304"),
-        (scripted.status(200, body={"choices": []}), "bad-response", False, "no chat completion"),
+        (scripted.status(200, body={"choices": []}), "bad-response", False, "no endpoint for"),
         (scripted.status(200, body={"error": "bad sk-1"}), "provider-error", False, r"bad \*\*\*"),
         (
             scripted.status(200, {"content-type": "text/html; charset=utf-8"}, b"<html>"),
             "bad-response",
             False,
-            "no chat completions endpoint",
+            "no endpoint for conversations",
         ),
         ([scripted.end()], "cut-stream", True, "before the answer did"),
         ([scripted.cut()], "cut-stream", True, "peer closed"),
@@ -233,7 +233,7 @@ async def test_what_a_body_is_does_not_hang_on_its_type(content_type: str) -> No
     assert "Too many." in error.message
     assert "endpoint" not in error.message
     _, error = await fail(scripted.status(200, head, b"<html>"))
-    assert "no chat completions endpoint" in error.message
+    assert "no endpoint for conversations" in error.message
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Agents and models as the command line names them."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from cli_kit import refused
 from trio_agent import OpenAIModel
 from trio_agent.abc import Model
 from trio_agent.local import LocalModel
+from trio_agent.models import PREFIXES, model_named
+from trio_agent.models._provider._model import ProviderModel
 from trio_agent.servers.cli import _agents
 from trio_agent.servers.cli._agents import find_model, load_agents, model_name
 from trio_agent.servers.cli._usage import UsageError
@@ -57,6 +60,35 @@ class TestFindModel:
         model = find_model(name=name, base_url=url, gguf=None, environment=environment)
         assert isinstance(model, OpenAIModel)
         assert (model.name, model.base_url) == (found, url)
+
+    @pytest.mark.parametrize("url", [None, "http://127.0.0.1:1/v1"])
+    @pytest.mark.parametrize("prefix", PREFIXES)
+    def test_a_prefix_says_the_provider_and_the_url_where_it_is(
+        self, prefix: str, url: str | None
+    ) -> None:
+        model = find_model(name=f"{prefix}:m:8b", base_url=url, gguf=None, environment=ENDPOINT)
+        assert type(model) is PREFIXES[prefix]
+        assert model == model_named(f"{prefix}:m:8b", base_url=url)
+
+    @pytest.mark.parametrize("prefix", PREFIXES)
+    async def test_the_variable_that_is_missing_is_said(
+        self, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL"))]:
+            monkeypatch.delenv(name)
+        model = find_model(name=f"{prefix}:m", base_url=None, gguf=None, environment={})
+        assert isinstance(model, ProviderModel)
+        with pytest.raises(
+            ValueError, match=f"no API key: set {model._provider.variables}_API_KEY"
+        ):
+            async with model.open():
+                pytest.fail("it has no key")
+
+    def test_what_openais_variable_holds_is_a_name_at_that_endpoint(self) -> None:
+        environment = {**ENDPOINT, "OPENAI_MODEL": "openai:m"}
+        model = find_model(name=None, base_url=None, gguf=None, environment=environment)
+        assert isinstance(model, OpenAIModel)
+        assert model.name == "openai:m"
 
     def test_file_comes_first(self, tmp_path: Path) -> None:
         path = tmp_path / "model.gguf"
@@ -218,6 +250,7 @@ def test_model_name(model: Model, name: str) -> None:
         (["serve", "--agent", "sys:meta_path"], "that is a list, not an Agent or a list of them"),
         (["serve", "--agent", "sys:nope"], "'sys' (built in) has no 'nope'"),
         (["batch", "p", "--out", "o", "--agent", "math:pi"], "that is a float"),
+        (["serve", "--model", "openai:"], "--model: model: 'openai:' names none"),
         (["serve", "--gguf", "/nope.gguf"], "there is no file '/nope.gguf' (--gguf)"),
     ],
 )

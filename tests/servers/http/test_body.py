@@ -1,6 +1,9 @@
 """Bodies: bounded in size and time, never left unread."""
 
+import gc
+import tracemalloc
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +12,9 @@ import trio.testing
 from server_kit import Client, StepModel, live_tasks, open_server, settled
 from starlette.types import Message, Receive, Scope, Send
 
+from trio_agent.servers._shared.intake import FREE, LARGEST_AT_ONCE
 from trio_agent.servers.http import _body
+from trio_agent.servers.http._app import MAX_BODY
 from trio_agent.servers.http._body import BodyLimit
 
 JSON = {"Content-Type": "application/json"}
@@ -37,10 +42,10 @@ async def start_chunked(client: Client, first: bytes = b"") -> None:
 class TestOverSockets:
     async def test_largest_body(self) -> None:
         async with open_server(StepModel()) as server:
-            answer = await server.request("POST", "/runs", JSON, padded(MIB))
+            answer = await server.request("POST", "/runs", JSON, padded(MAX_BODY))
             assert answer.status == 201
 
-    @pytest.mark.parametrize("size", [MIB + 1, 8 * MIB])
+    @pytest.mark.parametrize("size", [MAX_BODY + 1, 2 * MAX_BODY - 1])
     async def test_too_large(self, size: int) -> None:
         async with open_server(StepModel()) as server, await server.connect() as client:
             # Sent whole before the answer is read, as many clients do: it can be read all the same.
@@ -64,7 +69,7 @@ class TestOverSockets:
     async def test_too_large_and_too_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_body, "_DRAIN_SECONDS", 0.01)
         async with open_server(StepModel()) as server, await server.connect() as client:
-            await start_chunked(client, b"200000\r\n" + b" " * 0x200000 + b"\r\n")
+            await start_chunked(client, b"900000\r\n" + b" " * 0x900000 + b"\r\n")
             answer = await client.receive_body(await client.receive_head())
             assert (answer.status, answer.code) == (413, "too-large")
             assert await client.receive_all() == b""
@@ -152,7 +157,7 @@ class TestAlone:
 
     @staticmethod
     async def play(
-        messages: Iterable[Message],
+        messages: Iterable[Message | float],
         *,
         method: str = "POST",
         max_bytes: int = 10,
@@ -170,6 +175,9 @@ class TestAlone:
         async def receive() -> Message:
             await trio.lowlevel.checkpoint()
             message = next(waiting, None)
+            while isinstance(message, float):
+                await trio.sleep(message)
+                message = next(waiting, None)
             if message is None:
                 await trio.sleep_forever()
             return message  # type: ignore[return-value]
@@ -201,6 +209,70 @@ class TestAlone:
             await self.play(pieces)
         assert scope.cancelled_caught  # It waits for the client to leave.
         assert trio.current_time() == 100
+
+    @pytest.mark.parametrize(("pause", "arrives"), [(34.0, True), (36.0, False)])
+    async def test_what_is_large_may_take_longer(
+        self, pause: float, arrives: bool, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        pieces = [self.piece(b"x" * 500_000, more=True), pause, self.piece(b"x", more=False), GONE]
+        inner, sent = await self.play(pieces, max_bytes=MIB)
+        assert (bool(inner), [message.get("status") for message in sent[:1]]) == (
+            arrives,
+            [] if arrives else [408],
+        )
+
+    async def test_large_bodies_share_some_memory(self) -> None:
+        """Who sends little is served all the same, and who is served makes room."""
+        most = 2 * FREE
+        served = 0
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal served
+            await receive()
+            served += 1
+
+        limit = BodyLimit(app, max_bytes=most)
+        go_on = trio.Event()
+
+        async def post(*pieces: bytes, wait: bool = False) -> list[int]:
+            sent: list[Any] = []
+            waiting = [*(self.piece(piece, more=True) for piece in pieces)]
+
+            async def receive() -> Message:
+                if waiting:
+                    return waiting.pop(0)
+                if wait:
+                    await go_on.wait()
+                return GONE if sent else self.piece(b"", more=False)
+
+            async def send(message: Message) -> None:
+                sent.append(message.get("status"))
+
+            await limit({"type": "http", "method": "POST", "headers": []}, receive, send)
+            return sent[:1]
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(LARGEST_AT_ONCE * most // FREE):
+                nursery.start_soon(partial(post, b"x" * most, wait=True))
+            await trio.testing.wait_all_tasks_blocked()
+            assert await post(b"x" * FREE) == []
+            assert await post(b"x" * FREE, b"x") == [503]
+            go_on.set()
+        assert served == LARGEST_AT_ONCE * most // FREE + 1
+        assert await post(b"x" * most) == []
+
+    async def test_a_stream_does_not_hold_the_body_that_began_it(self) -> None:
+        async with open_server(StepModel()) as server, await server.connect() as client:
+            body = b'{"prompt": "x"' + b" " * 3_000_000 + b"}"
+            tracemalloc.start()
+            try:
+                await client.send("POST", "/runs", {**JSON, "Accept": "text/event-stream"}, body)
+                await client.receive_body(await client.receive_head(), until=b"step-start")
+                gc.collect()
+                kept, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert kept < 2_000_000
 
     async def test_answer_ends_behind_the_body(
         self, autojump_clock: trio.testing.MockClock

@@ -131,7 +131,7 @@ class TestEachClient:
             cursor = (await begin(server, model))[-1][0]
             model.finish()
             await (await server.runtime.find(cursor.partition(".")[0])).wait()
-            end = cursor.rpartition(".")[0] + ".5"
+            end = cursor.rpartition(".")[0] + ".6"
             path = "/runs" if method == "POST" else GET
             body = BODY if method == "POST" else b""
             for bad, status in [

@@ -31,17 +31,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trio_agent import (
     Agent,
+    AssistantMessage,
     CancelAfter,
+    File,
     KeyReused,
     MemoryStore,
     Run,
     RuntimeLimits,
     StoreUnavailable,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    ToolRequest,
+    UserMessage,
     open_runtime,
 )
-from trio_agent.abc import Model, Retention
+from trio_agent.abc import Model, ModelFinish, Retention
 from trio_agent.servers import Guard, Service, bearer_tokens, create_app
-from trio_agent.testing import StoreProxy
+from trio_agent.testing import ScriptedModel, StoreProxy
 from trio_agent.wire import event_schema
 
 SSE = {"Accept": "text/event-stream"}
@@ -95,6 +102,76 @@ class TestStart:
             contents = [getattr(message, "content", None) for message in model.requests[0].messages]
             assert contents == ["a", "", "r", "b"]
 
+    @pytest.mark.parametrize(
+        ("content", "place"),
+        [
+            ([{"type": "video"}], "$.messages[1].content[0].type"),
+            ([{"type": "text", "text": 1}], "$.messages[1].content[0].text"),
+            ([{"type": "file", "mediaType": "png", "data": "AAAA"}], "$.messages[1].content[0]"),
+            ([{"type": "file", "mediaType": "a/b", "url": "x"}], "$.messages[1].content[0]"),
+            ([{"type": "image", "url": "data:a/b;base64,*"}], "$.messages[1].content[0]"),
+            ([{"type": "image", "url": "data:a/b;base64,"}], "$.messages[1].content[0]"),
+            ([{"type": "file", "mediaType": "a/b", "blob": "x"}], "$.messages[1].content[0]"),
+            ([], "$.messages[1]"),
+            (None, "$.messages[1].content"),
+        ],
+        ids=repr,
+    )
+    async def test_what_a_message_can_not_mean(self, content: object, place: str) -> None:
+        async with open_server(endless("x")) as server:
+            messages = [{"role": "user", "content": said} for said in ("hi", content)]
+            answer = await server.request("POST", "/runs", body={"messages": messages})
+            assert (answer.status, answer.code) == (400, "bad-request")
+            assert answer.json["error"]["message"].endswith(f" - at `{place}`")
+            assert server.runtime.statistics().active == 0
+
+    async def test_messages_as_clients_of_openai_keep_them(self) -> None:
+        model = talking_model("hi")
+        async with open_server(model) as server:
+            function = {"name": "t", "arguments": '{"a": 1}'}
+            messages = [
+                {"role": "developer", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": "1", "type": "function", "function": function}],
+                },
+                {"role": "tool", "tool_call_id": "1", "content": "r"},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "and this?"},
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,YWJj"}},
+                    ],
+                },
+            ]
+            await server.request("POST", "/runs", SSE, {"messages": messages})
+            assert model.requests[0].messages == (
+                SystemMessage("Be brief."),
+                UserMessage("hi"),
+                AssistantMessage("", (ToolRequest("1", "t", {"a": 1}),)),
+                ToolMessage("1", "r"),
+                UserMessage((Text("and this?"), File("image/png", data=b"abc"))),
+            )
+
+    async def test_provider_is_neither_taken_nor_shown(self) -> None:
+        secret = {"scripted": {"signature": "a secret"}}
+        async with open_server(ScriptedModel([ModelFinish("stop", provider=secret)])) as server:
+            message = {"role": "assistant", "content": "a", "provider": secret}
+            answer = await server.request("POST", "/runs", body={"messages": [message]})
+            assert answer.status == 400
+            assert "provider is kept by the server" in answer.json["error"]["message"]
+            streamed = await server.request("POST", "/runs", SSE, {"prompt": "x"})
+            run_id = streamed.headers["location"].rpartition("/")[2]
+            [message_] = (await (await server.runtime.find(run_id)).wait()).messages[1:]
+            assert isinstance(message_, AssistantMessage)
+            assert message_.provider == secret
+            shown = await server.request("GET", f"/runs/{run_id}")
+            listed = await server.request("GET", "/runs")
+            for body in (streamed.body, shown.body, listed.body):
+                assert b"signature" not in body
+
     async def test_choice_of_agent(self) -> None:
         one, two = (Agent(name=name, model=talking_model(name)) for name in ("one", "two"))
         async with open_server(one, two) as server:
@@ -122,8 +199,8 @@ class TestStart:
             body = {"prompt": "x", "onDisconnect": wanted}
             answer = await server.request("POST", "/runs", body=body)
             # The run may be gone already: with 0, nobody watches from the start.
-            record = (await server.runtime.store.info(answer.json["id"])).record
-            assert json.loads(record.private)["onDisconnect"] == policy
+            [private] = await server.runtime.store.read_private(answer.json["id"], [0])
+            assert json.loads(private)["onDisconnect"] == policy
 
     @pytest.mark.parametrize(
         "body",
@@ -527,7 +604,11 @@ class TestEvents:
             answer = await client.watch(f"/runs/{run.id}/events?after={cursor}")
             model.finish()
             await client.receive_body(answer)
-            assert [event["type"] for _, event in answer.events] == ["step-finish", "run-finish"]
+            assert [event["type"] for _, event in answer.events] == [
+                "model-finish",
+                "step-finish",
+                "run-finish",
+            ]
 
     async def test_bad_cursors(self) -> None:
         async with open_server(endless("x")) as server:
@@ -624,6 +705,7 @@ class TestSeedRoutes:
                 model.finish()
                 await client.receive_body(answer)
                 assert [event["type"] for _, event in answer.events] == [
+                    "model-finish",
                     "step-finish",
                     "run-finish",
                 ]

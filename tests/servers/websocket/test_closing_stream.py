@@ -7,6 +7,7 @@ import pytest
 import trio
 from server_kit import SOON
 
+from trio_agent.servers._shared.intake import Intake
 from trio_agent.servers.websocket._closing_stream import ClosingStream
 
 
@@ -17,7 +18,7 @@ async def closed(code: int | None, *sent: bytes) -> tuple[bytes, bool]:
         async with listener:
             port = listener.socket.getsockname()[1]
             async with await trio.open_tcp_stream("127.0.0.1", port) as peer:
-                stream = ClosingStream(await listener.accept(), 1.0)
+                stream = ClosingStream(await listener.accept(), 1.0, Intake(0))
                 reason = None if code is None else SimpleNamespace(code=code)
                 websocket: Any = SimpleNamespace(closed=reason)
                 stream.websocket = websocket
@@ -54,6 +55,6 @@ async def test_before_there_is_a_websocket() -> None:
     async with listener:
         port = listener.socket.getsockname()[1]
         async with await trio.open_tcp_stream("127.0.0.1", port):
-            stream = ClosingStream(await listener.accept(), 1.0)
+            stream = ClosingStream(await listener.accept(), 1.0, Intake(0))
             await stream.aclose()
             assert stream.ended.is_set()

@@ -7,7 +7,7 @@ import pytest
 from server_kit import endless
 from websocket_kit import open_websocket_server
 
-from trio_agent import UserMessage
+from trio_agent.servers._shared.messages import Said
 from trio_agent.servers.websocket._requests import (
     MAX_MESSAGE,
     BadRequest,
@@ -37,7 +37,7 @@ from trio_agent.servers.websocket._requests import (
                 "follow": False,
             },
             StartRequest(
-                messages=(UserMessage("hi"),),
+                messages=(Said("user", "hi"),),
                 agent="two",
                 on_disconnect=5,
                 metadata={"a": [1]},

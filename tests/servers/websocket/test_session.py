@@ -36,6 +36,7 @@ from trio_agent import (
     open_runtime,
 )
 from trio_agent.servers import serve_websocket
+from trio_agent.servers._shared.intake import FREE, LARGEST_AT_ONCE
 from trio_agent.servers._shared.problem import STORE_AWAY
 from trio_agent.servers.websocket._requests import MAX_MESSAGE
 from trio_agent.servers.websocket._session import MAX_QUEUED, MAX_SUBSCRIPTIONS
@@ -571,6 +572,46 @@ class TestStrangers:
             assert await socket.receive() is None
             assert socket.close_code == 1008
 
+    async def test_a_large_first_request_may_take_longer(
+        self, mock_clock: trio.testing.MockClock
+    ) -> None:
+        async with (
+            open_websocket_server(StepModel(), seconds=math.inf, ping_interval=1000) as kit,
+            await kit.open() as socket,
+        ):
+            size = 700_000
+            await socket.stream.send_all(b"\x81\xff" + size.to_bytes(8, "big") + bytes(4))
+            for piece in (300_000, 300_000):
+                await socket.stream.send_all(b"x" * piece)
+                await trio.testing.wait_all_tasks_blocked(0.1)
+                mock_clock.jump(29)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                mock_clock.jump(2)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            mock_clock.jump(31)
+            assert await socket.receive() is None
+            assert socket.close_code == 1008
+
+    async def test_large_messages_share_some_memory(self) -> None:
+        """Whoever finds no room is cut off; who is answered makes room."""
+        most, size = FREE, 2 * FREE
+        begun = b"\x01\xff" + size.to_bytes(8, "big") + bytes(4) + b"x" * size
+        async with open_websocket_server(StepModel(), max_message=most) as kit:
+            sockets = [await kit.open() for _ in range(LARGEST_AT_ONCE)]
+            for socket in sockets:
+                await socket.stream.send_all(begun)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            *others, last = sockets
+            assert await last.receive() is None
+            for socket in others:
+                await socket.stream.send_all(b"\x80\x80\0\0\0\0")  # its last piece
+                assert await socket.receive() == error("too-large")
+            async with await kit.open() as late:
+                await late.stream.send_all(begun + b"\x80\x80\0\0\0\0")
+                assert await late.receive() == error("too-large")
+            for socket in sockets:
+                socket.stream.socket.close()
+
     async def test_who_has_asked_may_stay(self, mock_clock: trio.testing.MockClock) -> None:
         async with (
             open_websocket_server(StepModel(), seconds=math.inf, ping_interval=1000) as kit,
@@ -582,7 +623,7 @@ class TestStrangers:
                 await trio.testing.wait_all_tasks_blocked(0.01)
             assert (await socket.ask({"type": "?"}))["type"] == "error"
 
-    @pytest.mark.parametrize(("fragments", "cut"), [(9_000, False), (11_000, True)])
+    @pytest.mark.parametrize(("fragments", "cut"), [(75_000, False), (76_000, True)])
     async def test_a_message_of_countless_fragments_is_cut_off(
         self, fragments: int, cut: bool, mock_clock: trio.testing.MockClock
     ) -> None:

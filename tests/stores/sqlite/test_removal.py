@@ -32,8 +32,8 @@ async def test_removed_logs_are_deleted_in_pieces(
     monkeypatch.setattr("trio_agent.stores.sqlite._removal._PIECE", 4)
     async with opened(path) as store:
         for run_id, count in (("a", 10), ("b", 0), ("c", 2), ("d", 3), ("e", 4)):
-            await finished(store, run_id, count)
-        await store.create(record("active"))
+            await finished(store, run_id, count, private=b"p", blobs={"f0": b"b" * 20_000})
+        await store.create(record("active", private=b"p", blobs={"f0": b"b"}))
         await store.append([deltas("active", 1, 5)])
         swept: list[bool] = []
         write = store._writer.write
@@ -49,7 +49,8 @@ async def test_removed_logs_are_deleted_in_pieces(
         assert len(swept) > 5
         assert swept[-1] is False
     assert rows(path, "SELECT count(*) FROM entries") == [(5,)]
-    assert rows(path, "SELECT count(*) FROM records") == [(1,)]
+    for table in ("records", "privates", "blobs"):
+        assert rows(path, f"SELECT count(*) FROM {table}") == [(1,)]
     assert rows(path, "SELECT * FROM garbage") == []
 
 
@@ -57,7 +58,7 @@ async def test_deleting_that_was_cut_off_goes_on_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(path) as store:
-        await finished(store, "a", 5)
+        await finished(store, "a", 5, private=b"p", blobs={"f0": b"b" * 20_000, "f1": b"b"})
         with trio.CancelScope() as scope:
             monkeypatch.setattr(store, "_sweep", scope_canceller(scope))
             await store.delete("a")
@@ -67,7 +68,8 @@ async def test_deleting_that_was_cut_off_goes_on_later(
         assert rows(path, "SELECT count(*) FROM entries") == [(6,)]
     async with opened(path) as store:
         assert await store.expire(Retention()) == []
-    assert rows(path, "SELECT count(*) FROM entries") == [(0,)]
+    for table in ("entries", "records", "privates", "blobs", "garbage"):
+        assert rows(path, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
 def scope_canceller(scope: trio.CancelScope) -> Callable[[], Awaitable[None]]:

@@ -19,7 +19,7 @@ from trio_agent._log.log import Appended
 from trio_agent._log.store import Lease
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.sqlite import _rows
-from trio_agent.stores.sqlite._rows import as_page, as_record, as_run, listable, text, warn
+from trio_agent.stores.sqlite._rows import as_data, as_page, as_record, as_run, listable, text, warn
 from trio_agent.stores.sqlite._store import SQLiteStore
 
 
@@ -32,7 +32,7 @@ def fresh() -> Iterator[None]:
 
 
 RUN = (1, 1, 0, 3, 200, 0, None)
-RECORD = ("e", "a", 0, None, '{"n":1}', None, b"", "")
+RECORD = ("e", "a", 0, None, '{"n":1}', None, "")
 
 
 def test_what_is_well() -> None:
@@ -44,6 +44,7 @@ def test_what_is_well() -> None:
         (3, b"{}", False),
         (4, b"[]", True),
     ]
+    assert as_data("a", (b"\x00",)) == b"\x00"
     assert text("ü".encode()) == "ü"
     assert listable("run_1-a")
 
@@ -69,8 +70,7 @@ def test_a_run_that_is_none(place: int, value: object) -> None:
         *((4, value) for value in ("", "{", "[1]", "7", b"{}", None, "[" * 5000, '{"n":NaN}')),
         (4, '{"n":' * 5000),
         (5, b"k"),
-        *((6, value) for value in ("[]", None)),
-        *((7, value) for value in (b"", None)),
+        *((6, value) for value in (b"", None)),
     ],
 )
 def test_a_record_that_is_none(place: int, value: object) -> None:
@@ -82,6 +82,12 @@ def test_no_record_at_all() -> None:
     for row in (None, RECORD[:-1]):
         with pytest.raises(LogDamaged):
             as_record("a", row)
+
+
+@pytest.mark.parametrize("value", ["x", None, 7, 1.5])
+def test_data_that_are_none(value: object) -> None:
+    with pytest.raises(LogDamaged):
+        as_data("a", (value,))
 
 
 @pytest.mark.parametrize("rows", [[], [(4, b"{}")], [(3, "{}")], [("x", b"{}")], [(3, None)]])
@@ -121,9 +127,15 @@ DAMAGE = [
     *(f"UPDATE records SET {column} = {value} WHERE run = 2" for column, value in [
         ("epoch", "'a b'"), ("epoch", "x'00'"), ("agent", "x'00'"), ("created_at", "'x'"),
         ("metadata", "'{'"), ("metadata", "'[1]'"), ("metadata", "cast(x'ff' AS TEXT)"),
-        ("metadata", "replace(hex(zeroblob(3000)), '00', '[')"), ("private", "'x'"),
-        ("private", "x'7b'"), ("digest", "x'00'"),
+        ("metadata", "replace(hex(zeroblob(3000)), '00', '[')"), ("digest", "x'00'"),
     ]),
+    *(
+        f"{act} WHERE run = 2"
+        for table in ("privates", "blobs")
+        for act in (f"UPDATE {table} SET data = 'x'", f"DELETE FROM {table}")
+    ),
+    "UPDATE privates SET offset = 'x' WHERE run = 2",
+    "UPDATE blobs SET digest = x'00' WHERE run = 2",
     "DELETE FROM records WHERE run = 2",
     "DELETE FROM entries WHERE run = 2",
     "DELETE FROM entries WHERE run = 2 AND offset = 1",
@@ -147,12 +159,13 @@ DAMAGE = [
 @pytest.mark.parametrize("statement", DAMAGE)
 async def test_damage_is_of_one_run(path: Path, statement: str, active: bool) -> None:
     async with opened(path) as store:
-        await finished(store, "a", 3)
+        beside = {"private": b'{"messages":[]}', "blobs": {"f0": b"file"}}
+        await finished(store, "a", 3, **beside)
         if active:
-            await store.create(record("bad"))
+            await store.create(record("bad", **beside))
             await store.append([deltas("bad", 1, 4)])
         else:
-            await finished(store, "bad", 3)
+            await finished(store, "bad", 3, **beside)
         await finished(store, "c", 3)
     with closing(sqlite3.connect(path)) as db:
         db.execute(statement)
@@ -163,6 +176,8 @@ async def test_damage_is_of_one_run(path: Path, statement: str, active: bool) ->
             listed = [info.record.run_id for info in await store.find(None, None, 10)]
             assert [each for each in listed if each != "bad"] == ["c", "a"]
             assert (await runtime.find("a")).status == "stop"
+            assert await store.read_private("a", [0]) == [beside["private"]]
+            assert await store.read_blob("a", "f0") == b"file"
             # Whoever asks for the damaged run gets an error, or an end.
             with suppress(LookupError):
                 found = await runtime.find("bad")
@@ -178,8 +193,9 @@ async def test_damage_is_of_one_run(path: Path, statement: str, active: bool) ->
                 await store.renew([Lease("bad", 1)])
                 await store.request_cancel("bad", "why")
                 await store.delete("bad")
-            with pytest.raises(LookupError):
-                await store.info("bad")
+            for gone in (store.info("bad"), store.read_private("bad", [0])):
+                with pytest.raises(LookupError):
+                    await gone
             removed = await store.expire(Retention(seconds=0))
             assert {"a", "c"} <= set(removed)
 
@@ -229,7 +245,8 @@ async def test_a_damaged_file_is_told_in_a_sentence(path: Path, seed: int) -> No
     """Bytes anywhere in it, or its end, are not what they were."""
     async with opened(path) as store:
         for n in range(12):
-            await finished(store, f"r{n}", 30, metadata={"n": "x" * 300})
+            beside = {"private": b"p" * 300, "blobs": {"f0": b"b" * 300}}
+            await finished(store, f"r{n}", 30, metadata={"n": "x" * 300}, **beside)
         await store.create(record("active"))
     chance = random.Random(seed)
     data = bytearray(path.read_bytes())
@@ -243,6 +260,8 @@ async def test_a_damaged_file_is_told_in_a_sentence(path: Path, seed: int) -> No
             for n in range(12):
                 for act in (
                     lambda: store.info(f"r{n}"),  # noqa: B023
+                    lambda: store.read_private(f"r{n}", [0]),  # noqa: B023
+                    lambda: store.read_blob(f"r{n}", "f0"),  # noqa: B023
                     lambda: store.read(f"r{n}", 0, 10),  # noqa: B023
                     lambda: store.find(None, f"r{n}", 10),  # noqa: B023
                     lambda: store.append([deltas("active", n + 1)]),  # noqa: B023

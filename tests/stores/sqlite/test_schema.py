@@ -1,15 +1,20 @@
 """The tables: made at once, migrated whole, and refused if they are not ours."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 from sqlite_kit import cannot_open, opened, rows
-from store_kit import finished, record
+from store_kit import deltas, finish, finished, record
 
-from trio_agent._errors import StoreUnavailable
+from trio_agent._errors import StoreUnavailable, UnknownBlob
+from trio_agent._limits import Retention
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Created
 from trio_agent.stores.sqlite import _schema as _sqlite_schema
 from trio_agent.stores.sqlite._schema import (
@@ -134,18 +139,105 @@ async def test_a_newer_file_is_left_alone(path: Path) -> None:
             assert (await store.info("a")).tail == 1
 
 
-async def test_a_file_of_the_first_version_is_read_on(path: Path) -> None:
+@contextmanager
+def file_of_version(version: int, path: Path) -> Iterator[sqlite3.Connection]:
+    """A file as an older trio-agent made it, and a connection to it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sqlite_schema, "MIGRATIONS", MIGRATIONS[:1])
+        patch.setattr(_sqlite_schema, "MIGRATIONS", MIGRATIONS[:version])
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             migrate(db, path)
-            db.execute("INSERT INTO runs (run_id, idempotency_key) VALUES ('a', 'k')")
-            db.execute("INSERT INTO records VALUES (1, 'e', 'a', 0, '{}', x'5b5d')")
+            yield db
+
+
+async def test_a_file_of_the_first_version_is_read_on(path: Path) -> None:
+    with file_of_version(1, path) as db:
+        db.execute("INSERT INTO runs (run_id, idempotency_key) VALUES ('a', 'k')")
+        db.execute("INSERT INTO records VALUES (1, 'e', 'a', 0, '{}', x'5b5d')")
     async with opened(path) as store:
         known = (await store.info("a")).record
-        assert (known.idempotency_key, known.private, known.digest) == ("k", b"[]", "")
+        assert (known.idempotency_key, known.digest) == ("k", "")
+        assert await store.read_private("a", [0]) == [b"[]"]
         created = await store.create(record("b", idempotency_key="k", digest="d"))
         assert created == Created("a", None)
+
+
+VERSION_2 = """
+INSERT INTO runs (run_id, owner, idempotency_key, tail, size, finished_at)
+VALUES ('done', 'me', 'k', 2, 109, 1.5), ('plain', NULL, NULL, 0, 2, NULL),
+    ('active', 'me', NULL, 1, 5009, NULL);
+INSERT INTO records (run, epoch, agent, created_at, metadata, private, digest)
+VALUES (1, 'e1', 'a', 7, '{"n":1}', x'00ff', 'd'), (2, 'e2', 'a', 8, '{}', x'', ''),
+    (3, 'e3', 'b', 9, '{}', zeroblob(5000), '');
+INSERT INTO entries VALUES (1, 1, x'7b7d'), (1, 2, x'7b7d'), (3, 1, x'7b7d');
+INSERT INTO viewers VALUES (3, 'w', 1, 9e9);
+UPDATE totals SET finished = 1, size = 109;
+INSERT INTO tombstones (run_id) VALUES ('removed');
+INSERT INTO garbage VALUES (99);
+"""
+
+
+async def test_what_was_private_in_the_second_version_is_set_apart(path: Path) -> None:
+    with file_of_version(2, path) as db:
+        db.executescript(VERSION_2)
+        tables = ("runs", "entries", "tombstones", "garbage")
+        before = {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+        migrate(db, path)
+    await cannot_open(path, "start a server of this version on it first", follow=True)
+    async with opened(path) as store:
+        expected = {
+            "done": record("done", epoch="e1", created_at=7, metadata={"n": 1}, digest="d"),
+            "plain": record("plain", epoch="e2", created_at=8),
+            "active": record("active", epoch="e3", created_at=9, agent="b", owner="me"),
+        }
+        expected["done"] = attrs.evolve(expected["done"], owner="me", idempotency_key="k")
+        private = {"done": b"\0\xff", "plain": b"", "active": bytes(5000)}
+        for run_id, known in expected.items():
+            info = await store.info(run_id)
+            # A file that no server of this life of the machine had: active logs begin anew.
+            assert attrs.evolve(info.record, epoch="") == attrs.evolve(known, epoch="")
+            assert info.record.epoch == known.epoch or info.active
+            assert await store.read_private(run_id, [0, 1]) == [private[run_id], b""]
+            with pytest.raises(UnknownBlob):
+                await store.read_blob(run_id, "0" * 64)
+        for table in tables:
+            # All that is changed of them is who holds active runs.
+            after = [row[:5] + row[6:] for row in rows(path, f"SELECT * FROM {table}")]
+            assert after == [row[:5] + row[6:] for row in before[table]]
+        lease = await store.claim("active")
+        assert lease is not None
+        more = Append("active", lease.fence, deltas("active", 2).entries, {2: b"more"})
+        assert await store.append([more, finish("active", 3, fence=2)]) == [Appended.COMMITTED] * 2
+        assert await store.read_private("active", [0, 2]) == [bytes(5000), b"more"]
+        assert (await store.info("active")).size == 5009 + more.size + finish("active", 3).size
+        async with opened(path, follow=True) as follower:
+            assert await follower.read_private("active", [2, 0]) == [b"more", bytes(5000)]
+        assert await store.expire(Retention(seconds=0)) == ["done", "active"]
+    assert rows(path, "SELECT run FROM records") == [(2,)]
+    assert rows(path, "SELECT * FROM privates") == []
+
+
+MIGRATE_IN_LITTLE_MEMORY = """
+import sqlite3, sys, tracemalloc
+from pathlib import Path
+from trio_agent.stores.sqlite._schema import migrate
+path = Path(sys.argv[1])
+db = sqlite3.connect(path, isolation_level=None)
+db.execute("PRAGMA hard_heap_limit = 8000000").fetchall()
+tracemalloc.start()
+migrate(db, path)
+assert tracemalloc.get_traced_memory()[1] < 8_000_000
+"""
+
+
+def test_a_large_file_is_migrated_in_little_memory(path: Path) -> None:
+    """The limit holds for a whole process, so that it takes one of its own."""
+    with file_of_version(2, path) as db, transaction(db, "BEGIN"):
+        db.executemany(
+            "INSERT INTO records VALUES (?, 'e', 'a', 0, '{}', ?, '')",
+            [(run, bytes([run]) * 1_000_000) for run in range(1, 41)],
+        )
+    subprocess.run([sys.executable, "-c", MIGRATE_IN_LITTLE_MEMORY, str(path)], check=True)
+    assert rows(path, "SELECT count(*), sum(length(data)) FROM privates") == [(40, 40_000_000)]
 
 
 @pytest.mark.parametrize("letter", [b"?", b"\xc6"], ids=["ASCII", "no UTF-8"])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -18,7 +19,7 @@ from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, StoreUnavailable
 from trio_agent._events import AnyEvent, TextDelta
 from trio_agent._limits import Retention, RuntimeLimits
-from trio_agent._log.log import Appended
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Lease, Store
 from trio_agent._log.subscription import Subscription
 from trio_agent._runtime.open_runtime import open_runtime
@@ -49,9 +50,10 @@ async def test_sqlite_keeps_the_contract(tmp_path: Path) -> None:
 async def test_what_was_committed_is_there_again(path: Path) -> None:
     store = SQLiteStore(path)
     full = record("a", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
+    full = attrs.evolve(full, blobs={"f0": b"file"})
     async with store.open():
         await store.create(full)
-        await store.append([deltas("a", 1, 3)])
+        await store.append([Append("a", 1, deltas("a", 1, 3).entries, {2: b"beside"})])
         await store.request_cancel("a", "why")
         await finished(store, "b")
         await finished(store, "c")
@@ -59,7 +61,9 @@ async def test_what_was_committed_is_there_again(path: Path) -> None:
     async with store.open():
         assert (await store.create(full)).lease is None
         info = await store.info("a")
-        assert (info.record, info.tail, info.cancel_reason) == (full, 3, "why")
+        assert (info.record, info.tail, info.cancel_reason) == (full.told(), 3, "why")
+        assert await store.read_private("a", [0, 2]) == [b"secret", b"beside"]
+        assert await store.read_blob("a", "f0") == b"file"
         page = await store.read("a", 1, 10)
         assert [entry.data for entry in page.entries] == [
             entry.data for entry in deltas("a", 2, 2).entries
@@ -290,7 +294,7 @@ async def test_runs_are_committed_in_groups(path: Path) -> None:
         for run in runs:
             await run.wait()
         for run in runs:
-            assert len(await events_of(store, run.id)) == 50 + 4
+            assert len(await events_of(store, run.id)) == 50 + 5
     assert store.calls["append"] < 100
 
 
@@ -312,7 +316,7 @@ async def test_a_run_waits_for_room_on_the_disk(path: Path) -> None:
             rest = [event async for event in events]
         assert (await run.wait()).text == "a" + "x" * 100_000 + "b"
         assert rest[-1].terminal
-        assert len(await events_of(store, run.id)) == 1 + 1 + 3 + 2
+        assert len(await events_of(store, run.id)) == 1 + 1 + 3 + 3
 
 
 def test_cancelled_at_every_operation(tmp_path: Path) -> None:

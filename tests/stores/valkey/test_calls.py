@@ -1,23 +1,18 @@
-"""Acts as calls of scripts, and what their replies mean. No server is needed."""
+"""Acts as calls of scripts. No server is needed."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from store_kit import deltas, finish, record
 
-from trio_agent._errors import CursorExpired, UnknownRun
 from trio_agent._limits import Retention
-from trio_agent._log.log import Entry
-from trio_agent._log.store import Lease, Page, RunInfo
+from trio_agent._log.log import Append
+from trio_agent._log.store import Lease
 from trio_agent.stores.valkey._calls import (
     Calls,
-    as_info,
-    as_page,
     choose,
     member_of,
     new_token,
-    present,
     run_of_member,
     run_of_proposal,
 )
@@ -33,7 +28,7 @@ SHARED = RUN.partition
 @pytest.mark.parametrize(
     ("call", "keys"),
     [
-        (CALLS.draft(record("r"), "token"), [RUN.draft, RUN.run]),
+        (CALLS.draft(record("r"), "token")[0], [RUN.draft, RUN.run]),
         (
             CALLS.reveal("r", None),
             [RUN.draft, RUN.run, RUN.gone, SHARED.index, SHARED.leases],
@@ -66,8 +61,23 @@ def test_a_call_names_the_keys_that_its_script_takes(call: Call, keys: list[str]
 def test_what_is_appended() -> None:
     append = deltas("r", 4, 2, fence=3)
     data = [entry.data for entry in append.entries]
-    assert CALLS.append(append).arguments == ["r", "3", "4", "0", *data]
-    assert CALLS.append(finish("r", 7)).arguments[2:4] == ["7", "1"]
+    assert CALLS.append(append).arguments == ["r", "3", "4", "0", "5", *data]
+    assert CALLS.append(finish("r", 7)).arguments[2:5] == ["7", "1", "7"]
+    beside = Append("r", 3, append.entries, {5: b"[5]", 6: b"[6]"})
+    assert CALLS.append(beside).arguments == [*CALLS.append(append).arguments, "private:5", b"[5]"]
+
+
+def test_what_is_drafted() -> None:
+    full = record("r", owner="me", private=b"secret", blobs={"f0": b"file"})
+    call, file = CALLS.draft(full, "token", "key of k")
+    draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
+    assert file.arguments == [*call.arguments[:2], "blob:f0", b"file"]
+    assert draft["private"] == b"secret"
+    assert (draft["member"], draft["key"]) == (member_of(full), "key of k")
+    assert draft["size"] == str(full.size)
+    shown = bytes(draft["record"])  # type: ignore[arg-type]
+    assert b"me" in shown
+    assert b"secret" not in shown
 
 
 @pytest.mark.parametrize(
@@ -110,58 +120,6 @@ def test_a_proposal_names_its_run() -> None:
     assert len(tokens) == 100
     for token in tokens:
         assert run_of_proposal(f"{token}:a:ü".encode()) == "a:ü"
-
-
-# Replies
-
-
-@pytest.mark.parametrize(
-    "understand",
-    [present, lambda run_id, reply: as_page(run_id, 0, reply), as_info],
-    ids=["present", "as_page", "as_info"],
-)
-def test_a_run_that_is_not_there(understand: Callable[[str, Any], object]) -> None:
-    with pytest.raises(UnknownRun) as unknown:
-        understand("r", b"unknown")
-    assert unknown.value.run_id == "r"
-    with pytest.raises(CursorExpired, match="'r' was removed"):
-        understand("r", b"expired")
-
-
-def understood(page: Page) -> tuple[list[tuple[int, bytes, bool]], int, bool]:
-    entries = [(entry.offset, entry.data, entry.terminal) for entry in page.entries]
-    return entries, page.tail, page.closed
-
-
-@pytest.mark.parametrize(
-    ("after", "reply", "expected"),
-    [
-        (0, [b"0", b"0", []], ([], 0, False)),
-        (1, [b"3", b"0", [b"b", b"c"]], ([(2, b"b", False), (3, b"c", False)], 3, False)),
-        (1, [b"3", b"1", [b"b", b"c"]], ([(2, b"b", False), (3, b"c", True)], 3, True)),
-        (0, [b"3", b"1", [b"a"]], ([(1, b"a", False)], 3, True)),
-        (3, [b"3", b"1", []], ([], 3, True)),
-    ],
-)
-def test_a_page(after: int, reply: Any, expected: object) -> None:
-    assert understood(as_page("r", after, reply)) == expected
-
-
-def test_what_is_known_of_a_run() -> None:
-    full = record("r", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
-    call = CALLS.draft(full, "token", "key of k")
-    draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
-    assert b"secret" not in bytes(draft["record"])  # type: ignore[arg-type]
-    known = [draft["record"], b"e", b"0", b"0", b"1", None, b""]
-    info = as_info("r", [known, None, 1, 2, draft["private"]])
-    assert info == RunInfo(full, 0, 0, None, 1, True, None, 2)
-
-    known = [draft["record"], b"e", b"7", b"99", b"3", "w\u00fc".encode(), b"d"]
-    info = as_info("r", [known, b"end", 0, 0, b""])
-    assert (info.tail, info.size, info.fence) == (7, 99, 3)
-    assert (info.leased, info.cancel_reason, info.record.private) == (False, "wü", b"")
-    assert isinstance(info.last, Entry)
-    assert (info.last.offset, info.last.data, info.last.terminal) == (7, b"end", True)
 
 
 # Retention

@@ -15,12 +15,17 @@ from valkey_kit import ValkeyServer, opened
 from trio_agent._errors import CursorExpired, LogDamaged, UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import PAGE_BYTES, Append, Appended
-from trio_agent.stores.valkey import _scripts
+from trio_agent.stores.valkey import _beside, _scripts
 from trio_agent.stores.valkey._client import ValkeyClient
 from trio_agent.stores.valkey._scripts import Call, Script
 from trio_agent.stores.valkey._store import ValkeyStore
 
-SCRIPTS = {name: each for name, each in vars(_scripts).items() if isinstance(each, Script)}
+SCRIPTS = {
+    name: each
+    for module in (_scripts, _beside)
+    for name, each in vars(module).items()
+    if isinstance(each, Script)
+}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -51,12 +56,16 @@ async def test_calls_whose_outcome_is_unknown_are_repeated(
     monkeypatch.setattr(ValkeyClient, "_send", send)
     async with opened(server.url) as store:
         for key in (None, "k"):
-            created = await store.create(record(f"run-{key}", owner="me", idempotency_key=key))
+            full = record(f"run-{key}", owner="me", idempotency_key=key, blobs={"f0": b"file"})
+            created = await store.create(full)
             assert created.lease is not None
             run_id, lease = created.run_id, created.lease
-            assert await store.append([deltas(run_id, 1), deltas(run_id, 2)]) == (
-                [Appended.COMMITTED] * 2
-            )
+            beside = Append(run_id, 1, deltas(run_id, 2).entries, {2: b"[2]"})
+            assert await store.append([deltas(run_id, 1), beside]) == [Appended.COMMITTED] * 2
+            size = (await store.info(run_id)).size
+            assert size == len("{}") + len("file") + deltas(run_id, 1).size + beside.size
+            assert await store.read_private(run_id, [2, 1]) == [b"[2]", b""]
+            assert await store.read_blob(run_id, "f0") == b"file"
             await store.release(lease)
             claimed = await store.claim(run_id)
             assert claimed is not None
@@ -161,9 +170,10 @@ async def test_a_log_that_was_evicted_is_damage_and_nothing_is_read_at_wrong_pla
 ) -> None:
     async with opened(own_server.url) as store:
         await finished(store, "ended", 2)
-        created = await store.create(record("active"))
+        created = await store.create(record("active", private=b"[0]"))
         assert created.lease is not None
-        await store.append([deltas("active", 1, 2)])
+        append = Append("active", 1, deltas("active", 1, 2).entries, {1: b"[1]", 2: b"[2]"})
+        await store.append([append])
         for key in own_server.command("KEYS", "*:log:*"):
             own_server.command("DEL", key)
         for act in (store.info("ended"), store.read("ended", 0, 10), store.read("active", 0, 10)):
@@ -175,6 +185,8 @@ async def test_a_log_that_was_evicted_is_damage_and_nothing_is_read_at_wrong_pla
         assert await store.renew_epoch(created.lease, "f") is Appended.COMMITTED
         info = await store.info("active")
         assert (info.record.epoch, info.tail) == ("f", 0)
+        # What stood beside entries that are gone is not beside those that come.
+        assert await store.read_private("active", [0, 1, 2]) == [b"[0]", b"", b""]
         assert await store.append([finish("active", 1)]) == [Appended.COMMITTED]
         await store.delete("ended")
 
@@ -186,7 +198,8 @@ async def test_who_claims_a_log_that_lost_its_end_gives_it_a_new_epoch(
         for run_id in ("whole", "short"):
             lease = (await store.create(record(run_id))).lease
             assert lease is not None
-            await store.append([deltas(run_id, 1, 3)])
+            entries = deltas(run_id, 1, 3).entries
+            await store.append([Append(run_id, 1, entries, {2: b"[2]", 3: b"[3]"})])
             await store.release(lease)
         [log] = own_server.command("KEYS", "*:log:short")
         own_server.command("XDEL", log, "3-0")
@@ -194,6 +207,8 @@ async def test_who_claims_a_log_that_lost_its_end_gives_it_a_new_epoch(
             assert await store.claim(run_id) is not None
             info = await store.info(run_id)
             assert (info.tail, info.record.epoch == "e") == (tail, run_id == "whole")
+            beside = [b"[2]", b"[3]" if tail == 3 else b""]
+            assert await store.read_private(run_id, [2, 3]) == beside
 
 
 @pytest.mark.parametrize(("mebibytes", "count"), [(0.0001, 100), (0.3, 40), (2, 3)])

@@ -19,7 +19,14 @@ from store_kit import deltas, finish, finished, record
 from valkey_kit import ValkeyServer, append_one_by_one, opened, prefixes, running_cluster
 
 from trio_agent._agent import Agent
-from trio_agent._errors import CursorExpired, LimitExceeded, LogDamaged, StoreUnavailable
+from trio_agent._errors import (
+    CursorExpired,
+    LimitExceeded,
+    LogDamaged,
+    StoreUnavailable,
+    UnknownBlob,
+    UnknownRun,
+)
 from trio_agent._events import AnyEvent
 from trio_agent._limits import Retention
 from trio_agent._log.log import Appended
@@ -97,6 +104,82 @@ async def test_a_server_that_lost_its_end_makes_a_gap(own_server: ValkeyServer) 
         assert await store.append([finish("a", 3)]) == [Appended.COMMITTED]
 
 
+# Files
+
+LARGE = bytes(range(256)) * 8192 + b"."
+"""It takes three calls."""
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_files_come_in_pieces(server: ValkeyServer, key: str | None) -> None:
+    """As large as a request may be, and many at once."""
+    many = {f"{n:064}": b"%d" % n for n in range(5000)}
+    blobs = {"large": LARGE * 16, "empty": b"", "two": bytes(2 << 20), **many}
+    async with opened(server.url, patience=60) as store:
+        created = await store.create(record("a", idempotency_key=key, blobs=blobs))
+        assert created.lease is not None
+        for digest in ("large", "empty", "two", f"{0:064}", f"{4999:064}"):
+            assert await store.read_blob("a", digest) == blobs[digest]
+        # What names no file, in whatever words, is none.
+        for digest in ("", "1:large", ":large", "none"):
+            with pytest.raises(UnknownBlob):
+                await store.read_blob("a", digest)
+        info = await store.info("a")
+        assert info.size == len("{}") + sum(map(len, blobs.values()))
+
+
+async def test_a_draft_that_somebody_else_began_is_not_filled(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(server.url) as store:
+        original = ValkeyClient.call
+        made = 0
+
+        async def call(client: ValkeyClient, call: Call) -> Any:
+            nonlocal made
+            made += 1
+            if made == 2:
+                await store.create(record("a", blobs={"f0": b"theirs"}))
+            return await original(client, call)
+
+        monkeypatch.setattr(ValkeyClient, "call", call)
+        with pytest.raises(LimitExceeded, match="'a' is taken"):
+            await store.create(record("a", blobs={"f0": LARGE, "f1": b"ours"}))
+        assert await store.read_blob("a", "f0") == b"theirs"
+        with pytest.raises(UnknownBlob):
+            await store.read_blob("a", "f1")
+
+
+async def test_files_that_do_not_fit_are_refused_in_a_sentence(own_server: ValkeyServer) -> None:
+    own_server.command("CONFIG", "SET", "maxmemory", "16mb")
+    async with opened(own_server.url) as store:
+        with pytest.raises(StoreUnavailable, match="refuses: it is full"):
+            await store.create(record("a", blobs={"f0": bytes(32 << 20)}))
+        with pytest.raises(UnknownRun):
+            await store.info("a")
+        # What came of it ends by itself.
+        [draft] = own_server.command("KEYS", "*:a")
+        assert own_server.command("PTTL", draft) > 0
+
+
+async def test_a_file_whose_run_is_removed_meanwhile(store: ValkeyStore) -> None:
+    await store.create(record("a", blobs={"f0": LARGE}))
+    await store.append([finish("a", 1)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        original = ValkeyClient.call
+
+        async def call(client: ValkeyClient, call: Call) -> Any:
+            reply = await original(client, call)
+            patch.undo()
+            await store.delete("a")
+            return reply
+
+        patch.setattr(ValkeyClient, "call", call)
+        with pytest.raises(CursorExpired):
+            await store.read_blob("a", "f0")
+
+
 # Creation with an idempotency key
 
 
@@ -128,13 +211,18 @@ async def test_a_crash_in_a_creation_heals(
     for after in itertools.count():
         key = f"key{after}"
         crashed = False
+        first, second = (
+            record(f"{name}{after}", owner="me", idempotency_key=key, blobs={"f0": LARGE})
+            for name in ("first", "second")
+        )
         async with crashing(monkeypatch, after):
             try:
-                await store.create(record(f"first{after}", owner="me", idempotency_key=key))
+                await store.create(first)
             except Crash:
                 crashed = True
         ids = [info.record.run_id for info in await store.find("me", None, 100)]
-        created = await store.create(record(f"second{after}", owner="me", idempotency_key=key))
+        created = await store.create(second)
+        assert await store.read_blob(created.run_id, "f0") == LARGE
         found = [info.record.run_id for info in await store.find("me", None, 100)]
         assert created.run_id in found
         assert len(found) == after + 1
@@ -144,7 +232,7 @@ async def test_a_crash_in_a_creation_heals(
         assert again == Created(created.run_id, None)
         if not crashed:
             break
-    assert after == 4
+    assert after == 4 + 3
 
 
 async def test_a_crash_in_a_deletion_heals(

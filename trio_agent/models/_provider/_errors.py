@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible provider says when it fails. Performs no I/O, reads no clock."""
+"""What a provider says when it fails. Performs no I/O, reads no clock."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _HINTS = {
     "context-length": "the messages are longer than the model accepts",
     "bad-request": "the provider refused the request",
     "provider-error": "the provider failed",
-    "bad-response": "the URL is no chat completions endpoint",
+    "bad-response": "the URL is no endpoint for conversations",
 }
 
 _TOO_LONG = re.compile(
@@ -54,8 +54,8 @@ _BAD_KEY = re.compile(
 )
 _SSE_DATA = re.compile(r"^data:[ \t]*(?=[\[{])(.*)$", re.MULTILINE)
 _NOT_FOUND = re.compile(r"(?i)not.?found")
-_FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out")
-_REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation")
+_FAILURE = re.compile(r"(?i)server|overload|unavailable|internal|time.?out|api.?error")
+_REQUEST = re.compile(r"(?i)invalid|bad.?request|unsupported|validation|too.?large")
 _OVERLOADED = re.compile(r"(?i)overloaded|temporarily unavailable|try again")
 
 

@@ -94,13 +94,16 @@ def create(db: sqlite3.Connection, record: RunRecord) -> Created:
     metadata = msgspec.json.encode(record.metadata).decode()
     db.execute(
         """
-        INSERT INTO records (run, epoch, agent, created_at, metadata, private, digest)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO records (run, epoch, agent, created_at, metadata, digest)
+        VALUES (?, ?, ?, ?, ?, ?)
         """,
-        (
-            *(number, record.epoch, record.agent, record.created_at),
-            *(metadata, record.private, record.digest),
-        ),
+        (number, record.epoch, record.agent, record.created_at, metadata, record.digest),
+    )
+    if record.private:
+        _add_privates(db, number, {0: record.private})
+    db.executemany(
+        "INSERT INTO blobs (run, digest, data) VALUES (?, ?, ?)",
+        [(number, digest, data) for digest, data in record.blobs.items()],
     )
     return Created(record.run_id, Lease(record.run_id, 1))
 
@@ -121,6 +124,8 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
         "INSERT INTO entries VALUES (?, ?, ?)",
         [(run.number, entry.offset, entry.data) for entry in append.entries],
     )
+    if append.private:
+        _add_privates(db, run.number, append.private)
     size = run.size + append.size
     finished_at = clock.now() if append.terminal else None
     db.execute(
@@ -130,6 +135,15 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
     if append.terminal:
         db.execute("UPDATE totals SET finished = finished + 1, size = size + ?", (size,))
     return Appended.COMMITTED
+
+
+def _add_privates(
+    db: sqlite3.Connection, number: int | None, privates: Mapping[int, bytes]
+) -> None:
+    db.executemany(
+        "INSERT INTO privates (run, offset, data) VALUES (?, ?, ?)",
+        [(number, offset, data) for offset, data in privates.items()],
+    )
 
 
 def read(db: sqlite3.Connection, run_id: str, after: int, limit: int) -> Page:
@@ -149,18 +163,13 @@ def read(db: sqlite3.Connection, run_id: str, after: int, limit: int) -> Page:
 
 def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
     """See `Store.info`."""
-    return _info(db, run_id, private=True)
-
-
-def _info(db: sqlite3.Connection, run_id: str, *, private: bool) -> RunInfo:
     run = get(db, run_id)
     row = db.execute(
         """
-        SELECT epoch, agent, created_at, owner, metadata, idempotency_key,
-            CASE WHEN ? THEN private ELSE x'' END, digest
+        SELECT epoch, agent, created_at, owner, metadata, idempotency_key, digest
         FROM records JOIN runs USING (run) WHERE run = ?
         """,
-        (private, run.number),
+        (run.number,),
     ).fetchone()
     record = as_record(run_id, row)
     [viewers] = db.execute(
@@ -201,7 +210,7 @@ def _readable_infos(db: sqlite3.Connection, rows: Iterable[tuple[str]]) -> Itera
     for [run_id] in rows:
         if listable(run_id):
             try:
-                yield _info(db, run_id, private=False)
+                yield info(db, run_id)
             except LogDamaged:
                 warn(run_id)
 

@@ -12,11 +12,14 @@ from ..._errors import LimitExceeded, LogDamaged
 from ..._limits import Retention
 from . import _clock as clock
 from ._acts import get, number_of
+from ._beside import delete_piece
 
 _TOMBSTONES: Final = 10_000
 
 _PIECE: Final = 2000
-"""Rows that are deleted in one transaction, so that appends don't wait for long."""
+"""Rows that are deleted in one transaction, so that appends don't wait for long.
+
+What is kept beside a log counts by its pages, too."""
 
 
 def delete(db: sqlite3.Connection, run_id: str) -> None:
@@ -89,6 +92,8 @@ def sweep(db: sqlite3.Connection) -> bool:
             """,
             {"run": number, "limit": left},
         ).rowcount
+        if deleted < left:
+            deleted += delete_piece(db, number, left - deleted)
         if deleted < left:
             for table in ("records", "viewers", "garbage"):
                 db.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608

@@ -48,7 +48,6 @@ class RecordRow(msgspec.Struct, array_like=True):
     owner: str | None
     metadata: str
     idempotency_key: str | None
-    private: bytes
     digest: str
 
 
@@ -91,7 +90,6 @@ def as_record(run_id: str, row: tuple[Any, ...] | None) -> RunRecord:
         owner=known.owner,
         metadata=metadata,
         idempotency_key=known.idempotency_key,
-        private=known.private,
         digest=known.digest,
     )
 
@@ -116,6 +114,18 @@ def as_page(run_id: str, rows: Iterable[tuple[Any, Any]], after: int, last: int)
     if not entries:
         raise damaged(run_id)
     return entries
+
+
+def as_data(run_id: str, row: tuple[Any]) -> bytes:
+    """Read a row of `privates` or `blobs`.
+
+    Raises:
+        LogDamaged: it is none.
+    """
+    [data] = row
+    if not isinstance(data, bytes):
+        raise damaged(run_id)
+    return data
 
 
 def _as(kind: type[_Row], run_id: str, row: tuple[Any, ...] | None) -> _Row:

@@ -84,6 +84,51 @@ def _add_digests(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE records ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
 
 
+def _set_apart_what_is_private(db: sqlite3.Connection) -> None:
+    # Tables with a rowid: in others, rows as large as these make every search slow. A column can't
+    # be dropped before SQLite 3.35. All of it goes row by row: a file may be larger than memory.
+    for statement in (
+        """
+        CREATE TABLE privates (
+            number INTEGER PRIMARY KEY,
+            run INTEGER NOT NULL,
+            offset INTEGER NOT NULL,         -- 0: what the run was created with
+            data BLOB NOT NULL,
+            UNIQUE (run, offset)
+        )
+        """,
+        """
+        CREATE TABLE blobs (
+            number INTEGER PRIMARY KEY,
+            run INTEGER NOT NULL,
+            digest TEXT NOT NULL,            -- SHA-256 in hexadecimal digits
+            data BLOB NOT NULL,
+            UNIQUE (run, digest)
+        )
+        """,
+        """
+        INSERT INTO privates (run, offset, data)
+        SELECT run, 0, private FROM records WHERE private != x''
+        """,
+        """
+        CREATE TABLE new_records (
+            run INTEGER PRIMARY KEY,
+            epoch TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            created_at INTEGER NOT NULL,     -- Unix time in milliseconds
+            metadata TEXT NOT NULL,          -- JSON
+            digest TEXT NOT NULL
+        )
+        """,
+        """
+        INSERT INTO new_records SELECT run, epoch, agent, created_at, metadata, digest FROM records
+        """,
+        "DROP TABLE records",
+        "ALTER TABLE new_records RENAME TO records",
+    ):
+        db.execute(statement)
+
+
 @attrs.frozen
 class Migration:
     """A step from one version of the tables to the next."""
@@ -94,7 +139,11 @@ class Migration:
     """Makes the step, in a transaction that is open already."""
 
 
-MIGRATIONS: Final = [Migration("0.1.0", _create_tables), Migration("0.1.0", _add_digests)]
+MIGRATIONS: Final = [
+    Migration("0.1.0", _create_tables),
+    Migration("0.1.0", _add_digests),
+    Migration("0.2.0", _set_apart_what_is_private),
+]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 
 

@@ -15,7 +15,7 @@ from ..._limits import Retention
 from ..._log.log import Append, Appended
 from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
 from ..._nursery import open_plain_nursery
-from . import _acts as acts, _removal as removal
+from . import _acts as acts, _beside as beside, _removal as removal
 from ._connection import Connection
 from ._lock import boot_id, serving
 from ._schema import check_tables, migrate, transaction
@@ -101,6 +101,12 @@ class SQLiteStore(Store):
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         return await self._reader.read(acts.read, run_id, after, limit)
+
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        return await self._reader.read(beside.read_private, run_id, offsets)
+
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        return await self._reader.read(beside.read_blob, run_id, digest)
 
     async def info(self, run_id: str) -> RunInfo:
         return await self._reader.read(acts.info, run_id)

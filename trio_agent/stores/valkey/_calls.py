@@ -1,4 +1,4 @@
-"""A store's acts as calls of scripts, and what their replies mean."""
+"""A store's acts as calls of scripts."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from ..._errors import CursorExpired, LogDamaged, UnknownRun
 from ..._limits import Retention
-from ..._log.log import Append, Entry
-from ..._log.store import PAGE_BYTES, Lease, Page, RunInfo, RunRecord
+from ..._log.log import Append
+from ..._log.store import PAGE_BYTES, Lease, RunRecord
+from ._beside import fill, private_fields
 from ._keys import Keys, RunKeys
+from ._replies import UNREADABLE
 from ._scripts import (
     APPEND,
     CHECK,
@@ -51,9 +52,6 @@ _SURVEYED: Final = 100
 
 _TOKEN_LENGTH: Final = 16
 
-_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, TypeError, ValueError)
-"""What decoding raises if the record is none, or is nested too deeply."""
-
 _PUBLIC: Final = ("agent", "created_at", "owner", "metadata", "idempotency_key")
 """What of a record never changes and is not private."""
 
@@ -74,8 +72,8 @@ class Calls:
         self._keys = keys
         self._lease = str(round(lease * 1000))
 
-    def draft(self, record: RunRecord, token: str, key: str = "") -> Call:
-        """Draft a run; its hash is described with the scripts."""
+    def draft(self, record: RunRecord, token: str, key: str = "") -> Sequence[Call]:
+        """Draft a run, by one call after the other; its hash is described with the scripts."""
         keys = self._keys.of_run(record.run_id)
         public = {name: getattr(record, name) for name in _PUBLIC}
         fields: dict[str, str | bytes] = {
@@ -91,7 +89,8 @@ class Calls:
             "closed": "0",
         }
         arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
-        return Call(DRAFT, [keys.draft, keys.run], arguments)
+        first = Call(DRAFT, [keys.draft, keys.run], arguments)
+        return [first, *fill(keys, token, _DRAFT, record.blobs)]
 
     def reveal(self, run_id: str, owner: str | None) -> Call:
         """Make a draft the run."""
@@ -125,7 +124,9 @@ class Calls:
                 str(append.fence),
                 str(append.first_offset),
                 str(int(append.terminal)),
-                *(entry.data for entry in append.entries),
+                str(append.last_offset),
+                *[entry.data for entry in append.entries],
+                *private_fields(append.private),
             ],
         )
 
@@ -135,13 +136,13 @@ class Calls:
         bounds = [str(limit), str(READ_AT_ONCE), str(PAGE_BYTES)]
         return Call(READ, [keys.run, keys.log, keys.gone], [str(after), *bounds])
 
-    def info(self, run_id: str, *, private: bool) -> Call:
+    def info(self, run_id: str) -> Call:
         """Ask what is known of a run."""
         keys = self._keys.of_run(run_id)
         return Call(
             INFO,
             [keys.run, keys.log, keys.partition.leases, keys.viewers, keys.gone],
-            [run_id, str(int(private))],
+            [run_id],
         )
 
     def list(self, owner: str | None, bound: bytes, limit: int) -> Sequence[Call]:
@@ -234,7 +235,7 @@ class Calls:
 def _owner_of(record: bytes) -> str | None:
     try:
         return msgspec.json.decode(record, type=_Owned).owner
-    except _UNREADABLE:
+    except UNREADABLE:
         return None  # Then one list has a run that is gone, which harms nobody.
 
 
@@ -260,60 +261,6 @@ def member_of(record: RunRecord) -> bytes:
 def run_of_member(member: bytes) -> str:
     """Return the run at a place in an index."""
     return member.partition(b":")[2].decode()
-
-
-def present(run_id: str, reply: Any) -> Any:
-    """Return the reply of a call about a run that must exist.
-
-    Raises:
-        UnknownRun: there is none.
-        CursorExpired: there was one.
-        LogDamaged: its log is lost.
-    """
-    if reply == b"unknown":
-        raise UnknownRun(run_id)
-    if reply == b"expired":
-        raise CursorExpired(f"the log of run {run_id!r} was removed")
-    if reply == b"damaged":
-        raise LogDamaged(f"the log of run {run_id!r} is lost")
-    return reply
-
-
-def as_page(run_id: str, after: int, reply: Any) -> Page:
-    """Return what was read. Raises as `present`."""
-    tail, closed, found = present(run_id, reply)
-    tail, closed = int(tail), closed == b"1"
-    entries = [
-        Entry(offset, data, closed and offset == tail)
-        for offset, data in enumerate(found, after + 1)
-    ]
-    return Page(entries, tail, closed)
-
-
-def as_info(run_id: str, reply: Any) -> RunInfo:
-    """Return what is known of a run. Raises as `present`, also if its record can't be read."""
-    known, last, leased, viewers, private = present(run_id, reply)
-    record, epoch, tail, size, fence, cancel, digest = known
-    try:
-        public = RunRecord(
-            run_id=run_id,
-            epoch=epoch.decode(),
-            private=private,
-            digest="" if digest is None else digest.decode(),
-            **msgspec.json.decode(record),
-        )
-    except _UNREADABLE:
-        raise LogDamaged(f"the record of run {run_id!r} can't be read") from None
-    return RunInfo(
-        record=public,
-        tail=int(tail),
-        size=int(size),
-        last=None if last is None else Entry(int(tail), last, terminal=True),
-        fence=int(fence),
-        leased=bool(leased),
-        cancel_reason=None if cancel is None else cancel.decode(),
-        viewers=viewers,
-    )
 
 
 def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], bool]:

@@ -3,10 +3,11 @@
 All of them can be repeated when it isn't known whether they were done: a repetition finds it done
 and says the same. Times are milliseconds of the server's clock.
 
-A run's hash has the fields `record` (JSON), `private`, `epoch`, `member` (its place in the
-indexes), `key` (of its idempotency, or empty), `creation` and `claim` (tokens of the calls that did
-it), `digest`, `fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, and `followed` (until when
-somebody wants to hear of its log).
+A run's hash has the fields `record` (JSON), `epoch`, `member` (its place in the indexes), `key` (of
+its idempotency, or empty), `creation` and `claim` (tokens of the calls that did it), `digest`,
+`fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, and `followed` (until when somebody wants to
+hear of its log). What is kept beside its log (`_beside`) is in the same hash, where it is renamed
+and removed with the run, also by servers of a version that knows nothing of it.
 
 A server that evicts keys may have lost any of them, each for itself: then one run is damaged or
 gone, counters that are missing are zero, and nothing else is different.
@@ -41,7 +42,12 @@ end
 local function shorten(run, log, tail, epoch)
     local last = newest(log)
     local real = last and tonumber(string.match(last[1], '%d+')) or 0
-    if real < tonumber(tail) then redis.call('HSET', run, 'tail', real, 'epoch', epoch) end
+    if real >= tonumber(tail) then return end
+    redis.call('HSET', run, 'tail', real, 'epoch', epoch)
+    for _, field in ipairs(redis.call('HKEYS', run)) do
+        local offset = string.match(field, '^private:(%d+)$')
+        if offset and tonumber(offset) > real then redis.call('HDEL', run, field) end
+    end
 end
 local function uncount(sizes, id)
     local size = redis.call('HGET', sizes, id)
@@ -132,23 +138,28 @@ end
 
 APPEND: Final = Script("""
 local run, log, news, leases, finished, sizes = unpack(KEYS)
-local id, fence, first, terminal = unpack(ARGV, 1, 4)
+local id, fence, first, terminal, last = unpack(ARGV, 1, 5)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
 if not known[1] then return 'unknown' end
 if known[1] ~= fence then return 'fenced' end
-local tail, last = tonumber(known[2]), first + #ARGV - 5
+local tail, behind = tonumber(known[2]), 6 + last - first
+last = tonumber(last)
 if last <= tail then return 'committed' end
 if known[3] == '1' then return 'closed' end
 if tonumber(first) ~= tail + 1 then return 'gap' end
 local size = 0
-for n = 5, #ARGV do
-    local id = (first + n - 5) .. '-0'
+for n = 6, behind do
+    local id = (first + n - 6) .. '-0'
     if id == '1-0' then
         redis.call('XADD', log, id, 'e', ARGV[n])
     elseif not redis.call('XADD', log, 'NOMKSTREAM', id, 'e', ARGV[n]) then
         return 'gap'
     end
     size = size + #ARGV[n]
+end
+for n = behind + 1, #ARGV, 2 do
+    redis.call('HSET', run, ARGV[n], ARGV[n + 1])
+    size = size + #ARGV[n + 1]
 end
 redis.call('HSET', run, 'tail', last, 'closed', terminal)
 size = redis.call('HINCRBY', run, 'size', size)
@@ -161,7 +172,8 @@ end
 if known[4] and tonumber(known[4]) > now() then tell(news, 'log', id) end
 return 'committed'
 """)
-"""Check fence, tail and not-terminal, and append ARGV 5 and following.
+"""Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, and then
+fields of the run's hash, each with its value.
 
 The last three keys are for a terminal entry only, so that the others cost less."""
 
@@ -190,7 +202,7 @@ return {known[1], known[2], entries}
 
 INFO: Final = Script("""
 local run, log, leases, viewers, gone = unpack(KEYS)
-local id, private = unpack(ARGV)
+local id = ARGV[1]
 local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'fence', 'cancel',
     'digest')
 if not known[1] then return absent(gone) end
@@ -206,10 +218,9 @@ for _, told in ipairs(redis.call('HVALS', viewers)) do
     if tonumber(ends) > time then count = count + each end
 end
 local leased = tonumber(redis.call('ZSCORE', leases, id) or 0) > time
-return {known, last, leased and 1 or 0, count,
-    private == '1' and redis.call('HGET', run, 'private') or ''}
+return {known, last, leased and 1 or 0, count}
 """)
-"""Return what is known of a run; what is private only if it is asked for."""
+"""Return what is known of a run, but for what is private."""
 
 LIST: Final = Script("""
 return redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[2])

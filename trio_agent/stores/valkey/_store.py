@@ -6,7 +6,7 @@ repeated when a connection broke before its reply. Leases run on the server's cl
 
 **Idempotency keys** live in another slot than the run, so that a creation takes several acts:
 
-1. *Draft* the run. Nobody sees a draft, and it ends by itself.
+1. *Draft* the run, with its files. Nobody sees a draft, and it ends by itself.
 2. *Propose* it for its key. The first proposal has the key. Who finds another's proposal reveals
    its draft (whoever does it, it is the same) and has found the run. If there is nothing to
    reveal, then that run was removed, or its creator was away for longer than a draft lives: the
@@ -43,19 +43,11 @@ from ..._log.store import (
 )
 from ..._log.trouble import Trouble
 from ..._nursery import open_plain_nursery
-from ._calls import (
-    Calls,
-    as_info,
-    as_page,
-    choose,
-    member_of,
-    new_token,
-    present,
-    run_of_member,
-    run_of_proposal,
-)
+from . import _beside as beside
+from ._calls import Calls, choose, member_of, new_token, run_of_member, run_of_proposal
 from ._client import ValkeyClient, ValkeyConnector, require_glide
 from ._keys import Keys
+from ._replies import as_info, as_page, present
 from ._scripts import HOLDER, Call
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
@@ -196,11 +188,14 @@ class ValkeyStore(Store):
         client = self._client
         if record.idempotency_key is not None:
             return await self._create_once(record, record.idempotency_key)
-        calls = self._calls
-        drafted, _ = await client.call_all(
-            [calls.draft(record, new_token()), calls.reveal(record.run_id, record.owner)]
-        )
-        _check_drafted(record, drafted)
+        first, *files = self._calls.draft(record, new_token())
+        reveal = self._calls.reveal(record.run_id, record.owner)
+        if files:
+            await self._draft(record, [first, *files])
+            await client.call(reveal)
+        else:
+            drafted, _ = await client.call_all([first, reveal])
+            _check_drafted(record, drafted)
         return Created(record.run_id, Lease(record.run_id, 1))
 
     async def _create_once(self, record: RunRecord, idempotency_key: str) -> Created:
@@ -215,7 +210,7 @@ class ValkeyStore(Store):
                     record.check_repeats(known.decode())
                     return Created(run_id, None)
             token = new_token()
-            _check_drafted(record, await client.call(calls.draft(record, token, key)))
+            await self._draft(record, calls.draft(record, token, key))
             proposal = f"{token}:{record.run_id}".encode()
             holder = await client.call(calls.propose(key, holder, proposal))
             if holder == proposal:
@@ -224,6 +219,10 @@ class ValkeyStore(Store):
                 )
                 if revealed is not None:
                     return Created(record.run_id, Lease(record.run_id, 1))
+
+    async def _draft(self, record: RunRecord, calls: Sequence[Call]) -> None:
+        for call in calls:
+            _check_drafted(record, await self._client.call(call))
 
     async def lookup(self, record: RunRecord) -> str | None:
         client, calls = self._client, self._calls
@@ -236,7 +235,7 @@ class ValkeyStore(Store):
             return None
         run_id = run_of_proposal(holder)
         try:
-            info = as_info(run_id, await client.call(calls.info(run_id, private=False)))
+            info = as_info(run_id, await client.call(calls.info(run_id)))
         except (UnknownRun, CursorExpired):
             return None  # It is not created yet, or it was removed.
         record.check_repeats(info.record.digest)
@@ -253,14 +252,28 @@ class ValkeyStore(Store):
             run_id, after, await self._client.call(self._calls.read(run_id, after, limit))
         )
 
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        call = beside.read_private(self._keys.of_run(run_id), offsets)
+        return beside.as_privates(run_id, await self._client.call(call))
+
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        keys = self._keys.of_run(run_id)
+        pieces: list[bytes] = []
+        more = True
+        while more:
+            reply = await self._client.call(beside.read_piece(keys, digest, len(pieces)))
+            piece, more = beside.as_piece(run_id, digest, reply)
+            pieces.append(piece)
+        return b"".join(pieces)
+
     async def info(self, run_id: str) -> RunInfo:
-        return as_info(run_id, await self._client.call(self._calls.info(run_id, private=True)))
+        return as_info(run_id, await self._client.call(self._calls.info(run_id)))
 
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
         client, calls = self._client, self._calls
         bound = b"+"
         if before is not None:
-            info = as_info(before, await client.call(calls.info(before, private=False)))
+            info = as_info(before, await client.call(calls.info(before)))
             bound = b"(" + member_of(info.record)
         found: list[RunInfo] = []
         size = 0
@@ -271,7 +284,7 @@ class ValkeyStore(Store):
                 break
             bound = b"(" + members[-1]
             run_ids = [run_of_member(member) for member in members]
-            replies = await client.call_all([calls.info(each, private=False) for each in run_ids])
+            replies = await client.call_all([calls.info(each) for each in run_ids])
             listed = list(self._listed(run_ids, replies))
             size += sum(info.listed_size for info in listed)
             found += listed

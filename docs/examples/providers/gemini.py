@@ -1,4 +1,4 @@
-import sys
+import os
 from datetime import date
 
 import trio
@@ -12,8 +12,11 @@ async def find_trains(day: date) -> list[str]:
 
 
 model = OpenAIModel(
-    "gemini-2.5-flash",
-    base_url=sys.argv[1],  # https://generativelanguage.googleapis.com/v1beta/openai
+    "gemini-3-flash-preview",
+    base_url=os.environ.get(
+        "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com/v1beta/openai"
+    ),
+    api_key=os.environ["GEMINI_API_KEY"],
     schema_dialect="gemini",
 )
 agent = Agent(model=model, tools=[find_trains], tool_choice="find_trains")

