@@ -146,6 +146,11 @@ UNSTORED = (
             [CALL, {"type": "function_call_output", "call_id": "call_1"}], False,
             "Missing required parameter: 'input[1].output'.",
         ),
+        (
+            [{**CALL, "arguments": {}}, OUTPUT], False,
+            "Invalid type for 'input[0].arguments': expected a string.",
+        ),
+        ([user("x")], False, "Invalid type for 'input[0].content[0]': expected an object."),
         ([{"type": "tool"}], False, "Invalid value: 'tool'. Supported values are: 'message',"),
         (["Hi"], False, "Invalid type for 'input[0]'"),
     ],

@@ -9,6 +9,7 @@ from trio_agent.testing._responses_refusals import (
     check_keys,
     check_length,
     check_name,
+    check_type,
     check_value,
     required,
 )
@@ -18,6 +19,8 @@ def test_what_is_well_is_passed() -> None:
     check_keys({"a": 1}, ("a", "b"), "x")
     check_length("a" * 64, "x")
     check_name("a-B_1", "x")
+    check_type("a", str, "x")
+    check_type({}, dict, "x")
     check_value("a", ("a", "b"), "x")
     assert required({"a": 0}, "a", "x") == 0
 
@@ -31,6 +34,10 @@ def test_what_is_well_is_passed() -> None:
         (check_length, ("a" * 65, "x"), "x", "string_above_max_length"),
         (check_name, ("a b", "x"), "x", "invalid_value"),
         (check_name, (None, "x"), "x", "missing_required_parameter"),
+        (check_name, (7, "x"), "x", "invalid_type"),
+        (check_length, (None, "x"), "x", "invalid_type"),
+        (check_type, ("a", dict, "x"), "x", "invalid_type"),
+        (check_type, ({}, str, "x"), "x", "invalid_type"),
         (check_value, ("c", ("a", "b"), "x"), "x", "invalid_value"),
         (required, ({"a": None}, "a", "x"), "x.a", "missing_required_parameter"),
     ],

@@ -80,6 +80,8 @@ def test_what_is_taken(fields: dict[str, Any]) -> None:
             tool(name="a" * 65), "tools[0].name", "string_above_max_length",
             "Invalid 'tools[0].name': string too long. Expected a string with maximum length 64,",
         ),
+        ({"model": 7}, "model", "invalid_type", "Invalid type for 'model': expected a string."),
+        ({"tools": ["f"]}, "tools[0]", "invalid_type", "Invalid type for 'tools[0]'"),
         (
             {"tools": [{"type": "function", "strict": False}]},
             "tools[0].name", "missing_required_parameter",

@@ -12,6 +12,7 @@ from ._responses_refusals import (
     check_keys,
     check_length,
     check_name,
+    check_type,
     check_value,
     required,
 )
@@ -84,8 +85,7 @@ def _type_of(item: Mapping[str, Any]) -> Any:
 
 
 def _check_item(item: Any, place: str) -> None:
-    if not isinstance(item, Mapping):
-        raise Refused(f"Invalid type for '{place}': expected an object.", place, "invalid_type")
+    check_type(item, dict, place)
     type_ = _type_of(item)
     check_value(type_, (*_KEYS, *_OTHER_TYPES), place)
     if type_ in _KEYS:
@@ -98,7 +98,7 @@ def _check_item(item: Any, place: str) -> None:
         check_length(required(item, "call_id", place), f"{place}.call_id")
         if type_ == "function_call":
             check_name(item.get("name"), f"{place}.name")
-            required(item, "arguments", place)
+            check_type(required(item, "arguments", place), str, f"{place}.arguments")
         else:
             required(item, "output", place)
 
@@ -114,6 +114,7 @@ def _check_message(item: Mapping[str, Any], place: str) -> None:
 
 
 def _check_part(part: Mapping[str, Any], role: str, place: str) -> None:
+    check_type(part, dict, place)
     type_ = part.get("type")
     check_value(type_, _PARTS[role], place)
     check_keys(part, _PART_KEYS[str(type_)].split(), place)

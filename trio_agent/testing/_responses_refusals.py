@@ -52,8 +52,17 @@ def required(value: Mapping[str, Any], name: str, place: str) -> Any:
     return value[name]
 
 
-def check_length(text: str, place: str) -> None:
+def check_type(value: Any, type_: type, place: str) -> None:
+    """Refuse what is no text or no object."""
+    if not isinstance(value, type_):
+        wanted = "a string" if type_ is str else "an object"
+        message = f"Invalid type for '{place}': expected {wanted}."
+        raise Refused(message, place, "invalid_type")
+
+
+def check_length(text: Any, place: str) -> None:
     """Refuse an empty text, and one of more than 64 characters."""
+    check_type(text, str, place)
     if not text:
         raise Refused(
             f"Invalid '{place}': empty string. Expected a string with minimum length 1, but got an"
@@ -72,7 +81,7 @@ def check_length(text: str, place: str) -> None:
 
 def check_name(name: Any, place: str) -> None:
     """Refuse what is no name of a tool."""
-    if not isinstance(name, str):
+    if name is None:
         code = "missing_required_parameter"
         raise Refused(f"Missing required parameter: '{place}'.", place, code)
     check_length(name, place)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ._responses_input import check_input
-from ._responses_refusals import Refused, check_keys, check_name
+from ._responses_refusals import Refused, check_keys, check_name, check_type
 from ._responses_writer import Ledger
 from ._scripted_server import Status, status
 
@@ -49,8 +49,9 @@ def refusal_of(body: Any, ledger: Ledger) -> Status | None:
 
 def _check(body: Mapping[str, Any], ledger: Ledger) -> None:
     check_keys(body, _PARAMETERS, "")
-    if not body.get("model"):
+    if body.get("model") is None:
         raise Refused("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+    check_type(body["model"], str, "model")
     _check_include(body)
     most = body.get("max_output_tokens")
     if isinstance(most, int) and most < _LEAST_TOKENS:
@@ -86,6 +87,7 @@ def _check_include(body: Mapping[str, Any]) -> None:
 
 
 def _check_tool(tool: Mapping[str, Any], place: str) -> None:
+    check_type(tool, dict, place)
     if tool.get("type") != "function":
         return  # the provider's own
     check_keys(tool, _TOOL, place)

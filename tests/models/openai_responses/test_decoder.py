@@ -335,6 +335,20 @@ SHAPES: dict[str, tuple[bytes, list[Any], str]] = {
         [("Hm.",), "Hello"],
         "stop",
     ),
+    "reasoning as a part that is called a text": (
+        added(reasoning())
+        + ev("reasoning_text.delta", **place("rs_1", 0), content_index=0, delta="Hm.")
+        + ev(
+            "content_part.done",
+            **place("rs_1", 0),
+            content_index=0,
+            part={"type": "output_text", "text": "Hm."},
+        )
+        + text("Hello", index=1)
+        + END,
+        [("Hm.",), "Hello"],
+        "stop",
+    ),
     "a summary in its item only, in two parts": (
         done(reasoning("A", "B")) + text("Hello", index=1) + END,
         [("A\n\nB",), "Hello"],
@@ -415,6 +429,47 @@ SHAPES: dict[str, tuple[bytes, list[Any], str]] = {
         "tool-calls",
     ),
     "arguments null": (done(call(None)) + END, [["call_1", "f", ""]], "tool-calls"),
+    "null before the arguments": (
+        added(call(None)) + args(None) + args('{"a":1}') + done(call('{"a":1}')) + END,
+        CALLED,
+        "tool-calls",
+    ),
+    "the word null": (done(call("null")) + END, [["call_1", "f", "{}"]], "tool-calls"),
+    "JSON within JSON": (
+        done(call('"{\\"a\\":1}"')) + END,
+        [["call_1", "f", '"{\\"a\\":1}"']],
+        "tool-calls",
+    ),
+    "a blank id where a call goes on": (
+        added(call()) + args('{"a"', " ") + args(":1}", " ") + END,
+        CALLED,
+        "tool-calls",
+    ),
+    "neither ids nor indexes where calls go on": (
+        added(call(), None)
+        + args('{"a":1}', None, None)
+        + added(call(id="fc_2", call_id="call_2", name="g"), None)
+        + args('{"b"', None, None)
+        + args(":2}", None, None)
+        + END,
+        [["call_1", "f", '{"a":1}'], ["call_2", "g", '{"b":2}']],
+        "tool-calls",
+    ),
+    "three calls, index always 0, names tell them apart": (
+        b"".join(done(call("{}", id=None, call_id=None, name=name)) for name in "fgh") + END,
+        [[f"call_{number}", name, "{}"] for number, name in enumerate("fgh")],
+        "tool-calls",
+    ),
+    "the index begins at 1": (
+        added(message(), 1)
+        + text("Hello", index=1)
+        + done(message("Hello"), 1)
+        + added(call(), 2)
+        + args('{"a":1}', index=2)
+        + end(message("Hello"), call('{"a":1}')),
+        ["Hello", *CALLED],
+        "tool-calls",
+    ),
     "empty arguments": (
         added(call()) + args("{}") + done(call("{}")) + END,
         [["call_1", "f", "{}"]],
@@ -500,6 +555,7 @@ SHAPES: dict[str, tuple[bytes, list[Any], str]] = {
     ),
     "[DONE] instead of an end": (text("Hello") + DONE, ONE, "stop"),
     "[DONE] behind a call": (added(call()) + args('{"a":1}') + DONE, CALLED, "tool-calls"),
+    "[DONE] with a space": (text("Hello") + b"data: [DONE] \n\n", ONE, "stop"),
     "[DONE] behind the end": (text("Hello") + END + DONE, ONE, "stop"),
     "an end without anything": (text("Hello") + ev("completed"), ONE, "stop"),
     "an end whose status is a step behind": (
@@ -686,6 +742,19 @@ FAILURES: dict[str, tuple[bytes, str, bool, str]] = {
         False,
         "busy",
     ),
+    "an error object": (
+        sse({"object": "error", "message": "no", "code": 400}),
+        "bad-request",
+        False,
+        "no",
+    ),
+    "a base_resp": (
+        sse({"base_resp": {"status_code": 1004, "status_msg": "login"}}),
+        "auth",
+        False,
+        "login",
+    ),
+    "a code as text": (sse({"error": {"code": "429", "message": "no"}}), "rate-limit", True, "no"),
     "an error in an error event": (
         b"event: error\ndata: boom\n\n",
         "provider-error",
@@ -808,7 +877,7 @@ def test_a_whole_body_that_was_cut(end: int) -> None:
         (b"[]", "bad-response", "HTTP 200"),
         (b"", "bad-response", "HTTP 200"),
         (b"[" * 100_000 + b"]", "bad-response", "HTTP 200"),
-        (b'{"type": "response.created", "response": {}}', "cut-stream", "ended before"),
+        (b'{"type": "response.created", "response": {}}', "bad-response", "HTTP 200"),
     ],
 )  # fmt: skip
 def test_a_whole_body_that_is_no_answer(body: bytes, code: str, message: str) -> None:
@@ -837,9 +906,10 @@ def test_what_may_go_on(body: bytes, goes_on: bool) -> None:
     ("data", "message"),
     [
         (b"".join(added(call(id=f"fc_{n}", call_id=str(n)), n) for n in range(129)), "128 tools"),
-        (b"".join(text("x", f"m{n}", n) for n in range(4097)), "4096 items"),
+        (b"".join(text("x", f"m{n}", n) for n in range(1025)), "1024 items"),
         (args("x" * 500_000) * 3, "without its name"),
         (b"data: " + b"x" * (17 << 20), "larger than"),
+        (ev("completed", response={"output": [[]] * (1 << 20)}), "too many values"),
     ],
 )
 def test_bounds(data: bytes, message: str) -> None:

@@ -16,6 +16,8 @@ from trio_agent.models.openai_responses._event import Response
         (None, "response.completed", None, "completed"),
         ("in_progress", "response.done", None, "completed"),
         ("completed", "", None, "completed"),
+        ("", "response.completed", None, "completed"),
+        ("eos", "response.completed", None, "completed"),
         ("incomplete", "response.completed", "max_output_tokens", "length"),
         (None, "response.incomplete", "max_tokens", "length"),
         ("incomplete", "", "content_filter", "content-filter"),

@@ -132,7 +132,7 @@ def test_bounds() -> None:
         items.begin("function_call", "", None)
     with pytest.raises(ModelError, match="more than 128 tools"):
         items.begin("function_call", "", None)
-    for _ in range(4096 - 128):
+    for _ in range(1024 - 128):
         items.begin("message", "", None)
-    with pytest.raises(ModelError, match="more than 4096 items"):
+    with pytest.raises(ModelError, match="more than 1024 items"):
         items.begin("message", "", None)

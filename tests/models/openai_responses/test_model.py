@@ -263,6 +263,14 @@ async def test_failures(steps: Any, code: str, retryable: bool, words: str) -> N
     assert words in error.message
 
 
+async def test_an_answer_that_is_no_stream() -> None:
+    part = {"type": "output_text", "text": "a"}
+    output = [{"type": "message", "content": [part]}]
+    response = {"object": "response", "status": "completed", "output": output}
+    parts, finish = await ask(scripted.status(200, body=response))
+    assert (parts, finish.reason) == ([TextPart("a")], "stop")
+
+
 async def test_a_refused_request_says_why() -> None:
     request = ModelRequest((UserMessage("Hi"),), options={"temprature": 1})
     async with opened() as (_, model):

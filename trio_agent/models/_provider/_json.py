@@ -14,6 +14,15 @@ def parse_json(text: str) -> Any:
         ValueError: it is none, or has more values than any that is meant well.
         RecursionError: it is nested too deeply.
     """
+    check_values(text)
+    return json.loads(text, strict=False)
+
+
+def check_values(text: str) -> None:
+    """Make sure that JSON, of whoever parses it, does not become too many objects.
+
+    Raises:
+        ValueError: it has more values than any that is meant well.
+    """
     if sum(map(text.count, ",[{")) > _MAX_VALUES:
         raise ValueError("it has too many values")
-    return json.loads(text, strict=False)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from .._provider._json import check_values
 from .._provider._loose import arguments_or_none, count, text_or_none, word
 
 
@@ -53,8 +54,20 @@ class Event(msgspec.Struct):
         return self.error is not None or not (self.type or "").startswith("response.")
 
 
-decode_event = msgspec.json.Decoder(Event).decode
-"""Raises `ValueError` or `RecursionError` for what is no event to the letter."""
+_LARGE = 1 << 20
+"""Characters of an event whose values are counted before they become objects."""
+_decode = msgspec.json.Decoder(Event).decode
+
+
+def decode_event(text: str) -> Event:
+    """Read an event that is written to the letter.
+
+    Raises:
+        ValueError, RecursionError: it isn't.
+    """
+    if len(text) > _LARGE:
+        check_values(text)
+    return _decode(text)
 
 
 def read_event(value: Mapping[str, Any], type_: str) -> Event:

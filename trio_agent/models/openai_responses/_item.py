@@ -75,9 +75,7 @@ class Item:
 
     def said(self, stream: Stream) -> str:
         """Return all that was said of a stream."""
-        return "".join(
-            piece for (name, _), pieces in self._said.items() if name == stream for piece in pieces
-        )
+        return "".join(self._of_part(key) for key in self._said if key[0] == stream)
 
     def begins(self, stream: Stream, part: int | None) -> bool:
         """Whether nothing was said of a part of a stream yet."""
@@ -87,10 +85,15 @@ class Item:
         """Remember what was said."""
         self._said.setdefault((stream, part), []).append(text)
 
+    def _of_part(self, key: tuple[Stream, int | None]) -> str:
+        pieces = self._said[key]
+        pieces[:] = ["".join(pieces)]  # so that who asks often has it put together once
+        return pieces[0]
+
     def rest_of_part(self, stream: Stream, part: int | None, whole: str) -> str:
         """Return what of a part that comes whole is still to be said."""
         if not self.begins(stream, part):
-            return _rest(whole, "".join(self._said[stream, part]))
+            return _rest(whole, self._of_part((stream, part)))
         said = self.said(stream)
         # Its deltas may have come under another number.
         if said and (whole in said or part is None):

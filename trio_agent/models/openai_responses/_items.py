@@ -14,7 +14,7 @@ from ._event import Event
 from ._item import Item, Kind, call_id_of, id_of, kind_of
 
 _MAX_CALLS = 128
-_MAX_ITEMS = 4096
+_MAX_ITEMS = 1024
 
 
 class Items(list[Item]):
@@ -43,6 +43,10 @@ class Items(list[Item]):
         if newest is not None and not (newest.closed and id_):
             return newest
         return self.begin(kind, id_, index)
+
+    def knows(self, kind: Kind, id_: str | None) -> bool:
+        """Whether an item of a kind has this id."""
+        return (kind, id_) in self._by_id
 
     def announced(self, value: dict[str, Any], index: int | None) -> Item:
         """Return the item whose begin this is: a new one, unless deltas came before it."""

@@ -79,8 +79,11 @@ class Output:
     def _whole(self, stream: Stream, event: Event, parts: list[ModelPart]) -> None:
         """Take a text that comes whole, of which some may have been said."""
         text = event.text or event.refusal or text_of_part(event.part)
-        if event.part is not None and event.part.get("type") == "reasoning_text":
-            stream = "thought"
+        if stream == "message" and event.part is not None:
+            # Some call each part an `output_text`.
+            is_thought = event.part.get("type") == "reasoning_text"
+            if is_thought or self.items.knows("reasoning", event.item_id):
+                stream = "thought"
         if text:
             item, part = self.items.of(STREAMS[stream], event), _part_of(stream, event)
             if rest := item.rest_of_part(stream, part, text):
