@@ -25,7 +25,7 @@ from ._chunk import Chunk, Delta, ToolCall, decode_chunk
 from ._lenient import read_chunk
 from ._provider_state import ProviderState
 from ._request import RequestForm, encode_request
-from ._think_tags import ThinkTags
+from ._think_tags import TagsSetting, ThinkTags
 from ._usage import newer_usage
 
 _DELTA = re.compile(rb'"delta"\s*:')
@@ -40,13 +40,14 @@ class ChatCodec:
     Args:
         model: the model's name.
         form: how requests are written.
-        think_tags: whether `<think>...</think>` in the text is reasoning.
+        think_tags: whether `<think>...</think>` in the text is reasoning; ``"opened"`` if it
+            begins as such.
         origin: names the endpoint where answers of several are kept.
     """
 
     model: str
     form: RequestForm = attrs.field(factory=RequestForm)
-    think_tags: bool = False
+    think_tags: TagsSetting = False
     origin: str = ""
 
     def encode(self, request: ModelRequest) -> dict[str, Any]:
@@ -68,11 +69,14 @@ class ChatDecoder:
 
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
-        think_tags: whether `<think>...</think>` in the text is reasoning.
+        think_tags: whether `<think>...</think>` in the text is reasoning; ``"opened"`` if it
+            begins as such.
         origin: whose answer it is, and who can read what is to come back with it.
     """
 
-    def __init__(self, *, secret: str = "", think_tags: bool = False, origin: str = "") -> None:
+    def __init__(
+        self, *, secret: str = "", think_tags: TagsSetting = False, origin: str = ""
+    ) -> None:
         self.done: bool = False
         """Nothing more is expected: the provider said `[DONE]`, or can't be understood."""
         self.started: bool = False
@@ -91,7 +95,9 @@ class ChatDecoder:
         self._calls = Calls()
         self._origin = origin
         self._state = ProviderState()
-        self._filters: list[SurrogateJoiner | ThinkTags] = [ThinkTags()] if think_tags else []
+        self._filters: list[SurrogateJoiner | ThinkTags] = []
+        if think_tags:
+            self._filters.append(ThinkTags(opened=think_tags == "opened"))
 
     @property
     def complete(self) -> bool:
