@@ -29,6 +29,8 @@ PUBLIC_MODULES = (
     "trio_agent.local",
     "trio_agent.testing",
     "trio_agent.testing.openai",
+    "trio_agent.testing.anthropic",
+    "trio_agent.testing.openai_responses",
     "trio_agent.servers",
 )
 

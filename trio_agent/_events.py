@@ -160,7 +160,7 @@ class ModelSwitch(Event, frozen=True, tag="model-switch", kw_only=True):
 
 
 class ModelFinished(Event, frozen=True, tag="model-finish", kw_only=True):
-    """The model's answer is complete; its `tool-call`s follow in the same commit.
+    """The model's answer is complete; its `tool-call` events follow in the same commit.
 
     `model` is the one that answered, `reason` why it ended (`stop`, `tool-calls`, `length`,
     `content-filter`), and `usage` what that cost. What the provider wants back is kept beside it

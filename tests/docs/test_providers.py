@@ -14,6 +14,7 @@ from server_kit import SOON
 from trio_agent import ModelError, OpenAIModel, UserMessage
 from trio_agent.abc import ModelRequest, ReasoningPart, TextPart, ToolInputPart
 from trio_agent.models.openai._dialects import mistral_id
+from trio_agent.testing import anthropic, openai_responses as responses
 from trio_agent.testing.openai import (
     Answer,
     RecordedRequest,
@@ -44,8 +45,7 @@ async def ask(
         async with open_scripted_openai(script) as server:
             own = {f"{provider}_BASE_URL": server.base_url, f"{provider}_API_KEY": "its-own"}
             env = {**environment(server), **(own if provider else {})}
-            program = EXAMPLES / f"{name}.py"
-            output = await run_against(env, program, folder)
+            output = await run_against(env, EXAMPLES / f"{name}.py", folder)
     for request in server.requests:
         assert (request.headers["authorization"] == "Bearer sk-test") is not bool(provider)
     return output, server.requests
@@ -73,6 +73,58 @@ async def test_openai(tmp_path: Path) -> None:
     [tool] = first["tools"]
     assert tool["function"]["strict"] is True
     assert second["messages"][-1]["content"] == "18 °C in Lisbon"
+
+
+async def test_openai_responses(tmp_path: Path) -> None:
+    script = [
+        [
+            responses.reasoning("Where is it?"),
+            responses.tool_call("call_1", "temperature", LISBON),
+            responses.finish(input_tokens=9, output_tokens=20, thought=12),
+        ],
+        [responses.text("Take ", "none."), responses.finish(input_tokens=30, output_tokens=3)],
+    ]
+    with trio.fail_after(3 * SOON):
+        async with responses.open_scripted_responses(script) as server:
+            program = (EXAMPLES / "providers/openai_responses").with_suffix(".py")
+            output = await run_against(environment(server), program, tmp_path)
+    assert output == "Take none.\n12 tokens of reasoning\n"
+    first, second = bodies(server.requests)
+    assert (first["store"], first["include"]) == (False, ["reasoning.encrypted_content"])
+    assert first["reasoning"] == {"effort": "low", "summary": "auto"}
+    assert first["tools"][0]["strict"] is False
+    _, thought, call, result = second["input"]
+    assert thought["encrypted_content"]
+    assert call["call_id"] == result["call_id"] == "call_1"
+
+
+async def test_anthropic(tmp_path: Path) -> None:
+    script = [
+        [
+            anthropic.start(9),
+            anthropic.thinking("Where is it?"),
+            anthropic.tool_use("toolu_1", "temperature", LISBON),
+            anthropic.finish("tool_use", 20),
+        ],
+        [
+            anthropic.start(3, cache_read_input_tokens=27),
+            anthropic.text("Take ", "none."),
+            anthropic.finish(output_tokens=3),
+        ],
+    ]
+    with trio.fail_after(3 * SOON):
+        async with anthropic.open_scripted_anthropic(script) as server:
+            own = {"ANTHROPIC_BASE_URL": server.base_url, "ANTHROPIC_API_KEY": "its-own"}
+            program = (EXAMPLES / "providers/anthropic").with_suffix(".py")
+            output = await run_against({**environment(server), **own}, program, tmp_path)
+    assert output == "Take none.\n27 tokens cached\n"
+    assert [each.headers["x-api-key"] for each in server.requests] == ["its-own", "its-own"]
+    first, second = bodies(server.requests)
+    assert (first["max_tokens"], first["thinking"]) == (8000, {"type": "adaptive"})
+    _, said, result = second["messages"]
+    assert [block["type"] for block in said["content"]] == ["thinking", "tool_use"]
+    assert said["content"][0]["signature"]
+    assert result["content"][0]["tool_use_id"] == "toolu_1"
 
 
 async def test_ollama(tmp_path: Path) -> None:

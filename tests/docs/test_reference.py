@@ -19,6 +19,8 @@ MODULES = (
     "trio_agent.local",
     "trio_agent.testing",
     "trio_agent.testing.openai",
+    "trio_agent.testing.anthropic",
+    "trio_agent.testing.openai_responses",
     "trio_agent.servers",
 )
 

@@ -183,7 +183,7 @@ def _check_pairs(items: Sequence[Mapping[str, Any]]) -> None:
 def _check_reasoning(items: Sequence[Mapping[str, Any]], ledger: Ledger) -> None:
     """Reasoning is what was given, and stands right before what it led to."""
     before: str | None = None
-    for item, follower in zip(items, [*items[1:], {}], strict=True):
+    for item, follower in zip(items, [*items[1:], {}], strict=False):
         if item.get("type") == "reasoning":
             sealed = item.get("encrypted_content")
             if sealed is not None and sealed not in ledger.encrypted:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
+import attrs
 import trio
 
 from ._responses_rules import refusal_of
@@ -22,6 +23,9 @@ from ._scripted_server import (
 
 _BURST = 64
 
+Piece: TypeAlias = "str | Step"
+"""What an item says, or what happens while it does, such as `hang()`."""
+
 ResponseStep: TypeAlias = "Step | Words | Iterable[ResponseStep]"
 """A step of any scripted server, or one that is made by the functions of this module."""
 
@@ -32,12 +36,19 @@ ResponseScript: TypeAlias = "Iterable[ResponseAnswer | Callable[[RecordedRequest
 """One answer for each call; a function makes its answer when it sees the request."""
 
 
-def text(*deltas: str | Step, phase: str | None = None) -> Words:
-    """Say a message, in pieces. Between them may be other steps, such as `hang()`."""
+@attrs.frozen
+class _Burst:
+    """Deltas that are sent in one write."""
+
+    deltas: tuple[str, ...]
+
+
+def text(*deltas: Piece, phase: str | None = None) -> Words:
+    """Say a message, in pieces."""
     return _message(deltas, "output_text", {} if phase is None else {"phase": phase})
 
 
-def refusal(*deltas: str | Step) -> Words:
+def refusal(*deltas: Piece) -> Words:
     """Refuse, in pieces."""
     return _message(deltas, "refusal", {})
 
@@ -72,7 +83,7 @@ def reasoning(*summaries: str, content: str = "") -> Words:
     return Words(write)
 
 
-def tool_call(call_id: str, name: str, arguments: str | Iterable[str | Step] = "{}") -> Words:
+def tool_call(call_id: str, name: str, arguments: str | Iterable[Piece] = "{}") -> Words:
     """Call a tool, with its arguments in one piece or in several."""
     fragments = [arguments] if isinstance(arguments, str) else list(arguments)
 
@@ -120,7 +131,7 @@ def tokens(count: int, *, rate: float | None = None) -> Words:
     """
     words = [f"word{number} " for number in range(count)]
     if rate is None:
-        bursts = [tuple(words[i : i + _BURST]) for i in range(0, count, _BURST)]
+        bursts = [_Burst(tuple(words[i : i + _BURST])) for i in range(0, count, _BURST)]
         return _message(bursts, "output_text", {})
     return _message([each for word in words for each in (sleep(1 / rate), word)], "output_text", {})
 
@@ -206,7 +217,7 @@ def open_scripted_responses(
     script: ResponseScript, *, port: int = 0
 ) -> AbstractAsyncContextManager[ScriptedServer]:
     """Run `serve_scripted_responses` while the context lasts."""
-    return open_script(serve_scripted_responses, script, port=port)  # type: ignore[arg-type]
+    return open_script(serve_scripted_responses, script, port=port)
 
 
 def _written(
@@ -231,9 +242,7 @@ def _steps(step: ResponseStep, writer: Writer) -> Iterator[Step]:
             yield from _steps(each, writer)
 
 
-def _message(
-    deltas: Iterable[str | tuple[str, ...] | Step], type_: str, fields: dict[str, Any]
-) -> Words:
+def _message(deltas: Iterable["Piece | _Burst"], type_: str, fields: dict[str, Any]) -> Words:
     name = "text" if type_ == "output_text" else "refusal"
     more: dict[str, Any] = {"annotations": []} if type_ == "output_text" else {}
 
@@ -245,8 +254,8 @@ def _message(
         yield event + writer.event("response.content_part.added", **place, part=part)
         whole = ""
         for delta in deltas:
-            if isinstance(delta, str | tuple):
-                burst = (delta,) if isinstance(delta, str) else delta
+            if isinstance(delta, str | _Burst):
+                burst = (delta,) if isinstance(delta, str) else delta.deltas
                 whole += "".join(burst)
                 name_ = f"response.{type_}.delta"
                 yield b"".join(writer.event(name_, **place, delta=each) for each in burst)

@@ -170,7 +170,7 @@ async def serve_script(
 
 @asynccontextmanager
 async def open_script(
-    serve: Callable[..., Awaitable[None]], script: Script, *, port: int = 0
+    serve: Callable[..., Awaitable[None]], script: Iterable[Any], *, port: int = 0
 ) -> AsyncGenerator[ScriptedServer]:
     """Run a function like `serve_script` while the context lasts."""
     async with open_plain_nursery() as nursery:

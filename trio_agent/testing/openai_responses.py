@@ -7,6 +7,7 @@ too: `cut`, `hang`, `status`, `failed`, raw bytes.
 """
 
 from ._scripted_responses import (
+    Piece as Piece,
     ResponseAnswer as ResponseAnswer,
     ResponseScript as ResponseScript,
     ResponseStep as ResponseStep,

@@ -1,0 +1,1 @@
+"""What the models of all providers share: asking, answering, failing."""
