@@ -150,7 +150,7 @@ def _responses_bring_back(request: RecordedRequest) -> bool:
 def _chat(name: str, wants_back: Any) -> Wire:
     return Wire(
         name=name,
-        open=partial(openai.open_scripted_openai, wants_back=wants_back),
+        open=partial(openai.open_scripted_openai, strict=True, wants_back=wants_back),
         model=lambda url: OpenAIModel("m", base_url=url, api_key="k"),
         acts=partial(_chat_acts, wants_back),
         says=_chat_says,

@@ -103,7 +103,8 @@ def _name_faults(function: Any, place: str) -> Iterator[str]:
 
 def _pairing_faults(messages: list[Any]) -> Iterator[str]:
     open_ids: list[str] = []
-    for number, message in enumerate([*messages, {"role": "the end"}]):
+    end: Any = {"role": "the end"}
+    for number, message in enumerate([*messages, end]):
         if message["role"] == "tool":
             if message.get("tool_call_id") not in open_ids:
                 yield (

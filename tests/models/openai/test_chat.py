@@ -862,6 +862,9 @@ def test_think_tags() -> None:  # C11
     )
     halves = raw(r'"content":"<think>\ud83d"') + raw(r'"content":"\ude00</think>a"')
     assert said(run_every_way(halves + DONE, think_tags=True)[0]) == [("\U0001f600",), "a"]
+    assert said(run_every_way(delta(content="Hm</think>a") + DONE, think_tags="opened")[0]) == [
+        ("Hm",), "a",
+    ]  # fmt: skip
     thoughts = delta(content="<think>Hm</think>") + DONE
     with pytest.raises(ModelError, match="cut-stream"):
         run([thoughts], think_tags=True)

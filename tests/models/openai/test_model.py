@@ -248,7 +248,8 @@ async def test_what_a_body_is_does_not_hang_on_its_type(content_type: str) -> No
         ("empty_content", None, "'empty_content' must be in"),
         ("call_ids", "openai", "call_ids is a function or one of 'mistral', not 'openai'"),
         ("schema_dialect", 1, "schema_dialect is a function or one of 'gemini', not 1"),
-        ("think_tags", 1, "'think_tags' must be"),
+        ("think_tags", 1, "'think_tags' must be True, False or 'opened', not 1"),
+        ("think_tags", "open", "'think_tags' must be"),
         ("keep_alive_counts", 1, "'keep_alive_counts' must be"),
     ],
 )

@@ -9,8 +9,8 @@ from trio_agent.models._parts import ModelPart, ReasoningPart, TextPart, ToolInp
 from trio_agent.models.openai._think_tags import ThinkTags
 
 
-def read(*deltas: str) -> list[ModelPart]:
-    tags = ThinkTags()
+def read(*deltas: str, opened: bool = False) -> list[ModelPart]:
+    tags = ThinkTags(opened=opened)
     parts = [part for delta in deltas for part in tags.feed([TextPart(delta)])]
     parts += tags.flush()
     assert list(tags.flush()) == []
@@ -44,6 +44,29 @@ CASES: list[tuple[str, list[ModelPart]]] = [
 def test_tags(text: str, parts: list[ModelPart]) -> None:
     assert joined(read(text)) == parts
     assert joined(read(*text)) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Hm</think>\n\nHello.", [ReasoningPart("Hm"), TextPart("Hello.")]),
+        ("\nHm</think>Hello.", [ReasoningPart("Hm"), TextPart("Hello.")]),
+        ("<think>\nHm</think>Hello.", [ReasoningPart("Hm"), TextPart("Hello.")]),
+        (" <think>Hm</think>Hello.", [ReasoningPart("Hm"), TextPart("Hello.")]),
+        ("a<think>b</think>c", [ReasoningPart("a<think>b"), TextPart("c")]),
+        ("a</think>b<think>c</think>d", [
+            ReasoningPart("a"), TextPart("b"), ReasoningPart("c"), TextPart("d"),
+        ]),
+        ("</think>Hello.", [TextPart("Hello.")]),
+        ("<thin", [ReasoningPart("<thin")]),
+        ("Hm", [ReasoningPart("Hm")]),
+        (" ", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_tags_that_the_prompt_has_opened(text: str, parts: list[ModelPart]) -> None:
+    assert joined(read(text, opened=True)) == parts
+    assert joined(read(*text, opened=True)) == parts
 
 
 def test_nothing_is_held_back_that_is_no_begin_of_a_tag() -> None:

@@ -22,7 +22,7 @@ from ._chunk import Chunk, Delta, ToolCall, decode_chunk
 from ._lenient import read_chunk
 from ._provider_state import ProviderState
 from ._request import RequestForm, encode_request
-from ._think_tags import ThinkTags
+from ._think_tags import TagsSetting, ThinkTags
 from ._usage import newer_usage
 
 _DELTA = re.compile(rb'"delta"\s*:')
@@ -35,13 +35,14 @@ class ChatCodec:
     Args:
         model: the model's name.
         form: how requests are written.
-        think_tags: whether `<think>...</think>` in the text is reasoning.
+        think_tags: whether `<think>...</think>` in the text is reasoning; ``"opened"`` if it
+            begins as such.
         origin: names the endpoint where answers of several are kept.
     """
 
     model: str
     form: RequestForm = attrs.field(factory=RequestForm)
-    think_tags: bool = False
+    think_tags: TagsSetting = False
     origin: str = ""
 
     def encode(self, request: ModelRequest) -> dict[str, Any]:
@@ -58,13 +59,16 @@ class ChatDecoder(StreamDecoder[Chunk]):
 
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
-        think_tags: whether `<think>...</think>` in the text is reasoning.
+        think_tags: whether `<think>...</think>` in the text is reasoning; ``"opened"`` if it
+            begins as such.
         origin: whose answer it is, and who can read what is to come back with it.
     """
 
     _STREAM = "chat completion stream"
 
-    def __init__(self, *, secret: str = "", think_tags: bool = False, origin: str = "") -> None:
+    def __init__(
+        self, *, secret: str = "", think_tags: TagsSetting = False, origin: str = ""
+    ) -> None:
         super().__init__(secret=secret)
         self._reason: Reason | None = None
         self._reason_name = ""
@@ -73,7 +77,7 @@ class ChatDecoder(StreamDecoder[Chunk]):
         self._origin = origin
         self._state = ProviderState()
         if think_tags:
-            self._filters.append(ThinkTags())
+            self._filters.append(ThinkTags(opened=think_tags == "opened"))
 
     @property
     def complete(self) -> bool:

@@ -19,6 +19,7 @@ from ._request import (
     SchemaDialect,
     SystemRole,
 )
+from ._think_tags import TagsSetting
 
 OPENAI: Final = Provider(
     id="openai",
@@ -41,6 +42,11 @@ def _named(functions: Mapping[str, Any]) -> Any:
             raise ValueError(f"{attribute.name} is a function or one of {names}, not {value!r}")
 
     return check
+
+
+def _check_think_tags(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not (isinstance(value, bool) or value == "opened"):
+        raise ValueError(f"'{attribute.name}' must be True, False or 'opened', not {value!r}")
 
 
 @attrs.frozen(eq=False)
@@ -73,7 +79,8 @@ class OpenAIModel(OpenAIAccountModel):
             time, and different ones for different calls.
         schema_dialect: a function that makes a JSON Schema which this provider takes out of that
             of a tool; without a schema, a tool has no `parameters`. ``"gemini"`` is one.
-        think_tags: whether text within `<think>` and `</think>` is reasoning.
+        think_tags: whether text within `<think>` and `</think>` is reasoning; ``"opened"`` if the
+            model's template opens it, so that only `</think>` comes.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
@@ -97,7 +104,7 @@ class OpenAIModel(OpenAIAccountModel):
     schema_dialect: SchemaDialect | None = attrs.field(
         default=None, kw_only=True, validator=_named(SCHEMA_DIALECTS)
     )
-    think_tags: bool = attrs.field(default=False, kw_only=True, validator=_flag)
+    think_tags: TagsSetting = attrs.field(default=False, kw_only=True, validator=_check_think_tags)
 
     @property
     def _provider(self) -> Provider:

@@ -3,22 +3,32 @@
 For servers that don't part the two. Tags may be split over deltas: what may be the begin of the
 awaited tag is held back until it is clear. White space behind a tag belongs to it. A `<think>`
 that is never closed holds reasoning to the end.
+
+Templates that open it in the prompt (Qwen's, DeepSeek's) leave only `</think>` in the answer. In a
+stream it comes too late to tell, so that one has to say so; a `<think>` at the begin is passed
+over then.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
 
 from .._parts import ModelPart, ReasoningPart, TextPart
+
+TagsSetting: TypeAlias = bool | Literal["opened"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
 class ThinkTags:
-    """Turns the tagged pieces of the text into reasoning."""
+    """Turns the tagged pieces of the text into reasoning.
 
-    def __init__(self) -> None:
-        self._thinks = False
+    Args:
+        opened: whether the text begins as reasoning.
+    """
+
+    def __init__(self, *, opened: bool = False) -> None:
+        self._thinks = self._after_tag = self._may_open_again = opened
         self._held = ""
-        self._after_tag = False
 
     def feed(self, parts: Iterable[ModelPart]) -> Iterator[ModelPart]:
         """Give the parts on without tags."""
@@ -35,6 +45,13 @@ class ThinkTags:
 
     def _text(self, delta: str) -> Iterator[ModelPart]:
         text = self._held + delta
+        if self._may_open_again:
+            text = text.lstrip()
+            if _OPEN.startswith(text) and text != _OPEN:
+                self._held = text
+                return
+            self._may_open_again = False
+            text = text.removeprefix(_OPEN)
         while True:
             before, tag, after = text.partition(_CLOSE if self._thinks else _OPEN)
             if not tag:
