@@ -65,9 +65,10 @@ class ResponsesDecoder(StreamDecoder[Event]):
             return ModelFinish(self._ending, self._usage)
         if not self._output.are_named:
             raise ModelError("bad-response", "a tool call has no name")
+        calls = self._output.items.calls
         state = kept_state(self._output.items, stored=self._is_stored)
         provider = {self._origin: state} if state else {}
-        reason: Literal["stop", "tool-calls"] = "tool-calls" if self._output.items.calls else "stop"
+        reason: Literal["stop", "tool-calls"] = "tool-calls" if calls else "stop"
         return ModelFinish(reason, self._usage, provider=provider)
 
     def _is_answered(self) -> bool:
@@ -92,15 +93,6 @@ class ResponsesDecoder(StreamDecoder[Event]):
             self._end(event.response, type_, parts)
         elif event.choices is not None:
             raise ModelError("bad-response", "the answer is a chat completion: ask OpenAIModel")
-
-    def _take_value(self, value: dict[str, Any], type_: str, parts: list[ModelPart]) -> None:
-        if not is_response(value):
-            self._apply(read_event(value, type_), parts)
-        elif type_ in ENDINGS or not type_.startswith("response."):
-            self._end(read_response(value), type_, parts)
-
-    def _end_parts(self, parts: list[ModelPart]) -> None:
-        self._output.flush(parts)
 
     def _end(self, response: Response | None, event: str, parts: list[ModelPart]) -> None:
         """Take the end of the response, as the whole of it has it, if it is there."""
