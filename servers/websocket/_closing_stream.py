@@ -39,14 +39,21 @@ class ClosingStream(PeerStream):
         super().__init__(stream, write_deadline)
         self.share = Share(intake)
         """What is counted; `shrink` it when something is kept no more, `clear` it at the end."""
+        self._lingering = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive as a peer stream does."""
         data = await super().receive_some(max_bytes)
-        if not self.share.grow(len(data)):
+        if not self._lingering and not self.share.grow(len(data)):
             self.close()
             raise trio.BrokenResourceError("there is no room for what the peer sends")
         return data
+
+    async def linger(self) -> None:
+        """Linger as a peer stream does. What still comes is dropped, and needs no room."""
+        self._lingering = True
+        self.share.clear()
+        await super().linger()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send as a peer stream does."""

@@ -105,12 +105,14 @@ class WebSocketServer:
     async def serve_connection(self, socket_stream: trio.SocketStream) -> None:
         """Serve one connection to its end."""
         stream = ClosingStream(socket_stream, self._write_deadline, self._intake)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stream.close_when_cancelled)
-            await self._serve_stream(stream)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.close_when_cancelled)
+                await self._serve_stream(stream)
+                await stream.linger()
+                nursery.cancel_scope.cancel(reason="the connection has ended")
+        finally:
             stream.share.clear()
-            await stream.linger()
-            nursery.cancel_scope.cancel(reason="the connection has ended")
 
     async def _serve_stream(self, stream: ClosingStream) -> None:
         try:

@@ -7,7 +7,7 @@ import pytest
 import trio
 from server_kit import SOON
 
-from trio_agent.servers._shared.intake import Intake
+from trio_agent.servers._shared.intake import FREE, Intake
 from trio_agent.servers.websocket._closing_stream import ClosingStream
 
 
@@ -48,6 +48,32 @@ async def test_one_close_frame_is_enough(code: int) -> None:
     """The peer's own reason is answered by the library."""
     frame = b"\x88\x02" + code.to_bytes(2, "big")
     assert await closed(code, frame) == (frame, True)
+
+
+@pytest.mark.parametrize("room", [0, 1000])
+async def test_what_comes_needs_room_until_it_is_dropped(room: int) -> None:
+    with trio.fail_after(SOON):
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        async with listener:
+            port = listener.socket.getsockname()[1]
+            async with await trio.open_tcp_stream("127.0.0.1", port) as peer:
+                intake = Intake(room)
+                stream = ClosingStream(await listener.accept(), 1.0, intake)
+                await peer.send_all(b"x" * (FREE + 1000))
+                received = 0
+                while received < FREE + room:
+                    received += len(await stream.receive_some(min(1024, FREE + room - received)))
+                assert intake.taken == room
+                if room:
+                    await peer.send_all(b"x" * 1000)
+                    await peer.send_eof()
+                    await stream.linger()
+                    assert intake.taken == 0
+                else:
+                    with pytest.raises(trio.BrokenResourceError):
+                        await stream.receive_some(1)
+                    assert stream.ended.is_set()
+                stream.close()
 
 
 async def test_before_there_is_a_websocket() -> None:

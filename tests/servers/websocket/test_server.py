@@ -181,7 +181,7 @@ class TestProtocol:
 
             async def flood() -> None:
                 with suppress(trio.BrokenResourceError):
-                    await socket.send("x" * (8 * MAX_MESSAGE))
+                    await socket.send("x" * (3 * MAX_MESSAGE))
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(flood)
