@@ -2,28 +2,32 @@
 
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import trio
 
-from trio_agent import AnyMessage, Transcript, TrioAgentError, UserMessage
+from trio_agent import AnyMessage, Content, File, Text, Transcript, TrioAgentError, UserMessage
 from trio_agent.abc import open_plain_nursery
 from trio_agent.client import Client
 
 from ._render import Renderer
 
 
-async def chat(client: Client) -> int:
+async def chat(client: Client, *, files: Sequence[File] = ()) -> int:
     """Talk until the end of input, or Ctrl-C at the prompt; returns the status of the process.
 
-    Ctrl-C during an answer cancels its run; the conversation goes on.
+    Ctrl-C during an answer cancels its run; the conversation goes on. The files go with what is
+    said first.
     """
     renderer = Renderer(sys.stdout)
     messages: tuple[AnyMessage, ...] = ()
     with trio.open_signal_receiver(signal.SIGINT) as interrupts:
         while (prompt := await _read_prompt(interrupts)) is not None:
             if prompt.strip():
-                said = (*messages, UserMessage(prompt))
+                content: Content = prompt
+                if files and not messages:
+                    content = (*files, Text(prompt))
+                said = (*messages, UserMessage(content))
                 try:
                     messages = await _answer(client, said, renderer, interrupts)
                 except (TrioAgentError, trio.BrokenResourceError) as exc:

@@ -20,6 +20,7 @@ from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
 from ._batch import BatchOptions, batch
 from ._chat import chat
 from ._demo import AGENT as DEMO_AGENT, demo
+from ._files import MAX_BYTES, read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
 from ._server_process import open_server
@@ -133,9 +134,11 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_chat(options: argparse.Namespace) -> int:
     """Talk in the terminal."""
+    files = read_files(options.file)
+    command = partial(chat, files=files)
     if options.url is None:
-        return trio.run(_with_own_server, chat, _model(options), None, options)
-    return trio.run(_with_server, chat, options.url, os.environ.get(PREFIX + "TOKEN"))
+        return trio.run(_with_own_server, command, _model(options), None, options)
+    return trio.run(_with_server, command, options.url, os.environ.get(PREFIX + "TOKEN"))
 
 
 async def _with_own_server(
@@ -148,6 +151,8 @@ async def _with_own_server(
         PREFIX + "MODEL": options.model,
         PREFIX + "BASE_URL": options.base_url,
         PREFIX + "GGUF": options.gguf,
+        # Each turn of a conversation has the files of the first one in it, in base64.
+        PREFIX + "MAX_BODY": f"{2 * MAX_BYTES >> 20}MiB",
         PREFIX + "LOG_LEVEL": logging.getLevelName(options.log_level),
     }
     async with open_server(

@@ -7,8 +7,10 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from trio_agent import AnyMessage, RunInput
+from trio_agent import RunInput
 
+from .._shared.messages import Said, messages_of
+from .._shared.problem import Problem
 from ._usage import UsageError
 
 
@@ -26,7 +28,7 @@ class Item:
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     prompt: str | None = None
-    messages: tuple[AnyMessage, ...] = ()
+    messages: tuple[Said, ...] = ()
     id: str | int | None = None
 
 
@@ -42,7 +44,7 @@ def read_items(path: Path) -> Iterator[Item]:
         raise UsageError(f"can't read {path}: {exc.strerror}") from exc
     for index, line in enumerate(lines):
         try:
-            parsed = msgspec.json.decode(line, type=str | tuple[AnyMessage, ...] | _Line)
+            parsed = msgspec.json.decode(line, type=str | tuple[Said, ...] | _Line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise UsageError(f"{path}, line {index + 1}: {exc}") from None
         match parsed:
@@ -54,5 +56,8 @@ def read_items(path: Path) -> Iterator[Item]:
                 said = parsed
         if (said.prompt is None) == (not said.messages):
             raise UsageError(f'{path}, line {index + 1}: give "prompt" or "messages"')
-        value = said.messages if said.prompt is None else said.prompt
+        try:
+            value = messages_of(said.messages) if said.prompt is None else said.prompt
+        except Problem as problem:
+            raise UsageError(f"{path}, line {index + 1}: {problem.message}") from None
         yield Item(index, hashlib.sha256(line).hexdigest()[:16], said.id, value)

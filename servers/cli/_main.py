@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="trio-agent",
         description="Streaming agents for Trio.",
         epilog=f"Options with a value can be given as {PREFIX}NAME in the environment, too, but"
-        " for --out.",
+        " for --out and --file.",
     )
     parser.add_argument("--version", action="version", version=f"trio-agent {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -166,6 +166,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     text = f"of a running server (default: one is started); its token in {PREFIX}TOKEN"
     add_option(parser, "--url", type=converters.server_url, help=text)
+    text = "a file for the model, such as a picture, with what is said first; can be repeated"
+    parser.add_argument("--file", action="append", default=[], metavar="PATH", help=text)
     _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_chat)
 

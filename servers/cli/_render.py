@@ -6,6 +6,7 @@ import msgspec
 
 from trio_agent import (
     AnyEvent,
+    ModelSwitch,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -68,6 +69,8 @@ class Renderer:
             case ToolResult(tool=tool):
                 colour = _STATUS.get(tool.status, _DIM)
                 self._line(f"<- {tool.status}: {_compact(tool.output)}", colour)
+            case ModelSwitch(from_=before, to=to, error=error):
+                self._line(f"[{before} -> {to}: {error.code}: {error.message}]", _DIM)
             case StepStart():
                 self._end_line()
                 self._step_first = None

@@ -90,6 +90,9 @@ def outcome_of(agent: Agent, item: Item, mapped: Mapped, *, now: float) -> Outco
         code = getattr(mapped.error, "code", type(mapped.error).__name__)
         message = mapped.error.message if isinstance(mapped.error, RunFailed) else str(mapped.error)
         outcome.error = {"code": code, "message": message}
+        if isinstance(mapped.error, RunFailed) and mapped.error.result is not None:
+            outcome.steps = mapped.error.result.steps
+            outcome.usage = mapped.error.result.usage
     return outcome
 
 

@@ -1,8 +1,11 @@
 """What is asked of a server, and what becomes of an answer that is lost or never comes."""
 
+import hashlib
 import json
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -14,13 +17,28 @@ from websocket_kit import open_websocket_server
 
 from trio_agent import (
     Agent,
+    AnyMessage,
+    AssistantMessage,
     CancelAfter,
+    File,
     KeyReused,
     LimitExceeded,
+    ModelError,
+    ModelFinished,
+    ModelSwitch,
+    RunError,
+    Runtime,
     StoreUnavailable,
+    Text,
+    ToolMessage,
+    ToolRequest,
+    Usage,
     UserMessage,
 )
+from trio_agent.abc import Model, ModelFinish, SwitchPart
 from trio_agent.client import Client, ServerError, TransportError, open_client
+from trio_agent.client._client import _seconds_for
+from trio_agent.testing import ScriptedModel, call
 
 
 async def test_starting_with_everything() -> None:
@@ -49,6 +67,79 @@ async def test_starting_with_everything() -> None:
         with pytest.raises(ServerError) as caught:
             await client.start()
         assert caught.value.status in (400, 422)
+
+
+@asynccontextmanager
+async def open_both(model: Model, wire: str) -> AsyncIterator[tuple[Client, Runtime]]:
+    opened = open_server(model) if wire == "http" else open_websocket_server(model)
+    async with opened as server, open_client(server.url) as client:
+        yield client, server.runtime
+
+
+@pytest.mark.parametrize("wire", ["http", "ws"])
+class TestMessages:
+    async def test_files_and_all_else_that_is_said(self, wire: str) -> None:
+        data = bytes(range(256)) * 8_000
+        messages: list[AnyMessage] = [
+            UserMessage((Text("look"), File("image/png", data=data, name="a.png"))),
+            AssistantMessage("", (ToolRequest("c", "t", {"a": 1}),), "hm"),
+            ToolMessage("c", "r", "error"),
+            UserMessage((File("image/*", url="https://example.com/b"), Text("and?"))),
+        ]
+        model = ScriptedModel(["one"], ["two"])
+        async with open_both(model, wire) as (client, runtime):
+            first = await client.start(messages=messages)
+            await (await runtime.find(first)).wait()
+            assert model.requests[0].messages == tuple(messages)
+            blob = f"{first}/{hashlib.sha256(data).hexdigest()}"
+            again = UserMessage((File("image/png", blob=blob, name="a.png"), Text("look")))
+            await (await runtime.find(await client.start(messages=[again]))).wait()
+            [message] = model.requests[1].messages
+            assert isinstance(message, UserMessage)
+            assert message.content[0] == File("image/png", data=data, name="a.png")
+
+    async def test_provider_stays_here(self, wire: str) -> None:
+        kept = {"openai": {"signature": "secret"}}
+        model = ScriptedModel(["one"])
+        async with open_both(model, wire) as (client, runtime):
+            before = AssistantMessage("a", (), "hm", kept)
+            run_id = await client.start("hi", messages=[before])
+            await (await runtime.find(run_id)).wait()
+            assert before.provider == kept
+            said = (AssistantMessage("a", (), "hm"), UserMessage("hi"))
+            assert model.requests[0].messages == said
+
+    async def test_too_large(self, wire: str) -> None:
+        async with open_both(StepModel(), wire) as (client, runtime):
+            for size in (7 << 20, 30 << 20):
+                file = File("image/png", data=bytes(size))
+                with pytest.raises(ServerError) as caught:
+                    await client.start(messages=[UserMessage((file,))])
+                assert caught.value.code == "too-large"
+            assert runtime.statistics().active == 0
+
+    async def test_what_is_new_in_a_stream(self, wire: str) -> None:
+        switch = SwitchPart("one", "two", "connect", "no connection")
+        finish = ModelFinish("tool-calls", Usage(10, 2, 12, 8, 1), "two", {"x": {"secret": 1}})
+        script: Any = [[switch, "hi", call("c", "t"), finish], [ModelError("odd", "no more")]]
+        async with open_both(ScriptedModel(*script), wire) as (client, _):
+            async with client.subscribe(await client.start("hi")) as subscription:
+                received = [each async for each in subscription]
+            assert not any("secret" in each.data for each in received)
+            kinds = {type(each.event): each.event for each in received}
+            switched, finished, failed = map(kinds.get, (ModelSwitch, ModelFinished, RunError))
+            assert isinstance(switched, ModelSwitch)
+            assert (switched.from_, switched.to) == ("one", "two")
+            assert isinstance(finished, ModelFinished)
+            assert (finished.model, finished.usage) == ("two", Usage(10, 2, 12, 8, 1))
+            assert isinstance(failed, RunError)
+            assert failed.usage == Usage(10, 2, 12, 8, 1)
+
+
+@pytest.mark.parametrize("message", [UserMessage("x"), UserMessage((File("a/b", url="u" * 100),))])
+async def test_a_start_may_take_longer_the_more_there_is_to_send(message: UserMessage) -> None:
+    assert _seconds_for([message]) == pytest.approx(60, abs=0.01)
+    assert _seconds_for([message, UserMessage((File("a/b", data=bytes(1_000_000)),))]) > 69
 
 
 class TestLostAnswers:

@@ -1,5 +1,6 @@
 """The client's way over HTTP: what it asks, and what it makes of answers."""
 
+import hashlib
 import math
 from collections.abc import Awaitable, Callable
 
@@ -13,8 +14,16 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from trio_agent import CursorExpired, CursorInvalid, Receipt, UnknownRun
-from trio_agent.client import Client, ServerError, open_client
+from trio_agent import (
+    CursorExpired,
+    CursorInvalid,
+    File,
+    Receipt,
+    UnknownBlob,
+    UnknownRun,
+    UserMessage,
+)
+from trio_agent.client import Client, ServerError, TransportError, _http, open_client
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.testing import ScriptedModel
 
@@ -41,6 +50,40 @@ async def test_a_receipt_that_takes_long() -> None:
     ):
         assert await client.cancel("r") is None
         assert await client.cancel("r") == Receipt("error", 7, ("1",))
+
+
+async def test_files() -> None:
+    data = bytes(range(256)) * 8_000
+    digest = hashlib.sha256(data).hexdigest()
+    async with (
+        open_server(talking_model("a")) as server,
+        open_client(server.url) as client,
+    ):
+        run_id = await client.start(messages=[UserMessage((File("image/png", data=data),))])
+        assert await client.blob(run_id, digest) == data
+        with pytest.raises(UnknownRun):
+            await client.blob("no?pe", digest)
+        for other in ("0" * 64, "x"):
+            with pytest.raises(UnknownBlob) as caught:
+                await client.blob(run_id, other)
+            assert (caught.value.run_id, caught.value.digest) == (run_id, other)
+
+
+async def test_a_file_that_is_another_one_or_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "MAX_BLOB", 10)
+    digest = hashlib.sha256(b"x" * 20).hexdigest()
+    cut = answer(200, b"x" * 20)[:-1]
+    async with (
+        canned(answer(200, b"y"), answer(200, b"x" * 20), cut) as (url, _),
+        open_client(url) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(ServerError) as caught:
+                await client.blob("r", digest)
+            assert caught.value.code == "bad-response"
+        monkeypatch.setattr(_http, "MAX_BLOB", 100)
+        with pytest.raises(TransportError):
+            await client.blob("r", digest)
 
 
 async def test_a_token() -> None:

@@ -54,6 +54,8 @@ async def test_everything_once_and_in_order_as_over_sse() -> None:
         assert await client.not_ready() is None
         with pytest.raises(ServerError, match="over HTTP"):
             await client.info(run_id)
+        with pytest.raises(ServerError, match="over HTTP"):
+            await client.blob(run_id, "0" * 64)
 
 
 @pytest.mark.parametrize("transport", ["http", "ws"])

@@ -32,7 +32,7 @@ from trio_agent import (
     tool,
 )
 from trio_agent._events import EVENT_TYPES, FinishReason, ToolStatus
-from trio_agent.abc import ModelFinish, RunRecord, ToolInputPart
+from trio_agent.abc import ModelFinish, RunRecord, SwitchPart, ToolInputPart
 from trio_agent.models._provider._errors import error_from_response
 from trio_agent.testing import ScriptedModel, call
 from trio_agent.wire import decode_event, encode_event
@@ -142,10 +142,13 @@ async def stare() -> None:
 OSLO = call("1", "look", city="Oslo")
 BERGEN = call("2", "look", city="Bergen")
 STARE = call("3", "stare")
+SWITCH = SwitchPart("one", "another", "rate-limit", "no more today")
 
 RUNS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "stop": (([OSLO, BERGEN], ["Snow."]), {}, "stop"),
     "silence": (([],), {}, "stop"),
+    "switch": (([SWITCH, SWITCH, "a", OSLO], [SWITCH, "Snow."]), {}, "stop"),
+    "switch and cut": (([SWITCH, "a", ModelError("cut-stream", "it broke")],), {}, "cut-stream"),
     "length": (([OSLO, ModelFinish("length")],), {}, "length"),
     "max-steps": (([OSLO], [OSLO]), {"max_steps": 2}, "max-steps"),
     "budget": ((["a", "b", "c"],), {"max_tokens": 2}, "budget"),
@@ -225,6 +228,9 @@ class TestOrder:
             "<run-start><step-start><tool-result><run-finish>",
             "<run-start><step-start><tool-call><run-finish>",
             "<run-start><step-start><tool-call><tool-result><text-delta><run-finish>",
+            "<run-start><step-start><tool-call><tool-result><step-finish><run-finish>",
+            "<run-start><step-start><text-delta><model-switch><model-finish><run-finish>",
+            "<run-start><step-start><model-finish><text-delta><step-finish><run-finish>",
         ],
     )
     def test_what_is_no_log(self, log: str) -> None:
@@ -304,6 +310,7 @@ COMPUTED = {
     "error.code",
     "exc.code",
     "obstacle.code",
+    "part.code",  # of another model, by which it was replaced
     "name",  # of `_name`
     "f'timeout-{name}'",  # of `_deadline_passed`
 }
@@ -377,13 +384,13 @@ OWN = {"draining", "not-ready"}  # of /health/ready
 class TestCodes:
     def test_of_error_events(self) -> None:
         found = codes("ModelError", "fail", "_fail", "close_log", "ErrorDetail", within=CORE)
-        found |= constants(CORE / "models" / "openai" / "_errors.py", "_name")
+        found |= constants(CORE / "models" / "_provider" / "_errors.py", "_name")
         found |= HTTP_LIBRARY - TIMEOUTS
         assert set(_codes()) == found
         assert _codes() == sorted(_codes())
 
     def test_of_models(self) -> None:
-        source = (CORE / "models" / "openai" / "_model.py").read_text()
+        source = (CORE / "models" / "_provider" / "_model.py").read_text()
         names = set(re.findall(r'"((?:connect|first-token|between-tokens))"', source))
         assert {f"timeout-{name}" for name in names} == TIMEOUTS
         assert set(column("### The model's")) == TIMEOUTS
@@ -407,7 +414,10 @@ class TestCodes:
         found = codes("Problem", within=SERVERS / "websocket") | SHARED
         found |= codes("Problem", within=SERVERS / "_shared")
         handshake = {"bad-host", "bad-origin", "unauthorized", "not-found"}
-        assert set(column("## WebSocket")) == found - handshake - {"run-active"}  # delete is HTTP
+        assert set(column("## WebSocket")) == found - handshake - {
+            "run-active",
+            "unknown-blob",
+        }  # HTTP only
         refused = section("## WebSocket").rpartition("A handshake is refused")[2]
         assert set(re.findall(r"`([a-z-]+)`", refused)) == handshake | {"internal"}
 

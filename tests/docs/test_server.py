@@ -19,6 +19,8 @@ from process_kit import Process, open_process
 from program_kit import EXAMPLES, REPOSITORY, run_program
 
 from trio_agent import AnyMessage
+from trio_agent.servers._shared.messages import Said, messages_of
+from trio_agent.servers._shared.problem import Problem
 from trio_agent.servers.cli._main import _parser
 from trio_agent.testing.openai import (
     Answer,
@@ -45,6 +47,9 @@ WEATHER: list[Answer] = [
 ]
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+
+
+FILES = PAGE.partition("### Files\n")[2].partition("### Idempotency")[0]
 
 
 def same(output: str) -> str:
@@ -183,6 +188,31 @@ def test_messages() -> None:
     assert again == json.loads(SHOWN["messages"])
 
 
+def test_parts() -> None:
+    parts = json.loads(SHOWN["parts"])
+    said = msgspec.convert([{"role": "user", "content": parts}], tuple[Said, ...])
+    assert json.loads(msgspec.json.encode(messages_of(said))) == [
+        {"role": "user", "content": parts}
+    ]
+    bad = [{"role": "user", "content": [parts[0], {"type": "video"}]}]
+    with pytest.raises(Problem) as caught:
+        messages_of(msgspec.convert(bad, tuple[Said, ...]))
+    assert caught.value.body == json.loads(SHOWN["bad-part"])
+    column = re.findall(r"^\| (`.*?) \|", FILES, re.MULTILINE)[1:]
+    listed = caught.value.message.partition("one of ")[2].partition(", not")[0]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(column))) == sorted(listed.split(", "))
+
+
+@needs_curl
+async def test_files(tmp_path: Path) -> None:
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(b"a picture " * 200_000)
+    async with serving(WEATHER, tmp_path) as (_, url):
+        run = json.loads(await run_script("picture", URL=url, PICTURE=str(picture)))["id"]
+        shown = await run_script("blob", URL=url, RUN=run, PICTURE=str(picture))
+        assert shown == picture.read_text()
+
+
 async def test_client(tmp_path: Path) -> None:
     async with serving(WEATHER, tmp_path) as (_, url):
         output = await run_program(EXAMPLES / "server/client.py", [], tmp_path, url)
@@ -254,7 +284,7 @@ async def test_runs_and_show(tmp_path: Path) -> None:
             assert await process.process.wait() == 0
             await process.finished()
         run, agent, status, count, _ = process.stdout.decode().rstrip().split("\t")
-        assert (agent, status, count) == ("weather", "stop", "12 events")
+        assert (agent, status, count) == ("weather", "stop", "14 events")
         async with open_process("show", run, *store, "--json", cwd=tmp_path) as process:
             assert await process.process.wait() == 0
             await process.finished()
@@ -299,7 +329,7 @@ def test_which_options_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> N
     for name in [name for name in os.environ if name.startswith("TRIO_AGENT_")]:
         monkeypatch.delenv(name)
     for command, parser in commands().items():
-        for option in options_of(parser) - {"--out", *SWITCHES}:
+        for option in options_of(parser) - {"--out", "--file", *SWITCHES}:
             variable = "TRIO_AGENT_" + option.strip("-").replace("-", "_").upper()
             monkeypatch.setenv(variable, "7")
             action = commands()[command]._option_string_actions[option]
@@ -326,6 +356,7 @@ async def test_shell_completion(tmp_path: Path) -> None:
     assert done.stdout.decode().split() == [
         "--max-streams",
         "--max-log-bytes",
+        "--max-blob-bytes",
         "--max-body",
         "--max-connections",
     ]

@@ -17,6 +17,7 @@ from websocket_kit import Socket, WebSocketKit, open_websocket_server
 
 from trio_agent import Agent, MemoryStore, StoreUnavailable, open_runtime
 from trio_agent.servers import serve_websocket
+from trio_agent.servers._shared.intake import FREE, LARGEST_AT_ONCE
 from trio_agent.servers.websocket import _server, _session
 from trio_agent.testing import ScriptedModel
 from trio_agent.testing.openai import Script, finish, open_scripted_openai, status, text
@@ -145,8 +146,10 @@ def test_limits() -> None:
     limits = PAGE.partition("## Limits")[2].partition("## Drain")[0]
     assert f"| runs that a connection follows | {_session.MAX_SUBSCRIPTIONS} |" in limits
     assert f"| {_session.MAX_QUEUED}, and 1 MiB of them |" in limits
-    assert _session.MAX_QUEUED_BYTES == _server.MAX_MESSAGE == 1 << 20
-    assert _server._HARD_LIMIT * _server.MAX_MESSAGE == 4 << 20
+    assert _session.MAX_QUEUED_BYTES == 1 << 20
+    assert f"by default {_server.MAX_MESSAGE >> 20} MiB |" in limits
+    assert (_server._HARD_LIMIT, "beyond twice as many characters" in limits) == (2, True)
+    assert f"{LARGEST_AT_ONCE} times `--max-body` together; the first {FREE >> 10} KiB" in limits
     assert f"| a handshake | {_server._HANDSHAKE:g} seconds |" in limits
 
 

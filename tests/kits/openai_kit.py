@@ -24,7 +24,7 @@ async def opened(
     *script: scripted.Answer, **config: Any
 ) -> AsyncIterator[tuple[ScriptedServer, Model]]:
     async with (
-        open_scripted_openai(script) as server,
+        open_scripted_openai(script, strict=True) as server,
         OpenAIModel("m", base_url=server.base_url, **config).open() as model,
     ):
         yield server, model

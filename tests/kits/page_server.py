@@ -14,11 +14,13 @@ import attrs
 import trio
 
 from trio_agent import Agent, ModelError, Usage, UserMessage, open_runtime, tool
+from trio_agent._messages import text_of
 from trio_agent.abc import (
     Model,
     ModelFinish,
     ModelRequest,
     ReasoningPart,
+    SwitchPart,
     TextPart,
     ToolInputPart,
 )
@@ -53,7 +55,7 @@ class Scripted(Model):
     hand: Hand
 
     async def generate(self, request: ModelRequest, emit: Any) -> ModelFinish:
-        prompts = [m.content for m in request.messages if isinstance(m, UserMessage)]
+        prompts = [text_of(m.content) for m in request.messages if isinstance(m, UserMessage)]
         word, _, rest = prompts[-1].partition(" ")
         first = isinstance(request.messages[-1], UserMessage)
         finish: ModelFinish = await getattr(self, f"_{word}")(emit, rest, first)
@@ -90,6 +92,11 @@ class Scripted(Model):
             return ModelFinish("tool-calls")
         await emit(TextPart("Done."))
         return ModelFinish("stop")
+
+    async def _switch(self, emit: Any, rest: str, first: bool) -> ModelFinish:
+        await emit(SwitchPart("one <i>", "another", "connect", "no <b>connection</b>"))
+        await emit(TextPart("Hi."))
+        return ModelFinish("stop", Usage(10, 2, 12, 8, 1))
 
     async def _fail(self, emit: Any, rest: str, first: bool) -> ModelFinish:
         raise ModelError("bad-response", f"no such <i>model</i> {NASTY}")

@@ -2,7 +2,9 @@
 
 import trio
 
-from trio_agent import Agent, tool
+from trio_agent import Agent, UserMessage, tool
+from trio_agent._messages import text_of
+from trio_agent._run.files import files_of
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
 from trio_agent.testing import call
 
@@ -11,11 +13,17 @@ PACE = 0.005
 
 
 class PacedModel(Model):
-    """Says as many words as the prompt wants, before a tool call and again behind it."""
+    """Says as many words as the prompt wants, before a tool call and again behind it.
+
+    Files that come with the prompt are told first.
+    """
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
         first, *rest = request.messages
-        for number in range(int(first.content)):
+        assert isinstance(first, UserMessage)
+        for file in files_of([first]):
+            await emit(TextPart(f"{file.media_type} of {len(file.data or b'')} bytes, "))
+        for number in range(int(text_of(first.content))):
             await trio.sleep(PACE)
             await emit(TextPart(f"word{number} "))
         if rest:

@@ -26,7 +26,7 @@ if MISSING is None:
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 TRANSPORTS = pytest.mark.parametrize("transport", ["SSE", "WebSocket"])
 ALL = "".join(WORDS)
-COUNT_EVENTS = 2 + 40 + 2
+COUNT_EVENTS = 2 + 40 + 3
 """run-start, step-start, the words, step-finish, run-finish."""
 
 
@@ -126,6 +126,15 @@ class TestRun:
         assert float(values["tokens/s"]) > 0
         assert values["tokens"] == "7 in, 40 out"
         assert values["events"] == str(COUNT_EVENTS)
+
+    def test_another_model(self, page: "Page", server: PageServer) -> None:
+        send(page, "switch")
+        expect_status(page, "finished")
+        line = viewer(page).locator(".step")
+        expect(line).to_have_text("one <i> → another (connect: no <b>connection</b>)")
+        expect(viewer(page).locator(".figures")).to_contain_text(
+            "10 in (8 cached), 2 out (1 reasoning)"
+        )
 
     def test_tool_call_grows(self, page: "Page", server: PageServer) -> None:
         send(page, "tool Oslo")
@@ -243,7 +252,7 @@ class TestCut:
         expect(page.locator("#run-list li").first.locator(".status")).to_have_text("finished")
         expect_status(page, "running")  # as far as this viewer knows
         expect(viewer(page).locator(".link")).to_have_text(
-            "cut — the run has ended; 32 events missed"
+            "cut — the run has ended; 33 events missed"
         )
         page.get_by_role("switch").uncheck()
         expect_status(page, "finished")

@@ -1,13 +1,17 @@
 """The scripted server: its steps on a real socket, and bad clients."""
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 import trio
 
+from trio_agent._agent import Agent
+from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import openai as scripted
 from trio_agent.testing.openai import RecordedRequest, open_scripted_openai
+from trio_agent.tools import tool
 
 ASK = {"model": "m", "messages": []}
 DONE = b"data: [DONE]\n\n"
@@ -200,3 +204,81 @@ async def test_sleep_goes_on_later(autojump_clock: trio.abc.Clock) -> None:
     start = trio.current_time()
     await step(None)  # type: ignore[arg-type]
     assert trio.current_time() == start + 5
+
+
+CALLED = {
+    "role": "assistant",
+    "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("options", "messages", "refusal"),
+    [
+        ({}, [], None),
+        ({"strict": True}, [CALLED, RESULT], None),
+        ({"strict": True}, [], "empty array"),
+        ({"wants_back": "reasoning_content"}, [], "empty array"),
+        ({"wants_back": "reasoning_content"}, [CALLED, RESULT], "Missing `reasoning_content`"),
+    ],
+)
+async def test_what_is_refused_takes_no_answer(
+    options: Any, messages: list[Any], refusal: str | None
+) -> None:
+    script = [[scripted.text("a"), scripted.end()]]
+    async with open_scripted_openai(script, **options) as server, httpx.AsyncClient() as client:
+        url = f"{server.base_url}/chat/completions"
+        if refusal is not None:
+            refused = await client.post(url, json={"messages": messages})
+            assert refused.status_code == 400
+            assert refusal in refused.json()["error"]["message"]
+            messages = [{"role": "user", "content": "Hi"}]
+        assert (await client.post(url, json={"messages": messages})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wants_back", "said"),
+    [
+        (
+            "reasoning_content",
+            [scripted.reasoning("H"), scripted.reasoning("m."), scripted.tool_call("a", "look")],
+        ),
+        (
+            "thought_signature",
+            [
+                scripted.tool_call("a", "look", thought_signature="c2ln"),
+                scripted.tool_call("a", "look", index=1),
+            ],
+        ),
+        (
+            "reasoning_details",
+            [
+                scripted.reasoning_details({"type": "reasoning.text", "text": "H", "index": 0}),
+                scripted.reasoning_details(
+                    {"type": "reasoning.text", "text": "m.", "signature": "s", "index": 0}
+                ),
+                scripted.tool_call("a", "look"),
+            ],
+        ),
+    ],
+)
+async def test_an_agent_brings_it_back(wants_back: Any, said: list[scripted.Step]) -> None:
+    """Q05, Q06 and Q07, and the next turn with the same ids."""
+
+    @tool
+    async def look() -> str:
+        """Look."""
+        await trio.lowlevel.checkpoint()
+        return "snow"
+
+    loop: list[scripted.Answer] = [
+        [*said, scripted.finish("tool_calls")],
+        [scripted.text("Snow."), scripted.finish()],
+    ]
+    async with open_scripted_openai(loop * 2, wants_back=wants_back) as server:
+        agent = Agent(model=OpenAIModel("m", base_url=server.base_url), tools=[look])
+        first = await agent.run("Weather?")
+        second = await agent.run("And now?", messages=first.messages)
+    assert (first.text, second.text) == ("Snow.", "Snow.")
+    assert len(server.requests) == 4

@@ -44,6 +44,7 @@ from .._messages import AnyMessage, AssistantMessage
 from ..models._parts import (
     EmittedPart,
     ModelFinish,
+    ModelPart,
     ReasoningPart,
     SwitchPart,
     TextPart,
@@ -211,11 +212,12 @@ class Machine:
                 return events
             self._move(Input.SAID)
         for part in parts:
+            if isinstance(part, SwitchPart):
+                events.append(self._switched(part, at))
+                continue
             event = self._event_of(part, at)
             if event is not None:
                 events.append(event)
-                if type(event) is ModelSwitch:
-                    continue
                 self._deltas += 1
                 if self._max_tokens is not None:
                     events += self._check_budget(at)
@@ -226,9 +228,7 @@ class Machine:
                 break
         return events
 
-    def _event_of(self, part: EmittedPart, at: int) -> AnyEvent | None:
-        if isinstance(part, SwitchPart):
-            return self._switched(part, at)
+    def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
         delta = part.delta
         if not delta.isascii():
             # Half a surrogate pair has no place in JSON, nor in the next request to a provider.

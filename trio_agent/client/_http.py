@@ -11,6 +11,7 @@ import attrs
 import msgspec
 import trio
 
+from .._errors import UnknownBlob
 from .._http import Response, Transport, TransportError
 from .._log.codec import EventInvalid
 from .._log.plain import UNREADABLE
@@ -79,14 +80,19 @@ class HTTPWire(Wire):
 
     async def blob(self, run_id: str, digest: str) -> bytes:
         path = f"{_path_of(run_id)}/blobs/{quote(digest, safe='')}"
-        async with self._stream("GET", path, headers={}, run_id=run_id, digest=digest) as (
-            status,
-            _,
-            response,
-        ):
-            data = await response.receive_rest(seconds=math.inf, max_bytes=MAX_BLOB)
-            if response.error is not None:
-                raise response.error
+        try:
+            async with self._stream("GET", path, headers={}, run_id=run_id) as (
+                status,
+                _,
+                response,
+            ):
+                data = await response.receive_rest(seconds=math.inf, max_bytes=MAX_BLOB)
+                if response.error is not None:
+                    raise response.error
+        except ServerError as exc:
+            if exc.code == "unknown-blob":
+                raise UnknownBlob(run_id, digest) from None
+            raise
         if hashlib.sha256(data).hexdigest() != digest:
             raise ServerError(status, "bad-response", "this is not the file with that SHA-256")
         return data
@@ -145,7 +151,6 @@ class HTTPWire(Wire):
         *,
         headers: Mapping[str, str],
         run_id: str,
-        digest: str = "",
         content: bytes = b"",
         silence: float = math.inf,
     ) -> AsyncIterator[tuple[int, Mapping[str, str], Response]]:
@@ -159,7 +164,7 @@ class HTTPWire(Wire):
                 message = f"the server is elsewhere now, give the client its URL: {location}"
                 raise ServerError(status, "redirected", message)
             if status >= 300:
-                await _raise_error(status, fields, response, run_id, digest)
+                await _raise_error(status, fields, response, run_id)
             yield status, fields, response
 
 
@@ -172,12 +177,11 @@ class _Started(msgspec.Struct, frozen=True):
 
 
 async def _raise_error(
-    status: int, fields: Mapping[str, str], response: Response, run_id: str, digest: str
+    status: int, fields: Mapping[str, str], response: Response, run_id: str
 ) -> NoReturn:
     """Raise what an answer means."""
     body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=MAX_ERROR)
-    retry_after = _seconds(fields.get("retry-after"))
-    raise error_of(status, read_error(status, body), run_id, retry_after, digest)
+    raise error_of(status, read_error(status, body), run_id, _seconds(fields.get("retry-after")))
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -18,7 +18,6 @@ from .._errors import (
     LimitExceeded,
     StoreUnavailable,
     TrioAgentError,
-    UnknownBlob,
     UnknownRun,
 )
 from .._events import AnyEvent
@@ -195,9 +194,7 @@ def read_error(status: int, body: bytes) -> ErrorBody:
     return ErrorBody(message=f"{message}: {words}" if words else message)
 
 
-def error_of(
-    status: int, error: ErrorBody, run_id: str, retry_after: float = 0.0, digest: str = ""
-) -> Exception:
+def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.0) -> Exception:
     """Say what a server's error means; `Passing` if trying again may help."""
     cls = _ERRORS.get(error.code)
     if cls is None and status == 429:
@@ -210,6 +207,4 @@ def error_of(
         return cls(clean(error.message))
     if error.code == "unknown-run":
         return UnknownRun(run_id)
-    if error.code == "unknown-blob":
-        return UnknownBlob(run_id, digest)
     return ServerError(status, error.code, error.message)

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import trio
 
 from ..wire._sse import format_sse
+from ._openai_memory import Memory, WantsBack
+from ._openai_rules import refusal_of
 from ._scripted_server import (
     Answer,
     Exchange,
@@ -40,18 +43,30 @@ def reasoning(content: str) -> bytes:
     return delta({"reasoning_content": content})
 
 
+def reasoning_details(*details: Mapping[str, Any]) -> bytes:
+    """Say pieces of the reasoning as OpenRouter does; with a `text`, it comes as reasoning, too."""
+    said = "".join(detail.get("text", "") for detail in details)
+    return delta({"reasoning": said, "reasoning_details": [dict(detail) for detail in details]})
+
+
 def tool_fragment(
     index: int,
     *,
     id: str | None = None,  # noqa: A002 - the provider's name
     name: str | None = None,
     arguments: str = "",
+    thought_signature: str | None = None,
 ) -> bytes:
-    """Write a piece of a tool call. The first piece of an index has the id and the name."""
+    """Write a piece of a tool call. The first piece of an index has the id and the name.
+
+    `thought_signature` stands beside the call, where Google has it.
+    """
     function = {"arguments": arguments} if name is None else {"name": name, "arguments": arguments}
     call: dict[str, Any] = {"index": index, "function": function}
     if id is not None:
         call |= {"id": id, "type": "function"}
+    if thought_signature is not None:
+        call["extra_content"] = {"google": {"thought_signature": thought_signature}}
     return delta({"tool_calls": [call]})
 
 
@@ -61,11 +76,12 @@ def tool_call(
     arguments: str | Iterable[str] = "{}",
     *,
     index: int = 0,
+    thought_signature: str | None = None,
 ) -> list[bytes]:
     """Call a tool, with its arguments in one piece or in several."""
     fragments = [arguments] if isinstance(arguments, str) else arguments
     return [
-        tool_fragment(index, id=id, name=name),
+        tool_fragment(index, id=id, name=name, thought_signature=thought_signature),
         *(tool_fragment(index, arguments=fragment) for fragment in fragments),
     ]
 
@@ -75,18 +91,24 @@ def finish(reason: str = "stop") -> bytes:
     return delta({}, finish_reason=reason)
 
 
-def usage(prompt_tokens: int, completion_tokens: int) -> bytes:
+def usage(
+    prompt_tokens: int,
+    completion_tokens: int,
+    *,
+    cached_tokens: int | None = None,
+    reasoning_tokens: int | None = None,
+) -> bytes:
     """Say what the answer cost; OpenAI does so after the finish."""
-    return _chunk(
-        {
-            "choices": [],
-            "usage": {
-                "prompt_tokens": prompt_tokens,
-                "completion_tokens": completion_tokens,
-                "total_tokens": prompt_tokens + completion_tokens,
-            },
-        }
-    )
+    counts: dict[str, Any] = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+    if cached_tokens is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": cached_tokens}
+    if reasoning_tokens is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": reasoning_tokens}
+    return _chunk({"choices": [], "usage": counts})
 
 
 def tokens(count: int, *, rate: float | None = None) -> Step:
@@ -114,6 +136,8 @@ async def serve_scripted_openai(
     script: Script,
     *,
     port: int = 0,
+    strict: bool = False,
+    wants_back: WantsBack | None = None,
     task_status: trio.TaskStatus[ScriptedServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `POST /v1/chat/completions` and `GET /v1/models` on the loopback interface, forever.
@@ -124,11 +148,17 @@ async def serve_scripted_openai(
     Args:
         script: the answers. It may be infinite (`itertools.repeat`).
         port: by default any free one.
+        strict: whether requests that OpenAI would refuse get a 400 in its words, and no answer
+            of the script: calls without results, content parts out of place, and so on.
+        wants_back: what a tool loop must bring back unmodified, or else it is refused as its
+            provider would: `"reasoning_content"` (DeepSeek), `"thought_signature"` (Google) or
+            `"reasoning_details"` (OpenRouter). Then the server is strict, too.
         task_status: told when the server listens.
     """
+    memory = None if wants_back is None else Memory(wants_back)
     await serve_script(
-        script,
-        _respond,
+        script if memory is None else memory.listen(script),
+        partial(_respond, strict=strict, memory=memory),
         path="/v1",
         last_words=b"data: [DONE]\n\n",
         refuse=_error,
@@ -138,19 +168,27 @@ async def serve_scripted_openai(
 
 
 def open_scripted_openai(
-    script: Script, *, port: int = 0
+    script: Script,
+    *,
+    port: int = 0,
+    strict: bool = False,
+    wants_back: WantsBack | None = None,
 ) -> AbstractAsyncContextManager[ScriptedServer]:
     """Run `serve_scripted_openai` while the context lasts."""
-    return open_script(serve_scripted_openai, script, port=port)
+    serve = partial(serve_scripted_openai, strict=strict, wants_back=wants_back)
+    return open_script(serve, script, port=port)
 
 
-def _respond(request: RecordedRequest) -> Answer | None:
+def _respond(request: RecordedRequest, *, strict: bool, memory: Memory | None) -> Answer | None:
     match request.method, request.path:
         case "GET", "/v1/models":
             model = {"id": "scripted", "object": "model", "owned_by": "trio-agent"}
             return [status(200, body={"object": "list", "data": [model]})]
         case "POST", "/v1/chat/completions":
-            return None
+            fault = refusal_of(request.body) if strict or memory is not None else None
+            if fault is None and memory is not None:
+                fault = memory.refusal_of(request.body["messages"])
+            return None if fault is None else [_error(400, fault)]
         case _:
             return [_error(404, f"there is no {request.method} {request.path}")]
 

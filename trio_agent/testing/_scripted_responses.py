@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
+import attrs
 import trio
 
 from ._responses_rules import refusal_of
@@ -25,8 +26,6 @@ _BURST = 64
 Piece: TypeAlias = "str | Step"
 """What an item says, or what happens while it does, such as `hang()`."""
 
-_Burst: TypeAlias = "Piece | tuple[str, ...]"
-
 ResponseStep: TypeAlias = "Step | Words | Iterable[ResponseStep]"
 """A step of any scripted server, or one that is made by the functions of this module."""
 
@@ -35,6 +34,13 @@ ResponseAnswer: TypeAlias = Iterable[ResponseStep]
 
 ResponseScript: TypeAlias = "Iterable[ResponseAnswer | Callable[[RecordedRequest], ResponseAnswer]]"
 """One answer for each call; a function makes its answer when it sees the request."""
+
+
+@attrs.frozen
+class _Burst:
+    """Deltas that are sent in one write."""
+
+    deltas: tuple[str, ...]
 
 
 def text(*deltas: Piece, phase: str | None = None) -> Words:
@@ -125,7 +131,7 @@ def tokens(count: int, *, rate: float | None = None) -> Words:
     """
     words = [f"word{number} " for number in range(count)]
     if rate is None:
-        bursts = [tuple(words[i : i + _BURST]) for i in range(0, count, _BURST)]
+        bursts = [_Burst(tuple(words[i : i + _BURST])) for i in range(0, count, _BURST)]
         return _message(bursts, "output_text", {})
     return _message([each for word in words for each in (sleep(1 / rate), word)], "output_text", {})
 
@@ -236,7 +242,7 @@ def _steps(step: ResponseStep, writer: Writer) -> Iterator[Step]:
             yield from _steps(each, writer)
 
 
-def _message(deltas: Iterable[_Burst], type_: str, fields: dict[str, Any]) -> Words:
+def _message(deltas: Iterable["Piece | _Burst"], type_: str, fields: dict[str, Any]) -> Words:
     name = "text" if type_ == "output_text" else "refusal"
     more: dict[str, Any] = {"annotations": []} if type_ == "output_text" else {}
 
@@ -248,8 +254,8 @@ def _message(deltas: Iterable[_Burst], type_: str, fields: dict[str, Any]) -> Wo
         yield event + writer.event("response.content_part.added", **place, part=part)
         whole = ""
         for delta in deltas:
-            if isinstance(delta, str | tuple):
-                burst = (delta,) if isinstance(delta, str) else delta
+            if isinstance(delta, str | _Burst):
+                burst = (delta,) if isinstance(delta, str) else delta.deltas
                 whole += "".join(burst)
                 name_ = f"response.{type_}.delta"
                 yield b"".join(writer.event(name_, **place, delta=each) for each in burst)

@@ -2,7 +2,8 @@
 
 ``async with open_scripted_openai([[text("Hi"), finish()]]) as server`` answers the first request
 with the first script; `server.base_url` is what `OpenAIModel` wants. What goes wrong between
-providers and clients has steps, too: `cut`, `hang`, `status`, raw bytes.
+providers and clients has steps, too: `cut`, `hang`, `status`, raw bytes. If it is `strict`, it
+refuses what OpenAI refuses; by `wants_back`, what others refuse.
 """
 
 from ._scripted_openai import (
@@ -10,6 +11,7 @@ from ._scripted_openai import (
     finish as finish,
     open_scripted_openai as open_scripted_openai,
     reasoning as reasoning,
+    reasoning_details as reasoning_details,
     serve_scripted_openai as serve_scripted_openai,
     text as text,
     tokens as tokens,

@@ -5,6 +5,7 @@ export function seconds(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }
 
+const TERMINAL = new Set(["run-finish", "error"]);
 const SPOKEN = new Set(["text-delta", "reasoning-delta", "tool-input-delta"]);
 
 export class Figures {
@@ -40,7 +41,9 @@ export class Figures {
       }
     }
     if (SPOKEN.has(event.type) || this.#last === undefined) this.#last = event.at;
-    if (event.type === "run-finish" && event.run.usage?.outputTokens) this.#usage = event.run.usage;
+    // What a failed run cost comes with its error.
+    const usage = event.type === "run-finish" ? event.run.usage : event.usage;
+    if (TERMINAL.has(event.type) && usage?.outputTokens) this.#usage = usage;
     this.ended = event.at;
   }
 
@@ -60,8 +63,11 @@ export class Figures {
       rows.push(["tokens/s", speed.toFixed(speed < 100 ? 1 : 0), note]);
     }
     if (this.#usage) {
-      const { inputTokens, outputTokens } = this.#usage;
-      rows.push(["tokens", `${inputTokens} in, ${outputTokens} out`, "as the provider counted"]);
+      const { inputTokens, cachedInputTokens, outputTokens, reasoningTokens } = this.#usage;
+      const cached = cachedInputTokens ? ` (${cachedInputTokens} cached)` : "";
+      const thought = reasoningTokens ? ` (${reasoningTokens} reasoning)` : "";
+      const text = `${inputTokens} in${cached}, ${outputTokens} out${thought}`;
+      rows.push(["tokens", text, "as the provider counted"]);
     }
     if (this.#events) {
       rows.push(["events", String(this.#events), "of the run’s log, each seen once"]);

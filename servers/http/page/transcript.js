@@ -53,6 +53,11 @@ export class Transcript {
       case "tool-result":
         this.#result(event);
         break;
+      case "model-switch": {
+        const { code, message } = event.error;
+        this.#line("step", `${event.from} → ${event.to} (${code}: ${message})`);
+        break;
+      }
       case "run-finish": {
         const { finishReason, reason } = event.run;
         // A newer server may know more reasons.

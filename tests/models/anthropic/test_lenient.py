@@ -67,7 +67,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.dictionaries(st.text(max_size=3) | st.just("delta"), JSON), JSON, st.text(max_size=3))
 def test_nothing_but_value_errors(value: Any, more: Any, type_: str) -> None:
     for each in (value, {"type": "content_block_delta", "delta": more}, more):

@@ -202,7 +202,7 @@ FAILURES: list[tuple[bytes, str, str, bool]] = [
     (reason("tool_use") + STOP, "bad-response", "called none", False),
     (reason("news") + STOP, "bad-response", "'news' is unknown", False),
     (reason("error") + STOP, "provider-error", "broke the answer off: error", True),
-    (b"data: {nonsense\n\n", "bad-response", "no stream of the provider's API", False),
+    (b"data: {nonsense\n\n", "bad-response", "no stream of a message", False),
     (b"data: number of tokens must be 3\n\n", "provider-error", "number of tokens", False),
     (b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n', "bad-response", "OpenAI", False),
     (begin(0, "tool_use", id="t"), "bad-response", "has no name", False),
@@ -332,6 +332,11 @@ SHAPES: list[tuple[str, bytes, list[Any]]] = [
     ("a placeholder before the input", call(0, "t", "f", "{}", '{"a":1}') + CALLED,
      [["t", "f", '{"a":1}']]),
     ("a placeholder alone", call(0, "t", "f", "{}") + CALLED, [["t", "f", "{}"]]),
+    ("null for no input", call(0, "t", "f", "null") + CALLED, [["t", "f", "{}"]]),
+    ("input is JSON as a JSON string", call(0, "t", "f", '"{\\"a\\":1}"') + CALLED,
+     [["t", "f", '"{\\"a\\":1}"']]),
+    ("no input in the begin (cc-switch#2557)", begin(0, "tool_use", id="t", name="f")
+     + delta(0, "input_json_delta", partial_json="{}") + CALLED, [["t", "f", "{}"]]),
     ("a piece is an object", delta(0, "text_delta", text="a")
      + begin(1, "tool_use", id="t", name="f", input={})
      + delta(1, "input_json_delta", partial_json={"a": 1}) + CALLED, ["a", ["t", "f", '{"a": 1}']]),
@@ -493,6 +498,11 @@ def test_a_whole_body_that_was_cut() -> None:
     assert not decoding.done
     with pytest.raises(ModelError, match="cut-stream"):
         decoding.finish()
+
+
+def test_an_event_larger_than_a_mebibyte() -> None:
+    parts, _ = run([delta(0, "text_delta", text="x" * (2 << 20)) + END])
+    assert parts == [TextPart("x" * (2 << 20))]
 
 
 def test_bytes_that_are_no_text() -> None:

@@ -15,14 +15,15 @@ from model_kit import Emitted
 
 import trio_agent
 from trio_agent import models
+from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
 from trio_agent._events import ToolRequest, Usage
 from trio_agent._messages import AssistantMessage, ToolMessage, UserMessage
 from trio_agent.models import anthropic as public
 from trio_agent.models._model import Model
 from trio_agent.models._parts import (
+    EmittedPart,
     ModelFinish,
-    ModelPart,
     ModelRequest,
     TextPart,
     ToolInputPart,
@@ -31,6 +32,7 @@ from trio_agent.models._parts import (
 from trio_agent.models.anthropic._model import AnthropicModel
 from trio_agent.testing import anthropic as scripted
 from trio_agent.testing.anthropic import ScriptedServer, open_scripted_anthropic
+from trio_agent.tools import tool
 
 ASK = ModelRequest((UserMessage("Hi"),))
 ON = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
@@ -54,13 +56,13 @@ async def opened(
         yield server, model
 
 
-async def ask(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], ModelFinish]:
+async def ask(*answer: scripted.Step, **config: Any) -> tuple[list[EmittedPart], ModelFinish]:
     emitted = Emitted()
     async with opened(answer, **config) as (_, model):
         return emitted, await model.generate(ASK, emitted)
 
 
-async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], ModelError]:
+async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[EmittedPart], ModelError]:
     emitted = Emitted()
     async with opened(answer, **config) as (_, model):
         with pytest.raises(ModelError) as info:
@@ -68,7 +70,7 @@ async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], 
     return emitted, info.value
 
 
-def message_of(parts: Iterable[ModelPart], finish: ModelFinish) -> AssistantMessage:
+def message_of(parts: Iterable[object], finish: ModelFinish) -> AssistantMessage:
     """What a transcript has of an answer; ids of calls are renamed, as runs may do."""
     text, inputs = "", dict[tuple[str, str], str]()
     for part in parts:
@@ -208,6 +210,34 @@ async def test_a_tool_loop_whose_thinking_is_lost_goes_on_without(
     ]
 
 
+async def test_an_agent_keeps_what_the_provider_wants_back() -> None:
+    """Ids of calls are doubled by the provider and renamed by the run; thinking goes on."""
+
+    @tool
+    def f(x: int = 0) -> int:
+        return x
+
+    def step(thought: str, *inputs: str) -> scripted.Answer:
+        calls = [scripted.tool_use("toolu_1", "f", each) for each in inputs]
+        return [scripted.thinking(thought), *calls, scripted.finish("tool_use")]
+
+    script = [
+        step("a", '{"x":1}', "{}"),
+        step("b", '{"x":3}'),
+        [scripted.text("done"), scripted.finish()],
+    ]
+    async with open_scripted_anthropic(script) as server:
+        model = AnthropicModel("m", base_url=server.base_url, options=ON)
+        result = await Agent(model=model, tools=[f]).run("q")
+    assert (result.text, result.finish_reason) == ("done", "stop")
+    last = server.requests[-1].body
+    assert last["thinking"] == ON["thinking"]
+    thoughts = [
+        b.get("thinking") for t in last["messages"] for b in t["content"] if "signature" in b
+    ]
+    assert thoughts == ["a", "b"]
+
+
 async def test_adaptive_thinking_stays_on() -> None:
     adaptive = {"thinking": {"type": "adaptive"}}
     server = await loop(thinking=adaptive, provider={})
@@ -282,18 +312,18 @@ async def test_cancelling_closes_the_providers_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "script",
     [
-        [scripted.thinking("a"), scripted.text("b"), scripted.finish()],
-        [scripted.refuse(529, "overloaded_error", "Overloaded")],
-        [b"data: {nonsense\n\n"],
-        [scripted.text("a"), scripted.finish("pause_turn")],
+        [[scripted.thinking("a"), scripted.text("b"), scripted.finish()]],
+        [[scripted.refuse(529, "overloaded_error", "Overloaded")]],
+        [[b"data: {nonsense\n\n"]],
+        [[scripted.text("a"), scripted.finish("pause_turn")], [scripted.finish()]],
     ],
 )
-async def test_cancelled_after_every_tick(answer: scripted.Answer) -> None:
+async def test_cancelled_after_every_tick(script: list[scripted.Answer]) -> None:
     """Whenever it is cancelled, it ends with `Cancelled` or as usual, and leaves nothing."""
     async with (
-        open_scripted_anthropic(itertools.repeat(answer)) as server,
+        open_scripted_anthropic(itertools.cycle(script)) as server,
         AnthropicModel("m", base_url=server.base_url).open() as model,
     ):
         for ticks in itertools.count():
@@ -338,7 +368,7 @@ async def cancel_after(ticks: int, scope: trio.CancelScope) -> None:
          "message": "Overloaded"}}), "provider-error", True, "Overloaded"),
         ([scripted.end()], "cut-stream", True, "before the answer did"),
         ([scripted.start(), scripted.cut()], "cut-stream", True, "cut-stream"),
-        (b"data: {nonsense\n\n", "bad-response", False, "no stream of the provider's API"),
+        (b"data: {nonsense\n\n", "bad-response", False, "no stream of a message"),
     ],
 )  # fmt: skip
 async def test_failures(answer: scripted.Step, code: str, retryable: bool, message: str) -> None:
@@ -378,12 +408,7 @@ async def test_after_a_part_no_failure_is_retryable(end: list[scripted.Step]) ->
 
 async def test_an_answer_that_came_whole_is_whole_however_the_stream_ends() -> None:
     said: list[scripted.Step] = [scripted.text("a"), scripted.finish(output_tokens=3)]
-    ends = [
-        [scripted.end()],
-        [scripted.cut()],
-        [scripted.hang()],
-        [scripted.ping(), scripted.hang()],
-    ]
+    ends = [[scripted.end()], [scripted.cut()], [scripted.ping(), scripted.hang()]]
     for end in ends:
         parts, finish = await ask(*said, *end, between_tokens_deadline=0.05)
         assert (parts, finish.reason) == ([TextPart("a")], "stop")

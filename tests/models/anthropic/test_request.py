@@ -131,7 +131,7 @@ TURNS: list[tuple[str, tuple[AnyMessage, ...], list[Any]]] = [
      [["user", "q"], ["assistant", use(input_={"invalid": '{"a":'})], ["user", result()]]),
     ("a name that no tool has", (ASK, answer("", called(name="f<|x|>" + "y" * 200)),
      ToolMessage("t", "r")),
-     [["user", "q"], ["assistant", use(name="f__x__" + "y" * 122)], ["user", result()]]),
+     [["user", "q"], ["assistant", use(name="f__x__" + "y" * 58)], ["user", result()]]),
     ("no name", (ASK, answer("", called(name="")), ToolMessage("t", "r")),
      [["user", "q"], ["assistant", use(name="_")], ["user", result()]]),
     ("an id of an earlier run", (ASK, answer("", called()), ToolMessage("t", "1"),
@@ -267,6 +267,8 @@ def test_a_container_goes_back_within_its_tool_loop() -> None:
     loop = (ASK, message, ToolMessage("t", "r"))
     assert encode(*loop)["container"] == "c1"
     assert encode(*loop, options={"container": "c2"})["container"] == "c2"
+    later = (answer("", called("u")), ToolMessage("u", "r"))
+    assert encode(*loop, *later)["container"] == "c1"
     assert "container" not in encode(*loop, answer("a"), ASK)
     assert "container" not in encode(ASK)
 

@@ -1,13 +1,12 @@
 """The rules of decoders of event streams, with a language of one word. See also those of models."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import pytest
 
 from trio_agent._errors import ModelError
-from trio_agent.models._parts import ModelPart, TextPart
+from trio_agent.models._parts import ModelFinish, ModelPart, TextPart
 from trio_agent.models._provider._stream import StreamDecoder
 
 
@@ -23,24 +22,26 @@ class Word(msgspec.Struct):
 
 
 class Words(StreamDecoder[Word]):
+    _STREAM = "stream of words"
+
     def __init__(self) -> None:
         super().__init__(secret="sk-secret")
         self._complete = False
 
     @property
     def complete(self) -> bool:
-        return self._complete and self._failure is None
+        return (self._complete or self._said_done) and self._failure is None
 
     def may_go_on(self, body: bytes | bytearray) -> bool:
-        return False
+        return b"lines" in body
 
     def _decode(self, text: str) -> Word:
         return msgspec.json.decode(text, type=Word)
 
-    def _read(self, value: dict[str, Any], type_: str) -> Iterable[Word]:
+    def _take_value(self, value: dict[str, Any], type_: str, parts: list[ModelPart]) -> None:
         if value.get("say") is None:
             raise ValueError("nothing is said")
-        yield Word(f"{value['say']}!")
+        self._apply(Word(f"{value['say']}!"), parts)
 
     def _apply(self, event: Word, parts: list[ModelPart]) -> None:
         if event.say == ".":
@@ -48,8 +49,15 @@ class Words(StreamDecoder[Word]):
         else:
             parts.append(TextPart(event.say))
 
-    def _end(self, parts: list[ModelPart]) -> None:
+    def _end_parts(self, parts: list[ModelPart]) -> None:
         pass
+
+    def _is_answered(self) -> bool:
+        return self._has_text
+
+    def finish(self) -> ModelFinish:
+        self._check_end(is_told=self._complete)
+        return ModelFinish("stop")
 
     @property
     def failure(self) -> ModelError | None:
@@ -111,12 +119,33 @@ def test_an_event_that_has_no_end() -> None:
     assert "larger than" in decoder.failure.message
 
 
-def test_whole_bodies() -> None:
-    text, decoder = said(b'[{"say": "a"}, {"say": "."}]', whole=True)
-    assert text == "a!.!"
-    assert decoder.failure is not None, "nothing of it was the end"
+def test_a_whole_answer_is_complete() -> None:
+    text, decoder = said(b'[{"say": "a"}, {"say": "b"}]', whole=True)
+    assert text == "a!b!"
+    assert decoder.done
+    assert decoder.finish().reason == "stop"
+
+
+def test_events_in_lines_say_by_themselves_whether_they_are_complete() -> None:
+    text, decoder = said(b'{"say": "lines"}\n{"say": "b"}', whole=True)
+    assert text == "lines!b!"
+    assert not decoder.done
+    with pytest.raises(ModelError, match="cut-stream") as info:
+        decoder.finish()
+    assert not info.value.retryable
+
+
+def test_whole_bodies_that_are_no_answer() -> None:
     _, decoder = said(b'{"say": ', whole=True)
     assert not decoder.done
-    _, decoder = said(b'{"error": {"message": "no"}}', whole=True)
-    assert decoder.failure is not None
-    assert decoder.failure.message == "no"
+    with pytest.raises(ModelError, match="cut-stream"):
+        decoder.finish()
+    for body, message in ((b'{"error": {"message": "no"}}', "no"), (b"[]", "no endpoint")):
+        _, decoder = said(body, whole=True)
+        assert decoder.done
+        with pytest.raises(ModelError, match=message):
+            decoder.finish()
+
+
+def test_no_answer_pauses_by_default() -> None:
+    assert Words().resume({"messages": []}) is None

@@ -4,7 +4,7 @@ import re
 import signal
 from pathlib import Path
 
-from cli_kit import ended, heard, open_chat, prompts, say
+from cli_kit import command, ended, heard, open_chat, prompts, say
 from process_kit import free_port, open_server
 
 RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
@@ -27,6 +27,35 @@ async def test_conversation_to_the_end_of_input(tmp_path: Path) -> None:
         assert out.count("-> look") == 1
         assert out.count("[stop: 2 steps]") == 1
         assert out.endswith("[stop: 1 steps]\n> \n")
+
+
+async def test_files_go_with_what_is_said_first(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "b.pdf").write_bytes(b"x")
+    async with open_server("memory", "--ws-port", "0", cwd=tmp_path) as server:
+        await server.url()
+        _, *urls = server.stdout.decode().split()
+        for url in urls:
+            arguments = ("--url", url, "--file", "a.png", "--file", "b.pdf")
+            async with open_chat(*arguments, cwd=tmp_path) as chat:
+                await say(chat, "1\n")
+                await prompts(chat, 2)
+                told = b"image/png of 3000000 bytes, application/pdf of 1 bytes, word0"
+                assert chat.stdout.count(told) == 2
+                # They are a part of what was said, and not said again.
+                await say(chat, "1\n")
+                await prompts(chat, 3)
+                assert chat.stdout.count(told) == 3
+                assert chat.process.stdin is not None
+                await chat.process.stdin.aclose()
+                await ended(chat)
+
+
+async def test_file_that_is_none(tmp_path: Path) -> None:
+    arguments = ("chat", "--url", "http://127.0.0.1:9", "--file", "no.png")
+    code, out, err = await command(*arguments, cwd=tmp_path)
+    expected = "trio-agent: error: --file no.png: No such file or directory\n"
+    assert (code, out, err) == (2, "", expected)
 
 
 async def test_interrupted_in_an_answer_and_at_the_prompt(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class TestServeOptions:
         assert (options.on_disconnect, options.grace) == ("continue", 10)
         assert options.guard == Guard()
         assert (options.heartbeat, options.keep_alive) == (15, 75)
-        assert (options.max_body, options.max_connections) == (1 << 20, 10_000)
+        assert (options.max_body, options.max_connections) == (8 << 20, 10_000)
         assert options.root_path == ""
 
     @pytest.mark.parametrize(
@@ -118,6 +118,7 @@ class TestServeOptions:
             (["--grace", "0.5"], "grace", 0.5),
             (["--max-streams", "7"], "limits.max_streams", 7),
             (["--max-log-bytes", "2MiB"], "limits.max_log_bytes", 2 << 20),
+            (["--max-blob-bytes", "2MiB"], "limits.max_blob_bytes", 2 << 20),
             (["--retention", "7"], "limits.retention", Retention(seconds=7)),
             (["--retention", "inf"], "limits.retention", Retention(seconds=math.inf)),
             (["--heartbeat", "5"], "heartbeat", 5),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_agent import AssistantMessage, UserMessage
+from trio_agent import AssistantMessage, File, Text, UserMessage
 from trio_agent.servers.cli._inputs import read_items
 from trio_agent.servers.cli._usage import UsageError
 
@@ -32,6 +32,21 @@ def file(tmp_path: Path) -> Path:
             None,
             (UserMessage("d"), AssistantMessage("e")),
         ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "f"},
+                            {"type": "image_url", "image_url": {"url": "http://a/b.png"}},
+                        ],
+                    }
+                ]
+            },
+            None,
+            (UserMessage((Text("f"), File("image/png", url="http://a/b.png"))),),
+        ),
     ],
 )
 def test_all_kinds_of_lines(line: object, name: object, value: object, file: Path) -> None:
@@ -55,6 +70,8 @@ def test_all_kinds_of_lines(line: object, name: object, value: object, file: Pat
         ('["a"]', "Expected `object`, got `str`"),
         ('[{"role": "user", "content": "a"}, {"role": "nobody"}]', "nobody"),
         ('[{"role": "user"}]', "content"),
+        ('[{"role": "user", "content": [{"type": "video"}]}]', "not 'video' - at"),
+        ('[{"role": "assistant", "content": "a", "provider": {"p": 1}}]', "leave it out"),
         ('{"prompt": "a", "messages": [{"role": "user", "content": "b"}]}', "give"),
         ('{"promt": "a"}', "promt"),
         ('{"messages": [{"role": "nobody"}]}', "nobody"),

@@ -7,6 +7,8 @@ import pytest
 from trio_agent import (
     AnyEvent,
     ErrorDetail,
+    ModelFinished,
+    ModelSwitch,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -30,6 +32,9 @@ NASTY = "\x1b]0;owned\x07\x9b31m\r\x08\x00\u202e\u200b"
 
 
 UNPRINTABLE = {char for char in NASTY if not char.isprintable()}
+
+
+FINISHED = ModelFinished(at=1, step_number=1, model="m", reason="stop", usage=Usage())
 
 
 class Terminal(io.StringIO):
@@ -94,6 +99,13 @@ def test_text_that_ends_its_line_itself() -> None:
         ToolResult(at=1, tool=ToolOutcome("c", "t", {}, f"a{NASTY}b", "error")),
         RunError(at=1, error=ErrorDetail(f"a{NASTY}b", f"a{NASTY}b")),
         finish("cancelled", f"a{NASTY}b"),
+        ModelSwitch(
+            at=1,
+            step_number=1,
+            from_=f"a{NASTY}b",
+            to=f"a{NASTY}b",
+            error=ErrorDetail(f"a{NASTY}b", f"a{NASTY}b"),
+        ),
     ],
 )
 def test_no_control_characters(event: AnyEvent) -> None:
@@ -112,6 +124,15 @@ def test_colours_on_a_terminal_only() -> None:
     coloured = rendered(*events, file=Terminal())
     assert "\x1b[31m[code: why]\x1b[0m\n" in coloured
     assert "\x1b[2m[timeout (y): 2 steps]\x1b[0m\n" in coloured
+
+
+def test_another_model_is_told_in_a_line_and_the_end_of_its_answer_is_not() -> None:
+    switch = ModelSwitch(
+        at=1, step_number=1, from_="one", to="two", error=ErrorDetail("rate-limit", "no")
+    )
+    events = [switch, TextDelta(at=1, delta="a"), FINISHED, TextDelta(at=1, delta="b")]
+    assert rendered(*events) == "[one -> two: rate-limit: no]\nab"
+    assert rendered(switch, file=Terminal()).startswith("\x1b[2m[one -> two")
 
 
 def test_heading_and_notes() -> None:

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import pytest
 
-from trio_agent import Agent, Mapped, OpenAIModel, RunFailed
+from trio_agent import Agent, Mapped, OpenAIModel, Result, RunFailed, Usage
 from trio_agent.local import LocalModel
 from trio_agent.servers.cli import _results
 from trio_agent.servers.cli._inputs import Item
@@ -70,6 +70,22 @@ def test_a_line_is_compact_json(path: Path) -> None:
         "startedAt": 1_699_999_998_500,
         "endedAt": 1_700_000_000_000,
     }
+
+
+def test_what_a_failed_run_cost_is_told(path: Path) -> None:
+    usage = Usage(10, 2, 12, 8, 1)
+    result = Result("r", "It", 2, "error", usage, ())
+    failed = Mapped(1, "prompt 1", "r", 1.5, None, RunFailed("odd", "no", result), 0.25)
+    said = json.loads(write(path, outcome_of(AGENT, ITEMS[1], failed, now=1_700_000_000)))
+    assert said["steps"] == 2
+    assert said["usage"] == {
+        "inputTokens": 10,
+        "outputTokens": 2,
+        "totalTokens": 12,
+        "cachedInputTokens": 8,
+        "reasoningTokens": 1,
+    }
+    assert "text" not in said, "half an answer is none"
 
 
 class TestHalfALine:

@@ -5,18 +5,18 @@ it may mean), and what it does to the answer. When which error is told is decide
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..._errors import ModelError
 from ...wire._sse import SSEDecoder, SSEError
-from .._parts import ModelPart
+from .._parts import ModelFinish, ModelPart, TextPart
 from ._errors import error_from_response
 from ._odd_event import read_odd_event
 from ._surrogates import SurrogateJoiner
 
 _MAX_EVENT = 16 << 20
-"""Bytes of one event: results of servers' tools come in one piece."""
+"""Bytes of one event: images and results of servers' tools come in one piece."""
 
 
 class ReadEvent(Protocol):
@@ -27,15 +27,33 @@ class ReadEvent(Protocol):
         """Whether it may mean more than was read of it."""
 
 
+class Filter(Protocol):
+    """Changes the parts before they are handed out."""
+
+    def feed(self, parts: list[ModelPart]) -> Iterator[ModelPart]:
+        """Give parts on."""
+
+    def flush(self) -> Iterator[ModelPart]:
+        """Nothing more comes: give on what was held back."""
+
+
 EventT = TypeVar("EventT", bound=ReadEvent)
 
 
 class StreamDecoder(ABC, Generic[EventT]):
-    """Feeds the events of a stream to the decoder of a provider.
+    """Turns the bytes of one streamed answer into parts.
+
+    Feed it the reads of the response and then its end, or the whole body. That never raises: what
+    went wrong is kept until every part before it was handed out, sets `done`, and is raised by
+    `finish`. So the parts don't depend on how reads cut the stream. What goes wrong behind a
+    complete answer is passed over.
 
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
     """
+
+    _STREAM: ClassVar[str]
+    """What the answer should be, for people."""
 
     def __init__(self, *, secret: str = "") -> None:
         self.started: bool = False
@@ -43,7 +61,8 @@ class StreamDecoder(ABC, Generic[EventT]):
         self.goes_on: bool = False
         """Whether the provider went on behind a reason to finish, so that this says nothing."""
         self._secret = secret
-        self._joiner: SurrogateJoiner | None = None
+        self._has_text = False
+        self._filters: list[Filter] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -62,7 +81,11 @@ class StreamDecoder(ABC, Generic[EventT]):
 
     @abstractmethod
     def may_go_on(self, body: bytes | bytearray) -> bool:
-        """Whether behind this first JSON value of a body that is no event stream more may come."""
+        """Whether a body of JSON has events of a stream in it, and may go on in another line."""
+
+    @abstractmethod
+    def finish(self) -> ModelFinish:
+        """Say how the answer ended, once it is `done` or its stream has ended."""
 
     @abstractmethod
     def _decode(self, text: str) -> EventT:
@@ -70,14 +93,6 @@ class StreamDecoder(ABC, Generic[EventT]):
 
         Raises:
             ValueError, RecursionError: it is not written so.
-        """
-
-    @abstractmethod
-    def _read(self, value: dict[str, Any], type_: str) -> Iterable[EventT]:
-        """Say which events a JSON object means, in a server-sent event of this type.
-
-        Raises:
-            ValueError: it can't be told.
         """
 
     @abstractmethod
@@ -89,8 +104,21 @@ class StreamDecoder(ABC, Generic[EventT]):
         """
 
     @abstractmethod
-    def _end(self, parts: list[ModelPart]) -> None:
+    def _take_value(self, value: dict[str, Any], type_: str, parts: list[ModelPart]) -> None:
+        """Take what a JSON object means, in a server-sent event of this type.
+
+        Raises:
+            ModelError: as `_apply`.
+            ValueError: it can't be told.
+        """
+
+    @abstractmethod
+    def _end_parts(self, parts: list[ModelPart]) -> None:
         """Nothing more comes: append what was held back."""
+
+    @abstractmethod
+    def _is_answered(self) -> bool:
+        """Whether what was said can be an answer, though nobody said why it ended."""
 
     def feed(self, data: bytes) -> list[ModelPart]:
         """Take the next bytes of the response and return the parts that they complete."""
@@ -99,7 +127,10 @@ class StreamDecoder(ABC, Generic[EventT]):
             return parts
         try:
             for event in self._sse.feed(data):
-                self._event(event.data, event.event, parts)
+                if event.data == "[DONE]":
+                    self._said_done = self.done = True
+                else:
+                    self._event(event.data, event.event, parts)
                 if self.done:
                     break
         except (ModelError, SSEError) as error:
@@ -137,31 +168,58 @@ class StreamDecoder(ABC, Generic[EventT]):
         text = body.decode("utf-8-sig", "replace")
         try:
             self._take(read_odd_event(text, secret=self._secret), text, "message", parts)
+            # Events in lines are a stream, which says by itself whether it is complete.
+            if parts and not self.may_go_on(body):
+                self._said_done = True
         except ModelError as error:
             self._fail(error)
         except (ValueError, RecursionError):
             if text[:1] in ("{", "[") and text.rstrip()[-1:] not in ("}", "]"):
                 return self._hand_out(parts)  # it was cut
         if not self.complete and self._failure is None:
+            if parts:
+                return self._hand_out(parts)  # events in lines, of which the last is missing
             self._failure = error_from_response(200, body, {}, now=0.0, secret=self._secret)
         self.done = True
         return self._hand_out(parts)
+
+    def resume(self, body: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return the body of the request that goes on with a paused answer. By default none is."""
+        return None
+
+    def _check_end(self, *, is_told: bool) -> None:
+        """Raise what went wrong, and `cut-stream` if nobody said that the answer has ended.
+
+        Args:
+            is_told: whether it is known why it ended.
+        """
+        if self._failure is not None:
+            self._failure.retryable &= not self.started
+            raise self._failure
+        if not is_told and not (self._said_done and self._is_answered()):
+            raise ModelError(
+                "cut-stream",
+                "the provider's stream ended before the answer did",
+                retryable=not self.started,
+            )
 
     def _fail(self, error: ModelError | SSEError) -> None:
         self.done = True
         if self.complete and not self.goes_on:
             return  # a complete answer isn't thrown away for what comes behind it
-        self._failure = no_stream(error) if isinstance(error, SSEError) else error
+        self._failure = self._no_stream(error) if isinstance(error, SSEError) else error
 
     def _hand_out(self, parts: list[ModelPart]) -> list[ModelPart]:
         ended = self.done or self._ended
         if ended:
-            self._end(parts)
-        if self._joiner is not None:
-            parts = list(self._joiner.feed(parts))
+            self._end_parts(parts)
+        for each in self._filters:
+            parts = list(each.feed(parts))
             if ended:
-                parts += self._joiner.flush()
-        self.started = self.started or bool(parts)
+                parts += each.flush()
+        if parts and not self._has_text:
+            self.started = True
+            self._has_text = any(type(part) is TextPart for part in parts)
         return parts
 
     def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:
@@ -170,14 +228,14 @@ class StreamDecoder(ABC, Generic[EventT]):
             event = self._decode(text)
         except (ValueError, RecursionError) as exc:
             error = exc
-        if event is not None and not event.is_odd:
+        if event is not None and not event.is_odd and type_ != "error":
             self._apply(event, parts)
             return
         try:
             self._take(read_odd_event(text, type_, secret=self._secret), text, type_, parts)
         except (ValueError, RecursionError) as exc:
             if event is None:
-                raise no_stream(error or exc) from None
+                raise self._no_stream(error or exc) from None
             self._apply(event, parts)
 
     def _take(
@@ -188,16 +246,15 @@ class StreamDecoder(ABC, Generic[EventT]):
         parts: list[ModelPart],
     ) -> None:
         """Take what was read of an odd event, whose `text` says whether halves are to be joined."""
-        if self._joiner is None and r"\ud" in text.lower():
-            self._joiner = SurrogateJoiner()
+        if r"\ud" in text.lower() and not any(type(f) is SurrogateJoiner for f in self._filters):
+            self._filters.append(SurrogateJoiner())
         for value in values:
             if value is None:
                 self._said_done = self.done = True
+            else:
+                self._take_value(value, type_, parts)
+            if self.done:
                 return
-            for event in self._read(value, type_):
-                self._apply(event, parts)
 
-
-def no_stream(error: Exception | None) -> ModelError:
-    """Say that a response is not what it should be."""
-    return ModelError("bad-response", f"the answer is no stream of the provider's API: {error}")
+    def _no_stream(self, error: Exception | None) -> ModelError:
+        return ModelError("bad-response", f"the answer is no {self._STREAM}: {error}")

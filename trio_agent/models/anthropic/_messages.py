@@ -7,7 +7,7 @@ refused.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -15,7 +15,7 @@ import attrs
 from ..._errors import ModelError
 from ..._events import Usage
 from ..._http.words import clean
-from .._parts import ModelFinish, ModelPart, ModelRequest, TextPart
+from .._parts import ModelFinish, ModelPart, ModelRequest
 from .._provider._finish_reason import Reason, finish_reason
 from .._provider._stream import StreamDecoder
 from ._blocks import Blocks
@@ -70,16 +70,13 @@ class MessagesCodec:
 class MessagesDecoder(StreamDecoder[Event]):
     """Turns the bytes of one streamed answer into parts.
 
-    Feed it the reads of the response and then its end, or the whole body. That never raises: what
-    went wrong is kept until every part before it was handed out, sets `done`, and is raised by
-    `finish`. So the parts don't depend on how reads cut the stream. What goes wrong behind a
-    complete answer is passed over.
-
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
         model: whose signatures the answer holds.
         origin: the endpoint that can read them, as `AssistantMessage.provider` names it.
     """
+
+    _STREAM = "stream of a message"
 
     def __init__(self, *, secret: str = "", model: str = "", origin: str = "") -> None:
         super().__init__(secret=secret)
@@ -92,7 +89,6 @@ class MessagesDecoder(StreamDecoder[Event]):
         self._counts: dict[str, int] = {}
         self._reason: Reason | None = None
         self._reason_name = ""
-        self._has_text = False
         self._has_paused = False
         """Whether the last turn of the request is this one, as far as it had come."""
 
@@ -115,15 +111,7 @@ class MessagesDecoder(StreamDecoder[Event]):
                 can't be understood; what the provider reported within the stream: `auth`,
                 `not-found`, `rate-limit`, `context-length`, `bad-request` or `provider-error`.
         """
-        if self._failure is not None:
-            self._failure.retryable &= not self.started
-            raise self._failure
-        if self._reason is None and not (self._said_done and self._is_answered()):
-            raise ModelError(
-                "cut-stream",
-                "the provider's stream ended before the answer did",
-                retryable=not self.started,
-            )
+        self._check_end(is_told=self._reason is not None)
         if self._reason == "unknown" and not self._is_answered():
             name = clean(self._reason_name, limit=40)
             raise ModelError("bad-response", f"the stop reason {name!r} is unknown")
@@ -173,16 +161,12 @@ class MessagesDecoder(StreamDecoder[Event]):
     def _decode(self, text: str) -> Event:
         return decode_event(text)
 
-    def _read(self, value: dict[str, Any], type_: str) -> Iterator[Event]:
-        return read_events(value, type_)
+    def _take_value(self, value: dict[str, Any], type_: str, parts: list[ModelPart]) -> None:
+        for event in read_events(value, type_):
+            self._apply(event, parts)
 
-    def _end(self, parts: list[ModelPart]) -> None:
+    def _end_parts(self, parts: list[ModelPart]) -> None:
         self._blocks.end(parts)
-
-    def _hand_out(self, parts: list[ModelPart]) -> list[ModelPart]:
-        parts = super()._hand_out(parts)
-        self._has_text = self._has_text or any(type(part) is TextPart for part in parts)
-        return parts
 
     def _apply(self, event: Event, parts: list[ModelPart]) -> None:
         delta, said = event.delta, len(parts)

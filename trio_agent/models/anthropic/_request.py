@@ -2,8 +2,7 @@
 
 The rule: whatever stands in a transcript, what goes back is something that the API takes.
 Turns alternate and begin with the user's; blank texts are left out; ids and names are of the
-form that it wants. A model may write broken arguments or call a name that no tool could have;
-one such turn must not spoil all that come behind it.
+form that it wants.
 
 Source: Anthropic's API reference, "Messages", and what the API says when it refuses.
 """
@@ -18,6 +17,7 @@ from ..._errors import ModelError
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from .._parts import ModelRequest, ToolSpec, reserved_option
+from .._provider._tool_text import sendable_input, sendable_name, sendable_output
 from .._provider._unique_ids import UniqueIds
 from ._files import content_blocks, text_blocks
 from ._kept import is_thought, kept_blocks, kept_container
@@ -27,8 +27,6 @@ DEFAULT_MAX_TOKENS: Final = 16_384
 """Which all current models can say; with thinking in advance, its budget comes on top."""
 
 _ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
-_NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_NO_OUTPUT: Final = "(no output)"
 _NOTHING_SAID: Final = "(nothing)"
 """What a user says who said nothing: the API wants a turn of the user's, and text in it."""
 
@@ -119,8 +117,9 @@ def _container(messages: Sequence[AnyMessage], origin: str) -> str:
     """The container of the tool loop in progress: servers may wait in it for results of ours."""
     for message in reversed(messages):
         if isinstance(message, AssistantMessage):
-            return kept_container(message, origin)
-        if not isinstance(message, ToolMessage):
+            if container := kept_container(message, origin):
+                return container
+        elif not isinstance(message, ToolMessage):
             break
     return ""
 
@@ -191,9 +190,7 @@ class _Writer:
     def _call(self, call: ToolRequest) -> dict[str, Any]:
         # Ids are unique in a whole request: another run of a conversation may have used one.
         id_ = self._ids[call.id] = self._unique.take(anthropic_id(call.id))
-        # What is no object, or no JSON at all, goes back within one: the model sees what it wrote.
-        input_ = call.input if isinstance(call.input, Mapping) else {"invalid": call.input}
-        name = _NO_NAME.sub("_", call.name)[:128] or "_"
+        name, input_ = sendable_name(call.name), sendable_input(call.input)
         return {"type": "tool_use", "id": id_, "name": name, "input": input_}
 
     def _result(self, message: ToolMessage) -> dict[str, Any]:
@@ -201,7 +198,7 @@ class _Writer:
         result = {
             "type": "tool_result",
             "tool_use_id": self._ids.get(call_id) or anthropic_id(call_id),
-            "content": content if content.strip() else _NO_OUTPUT,
+            "content": sendable_output(content),
         }
         return result if message.status == "ok" else {**result, "is_error": True}
 

@@ -189,7 +189,7 @@ class ChatDecoder:
             name = clean(self._reason_name, limit=40)
             raise _bad_response(f"the finish reason {name!r} is unknown")
         if reason in ("length", "content-filter"):
-            return self._end(reason)
+            return ModelFinish(reason, self._usage)  # what was cut short is nothing to go back
         if not self._calls:
             if reason == "tool-calls" and not self._has_text:
                 raise _bad_response("the model finished to call tools, but called none")
@@ -199,9 +199,7 @@ class ChatDecoder:
             raise _bad_response("a tool call has no name")
         return self._end("tool-calls")
 
-    def _end(
-        self, reason: Literal["stop", "length", "tool-calls", "content-filter"]
-    ) -> ModelFinish:
+    def _end(self, reason: Literal["stop", "tool-calls"]) -> ModelFinish:
         state = self._state.finish(self._calls.extras)
         provider = {self._origin: state} if state and self._origin else {}
         return ModelFinish(reason, self._usage, provider=provider)

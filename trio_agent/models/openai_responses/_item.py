@@ -5,8 +5,8 @@ The rule: each piece is said once. What came as deltas stands; of what comes who
 was said before, and all of it if nothing was.
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -17,7 +17,14 @@ Kind: TypeAlias = Literal["message", "reasoning", "function_call", "other"]
 Stream: TypeAlias = Literal["message", "summary", "thought"]
 """What of an item is written piece by piece: its text, or one of two kinds of reasoning."""
 
-_KINDS: dict[Any, Kind] = {
+STREAMS: Final[Mapping[Stream, Kind]] = {
+    "message": "message",
+    "summary": "reasoning",
+    "thought": "reasoning",
+}
+"""The kind of item that has a stream."""
+
+_KINDS: Final[Mapping[str, Kind]] = {
     "message": "message",
     "reasoning": "reasoning",
     "function_call": "function_call",
@@ -26,8 +33,7 @@ _KINDS: dict[Any, Kind] = {
 
 def kind_of(value: dict[str, Any]) -> Kind:
     """Return what an item is."""
-    kind: Any = value.get("type")
-    return _KINDS.get(kind, "other") if isinstance(kind, str) else "other"
+    return _KINDS.get(str(value.get("type")), "other")
 
 
 def id_of(value: dict[str, Any]) -> str:
@@ -109,12 +115,13 @@ class Item:
             whole = arguments_or_none(value.get("arguments")) or ""
             same_name = not self.name or self.name == word(value.get("name"))
             return same_name and (not whole or whole.startswith(self.arguments.text))
-        streams: tuple[Stream, ...] = (
-            ("message",) if self.kind == "message" else ("summary", "thought")
-        )
-        wholes = {stream: "".join(texts_of(stream, value)) for stream in streams}
-        return not any(wholes.values()) or all(
-            whole.startswith(self.said(stream)) for stream, whole in wholes.items()
+        wholes: list[tuple[Stream, str]] = [
+            (stream, "".join(texts_of(stream, value)))
+            for stream, kind in STREAMS.items()
+            if kind == self.kind
+        ]
+        return not any(whole for _, whole in wholes) or all(
+            whole.startswith(self.said(stream)) for stream, whole in wholes
         )
 
 

@@ -12,16 +12,11 @@ from .._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
 from .._provider._loose import arguments_or_none, word
 from .._provider._unique_ids import UniqueIds
 from ._event import Event
-from ._item import Item, Kind, Stream, call_id_of, id_of, kind_of, text_of_part
+from ._item import STREAMS, Item, Stream, call_id_of, id_of, kind_of, text_of_part
 from ._items import Items, match
 
 _MAX_HELD = 1 << 20
 """Characters of ids and names, and of arguments that come without a name."""
-_KINDS: Final[Mapping[Stream, Kind]] = {
-    "message": "message",
-    "summary": "reasoning",
-    "thought": "reasoning",
-}
 
 
 class Output:
@@ -53,7 +48,7 @@ class Output:
         type_ = event.type or ""
         if (stream := _DELTAS.get(type_)) is not None:
             if event.delta:
-                item = self.items.of(_KINDS[stream], event)
+                item = self.items.of(STREAMS[stream], event)
                 self._say(item, stream, _part_of(stream, event), event.delta, parts)
         elif (stream := _WHOLES.get(type_)) is not None:
             self._whole(stream, event, parts)
@@ -87,7 +82,7 @@ class Output:
         if event.part is not None and event.part.get("type") == "reasoning_text":
             stream = "thought"
         if text:
-            item, part = self.items.of(_KINDS[stream], event), _part_of(stream, event)
+            item, part = self.items.of(STREAMS[stream], event), _part_of(stream, event)
             if rest := item.rest_of_part(stream, part, text):
                 self._say(item, stream, part, rest, parts)
 
@@ -149,7 +144,7 @@ class Output:
             self._name(item, value, parts)
             self._complete(item, arguments_or_none(value.get("arguments")) or "", parts)
         else:
-            for stream, kind in _KINDS.items():
+            for stream, kind in STREAMS.items():
                 if kind == item.kind:
                     for part, rest in item.rest(stream, value):
                         self._say(item, stream, part, rest, parts)

@@ -1,0 +1,51 @@
+"""Files that the command line names, for a model to look at."""
+
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from trio_agent import File
+
+from .._shared.media_types import by_name
+from ._usage import UsageError
+
+MAX_BYTES: Final = 32 << 20
+"""Of all files together, which is what servers take by default."""
+
+
+def read_files(paths: Sequence[str]) -> tuple[File, ...]:
+    """Read files, whole.
+
+    Raises:
+        UsageError: one can't be read, is empty or of an unknown kind, or they are too large.
+    """
+    files: list[File] = []
+    room = MAX_BYTES
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                data = file.read(room + 1)
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            raise UsageError(f"--file {path}: {reason}") from exc
+        if not data:
+            raise UsageError(f"--file {path}: the file is empty")
+        room -= len(data)
+        if room < 0:
+            most = f"{MAX_BYTES >> 20} MiB"
+            raise UsageError(f"--file {path}: files have at most {most} together")
+        files.append(File(_media_type(path, data), data=data, name=Path(path).name))
+    return tuple(files)
+
+
+def _media_type(path: str, data: bytes) -> str:
+    found = by_name(path) or mimetypes.guess_type(Path(path).name)[0]
+    if found is not None:
+        return found
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        message = "it can't be told what file this is: its name has to end like .png or .pdf"
+        raise UsageError(f"--file {path}: {message}") from None
+    return "text/plain"
