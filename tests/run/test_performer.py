@@ -620,6 +620,15 @@ async def test_what_the_provider_wants_back_can_not_be_kept(
         assert isinstance((await read(runtime, run))[-1], RunError)
 
 
+async def test_a_call_that_was_opened_is_not_asked_for_again() -> None:
+    opened = ToolInputPart("1", "get_weather", "")
+    again = ModelError("odd", "it broke", retryable=True)
+    model = ScriptedModel([opened, again], ["never"])
+    with pytest.raises(RunFailed, match="odd"):
+        await Agent(model=model, tools=[get_weather]).run("hi")
+    assert len(model.requests) == 1
+
+
 async def test_an_output_beyond_the_log_bound() -> None:
     @tool
     async def big() -> str:

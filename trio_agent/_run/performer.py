@@ -14,13 +14,13 @@ import trio
 
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
-from .._events import AnyEvent, FinishReason, ModelSwitch, RunError, ToolRequest
+from .._events import AnyEvent, FinishReason, RunError, ToolRequest
 from .._log.plain import encode_json, is_deep
 from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
-from ..models._parts import EmittedPart, ModelRequest
+from ..models._parts import EmittedPart, ModelRequest, SwitchPart
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
 from .live_run import LiveRun
@@ -287,11 +287,11 @@ class _Emit(Emit):
         self._calls += 1
         events = self._machine.said(parts, _now())
         done = self._machine.done
+        # A call may be open by now without an event; that another model answers can be said again.
+        if self._silent and any(type(part) is not SwitchPart for part in parts):
+            self._silent = False
+            self._on_first()
         if events:
-            # That another model answers can be said again.
-            if self._silent and any(type(event) is not ModelSwitch for event in events):
-                self._silent = False
-                self._on_first()
             self._log.append(events, bounded=not done)
         if done:
             self._answer.cancel(reason="the machine is done")
