@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import pytest
@@ -23,6 +23,7 @@ from trio_agent.testing.openai import (
     finish,
     open_scripted_openai,
     reasoning,
+    reasoning_details,
     status,
     text,
     tool_call,
@@ -30,20 +31,27 @@ from trio_agent.testing.openai import (
 )
 
 PAGES = REPOSITORY / "docs" / "providers"
+WantsBack: TypeAlias = Literal["reasoning_content", "thought_signature", "reasoning_details"]
+
 LISBON = '{"city": "Lisbon"}'
 KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n: keep-alive\n\n"
 
 
 async def ask(
-    name: str, script: list[Answer], folder: Path, *, provider: str = ""
+    name: str,
+    script: list[Answer],
+    folder: Path,
+    *,
+    provider: str = "",
+    wants_back: WantsBack | None = None,
 ) -> tuple[str, list[RecordedRequest]]:
     """Run `docs/examples/{name}.py`; return what it wrote, and what it asked.
 
     `provider` is what the provider's own variables begin with, if it has any. OpenAI's hold
-    another key then, which must not go out.
+    another key then, which must not go out. `wants_back` is what it doesn't go on without.
     """
     with trio.fail_after(3 * SOON):
-        async with open_scripted_openai(script) as server:
+        async with open_scripted_openai(script, strict=True, wants_back=wants_back) as server:
             own = {f"{provider}_BASE_URL": server.base_url, f"{provider}_API_KEY": "its-own"}
             env = {**environment(server), **(own if provider else {})}
             output = await run_against(env, EXAMPLES / f"{name}.py", folder)
@@ -152,14 +160,22 @@ async def test_vllm_json_within_json(tmp_path: Path) -> None:
 
 
 async def test_openrouter(tmp_path: Path) -> None:
-    script: list[Answer] = [[KEEP_ALIVE, text("A bound."), finish(), usage(3, 2)]]
-    output, requests = await ask("providers/openrouter", script, tmp_path, provider="OPENROUTER")
-    assert output == "A bound.\n"
-    [request] = requests
-    assert request.headers["http-referer"] == "https://weather.example"
-    assert request.headers["x-openrouter-title"] == "Weather"
-    assert request.body["provider"] == {"require_parameters": True}
-    assert request.body["reasoning"] == {"effort": "low"}
+    block = {"type": "reasoning.text", "index": 0, "text": "Where is it?", "signature": "s"}
+    script = called(before=(KEEP_ALIVE, reasoning_details(block)))
+    output, requests = await ask(
+        "providers/openrouter",
+        script,
+        tmp_path,
+        provider="OPENROUTER",
+        wants_back="reasoning_details",
+    )
+    assert output == "Take none.\n"
+    first, second = requests
+    assert first.headers["http-referer"] == "https://weather.example"
+    assert first.headers["x-openrouter-title"] == "Weather"
+    assert first.body["provider"] == {"require_parameters": True}
+    assert first.body["reasoning"] == {"effort": "low"}
+    assert second.body["messages"][1]["reasoning_details"] == [block]
 
 
 async def test_azure(tmp_path: Path) -> None:
@@ -171,10 +187,15 @@ async def test_azure(tmp_path: Path) -> None:
 
 async def test_gemini(tmp_path: Path) -> None:
     script: list[Answer] = [
-        [tool_call("c1", "find_trains", '{"day": "2026-05-02"}'), finish("stop")],
+        [
+            tool_call("c1", "find_trains", '{"day": "2026-05-02"}', thought_signature="s"),
+            finish("stop"),
+        ],
         [text("On Saturday at 9:04."), finish()],
     ]
-    output, requests = await ask("providers/gemini", script, tmp_path, provider="GEMINI")
+    output, requests = await ask(
+        "providers/gemini", script, tmp_path, provider="GEMINI", wants_back="thought_signature"
+    )
     assert output == "On Saturday at 9:04.\n"
     first, second = bodies(requests)
     assert first["tool_choice"] == {"type": "function", "function": {"name": "find_trains"}}
@@ -187,7 +208,9 @@ async def test_gemini(tmp_path: Path) -> None:
 
 async def test_deepseek(tmp_path: Path) -> None:
     script = called(before=(KEEP_ALIVE, reasoning("Where is it?")))
-    output, requests = await ask("providers/deepseek", script, tmp_path, provider="DEEPSEEK")
+    output, requests = await ask(
+        "providers/deepseek", script, tmp_path, provider="DEEPSEEK", wants_back="reasoning_content"
+    )
     assert output == "Take none.\n"
     first, second = bodies(requests)
     assert first["reasoning_effort"] == "high"
