@@ -108,7 +108,7 @@ async def test_a_file_goes_to_the_model_and_beside_the_run() -> None:
     ("file", "why"),
     [
         (File("image/png"), "exactly one of"),
-        (File("image/png", data=b"x" * 101), "have 101 bytes, and a run is given 100 at most"),
+        (File("image/png", data=b"x" * 101), "^the files of a run have at most 100 bytes"),
         (File("image/png", blob=f"nobody/{'0' * 64}"), "there is no file nobody/0.* any more"),
         (File("image/png", blob=f"{{run}}/{'0' * 64}"), "there is no file"),
         (File("image/png", blob="{run}/{digest}"), "there is no file"),  # it is somebody else's

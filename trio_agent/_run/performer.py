@@ -20,7 +20,7 @@ from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
-from ..models._parts import EmittedPart, ModelRequest, SwitchPart
+from ..models._parts import EmittedPart, ModelRequest, SwitchPart, ToolInputPart
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
 from .live_run import LiveRun
@@ -287,8 +287,7 @@ class _Emit(Emit):
         self._calls += 1
         events = self._machine.said(parts, _now())
         done = self._machine.done
-        # A call may be open by now without an event; that another model answers can be said again.
-        if self._silent and any(type(part) is not SwitchPart for part in parts):
+        if self._silent and any(map(_is_heard, parts)):
             self._silent = False
             self._on_first()
         if events:
@@ -301,6 +300,14 @@ class _Emit(Emit):
         if self._calls % _EMITS == 0:
             await trio.lowlevel.checkpoint()
         await self._log.room()
+
+
+def _is_heard(part: EmittedPart) -> bool:
+    """Whether a part can't be said again: not that another model answers, nor an empty text.
+
+    One that opens a call is, although it may be no event yet.
+    """
+    return type(part) is ToolInputPart or (not isinstance(part, SwitchPart) and part.delta != "")
 
 
 def _hint_at_clock() -> str:
