@@ -1,8 +1,9 @@
 """docs/providers: the programs of its pages, and what the pages say was tried."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import pytest
@@ -11,8 +12,8 @@ from model_kit import Emitted
 from program_kit import EXAMPLES, REPOSITORY, environment, run_against
 from server_kit import SOON
 
-from trio_agent import ModelError, OpenAIModel, UserMessage
-from trio_agent.abc import ModelRequest, ReasoningPart, TextPart, ToolInputPart
+from trio_agent import AnthropicModel, ModelError, OpenAIModel, UserMessage
+from trio_agent.abc import Model, ModelRequest, ReasoningPart, TextPart, ToolInputPart
 from trio_agent.models.openai._dialects import mistral_id
 from trio_agent.testing import anthropic, openai_responses as responses
 from trio_agent.testing.openai import (
@@ -22,6 +23,7 @@ from trio_agent.testing.openai import (
     finish,
     open_scripted_openai,
     reasoning,
+    reasoning_details,
     status,
     text,
     tool_call,
@@ -29,20 +31,27 @@ from trio_agent.testing.openai import (
 )
 
 PAGES = REPOSITORY / "docs" / "providers"
+WantsBack: TypeAlias = Literal["reasoning_content", "thought_signature", "reasoning_details"]
+
 LISBON = '{"city": "Lisbon"}'
 KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n: keep-alive\n\n"
 
 
 async def ask(
-    name: str, script: list[Answer], folder: Path, *, provider: str = ""
+    name: str,
+    script: list[Answer],
+    folder: Path,
+    *,
+    provider: str = "",
+    wants_back: WantsBack | None = None,
 ) -> tuple[str, list[RecordedRequest]]:
     """Run `docs/examples/{name}.py`; return what it wrote, and what it asked.
 
     `provider` is what the provider's own variables begin with, if it has any. OpenAI's hold
-    another key then, which must not go out.
+    another key then, which must not go out. `wants_back` is what it doesn't go on without.
     """
     with trio.fail_after(3 * SOON):
-        async with open_scripted_openai(script) as server:
+        async with open_scripted_openai(script, strict=True, wants_back=wants_back) as server:
             own = {f"{provider}_BASE_URL": server.base_url, f"{provider}_API_KEY": "its-own"}
             env = {**environment(server), **(own if provider else {})}
             output = await run_against(env, EXAMPLES / f"{name}.py", folder)
@@ -51,10 +60,10 @@ async def ask(
     return output, server.requests
 
 
-def called(id_: str = "call_1", *, before: tuple[bytes, ...] = ()) -> list[Answer]:
+def called(*, before: tuple[bytes, ...] = (), arguments: str = LISBON) -> list[Answer]:
     """A call of the tool `temperature`, and an answer."""
     return [
-        [*before, tool_call(id_, "temperature", LISBON), finish("tool_calls")],
+        [*before, tool_call("call_1", "temperature", arguments), finish("tool_calls")],
         [text("Take "), text("none."), finish(), usage(20, 3)],
     ]
 
@@ -143,15 +152,30 @@ async def test_vllm(tmp_path: Path) -> None:
     assert body["chat_template_kwargs"] == {"enable_thinking": True}
 
 
+async def test_vllm_json_within_json(tmp_path: Path) -> None:
+    script = called(arguments=json.dumps(LISBON))
+    _, requests = await ask("providers/ollama", script, tmp_path, provider="OLLAMA")
+    _, second = bodies(requests)
+    assert second["messages"][-1]["content"] == "18 °C in Lisbon"
+
+
 async def test_openrouter(tmp_path: Path) -> None:
-    script: list[Answer] = [[KEEP_ALIVE, text("A bound."), finish(), usage(3, 2)]]
-    output, requests = await ask("providers/openrouter", script, tmp_path, provider="OPENROUTER")
-    assert output == "A bound.\n"
-    [request] = requests
-    assert request.headers["http-referer"] == "https://weather.example"
-    assert request.headers["x-openrouter-title"] == "Weather"
-    assert request.body["provider"] == {"require_parameters": True}
-    assert request.body["reasoning"] == {"effort": "low"}
+    block = {"type": "reasoning.text", "index": 0, "text": "Where is it?", "signature": "s"}
+    script = called(before=(KEEP_ALIVE, reasoning_details(block)))
+    output, requests = await ask(
+        "providers/openrouter",
+        script,
+        tmp_path,
+        provider="OPENROUTER",
+        wants_back="reasoning_details",
+    )
+    assert output == "Take none.\n"
+    first, second = requests
+    assert first.headers["http-referer"] == "https://weather.example"
+    assert first.headers["x-openrouter-title"] == "Weather"
+    assert first.body["provider"] == {"require_parameters": True}
+    assert first.body["reasoning"] == {"effort": "low"}
+    assert second.body["messages"][1]["reasoning_details"] == [block]
 
 
 async def test_azure(tmp_path: Path) -> None:
@@ -163,10 +187,15 @@ async def test_azure(tmp_path: Path) -> None:
 
 async def test_gemini(tmp_path: Path) -> None:
     script: list[Answer] = [
-        [tool_call("c1", "find_trains", '{"day": "2026-05-02"}'), finish("stop")],
+        [
+            tool_call("c1", "find_trains", '{"day": "2026-05-02"}', thought_signature="s"),
+            finish("stop"),
+        ],
         [text("On Saturday at 9:04."), finish()],
     ]
-    output, requests = await ask("providers/gemini", script, tmp_path, provider="GEMINI")
+    output, requests = await ask(
+        "providers/gemini", script, tmp_path, provider="GEMINI", wants_back="thought_signature"
+    )
     assert output == "On Saturday at 9:04.\n"
     first, second = bodies(requests)
     assert first["tool_choice"] == {"type": "function", "function": {"name": "find_trains"}}
@@ -179,7 +208,9 @@ async def test_gemini(tmp_path: Path) -> None:
 
 async def test_deepseek(tmp_path: Path) -> None:
     script = called(before=(KEEP_ALIVE, reasoning("Where is it?")))
-    output, requests = await ask("providers/deepseek", script, tmp_path, provider="DEEPSEEK")
+    output, requests = await ask(
+        "providers/deepseek", script, tmp_path, provider="DEEPSEEK", wants_back="reasoning_content"
+    )
     assert output == "Take none.\n"
     first, second = bodies(requests)
     assert first["reasoning_effort"] == "high"
@@ -211,10 +242,12 @@ def named(name: str, arguments: Any = "{}", **beside: Any) -> dict[str, Any]:
 class Tried:
     """What a provider answers, and what that is taken for."""
 
-    answer: Answer
+    answer: Iterable[Any]
     says: str = ""
     thinks: str = ""
     calls: tuple[str, ...] = ()
+    ends: str = ""
+    """Why it is complete, if neither by itself nor for calls."""
     fails: str = ""
     """The code of its failure."""
     may_pass: bool = False
@@ -267,9 +300,6 @@ TRIED = {
         [calls(named("f", None, index=0, id="a")), calls({"index": 0, **named("f")}), finish()],
         calls=("f",),
     ),
-    "vllm: JSON within JSON": Tried(
-        [calls(named("f", '"{}"', index=0, id="a")), finish()], calls=("f",)
-    ),
     "vllm: tool_calls without any": Tried([text("Hi"), finish("tool_calls")], "Hi"),
     "vllm: an error within": Tried(
         [text("H"), chunk(object="error", message="died", code=500)], fails="provider-error"
@@ -301,7 +331,7 @@ TRIED = {
     "openrouter: halves of a pair": Tried([text("\ud83d"), text("\ude00"), finish()], "\U0001f600"),
     "openrouter: a large chunk": Tried([delta({"images": ["x" * (1 << 20)]}), *HI], "Hi"),
     "azure: filtered after text": Tried(
-        [chunk(choices=[]), text("H"), finish("content_filter")], "H"
+        [chunk(choices=[]), text("H"), finish("content_filter")], "H", ends="content-filter"
     ),
     "azure: a code as text": Tried(
         [chunk(error={"code": "429", "message": "Busy."})], fails="rate-limit", may_pass=True
@@ -343,26 +373,80 @@ TRIED = {
 }
 
 
+TRIED_ANTHROPIC = {
+    "overloaded, before a word": Tried(
+        [anthropic.start(), anthropic.error()], fails="provider-error", may_pass=True
+    ),
+    "overloaded, after some": Tried(
+        [anthropic.start(), anthropic.text("H"), anthropic.error()],
+        fails="provider-error",
+    ),
+    "529": Tried(
+        [anthropic.refuse(529, "overloaded_error", "Overloaded")],
+        fails="provider-error",
+        may_pass=True,
+    ),
+    "429": Tried(
+        [anthropic.refuse(429, "rate_limit_error", "Slow.", retry_after="5")],
+        fails="rate-limit",
+        may_pass=True,
+    ),
+    "no more tokens": Tried(
+        [anthropic.start(), anthropic.text("H"), anthropic.finish("max_tokens")],
+        "H",
+        ends="length",
+    ),
+    "a refusal": Tried(
+        [anthropic.start(), anthropic.text("H"), anthropic.finish("refusal")],
+        "H",
+        ends="content-filter",
+    ),
+    "a pause": Tried(
+        [anthropic.start(), anthropic.text("Hi"), anthropic.finish("pause_turn")], "Hi there"
+    ),
+    "pings": Tried(
+        [anthropic.ping(), anthropic.start(), anthropic.text("Hi"), anthropic.finish()], "Hi"
+    ),
+}
+
+
 @pytest.mark.parametrize("tried", TRIED.values(), ids=TRIED)
 async def test_what_was_tried(tried: Tried) -> None:
-    emitted = Emitted()
-    failure = None
     with trio.fail_after(SOON):
         async with open_scripted_openai([tried.answer]) as server:
-            model = OpenAIModel("m", base_url=server.base_url, api_key="k")
-            async with model.open() as opened:
-                try:
-                    await opened.generate(ModelRequest((UserMessage("Hello"),)), emitted)
-                except ModelError as exc:
-                    failure = exc
-    assert (failure.code if failure else "") == tried.fails
+            await check(tried, OpenAIModel("m", base_url=server.base_url, api_key="k"))
+
+
+@pytest.mark.parametrize("tried", TRIED_ANTHROPIC.values(), ids=TRIED_ANTHROPIC)
+async def test_what_was_tried_of_anthropic(tried: Tried) -> None:
+    goes_on = [anthropic.start(), anthropic.text(" there"), anthropic.finish()]
+    with trio.fail_after(SOON):
+        async with anthropic.open_scripted_anthropic([tried.answer, goes_on]) as server:
+            await check(tried, AnthropicModel("m", base_url=server.base_url, api_key="k"))
+
+
+async def check(tried: Tried, model: Model) -> None:
+    emitted = Emitted()
+    failure = finished = None
+    async with model.open() as opened:
+        try:
+            finished = await opened.generate(ModelRequest((UserMessage("Hello"),)), emitted)
+        except ModelError as exc:
+            failure = exc
     if failure:
-        assert failure.retryable is tried.may_pass
+        assert (failure.code, failure.retryable) == (tried.fails, tried.may_pass)
         return
+    assert finished
+    ends = tried.ends or ("tool-calls" if tried.calls else "stop")
+    assert (tried.fails, finished.reason) == ("", ends)
     assert said(emitted, TextPart) == tried.says
     assert said(emitted, ReasoningPart) == tried.thinks
-    opened_calls = {part.id: part.name for part in emitted if isinstance(part, ToolInputPart)}
-    assert tuple(opened_calls.values()) == tried.calls
+    pieces = [part for part in emitted if isinstance(part, ToolInputPart)]
+    names = {part.id: part.name for part in pieces}
+    assert tuple(names.values()) == tried.calls
+    for id_ in names:
+        arguments = "".join(part.delta for part in pieces if part.id == id_)
+        assert json.loads(arguments or "{}") == {}
 
 
 def said(emitted: Emitted, kind: type[TextPart | ReasoningPart]) -> str:

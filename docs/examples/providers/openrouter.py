@@ -4,6 +4,12 @@ import trio
 
 from trio_agent import Agent, OpenAIModel
 
+
+async def temperature(city: str) -> str:
+    """Tell the temperature in a city."""
+    return f"18 °C in {city}"
+
+
 model = OpenAIModel(
     "anthropic/claude-sonnet-4.5",
     base_url=os.environ.get("OPENROUTER_BASE_URL", "https://openrouter.ai/api/v1"),
@@ -14,10 +20,11 @@ model = OpenAIModel(
         "provider": {"require_parameters": True},
     },
 )
+agent = Agent(model=model, tools=[temperature])
 
 
 async def main() -> None:
-    result = await Agent(model=model).run("What is a cancel scope?")
+    result = await agent.run("Do I need a coat in Lisbon?")
     print(result.text)
 
 
