@@ -22,6 +22,7 @@ from ._errors import (
     StoreUnavailable as StoreUnavailable,
     ToolError as ToolError,
     TrioAgentError as TrioAgentError,
+    UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
 )
 from ._events import (
