@@ -19,11 +19,18 @@ from trio_agent._errors import (
     StoreUnavailable,
     ToolError,
     TrioAgentError,
+    UnknownBlob,
     UnknownRun,
 )
 
 ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
     (UnknownRun("r'1"), 'there is no run "r\'1"', LookupError, {"run_id": "r'1"}),
+    (
+        UnknownBlob("r", "f0"),
+        "run 'r' was given no file with the SHA-256 'f0'",
+        LookupError,
+        {"run_id": "r", "digest": "f0"},
+    ),
     (CursorInvalid("what it is"), "what it is", ValueError, {}),
     (CursorExpired("why it is gone"), "why it is gone", LookupError, {}),
     (LogDamaged("whose"), "whose", CursorExpired, {}),
