@@ -10,6 +10,8 @@ from trio_agent._events import (
     EVENT_TYPES,
     AnyEvent,
     ErrorDetail,
+    ModelFinished,
+    ModelSwitch,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -28,8 +30,15 @@ from trio_agent._events import (
 )
 from trio_agent._log.codec import EventInvalid, decode_event, encode_event, event_schema
 
+NOTHING = (
+    '{"inputTokens":0,"outputTokens":0,"totalTokens":0,"cachedInputTokens":0,"reasoningTokens":0}'
+)
+SOME = (
+    '{"inputTokens":1,"outputTokens":2,"totalTokens":3,"cachedInputTokens":4,"reasoningTokens":5}'
+)
+
 EVENTS: dict[str, AnyEvent] = {
-    '{"type":"run-start","at":1,"runId":"r","agent":"a","schema":1}': RunStart(
+    '{"type":"run-start","at":1,"runId":"r","agent":"a","schema":2}': RunStart(
         at=1, run_id="r", agent="a"
     ),
     '{"type":"step-start","at":1,"stepNumber":2}': StepStart(at=1, step_number=2),
@@ -45,16 +54,21 @@ EVENTS: dict[str, AnyEvent] = {
     '{"id":"1","name":"t","input":"{","output":1.5,"status":"ok"}}': ToolResult(
         at=1, tool=ToolOutcome("1", "t", "{", 1.5, "ok")
     ),
-    '{"type":"step-finish","at":1,"stepNumber":1,'
-    '"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":3}}': StepFinish(
-        at=1, step_number=1, usage=Usage(1, 2, 3)
+    '{"type":"model-switch","at":1,"stepNumber":1,"from":"a","to":"b",'
+    '"error":{"code":"c","message":"m"}}': ModelSwitch(
+        at=1, step_number=1, from_="a", to="b", error=ErrorDetail("c", "m")
+    ),
+    '{"type":"model-finish","at":1,"stepNumber":1,"model":"m","reason":"stop",'
+    f'"usage":{SOME}}}': ModelFinished(
+        at=1, step_number=1, model="m", reason="stop", usage=Usage(1, 2, 3, 4, 5)
+    ),
+    f'{{"type":"step-finish","at":1,"stepNumber":1,"usage":{SOME}}}': StepFinish(
+        at=1, step_number=1, usage=Usage(1, 2, 3, 4, 5)
     ),
     '{"type":"run-finish","at":1,"run":{"id":"r","text":"t","steps":1,"finishReason":"stop",'
-    '"usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0}}}': RunFinish(
-        at=1, run=RunSummary("r", "t", 1, "stop", Usage())
-    ),
-    '{"type":"error","at":1,"error":{"code":"c","message":"m"}}': RunError(
-        at=1, error=ErrorDetail("c", "m")
+    f'"usage":{NOTHING}}}}}': RunFinish(at=1, run=RunSummary("r", "t", 1, "stop", Usage())),
+    f'{{"type":"error","at":1,"error":{{"code":"c","message":"m"}},"usage":{SOME}}}': RunError(
+        at=1, error=ErrorDetail("c", "m"), usage=Usage(1, 2, 3, 4, 5)
     ),
 }
 
@@ -88,6 +102,18 @@ def test_values_of_a_later_version_are_taken_as_they_are(text: str) -> None:
     event = decode_event(text.encode())
     assert event is not None
     assert json.loads(encode_event(event)) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "event"),
+    [
+        ('{"type":"run-start","at":1,"runId":"r","agent":"a"}', RunStart),
+        ('{"type":"error","at":1,"error":{"code":"c","message":"m"}}', RunError),
+        ('{"type":"step-finish","at":1,"stepNumber":1,"usage":{"totalTokens":3}}', StepFinish),
+    ],
+)
+def test_what_the_first_schema_wrote(text: str, event: type[AnyEvent]) -> None:
+    assert isinstance(decode_event(text.encode()), event)
 
 
 def test_an_unknown_type_is_none() -> None:

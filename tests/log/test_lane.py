@@ -135,6 +135,47 @@ async def test_what_is_too_large_gets_smaller_until_it_fits(
         assert large[-1][2] == 20
 
 
+async def test_what_is_private_counts_in_a_group_and_stays_with_its_entry(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    store = Picky()
+    async with open_logs(store, "a", "b") as [a, b]:
+        one = Append("a", 1, [Entry.of(1, delta())]).size
+        monkeypatch.setattr(_lane, "_GROUP", 4 * one)
+        a.append([delta()])
+        for n in range(2, 5):
+            a.append([delta()], private=bytes([n]) * 2 * one)
+        b.append([delta(), delta()], private=b"b" * 9 * one)
+        for log in (a, b):
+            await log.flush()
+        assert store.batches == [
+            [("a", 1, 2)],
+            # What is beside one entry is not divided.
+            [("b", 1, 1)],
+            [("a", 3, 3), ("b", 2, 2)],
+            [("a", 4, 4)],
+        ]
+        found = await store.read_private("a", [1, 2, 3, 4])
+        assert found == [b"", *(bytes([n]) * 2 * one for n in range(2, 5))]
+        assert await store.read_private("b", [1, 2]) == [b"b" * 9 * one, b""]
+
+
+async def test_what_is_private_stays_with_its_entry_in_smaller_pieces(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = Picky()
+    limit = 1000
+    store.refuses = lambda batch: StoreUnavailable("slow") if bytes_of(batch) > limit else None
+    async with open_logs(store, "a") as [log]:
+        for n in range(1, 21):
+            log.append([delta()], private=b"%d" % n * 100 if n % 3 else b"")
+        await log.flush()
+        assert log.uncommitted == 0
+        assert len(store.batches) > 5
+        expected = [b"%d" % n * 100 if n % 3 else b"" for n in range(1, 21)]
+        assert await store.read_private("a", range(1, 21)) == expected
+
+
 async def test_all_are_told_of_a_store_that_is_away_and_all_go_on_when_it_is_back(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -34,6 +34,44 @@ def test_append() -> None:
     assert not append(1, 2, delta("x")).terminal
 
 
+ENTRIES = append(1, 2, delta("x"), delta("y")).entries
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {}),
+        ({2: b"a"}, {2: b"a"}),
+        ({3: b"a", 2: b"bc"}, {2: b"bc", 3: b"a"}),
+        ({0: b"a", 1: b"a", 3: b"b", 4: b"a"}, {3: b"b"}),
+        ({9: b"a"}, {}),
+    ],
+)
+def test_what_is_private_beside_entries(given: dict[int, bytes], kept: dict[int, bytes]) -> None:
+    ours = Append("r", 1, ENTRIES, given)
+    assert ours.private == kept
+    assert ours.size == Append("r", 1, ENTRIES).size + sum(map(len, kept.values()))
+    given.clear()
+    assert ours.private == kept
+
+
+def test_a_log_keeps_what_is_private_with_its_entries() -> None:
+    log = Log(fence=1)
+    log.append(append(1, 1, delta("a")))
+    for fence, entries, outcome in (
+        (2, ENTRIES, Appended.FENCED),
+        (1, ENTRIES[1:], Appended.GAP),
+        (1, ENTRIES, Appended.COMMITTED),
+    ):
+        assert log.append(Append("r", fence, entries, {3: b"[3]"})) is outcome
+        assert log.private == ({3: b"[3]"} if outcome is Appended.COMMITTED else {})
+    size = log.size
+    assert size == sum(len(entry.data) for entry in log.entries) + len(b"[3]")
+    # A repetition finds it done.
+    assert log.append(Append("r", 1, ENTRIES, {2: b"new", 3: b"new"})) is Appended.COMMITTED
+    assert (log.private, log.size) == ({3: b"[3]"}, size)
+
+
 @pytest.mark.parametrize(
     ("closed", "fence", "first", "events", "outcome"),
     [
@@ -94,6 +132,16 @@ def test_after() -> None:
 def test_a_page_ends_where_it_would_be_too_big(sizes: list[int], number: int) -> None:
     entries = [Entry(n, b"x" * size, False) for n, size in enumerate(sizes, 1)]
     assert list(first_page(entries)) == entries[:number]
+
+
+@pytest.mark.parametrize(
+    ("private", "number"),
+    [({}, 3), ({9: 100}, 3), ({3: 1}, 2), ({1: 10, 2: 11}, 1), ({2: 100}, 1), ({1: 100}, 1)],
+)
+def test_what_is_private_counts_in_a_page(private: dict[int, int], number: int) -> None:
+    entries = [Entry(n, b"x" * 10, False) for n in (1, 2, 3)]
+    beside = {offset: bytes(size) for offset, size in private.items()}
+    assert list(first_page(entries, 30, beside)) == entries[:number]
 
 
 def test_what_is_forgotten_is_decoded_again() -> None:

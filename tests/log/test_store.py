@@ -19,11 +19,12 @@ from trio_agent._log.store import (
     RunRecord,
     Store,
     Watch,
+    first_privates,
     first_runs,
 )
 
 ACTS = {
-    *("create", "append", "read", "info", "find"),
+    *("create", "append", "read", "read_private", "read_blob", "info", "find"),
     *("claim", "renew", "release", "renew_epoch", "orphans"),
     *("request_cancel", "set_viewers", "watch", "delete", "expire"),
 }
@@ -79,13 +80,21 @@ async def test_nothing_is_looked_at_by_default() -> None:
 def test_the_size_of_a_record_is_what_is_kept_of_it() -> None:
     assert record("a").size == len("{}")
     assert record("a", private=b"x" * 7, metadata={"ü": [1]}).size == 7 + len('{"ü":[1]}'.encode())
+    assert record("a", blobs={"f0": b"x" * 7, "f1": b"yz"}).size == 7 + 2 + len("{}")
 
 
-def big(run_id: str, size: int, *, private: int = 0) -> RunInfo:
+def test_what_is_told_of_a_record_is_not_private() -> None:
+    full = record("a", owner="me", private=b"secret", blobs={"f0": b"secret"}, digest="d")
+    assert full.told() == record("a", owner="me", digest="d")
+    for shown in (repr(full), repr(full.told())):
+        assert "secret" not in shown
+
+
+def big(run_id: str, size: int) -> RunInfo:
     """With so many bytes in a list, half of them of its terminal event."""
     last = Entry(1, b"x" * (size // 2), terminal=True)
     metadata = {"n": "x" * (size - size // 2 - len('{"n":""}'))}
-    return info(record=record(run_id, metadata=metadata, private=b"x" * private), last=last)
+    return info(record=record(run_id, metadata=metadata), last=last)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +110,7 @@ def big(run_id: str, size: int, *, private: int = 0) -> RunInfo:
     ],
 )
 def test_a_list_ends_where_it_would_be_too_big(sizes: list[int], limit: int, number: int) -> None:
-    infos = [big(str(n), size, private=PAGE_BYTES) for n, size in enumerate(sizes)]
+    infos = [big(str(n), size) for n, size in enumerate(sizes)]
     asked: list[str] = []
 
     def each() -> Iterator[RunInfo]:
@@ -111,7 +120,31 @@ def test_a_list_ends_where_it_would_be_too_big(sizes: list[int], limit: int, num
 
     found = first_runs(each(), limit)
     assert [one.record.run_id for one in found] == [str(n) for n in range(number)]
-    assert {one.record.private for one in found} <= {b""}
+    assert len(asked) <= number + 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "number"),
+    [
+        ([], 0),
+        ([0] * 5, 5),
+        ([PAGE_BYTES, 0, 0], 3),
+        ([PAGE_BYTES, 0, 1, 0], 2),
+        ([2 * PAGE_BYTES, 0], 1),
+        ([0, 2 * PAGE_BYTES], 1),
+        ([PAGE_BYTES // 2] * 3, 2),
+    ],
+)
+def test_private_bytes_end_where_they_would_be_too_many(sizes: list[int], number: int) -> None:
+    privates = [bytes(size) for size in sizes]
+    asked: list[int] = []
+
+    def each() -> Iterator[bytes]:
+        for private in privates:
+            asked.append(len(private))
+            yield private
+
+    assert first_privates(each()) == privates[:number]
     assert len(asked) <= number + 1
 
 
@@ -125,7 +158,7 @@ def test_a_run_is_active_until_its_terminal_event() -> None:
 def test_a_record_has_no_owner_and_nothing_private_by_default() -> None:
     plain = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
     assert (plain.owner, plain.metadata, plain.idempotency_key) == (None, {}, None)
-    assert (plain.private, plain.digest) == (b"", "")
+    assert (plain.private, plain.blobs, plain.digest) == (b"", {}, "")
     other = RunRecord(run_id="r", epoch="e", agent="a", created_at=0)
     assert plain == other
     assert plain.metadata is not other.metadata

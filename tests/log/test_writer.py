@@ -19,7 +19,7 @@ from trio_agent._events import (
 )
 from trio_agent._log import writer as _writer
 from trio_agent._log.feed import Feed
-from trio_agent._log.log import Append, Appended
+from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.store import RunRecord, Store
 from trio_agent._log.subscription import Subscription
 from trio_agent._log.writer import RunLog, Writer
@@ -357,6 +357,99 @@ async def test_bounds() -> None:
         log.append([delta("x" * 200)])
         assert log.feed.tail == 2
         assert log.free < 0
+
+
+# What is private
+
+
+async def test_what_is_private_is_beside_the_first_event() -> None:
+    async with open_bench(MemoryStore()) as bench:
+        log = await bench.log("r")
+        log.append([delta()])
+        log.append([CALL, CALL], private=b"[2]")
+        log.append([CALL])
+        assert await bench.store.read_private("r", [0, 1, 2, 3, 4]) == [b"", b"", b"[2]", b"", b""]
+        info = await bench.store.info("r")
+        assert log.free == bench.max_bytes - (info.size - info.record.size)
+
+
+async def test_what_is_private_waits_with_its_event(
+    store: RecordingStore, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_bench(store) as bench:
+        log = await bench.log("r")
+        for n in range(1, 4):
+            log.append([delta()], private=b"[%d]" % n)
+        entries = 3 * Append("r", 1, [Entry.of(1, delta())]).size
+        assert log.uncommitted == entries + 9
+        log.append([CALL])
+        await log.flush()
+        assert log.uncommitted == 0
+        assert [batch for _, batch in store.batches] == [[("r", 1, 4)]]
+        assert await store.read_private("r", [3, 2, 1, 4]) == [b"[3]", b"[2]", b"[1]", b""]
+        log.append([CALL], private=b"[5]")
+        await log.flush()
+        assert await store.read_private("r", [5]) == [b"[5]"]
+
+
+async def test_what_is_private_counts_as_backlog(
+    store: RecordingStore,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    monkeypatch.setattr(_writer, "_BACKLOG", 200)
+    async with open_bench(store) as bench:
+        log = await bench.log("r")
+        log.append([delta()])
+        assert log.has_room
+        log.append([delta()], private=b"x" * 200)
+        assert not log.has_room
+        await log.room()
+        assert log.feed.tail == 2
+
+
+async def test_what_is_private_must_fit() -> None:
+    async with open_bench(MemoryStore(), max_bytes=100) as bench:
+        log = await bench.log("r")
+        with pytest.raises(LimitExceeded, match="its bound of 100 bytes"):
+            log.append([delta()], bounded=True, private=b"x" * 100)
+        assert (log.free, log.feed.tail) == (100, 0)
+        log.append([delta()], bounded=True, private=b"x" * 50)
+        assert log.free == 100 - Append("r", 1, [Entry.of(1, delta())]).size - 50
+        assert await bench.store.read_private("r", [1]) == [b"x" * 50]
+        log.append([delta()], private=b"x" * 100)
+        assert log.free < 0
+
+
+@pytest.mark.parametrize("trouble", ["away", "forgetful"])
+async def test_what_is_private_is_kept_over_repetitions(
+    store: RecordingStore, trouble: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_bench(store) as bench:
+        log = await bench.log("r")
+        getattr(store, trouble).add("append")
+        log.append([CALL], private=b"[1]")
+        await trio.sleep(1)
+        log.append([CALL], private=b"[2]")
+        getattr(store, trouble).clear()
+        await log.flush()
+        assert await store.read_private("r", [1, 2]) == [b"[1]", b"[2]"]
+        assert log.uncommitted == 0
+
+
+async def test_a_lost_log_commits_nothing_private(
+    store: RecordingStore, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_bench(store) as bench:
+        log = await bench.log("r")
+        store.delay = 1
+        log.append([CALL], private=b"[1]")
+        await trio.sleep(0.5)
+        log.append([CALL], private=b"[2]")
+        log.stop_as_lost()
+        log.append([CALL], private=b"[3]")
+        await trio.sleep(3)
+        assert await store.read_private("r", [1, 2, 3]) == [b"[1]", b"", b""]
 
 
 async def test_closing_writes_what_is_left(store: RecordingStore) -> None:

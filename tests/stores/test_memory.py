@@ -8,8 +8,9 @@ import trio
 import trio.testing
 from store_kit import deltas, finish, finished, record
 
-from trio_agent._errors import CursorExpired, LimitExceeded, UnknownRun
+from trio_agent._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
 from trio_agent._limits import Retention
+from trio_agent._log.log import Append
 from trio_agent._log.store import Store
 from trio_agent.stores._memory import MemoryStore, MemoryStoreStatistics
 from trio_agent.testing import check_store
@@ -27,12 +28,23 @@ async def test_memory_keeps_the_contract(autojump_clock: trio.testing.MockClock)
 async def test_statistics() -> None:
     store = MemoryStore()
     assert store.statistics() == MemoryStoreStatistics(0, 0, 0)
-    await finished(store, "a", private=b"x" * 1000, metadata={"n": "ü"})
+    await finished(store, "a", private=b"x" * 600, blobs={"f0": b"x" * 400}, metadata={"n": "ü"})
     lease = (await store.create(record("b"))).lease
     assert lease is not None
-    store.append_nowait([deltas("b", 1)])
-    size = 1000 + len('{"n":"ü"}'.encode()) + finish("a", 1).size + len("{}") + deltas("b", 1).size
+    beside = Append("b", 1, deltas("b", 1).entries, {1: b"beside"})
+    store.append_nowait([beside])
+    size = 1000 + len('{"n":"ü"}'.encode()) + finish("a", 1).size + len("{}") + beside.size
     assert store.statistics() == MemoryStoreStatistics(2, 1, size)
+
+
+async def test_files_are_those_that_were_given() -> None:
+    store = MemoryStore()
+    blobs = {"f0": b"file"}
+    await store.create(record("a", blobs=blobs))
+    blobs["f1"] = b"late"
+    assert await store.read_blob("a", "f0") == b"file"
+    with pytest.raises(UnknownBlob):
+        await store.read_blob("a", "f1")
 
 
 async def test_tombstones_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

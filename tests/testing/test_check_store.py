@@ -113,7 +113,9 @@ class FilesBehind(MemoryStore):
         created = await super().create(record)
         if created.lease is not None:
             self._runs[created.run_id].blobs = {}
-            await trio.lowlevel.checkpoint()
+            # For long enough that a cancel comes in between, in whatever order tasks run.
+            for _ in range(10):
+                await trio.lowlevel.checkpoint()
             self._runs[created.run_id].blobs = record.blobs
         return created
 

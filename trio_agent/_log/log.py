@@ -4,7 +4,7 @@ import enum
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Final
 
 import msgspec
@@ -214,12 +214,19 @@ class Log:
         return entries if self.size <= PAGE_BYTES else first_page(entries)
 
 
-def first_page(entries: Sequence[Entry], max_bytes: int = PAGE_BYTES) -> Sequence[Entry]:
+def first_page(
+    entries: Sequence[Entry],
+    max_bytes: int = PAGE_BYTES,
+    private: Mapping[int, bytes] = _NOTHING,
+) -> Sequence[Entry]:
     """Return the first of these, as many as are no more than `max_bytes`, but at least one.
 
-    By default they are no more than `PAGE_BYTES`.
+    By default they are no more than `PAGE_BYTES`. What is `private`, by offset, counts, too.
     """
     sizes = [len(entry.data) for entry in entries]
+    if private:
+        beside = [len(private.get(entry.offset, b"")) for entry in entries]
+        sizes = list(map(add, sizes, beside))
     if sum(sizes) <= max_bytes:
         return entries
     number = bisect_right(list(accumulate(sizes)), max_bytes)

@@ -258,9 +258,8 @@ class Store(ABC):
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
         """List runs, newest first, of one owner (None: of all), behind the run `before`.
 
-        A list ends earlier, but not before its
-        first run, where it would hold more than `PAGE_BYTES` of records and terminal events:
-        only an empty one says that there are no more.
+        A list ends earlier, but not before its first run, where it would hold more than
+        `PAGE_BYTES` of records and terminal events: only an empty one says that there are no more.
         """
 
     @abstractmethod

@@ -90,7 +90,7 @@ class RunLog:
         self._tail = feed.tail
         self._size = 0
         self._pending: list[Entry] = []
-        # What is private beside entries that the store does not have yet, by offset.
+        # What is private beside pending entries, by offset.
         self._private: dict[int, bytes] = {}
         self._failure: StoreUnavailable | FenceLost | None = None
         self._waiting = trio.lowlevel.ParkingLot()
@@ -149,9 +149,12 @@ class RunLog:
         pending, self._pending = self._pending, []
         entries: Sequence[Entry] = pending
         if self.uncommitted > limit:
-            entries = first_page(pending, limit)
+            entries = first_page(pending, limit, self._private)
             self._pending = pending[len(entries) :]
-        return Append(self.lease.run_id, self.lease.fence, entries, self._private)
+        append = Append(self.lease.run_id, self.lease.fence, entries, self._private)
+        for offset in append.private:
+            del self._private[offset]
+        return append
 
     def release(self) -> None:
         """The lane is done with what it took, and can take more."""
@@ -162,8 +165,6 @@ class RunLog:
     def on_outcome(self, append: Append, outcome: Appended) -> None:
         """The lane says what came of what it took."""
         self.uncommitted -= append.size
-        for offset in append.private:
-            del self._private[offset]
         self._publish(append.entries, outcome)
         self._waiting.unpark_all()
 
@@ -177,6 +178,7 @@ class RunLog:
         if self.feed.closed:
             return
         self._pending.clear()
+        self._private.clear()
         self._fail(FenceLost(f"run {self.feed.run_id}: {why}"))
         if self.on_lost is not None:
             self.on_lost()

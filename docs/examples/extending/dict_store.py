@@ -4,7 +4,14 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from trio_agent import Agent, CursorExpired, LimitExceeded, UnknownRun, open_runtime
+from trio_agent import (
+    Agent,
+    CursorExpired,
+    LimitExceeded,
+    UnknownBlob,
+    UnknownRun,
+    open_runtime,
+)
 from trio_agent.abc import (
     Append,
     Appended,
@@ -19,6 +26,7 @@ from trio_agent.abc import (
     Store,
     Watch,
     first_page,
+    first_privates,
     first_runs,
 )
 from trio_agent.testing import ScriptedModel, autojump_clock, check_store
@@ -32,6 +40,7 @@ class Row:
     leased_until: float
     fence: int = 1
     log: list[bytes] = attrs.field(factory=list)
+    private: dict[int, bytes] = attrs.field(factory=dict)
     finished_at: float | None = None
     cancel_reason: str | None = None
     viewers: dict[str, tuple[int, float]] = attrs.field(factory=dict)
@@ -42,7 +51,8 @@ class Row:
 
     @property
     def size(self) -> int:
-        return self.record.size + sum(map(len, self.log))
+        beside = self.private.values()
+        return self.record.size + sum(map(len, (*self.log, *beside)))
 
     def page(self, after: int, limit: int) -> list[Entry]:
         """The end of a closed log, and nothing else, is its terminal entry."""
@@ -93,6 +103,7 @@ class DictStore(Store):
         outcome = append.check(fence=row.fence, tail=len(row.log), closed=row.closed)
         if outcome is None:
             row.log += [entry.data for entry in append.entries]
+            row.private |= append.private
             if append.terminal:
                 row.finished_at = trio.current_time()
             self._tell(append.run_id, log=True)
@@ -101,6 +112,17 @@ class DictStore(Store):
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         row = await self._row(run_id)
         return Page(first_page(row.page(after, limit)), len(row.log), row.closed)
+
+    async def read_private(self, run_id: str, offsets: Sequence[int]) -> Sequence[bytes]:
+        row = await self._row(run_id)
+        private = {0: row.record.private, **row.private}
+        return first_privates(private.get(offset, b"") for offset in offsets)
+
+    async def read_blob(self, run_id: str, digest: str) -> bytes:
+        row = await self._row(run_id)
+        if digest not in row.record.blobs:
+            raise UnknownBlob(run_id, digest)
+        return row.record.blobs[digest]
 
     async def info(self, run_id: str) -> RunInfo:
         return self._info(await self._row(run_id))
@@ -118,7 +140,7 @@ class DictStore(Store):
     def _info(self, row: Row) -> RunInfo:
         now = trio.current_time()
         return RunInfo(
-            record=row.record,
+            record=row.record.told(),
             tail=len(row.log),
             size=row.size,
             last=row.page(len(row.log) - 1, 1)[0] if row.closed else None,

@@ -877,7 +877,7 @@ def test_a_whole_body_that_was_cut(end: int) -> None:
         (b"[]", "bad-response", "HTTP 200"),
         (b"", "bad-response", "HTTP 200"),
         (b"[" * 100_000 + b"]", "bad-response", "HTTP 200"),
-        (b'{"type": "response.created", "response": {}}', "bad-response", "HTTP 200"),
+        (b'{"type": "response.created", "response": {}}', "cut-stream", "ended before the answer"),
     ],
 )  # fmt: skip
 def test_a_whole_body_that_is_no_answer(body: bytes, code: str, message: str) -> None:

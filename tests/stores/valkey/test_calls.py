@@ -17,7 +17,7 @@ from trio_agent.stores.valkey._calls import (
     run_of_proposal,
 )
 from trio_agent.stores.valkey._keys import PARTITIONS, Keys
-from trio_agent.stores.valkey._scripts import Call
+from trio_agent.stores.valkey._script import Call
 
 KEYS = Keys("x")
 CALLS = Calls(KEYS, lease=1.5)

@@ -24,7 +24,8 @@ from trio_agent._errors import StoreUnavailable
 from trio_agent._limits import Retention
 from trio_agent._log.log import Appended
 from trio_agent.stores.valkey._client import ValkeyClient, ValkeyConnector
-from trio_agent.stores.valkey._scripts import HOLDER, Call, Script
+from trio_agent.stores.valkey._script import Call, Script
+from trio_agent.stores.valkey._scripts import HOLDER
 from trio_agent.stores.valkey._store import ValkeyStore
 from trio_agent.stores.valkey._url import parse_valkey_url
 

@@ -17,7 +17,7 @@ from trio_agent._limits import Retention
 from trio_agent._log.log import PAGE_BYTES, Append, Appended
 from trio_agent.stores.valkey import _beside, _scripts
 from trio_agent.stores.valkey._client import ValkeyClient
-from trio_agent.stores.valkey._scripts import Call, Script
+from trio_agent.stores.valkey._script import Call, Script
 from trio_agent.stores.valkey._store import ValkeyStore
 
 SCRIPTS = {
@@ -32,15 +32,6 @@ SCRIPTS = {
 def test_the_server_knows_a_script_by_its_digest(name: str, server: ValkeyServer) -> None:
     script = SCRIPTS[name]
     assert server.command("SCRIPT", "LOAD", script.text) == script.digest.encode()
-
-
-def test_a_call_is_short_or_complete(server: ValkeyServer) -> None:
-    script = Script("return {KEYS[2], ARGV[1]}")
-    call = Call(script, ["a", "b"], ["ü", b"\xff"])
-    short, complete = (call.command(by_digest=by_digest) for by_digest in (True, False))
-    assert short == ["EVALSHA", script.digest, "2", "a", "b", "ü", b"\xff"]
-    assert server.command(*complete) == [b"b", "ü".encode()]
-    assert server.command(*short) == [b"b", "ü".encode()]
 
 
 async def test_calls_whose_outcome_is_unknown_are_repeated(

@@ -33,7 +33,7 @@ from trio_agent._log.log import Appended
 from trio_agent._log.store import Created, Lease
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.valkey._client import ValkeyClient
-from trio_agent.stores.valkey._scripts import Call
+from trio_agent.stores.valkey._script import Call
 from trio_agent.stores.valkey._store import ValkeyStore
 from trio_agent.testing import InterruptingStore, ScriptedModel, Sweep, check_store
 

@@ -142,7 +142,7 @@ class Migration:
 MIGRATIONS: Final = [
     Migration("0.1.0", _create_tables),
     Migration("0.1.0", _add_digests),
-    Migration("0.2.0", _set_apart_what_is_private),
+    Migration("0.1.0", _set_apart_what_is_private),
 ]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 

@@ -12,7 +12,7 @@ from ..._errors import UnknownBlob
 from ..._log.log import PAGE_BYTES
 from ._keys import RunKeys
 from ._replies import present
-from ._scripts import Call, Script
+from ._script import Call, Script
 
 FILL: Final = Script("""
 local draft, run = unpack(KEYS)

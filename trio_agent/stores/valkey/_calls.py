@@ -13,6 +13,7 @@ from ..._log.store import PAGE_BYTES, Lease, RunRecord
 from ._beside import fill, private_fields
 from ._keys import Keys, RunKeys
 from ._replies import UNREADABLE
+from ._script import Call
 from ._scripts import (
     APPEND,
     CHECK,
@@ -35,7 +36,6 @@ from ._scripts import (
     REVEAL,
     SET_VIEWERS,
     SURVEY,
-    Call,
 )
 
 _DRAFT: Final = "60000"

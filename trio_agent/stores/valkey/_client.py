@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from ..._errors import StoreUnavailable
-from ._scripts import Call
+from ._script import Call
 from ._url import ValkeyAddress
 
 if TYPE_CHECKING:

@@ -48,7 +48,8 @@ from ._calls import Calls, choose, member_of, new_token, run_of_member, run_of_p
 from ._client import ValkeyClient, ValkeyConnector, require_glide
 from ._keys import Keys
 from ._replies import as_info, as_page, present
-from ._scripts import HOLDER, Call
+from ._script import Call
+from ._scripts import HOLDER
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
 

@@ -12,7 +12,8 @@ from ..._log.trouble import Trouble
 from .._watch import NewsWatch
 from ._client import ValkeyClient, ValkeyConnector
 from ._keys import Keys
-from ._scripts import FOLLOW, NEWEST_NEWS, NEWS, Call
+from ._script import NEWS, Call
+from ._scripts import FOLLOW, NEWEST_NEWS
 
 if TYPE_CHECKING:
     from ._client import Glide
