@@ -147,7 +147,7 @@ async def host() -> AsyncIterator[Host]:
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         server = Host(f"http://127.0.0.1:{listener.socket.getsockname()[1]}")
-        nursery.start_soon(trio.serve_listeners, server.handle, [listener])
+        await nursery.start(trio.serve_listeners, server.handle, [listener])
         yield server
         nursery.cancel_scope.cancel()
 

@@ -377,6 +377,14 @@ class TestOpening:
                 raise KeyError
         assert first.how[-1] == second.how[-1] == "left"
 
+    async def test_who_is_closed_does_not_answer(self) -> None:
+        async with FallbackModel(Named("a"), Named("b", ["Hi"])).open() as model:
+            pass
+        emitted = Emitted()
+        with pytest.raises(ModelError, match="model-unavailable: it is closed"):
+            await model.generate(ASK, emitted)
+        assert emitted == [SwitchPart("a", "b", "model-unavailable", "it is closed")]
+
     async def test_without_being_opened_it_opens_them_for_one_call(self) -> None:
         first, second = Named("a", [error("x")]), Named("b", ["Hi"])
         emitted = Emitted()

@@ -1,11 +1,16 @@
 """Models by name: what is a prefix, what is a name, and which are one."""
 
+import itertools
+
 import pytest
+from model_kit import Emitted
 
 from trio_agent.models import PREFIXES, OpenAIModel, model_named
 from trio_agent.models._names import to_model
+from trio_agent.models._parts import ModelRequest
 from trio_agent.models._provider._model import ProviderModel
 from trio_agent.testing import ScriptedModel
+from trio_agent.testing.openai import finish, open_scripted_openai
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -52,6 +57,17 @@ def test_one_name_is_one_model() -> None:
     assert model_named("m", base_url="http://a") is not model_named("m", base_url="http://b")
     for number in range(1000):
         model_named(f"model {number}")
+
+
+async def test_the_environment_is_read_when_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_scripted_openai(itertools.repeat([finish()])) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        for key in ("one", "two"):
+            monkeypatch.setenv("OPENAI_API_KEY", key)
+            async with model_named("m").open() as model:
+                await model.generate(ModelRequest(()), Emitted())
+    keys = [request.headers["authorization"] for request in server.requests]
+    assert keys == ["Bearer one", "Bearer two"]
 
 
 def test_a_model_or_the_name_of_one() -> None:
