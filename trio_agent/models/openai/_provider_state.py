@@ -13,7 +13,8 @@ DeepSeek takes that, and refuses a message without.
 
 Sources: DeepSeek's guide "Thinking Mode" (and continue#10193, opencode#24722; pi#3659 for the
 empty one); Kimi's "Use Kimi K2 Thinking" and Mistral's "Reasoning"; OpenRouter's "Reasoning
-Tokens", section "Preserving reasoning"; Google's "Thought signatures"; opencode#8900 for Copilot's `reasoning_opaque`.
+Tokens", section "Preserving reasoning"; Google's "Thought signatures"; opencode#8900 for Copilot's
+`reasoning_opaque`.
 """
 
 from collections.abc import Iterable, Mapping
