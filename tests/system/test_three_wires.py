@@ -8,7 +8,7 @@ not spoil the request to another.
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from trio_agent import (
     AnyMessage,
     AssistantMessage,
     File,
+    Limits,
     Result,
     RunFailed,
     SQLiteStore,
@@ -33,7 +34,8 @@ from trio_agent import (
     tool,
 )
 from trio_agent.client import open_client
-from trio_agent.testing.openai import ScriptedServer
+from trio_agent.models import FallbackModel
+from trio_agent.testing.openai import ScriptedServer, status
 
 KITS = str(Path(__file__).parents[1] / "kits")
 
@@ -198,3 +200,50 @@ async def test_what_is_killed_between_an_answer_and_its_tools_loses_nothing(
                 asked = [each for each in servers[name].requests if each.method == "POST"]
                 assert len(asked) == 2
                 assert wire.brings_back(asked[1])
+
+
+def busy(_: Any) -> Any:
+    return [status(503, body={"error": {"message": "Overloaded"}})]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pair for pair in permutations(WIRES.values(), 2) if pair[1] in MAIN],
+    ids=lambda wire: wire.name,
+)
+async def test_a_tool_loop_that_another_model_goes_on_with(first: Wire, second: Wire) -> None:
+    # The one fails at its second step. Whether it takes what the other called is its own affair:
+    # if it doesn't, the other goes on.
+    oslo, rome = ("a", "look", {"city": "Oslo"}), ("a", "look", {"city": "Rome"})
+    one_says = [first.acts("hm", oslo), busy, first.says("It snows.")]
+    other_says = [second.acts("so", rome), second.says("It snows.")]
+    async with first.open(one_says) as one, second.open(other_says) as other:
+        model = FallbackModel(first.model(one.base_url), second.model(other.base_url))
+        result = await Agent(model=model, tools=[look]).run("Where does it snow?")
+    assert result.text == "It snows."
+    outputs = [each.content for each in result.messages if isinstance(each, ToolMessage)]
+    assert outputs == ["Oslo: snow", "Rome: snow"]
+    assert len(one.requests) == 3
+
+
+@pytest.mark.parametrize("name", [name for name in WIRES if WIRES[name] not in MAIN])
+async def test_a_tool_loop_that_only_who_began_it_can_go_on_with(name: str) -> None:
+    # These want something back with each call of the loop, which no other model gave.
+    first, second = WIRES["chat completions"], WIRES[name]
+    one_says = [first.acts("hm", ("a", "look", {"city": "Oslo"})), busy]
+    async with first.open(one_says) as one, second.open([]) as other:
+        model = FallbackModel(first.model(one.base_url), second.model(other.base_url))
+        limits = Limits(model_retries=0)
+        with pytest.raises(RunFailed, match="bad-request"):
+            await Agent(model=model, tools=[look], limits=limits).run("Where does it snow?")
+
+
+async def test_deepseek_goes_on_behind_what_another_model_called() -> None:
+    first, second = WIRES["deepseek"], WIRES["anthropic"]
+    oslo, rome = ("a", "look", {"city": "Oslo"}), ("b", "look", {"city": "Rome"})
+    one_says = [first.acts("hm", oslo), busy, first.says("It snows.")]
+    async with first.open(one_says) as one, second.open([second.acts("so", rome)]) as other:
+        model = FallbackModel(first.model(one.base_url), second.model(other.base_url))
+        result = await Agent(model=model, tools=[look]).run("Where does it snow?")
+    assert result.text == "It snows."
+    assert len(other.requests) == 1

@@ -182,7 +182,7 @@ def open_scripted_openai(
 def _respond(request: RecordedRequest, *, strict: bool, memory: Memory | None) -> Answer | None:
     match request.method, request.path:
         case "GET", "/v1/models":
-            model = {"id": "scripted", "object": "model", "owned_by": "trio-agent"}
+            model = {"id": "scripted", "object": "model", "created": 0, "owned_by": "trio-agent"}
             return [status(200, body={"object": "list", "data": [model]})]
         case "POST", "/v1/chat/completions":
             fault = refusal_of(request.body) if strict or memory is not None else None

@@ -149,7 +149,7 @@ def finish(
     """
     usage = {
         "input_tokens": input_tokens,
-        "input_tokens_details": {"cached_tokens": cached},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": output_tokens,
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": input_tokens + output_tokens,
@@ -195,7 +195,8 @@ async def serve_scripted_responses(
     def respond(request: RecordedRequest) -> Answer | None:
         match request.method, request.path.partition("?")[0]:
             case "GET", "/v1/models":
-                model = {"id": "scripted", "object": "model", "owned_by": "trio-agent"}
+                head = {"id": "scripted", "object": "model", "created": 0}
+                model = {**head, "owned_by": "trio-agent"}
                 return [status(200, body={"object": "list", "data": [model]})]
             case "POST", "/v1/responses":
                 refused = refusal_of(request.body, ledger)

@@ -88,3 +88,10 @@ def test_the_input_of_a_call(whole: str, pieces: list[str], given: str, kept: An
     assert call.end() == ""
     block = Block({"type": "tool_use", "caller": {}}, call)
     assert block.written() == {"type": "tool_use", "caller": {}, "name": "f", **kept}
+
+
+def test_what_is_no_text_is_no_input() -> None:
+    fields = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    block = Block(dict(fields))
+    block.add_unknown({"type": "input_js", "partial_json": -1})
+    assert block.written() == fields

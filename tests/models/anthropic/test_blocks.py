@@ -118,3 +118,12 @@ def test_text_may_grow_as_long_as_somebody_takes_it() -> None:
         blocks.add(0, Delta(text="x" * 100), parts)
     assert len(parts) == 1000
     assert parts[0] == TextPart("x" * 100)
+
+
+def test_input_that_is_out_of_place_is_the_newest_calls() -> None:
+    blocks, parts = Blocks(), list[ModelPart]()
+    blocks.start(0, use("a"), parts)
+    blocks.start(1, use("b"), parts)
+    blocks.start(2, TEXT, parts)
+    blocks.add(2, Delta(partial_json='{"x":1}'), parts)
+    assert parts[-1] == ToolInputPart("b", "f", '{"x":1}')

@@ -628,3 +628,12 @@ def test_the_codec_says_once_that_thinking_is_off(caplog: pytest.LogCaptureFixtu
     assert len(caplog.messages) == 1
     assert MODEL in caplog.messages[0]
     assert isinstance(codec.decoder("k"), MessagesDecoder)
+
+
+@pytest.mark.parametrize("said", ["sk-secret", "error: sk-secret"])
+def test_a_reason_that_repeats_the_key_is_told_without_it(said: str) -> None:
+    decoder = MessagesDecoder(secret="sk-secret")
+    decoder.feed(reason(said) + STOP)
+    with pytest.raises(ModelError) as info:
+        decoder.finish()
+    assert "sk-secret" not in info.value.message

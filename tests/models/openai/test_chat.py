@@ -1097,3 +1097,12 @@ def test_only_a_model_error_comes_out_and_cuts_change_nothing(
     edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     assert outcome(pieces) == outcome([data])
+
+
+@pytest.mark.parametrize("said", ["sk-secret", "error: sk-secret"])
+def test_a_reason_that_repeats_the_key_is_told_without_it(said: str) -> None:
+    decoder = ChatDecoder(secret="sk-secret")
+    decoder.feed(delta(said) + DONE)
+    with pytest.raises(ModelError) as info:
+        decoder.finish()
+    assert "sk-secret" not in info.value.message

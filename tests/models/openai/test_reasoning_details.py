@@ -60,3 +60,13 @@ def test_fragments_stay_as_they_are() -> None:
     details.feed([first])
     details.feed([text("b")])
     assert first == text("a")
+
+
+def test_only_so_many_blocks_are_open_at_a_time() -> None:
+    details = ReasoningDetails()
+    for index in range(65):
+        details.feed([text("a", index)])
+    details.feed([text("b", 1)])
+    details.feed([text("b", 0)])
+    assert len(details.blocks) == 66
+    assert (details.blocks[1], details.blocks[-1]) == (text("ab", 1), text("b", 0))

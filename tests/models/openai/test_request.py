@@ -188,7 +188,7 @@ def test_reasoning_goes_back_with_all_of_a_turn_in_which_tools_were_called() -> 
         (message["content"], message.get("reasoning_content"))
         for message in body["messages"]
         if message["role"] == "assistant"
-    ] == [("a", None), ("b", "b?"), ("c", "c?"), ("d", "d?"), ("e", None), ("f", None), ("g", "g?")]
+    ] == [("a", None), ("b", "b?"), ("c", "c?"), ("d", "d?"), ("e", None), ("f", ""), ("g", "g?")]
 
 
 def test_what_stood_beside_a_call_goes_back_beside_it_under_any_id() -> None:

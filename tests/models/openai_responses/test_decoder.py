@@ -684,7 +684,7 @@ FAILURES: dict[str, tuple[bytes, str, bool, str]] = {
     ),
     "failed, invalid prompt": (
         end(kind="failed", error={"code": "invalid_prompt", "message": "no"}),
-        "bad-request",
+        "content-filter",
         False,
         "no",
     ),

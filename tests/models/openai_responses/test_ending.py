@@ -55,3 +55,9 @@ def test_what_has_not_ended(status: Any) -> None:
     with pytest.raises(ModelError, match="has not ended") as info:
         ending_of(Response(status=status), "")
     assert info.value.code == "bad-response"
+
+
+def test_a_status_that_repeats_the_key_is_told_without_it() -> None:
+    with pytest.raises(ModelError) as info:
+        ending_of(Response(status="is sk-secret"), "", secret="sk-secret")
+    assert "sk-secret" not in info.value.message

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from trio_agent._errors import ModelError
 from trio_agent.models.openai_responses._item import (
     Item,
     Stream,
@@ -116,3 +117,12 @@ def test_which_call_an_item_may_be(name: str, said: str, value: Any, fits: bool)
 )
 def test_texts(stream: Stream, value: dict[str, Any], texts: list[str]) -> None:
     assert list(texts_of(stream, value)) == texts
+
+
+def test_there_may_be_only_so_many_parts() -> None:
+    item = Item("message")
+    for part in range(1024):
+        item.say("message", part, "a")
+    item.say("message", 0, "b")
+    with pytest.raises(ModelError, match="more than 1024 parts"):
+        item.say("message", 1024, "a")

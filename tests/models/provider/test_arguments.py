@@ -114,3 +114,34 @@ def test_repeated() -> None:
 )
 def test_json(text: str, good: bool) -> None:
     assert written(text)[0].is_json() == good
+
+
+@pytest.mark.parametrize("behind", ["{}", "{", '{"y":1}'])
+def test_what_comes_behind_whole_arguments_has_them_read_once(
+    behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments, _ = written('{"x":', "1}")
+    read: list[str] = []
+    monkeypatch.setattr(
+        "trio_agent.models._provider._arguments.read_json",
+        lambda text: read.append(text) or json.loads(text),
+    )
+    for _ in range(10):
+        assert not arguments.repeats(behind)
+        arguments.add(behind)
+    assert sum("x" in text for text in read) <= 1
+
+
+def test_white_space_behind_whole_arguments_changes_nothing() -> None:
+    arguments, _ = written("{}", '{"x":1}')
+    assert arguments.repeats('{ "x": 1 }')
+    arguments.add("\n")
+    assert arguments.repeats('{ "x": 1 }')
+
+
+def test_a_placeholder_that_was_repeated_is_forgotten() -> None:
+    arguments, _ = written("{}")
+    assert arguments.repeats("{ }")
+    arguments.add('{"x":1}')
+    assert arguments.repeats('{ "x": 1 }')
+    assert not arguments.repeats("{}")

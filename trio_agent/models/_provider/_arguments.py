@@ -22,10 +22,11 @@ class Arguments:
 
     def __init__(self) -> None:
         self._fragments: list[str] = []
+        self._length = 0
         self._placeholder = False
         self._seen = 0
         self._nesting = Nesting()
-        self._form: tuple[int, bytes | None] = (-1, None)
+        self._form: tuple[int, bytes | None] | None = None
 
     @property
     def text(self) -> str:
@@ -51,6 +52,7 @@ class Arguments:
             if self._placeholder:
                 return ""
         self._fragments.append(text)
+        self._length += len(text)
         return text
 
     def end(self) -> str:
@@ -59,6 +61,7 @@ class Arguments:
             return ""
         self._placeholder = False
         self._fragments.append("{}")
+        self._length += 2
         return "{}"
 
     def is_closed(self) -> bool:
@@ -74,15 +77,23 @@ class Arguments:
         """Whether a fragment says the whole arguments again, however it is spaced."""
         if not self.is_closed():
             return False
-        if text == self.text:
+        if len(text) == self._length and text == self.text:
             return True
         form = _form(text)
         return form is not None and form == self._own_form()
 
     def _own_form(self) -> bytes | None:
-        # Kept, so that whoever repeats a call without end has it read once.
-        if self._form[0] != len(self._fragments):
-            self._form = len(self._fragments), _form(self.text or "{}")
+        if self._placeholder:
+            return b"{}"
+        # Read once, though a call be repeated without end: what comes behind a whole object makes
+        # it none.
+        count = len(self._fragments)
+        if self._form is None:
+            self._form = count, _form(self.text)
+        elif not "".join(self._fragments[self._form[0] :]).strip():
+            self._form = count, self._form[1]
+        else:
+            self._form = count, None
         return self._form[1]
 
     def is_json(self) -> bool:

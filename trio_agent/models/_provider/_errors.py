@@ -23,6 +23,7 @@ _HINTS = {
     "rate-limit": "the provider's limit is reached",
     "context-length": "the messages are longer than the model accepts",
     "bad-request": "the provider refused the request",
+    "content-filter": "the provider's filter refused the messages",
     "provider-error": "the provider failed",
     "bad-response": "the URL is no endpoint for conversations",
 }
@@ -43,6 +44,15 @@ _CONTEXT_LENGTH = re.compile(
 )
 _RATE_LIMIT = re.compile(r"(?i)rate.?limit|too.?many.?requests|throttl|resource.?exhausted")
 _SPENT = re.compile(r"(?i)insufficient.?(quota|balance|credit)|billing")
+_FILTERED = re.compile(
+    r"(?i)content.?filter|content.?policy|responsible.?ai.?policy|invalid.?prompt"
+    r"|bio.?policy|policy.?violation|data.?inspection.?failed"
+)
+"""A prompt that is refused for what it says. Sources: Azure's "Content filtering", the codes of
+OpenAI's `response.error` (`invalid_prompt`, `image_content_policy_violation`), DashScope's "Error
+codes"."""
+_FILTERED_WORDS = re.compile(r"(?i)blocked by (our )?content filtering policy")
+"""Anthropic, which has no code for it."""
 _AUTH = re.compile(r"(?i)auth|api.?key|permission|forbidden|access.?denied")
 _KEY = re.compile(
     r"(?i)(?<![a-z])(api)?keys?(?![a-z])|auth(?!ors?\b)|credential|permission"
@@ -110,8 +120,8 @@ def _judge(said: Complaint, status: int | None) -> tuple[str, bool]:
     message = said.message[:_MAX_READ]
     name = _name(status, words, message)
     if name == "rate-limit":
-        # With 413, the request alone is too large for the limit.
-        return name, status != 413 and not _SPENT.search(words)
+        # With 413, the request alone is too large for the limit; 402 wants to be paid.
+        return name, status not in (402, 413) and not _SPENT.search(words)
     if name == "provider-error":
         passing = _FAILURE.search(words) or _OVERLOADED.search(message)
         return name, status is not None or bool(passing)
@@ -124,13 +134,15 @@ def _name(status: int | None, words: str, message: str) -> str:
         return "auth"
     if status == 404:
         return "not-found"
-    if status == 429:
+    if status in (402, 429):
         return "rate-limit"
     if status is not None and status < 400:
         return "bad-response"
     is_limited = _SPENT.search(words) or _RATE_LIMIT.search(words)
     if not is_limited and _TOO_LONG.search(f"{words} {message}"):
         return "context-length"
+    if not is_limited and (_FILTERED.search(words) or _FILTERED_WORDS.search(message)):
+        return "content-filter"
     if status is not None and (status in _RETRYABLE or 500 <= status < 600):
         return "provider-error"
     if is_limited:

@@ -113,8 +113,8 @@ class ProviderModel(Model):
         Raises:
             ModelError: `timeout-connect`, `timeout-first-token`, `timeout-between-tokens`,
                 `connect`, `cut-stream`, `auth`, `not-found`, `rate-limit`, `context-length`,
-                `bad-request`, `provider-error` or `bad-response`. Once a part was emitted,
-                none is retryable.
+                `bad-request`, `content-filter`, `provider-error` or `bad-response`. Once a part was
+                emitted, none is retryable.
             ValueError: the model can't be opened.
         """
         async with self.open() as model:

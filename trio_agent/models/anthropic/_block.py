@@ -26,7 +26,7 @@ class Call:
 
     def add(self, text: str) -> str:
         """Take a piece and return what of it can be given on now."""
-        if text[:1] == "{" and self.arguments.text and self.arguments.repeats(text):
+        if text[:1] == "{" and not self.arguments.is_empty and self.arguments.repeats(text):
             return ""
         return self.arguments.add(text)
 
@@ -103,9 +103,9 @@ def _joined(pieces: list[str]) -> str:
     return "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
+def _json_object(text: Any) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
+        value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

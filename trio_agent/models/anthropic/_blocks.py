@@ -27,6 +27,8 @@ class Blocks:
     def __init__(self) -> None:
         self._blocks: list[Block] = []
         self._slots: dict[int, Block] = {}
+        self._caller: Block | None = None
+        """The newest that takes input."""
         self._ids = UniqueIds()
         self._calls = 0
         self._kept = 0
@@ -109,6 +111,8 @@ class Blocks:
         self._keep(fields)
         self._slots[index] = block
         self._blocks.append(block)
+        if block.takes_input:
+            self._caller = block
         return block
 
     def _open(self, fields: dict[str, Any], parts: list[ModelPart]) -> Call:
@@ -153,7 +157,7 @@ class Blocks:
         if block is None or not block.takes_input:
             if text.isspace():
                 return
-            block = next((each for each in reversed(self._blocks) if each.takes_input), None)
+            block = self._caller
         if block is None:
             raise _bad_response("the input of a tool call comes without its name")
         if (call := block.call) is None:

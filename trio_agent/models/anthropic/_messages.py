@@ -113,7 +113,7 @@ class MessagesDecoder(StreamDecoder[Event]):
         """
         self._check_end(is_told=self._reason is not None)
         if self._reason == "unknown" and not self._is_answered():
-            name = clean(self._reason_name, limit=40)
+            name = clean(self._reason_name, limit=40, secret=self._secret)
             raise ModelError("bad-response", f"the stop reason {name!r} is unknown")
         if self._reason in ("length", "content-filter"):
             return ModelFinish(self._reason, self._usage())
@@ -193,7 +193,7 @@ class MessagesDecoder(StreamDecoder[Event]):
         name = delta.stop_reason or ""
         reason: Reason | None = "stop" if name == _PAUSE else finish_reason(name)
         if reason == "failed":
-            name = clean(name, limit=40)
+            name = clean(name, limit=40, secret=self._secret)
             message = f"the provider broke the answer off: {name}"
             raise ModelError("provider-error", message, retryable=True)
         if reason is not None:

@@ -101,7 +101,7 @@ class ChatDecoder(StreamDecoder[Chunk]):
         reason = self._reason
         self._check_end(is_told=reason is not None)
         if reason == "unknown" and not self._is_answered():
-            name = clean(self._reason_name, limit=40)
+            name = clean(self._reason_name, limit=40, secret=self._secret)
             raise _bad_response(f"the finish reason {name!r} is unknown")
         if reason in ("length", "content-filter"):
             return ModelFinish(reason, self._usage)  # what was cut short is nothing to go back
@@ -179,7 +179,7 @@ class ChatDecoder(StreamDecoder[Chunk]):
     def _finish(self, name: str) -> None:
         reason = finish_reason(name)
         if reason == "failed":
-            name = clean(name, limit=40)
+            name = clean(name, limit=40, secret=self._secret)
             message = f"the provider broke the answer off: {name}"
             raise ModelError("provider-error", message, retryable=True)
         if reason is not None:

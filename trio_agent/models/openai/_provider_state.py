@@ -7,11 +7,14 @@ that it had. A call is known by its place, since ids may be given anew.
 When reasoning goes back as text is a matter of turns, from one user message to the next. DeepSeek
 wants it with all of a turn in which tools were called, in each request from then on, and refuses
 others (400); of other turns it ignores it, and its older models refused it there. So do vLLM's
-templates. What is signed, and what comes as parts of the content, goes back always.
+templates. What is signed, and what comes as parts of the content, goes back always. What another
+model said in such a turn gets an empty `reasoning_content` where the endpoint has sent any itself:
+DeepSeek takes that, and refuses a message without.
 
-Sources: DeepSeek's guide "Thinking Mode" (and continue#10193, opencode#24722); Kimi's "Use Kimi K2
-Thinking" and Mistral's "Reasoning"; OpenRouter's "Reasoning Tokens", section "Preserving
-reasoning"; Google's "Thought signatures"; opencode#8900 for Copilot's `reasoning_opaque`.
+Sources: DeepSeek's guide "Thinking Mode" (and continue#10193, opencode#24722; pi#3659 for the
+empty one); Kimi's "Use Kimi K2 Thinking" and Mistral's "Reasoning"; OpenRouter's "Reasoning
+Tokens", section "Preserving reasoning"; Google's "Thought signatures"; opencode#8900 for Copilot's
+`reasoning_opaque`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from ..._log.plain import plain_json
-from ..._messages import AssistantMessage
+from ..._messages import AnyMessage, AssistantMessage
 from .._provider._json import parse_json
 from ._chunk import REASONING_NAMES, Delta
 from ._reasoning_details import ReasoningDetails
@@ -151,6 +154,12 @@ def restore_state(
     for call, kept in zip(encoded.get("tool_calls", ()), state.calls or (), strict=False):
         if kept.extra_content is not None:
             call["extra_content"] = kept.extra_content
+
+
+def wants_reasoning(messages: Iterable[AnyMessage], origin: str) -> bool:
+    """Whether an endpoint has sent `reasoning_content` with any of these messages."""
+    states = (_state_of(each, origin) for each in messages if isinstance(each, AssistantMessage))
+    return any(state is not None and state.reasoning == _NAMES[0] for state in states)
 
 
 def _state_of(message: AssistantMessage, origin: str) -> _State | None:

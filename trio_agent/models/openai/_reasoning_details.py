@@ -12,6 +12,8 @@ of a signature if they are not joined.
 from typing import Any, Final
 
 _JOINED: Final = ("text", "summary")
+_MAX_OPEN: Final = 64
+"""Blocks that are written at a time."""
 
 
 class ReasoningDetails:
@@ -23,7 +25,7 @@ class ReasoningDetails:
 
     def feed(self, fragments: list[Any]) -> None:
         """Take what stands in one delta."""
-        open_blocks = self.blocks[:]
+        open_blocks = self.blocks[-_MAX_OPEN:]
         for fragment in fragments:
             block = next((b for b in reversed(open_blocks) if _goes_on(b, fragment)), None)
             if block is None:

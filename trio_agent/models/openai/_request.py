@@ -19,7 +19,7 @@ from .._parts import ModelRequest, ToolSpec, reserved_option
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import encode_content
 from ._dialects import gemini_schema, mistral_id
-from ._provider_state import restore_state
+from ._provider_state import restore_state, wants_reasoning
 
 SystemRole: TypeAlias = Literal["system", "developer", "user"]
 EmptyContent: TypeAlias = Literal["null", "empty", "absent"]
@@ -99,6 +99,7 @@ class _Writer:
     def __init__(self, form: RequestForm, origin: str) -> None:
         ids, dialect = form.call_ids, form.schema_dialect
         self._origin = origin
+        self._wants_reasoning = False
         self._role = form.system_role
         self._empty_content = _EMPTY_CONTENT[form.empty_content]
         self._id = CALL_IDS[ids] if isinstance(ids, str) else ids or str
@@ -106,6 +107,7 @@ class _Writer:
 
     def messages(self, messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:
         """Write a transcript. A message that says nothing is left out: some refuse it."""
+        self._wants_reasoning = wants_reasoning(messages, self._origin)
         return [
             self._message(message, calling)
             for message, calling in zip(messages, _calling_turns(messages), strict=True)
@@ -124,6 +126,8 @@ class _Writer:
                 if calls:
                     encoded["tool_calls"] = [self._call(call) for call in calls]
                 restore_state(encoded, message, self._origin, calling=calling)
+                if calling and self._wants_reasoning:
+                    encoded.setdefault("reasoning_content", "")
                 return encoded
             case ToolMessage(tool_call_id=id_, content=text):
                 output = sendable_output(text)

@@ -43,7 +43,7 @@ def ending_of(response: Response, event: str, *, secret: str = "") -> Ending:
     status = str(response.status or "").lower().replace("canceled", "cancelled")
     if status not in _ENDED:
         if event not in ENDINGS:
-            name = clean(status, limit=40)
+            name = clean(status, limit=40, secret=secret)
             raise ModelError("bad-response", f"the response has not ended: it is {name!r}")
         status = ENDINGS[event]
     if status == "completed":

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from ..._errors import ModelError
 from .._provider._arguments import Arguments
 from .._provider._loose import arguments_or_none, items, text_or_none, word
 
@@ -23,6 +24,9 @@ STREAMS: Final[Mapping[Stream, Kind]] = {
     "thought": "reasoning",
 }
 """The kind of item that has a stream."""
+
+_MAX_PARTS: Final = 1024
+"""Of one item."""
 
 _KINDS: Final[Mapping[str, Kind]] = {
     "message": "message",
@@ -82,7 +86,13 @@ class Item:
         return (stream, part) not in self._said
 
     def say(self, stream: Stream, part: int | None, text: str) -> None:
-        """Remember what was said."""
+        """Remember what was said.
+
+        Raises:
+            ModelError: `bad-response`: there are too many parts.
+        """
+        if len(self._said) == _MAX_PARTS and self.begins(stream, part):
+            raise ModelError("bad-response", f"an item has more than {_MAX_PARTS} parts")
         self._said.setdefault((stream, part), []).append(text)
 
     def _of_part(self, key: tuple[Stream, int | None]) -> str:
