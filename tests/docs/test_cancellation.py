@@ -19,7 +19,7 @@ async def test_receipt(tmp_path: Path) -> None:
     output = await run_example("cancellation/receipt", [SEARCH], tmp_path)
     assert output == (
         "the search for whales has ended\n"
-        "Receipt(outcome='cancelled', last_offset=6, abandoned=())\n"
+        "Receipt(outcome='cancelled', last_offset=7, abandoned=())\n"
         "ToolResult\n"
         "RunFinish\n"
         "the reader closed the page\n"
@@ -76,7 +76,7 @@ async def test_waiting(tmp_path: Path) -> None:
     assert output == (
         "gave up waiting: True\n"
         "active\n"
-        "Receipt(outcome='cancelled', last_offset=7, abandoned=())\n"
+        "Receipt(outcome='cancelled', last_offset=8, abandoned=())\n"
         "closing\n"
     )
     assert output in PAGE
