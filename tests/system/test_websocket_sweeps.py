@@ -20,6 +20,7 @@ from wsproto.frame_protocol import FrameProtocol
 from trio_agent import Agent, MemoryStore, open_runtime
 from trio_agent.abc import Model
 from trio_agent.servers import Service, WebSocketServer
+from trio_agent.servers._shared.intake import Intake, Share
 from trio_agent.servers.websocket._session import Session
 from trio_agent.testing import Sweep, cancel_sweep
 
@@ -114,11 +115,14 @@ class Browser:
         self._send, self._receive = trio.open_memory_channel[str](100)
         self._buffer = FrameProtocol(client=True, extensions=[])
         self.closed: object = None
+        self.share = Share(Intake(0))
 
     # What a session uses of trio-websocket and of the stream.
     async def get_message(self) -> str:
         try:
-            return await self._receive.receive()
+            message = await self._receive.receive()
+            assert self.share.grow(len(message))
+            return message
         except trio.EndOfChannel:
             raise ConnectionClosed(None) from None
 

@@ -105,6 +105,9 @@ def files(tmp_path: Path) -> Batch:
     return Batch(tmp_path)
 
 
+USAGE = ("inputTokens", "outputTokens", "totalTokens", "cachedInputTokens", "reasoningTokens")
+
+
 async def test_all_kinds_of_lines(
     files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,7 +130,7 @@ async def test_all_kinds_of_lines(
         "status": "stop",
         "text": "A",
         "steps": 1,
-        "usage": {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0},
+        "usage": dict.fromkeys(USAGE, 0),
         "seconds": 1.0,
         "ttft": 1.0,
     }

@@ -108,6 +108,7 @@ class TestStart:
             ([{"type": "video"}], "$.messages[1].content[0].type"),
             ([{"type": "text", "text": 1}], "$.messages[1].content[0].text"),
             ([{"type": "file", "mediaType": "png", "data": "AAAA"}], "$.messages[1].content[0]"),
+            ([{"type": "file", "mediaType": "a/*", "data": "AAAA"}], "$.messages[1].content[0]"),
             ([{"type": "file", "mediaType": "a/b", "url": "x"}], "$.messages[1].content[0]"),
             ([{"type": "image", "url": "data:a/b;base64,*"}], "$.messages[1].content[0]"),
             ([{"type": "image", "url": "data:a/b;base64,"}], "$.messages[1].content[0]"),

@@ -9,6 +9,8 @@ from trio_agent import (
     KeyReused,
     LimitExceeded,
     StoreUnavailable,
+    TooLarge,
+    UnknownBlob,
     UnknownRun,
 )
 from trio_agent.servers._shared import problem
@@ -20,6 +22,8 @@ from trio_agent.servers._shared.seldom import Seldom
     ("exc", "status", "code", "later"),
     [
         (UnknownRun("x"), 404, "unknown-run", False),
+        (UnknownBlob("x", "y"), 404, "unknown-blob", False),
+        (TooLarge("too many bytes"), 413, "too-large", False),
         (CursorInvalid("no cursor"), 400, "cursor-invalid", False),
         (CursorExpired("gone"), 410, "cursor-expired", False),
         (LimitExceeded("full"), 503, "limit-exceeded", True),
