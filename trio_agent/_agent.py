@@ -69,8 +69,9 @@ class Agent(AgentConfig):
 
     Args:
         model: who answers: a `Model`, or a name such as ``"gpt-4o-mini"``, which means
-            `OpenAIModel` of that name. A prefix that is known, such as ``"openai:"``, says whose
-            model it is; any other colon belongs to the name (``"llama3:8b"``).
+            `OpenAIModel` of that name. A prefix, one of ``"openai:"``, ``"openai-responses:"`` and
+            ``"anthropic:"``, says whose model it is; any other colon belongs to the name
+            (``"llama3:8b"``).
         name: what the agent is called in events, lists and requests.
         instructions: the system prompt. It is never part of an event.
         tools: what the model may call: made by `tool`, or plain functions.

@@ -70,7 +70,8 @@ class RuntimeLimits:
         max_streams: active runs; one more is refused with `LimitExceeded`.
         max_log_bytes: bytes of one run's log; a run that needs more ends with `error`
             `log-limit`.
-        max_blob_bytes: bytes of the files that a run is given, all together.
+        max_blob_bytes: bytes of the files that a run is given, all together; a run with more is
+            refused with `TooLarge`.
         retention: which finished runs are kept, in durable stores, too.
         closing_bound: seconds that a run's closing events may take, also when everything is
             being cancelled.

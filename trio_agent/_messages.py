@@ -22,7 +22,8 @@ class File(Part, frozen=True, tag="file"):
     """An image, a recording, a document: exactly one of `url`, `data` and `blob`.
 
     `data` is the file itself (base64 in JSON). `url` is where the provider finds it: nobody here
-    looks. `blob` is ``{run id}/{SHA-256 in hex}``: it was given to that run.
+    looks. `blob` is ``{run id}/{SHA-256 in hex}``: it was given to that run. Nothing is checked
+    before a run is started with it.
     """
 
     media_type: str

@@ -25,7 +25,7 @@ _STATUS: Final = {"ok": _GREEN, "error": _RED, "cancelled": _YELLOW, "unknown": 
 
 
 class Renderer:
-    """Writes text as it flows, and everything else on lines of its own.
+    """Writes text and reasoning as they flow, and everything else on lines of its own.
 
     Colours appear on a terminal only. Control characters of a model or a tool are never written.
     """
@@ -34,6 +34,7 @@ class Renderer:
         self._file = file
         self._colours = file.isatty()
         self._in_line = False
+        self._thinking = False
         self._started = 0
         self._first: int | None = None
         self._step_first: int | None = None
@@ -57,10 +58,10 @@ class Renderer:
                 self._started = at
             case TextDelta(at=at, delta=delta):
                 self._count(at)
-                self._write(printable(delta))
+                self._flow(printable(delta), thinking=False)
             case ReasoningDelta(at=at, delta=delta):
                 self._count(at)
-                self._write(printable(delta), _DIM)
+                self._flow(printable(delta), thinking=True)
             case ToolInputDelta(at=at):
                 self._count(at)
             case ToolCall(tool=tool):
@@ -102,6 +103,12 @@ class Renderer:
             self._speaking += at - self._last
             self._deltas += 1
         self._last = at
+
+    def _flow(self, text: str, *, thinking: bool) -> None:
+        if thinking != self._thinking:
+            self._end_line()
+            self._thinking = thinking
+        self._write(text, _DIM if thinking else None)
 
     def _line(self, text: str, colour: str) -> None:
         self._end_line()

@@ -4,18 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-from model_kit import Emitted
+from model_kit import Emitted, answer_of, failure_of
 
 from trio_agent._errors import ModelError
-from trio_agent._messages import UserMessage
 from trio_agent.models._model import Model
-from trio_agent.models._parts import ModelFinish, ModelPart, ModelRequest
+from trio_agent.models._parts import ModelFinish
 from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import openai as scripted
 from trio_agent.testing.openai import ScriptedServer, open_scripted_openai
 
-ASK = ModelRequest((UserMessage("Hi"),))
 STOPPED = ModelFinish("stop", model="m")
 
 
@@ -30,15 +27,9 @@ async def opened(
         yield server, model
 
 
-async def ask(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], ModelFinish]:
-    emitted = Emitted()
-    async with opened(answer, **config) as (_, model):
-        return emitted, await model.generate(ASK, emitted)
+async def ask(*answer: scripted.Step, **config: Any) -> tuple[Emitted, ModelFinish]:
+    return await answer_of(opened(answer, **config))
 
 
-async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[ModelPart], ModelError]:
-    emitted = Emitted()
-    async with opened(answer, **config) as (_, model):
-        with pytest.raises(ModelError) as info:
-            await model.generate(ASK, emitted)
-    return emitted, info.value
+async def fail(*answer: scripted.Step, **config: Any) -> tuple[Emitted, ModelError]:
+    return await failure_of(opened(answer, **config))

@@ -27,7 +27,7 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touc
 TRANSPORTS = pytest.mark.parametrize("transport", ["SSE", "WebSocket"])
 ALL = "".join(WORDS)
 COUNT_EVENTS = 2 + 40 + 3
-"""run-start, step-start, the words, step-finish, run-finish."""
+"""run-start, step-start, the words, model-finish, step-finish, run-finish."""
 
 
 @pytest.fixture(scope="module")

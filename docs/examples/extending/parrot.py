@@ -1,6 +1,6 @@
 import trio
 
-from trio_agent import Agent, Usage
+from trio_agent import Agent, ModelError, Usage
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
 
 
@@ -8,7 +8,10 @@ class Parrot(Model):
     """Says what was said last, word by word."""
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
-        words = request.messages[-1].content.split()
+        content = request.messages[-1].content
+        if not isinstance(content, str):
+            raise ModelError("bad-request", "a parrot knows no files")
+        words = content.split()
         for word in words:
             await trio.lowlevel.checkpoint()
             await emit(TextPart(f"{word} "))

@@ -1,11 +1,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import attrs
 import msgspec
 import trio
 
 from trio_agent import Agent
-from trio_agent.abc import Emit, Model, ModelFinish, ModelPart, ModelRequest, TextPart
+from trio_agent.abc import Emit, EmittedPart, Model, ModelFinish, ModelRequest, TextPart
 from trio_agent.testing import ScriptedModel
 
 
@@ -27,7 +28,7 @@ class Loud(Model):
         shouting = Shouting(emit)
         finish = await self._model.generate(request, shouting)
         await emit(TextPart(f"\n{shouting.words} words"))
-        return finish
+        return attrs.evolve(finish, provider={})  # the provider said something else
 
 
 class Shouting(Emit):
@@ -37,13 +38,13 @@ class Shouting(Emit):
         self._emit = emit
         self.words = 0
 
-    def nowait(self, *parts: ModelPart) -> bool:
+    def nowait(self, *parts: EmittedPart) -> bool:
         return self._emit.nowait(*map(self._loud, parts))
 
     async def room(self) -> None:
         await self._emit.room()
 
-    def _loud(self, part: ModelPart) -> ModelPart:
+    def _loud(self, part: EmittedPart) -> EmittedPart:
         if not isinstance(part, TextPart):
             return part
         self.words += 1

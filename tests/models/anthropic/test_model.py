@@ -11,18 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from model_kit import Emitted
+from model_kit import ASK, Emitted, answer_of, failure_of
 
 import trio_agent
 from trio_agent import models
 from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
 from trio_agent._events import ToolRequest, Usage
-from trio_agent._messages import AssistantMessage, ToolMessage, UserMessage
+from trio_agent._messages import AssistantMessage, ToolMessage
 from trio_agent.models import anthropic as public
 from trio_agent.models._model import Model
 from trio_agent.models._parts import (
-    EmittedPart,
     ModelFinish,
     ModelRequest,
     TextPart,
@@ -34,7 +33,6 @@ from trio_agent.testing import anthropic as scripted
 from trio_agent.testing.anthropic import ScriptedServer, open_scripted_anthropic
 from trio_agent.tools import tool
 
-ASK = ModelRequest((UserMessage("Hi"),))
 ON = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
 TOOL = ToolSpec("f", "Does.", {"type": "object"})
 
@@ -56,18 +54,12 @@ async def opened(
         yield server, model
 
 
-async def ask(*answer: scripted.Step, **config: Any) -> tuple[list[EmittedPart], ModelFinish]:
-    emitted = Emitted()
-    async with opened(answer, **config) as (_, model):
-        return emitted, await model.generate(ASK, emitted)
+async def ask(*answer: scripted.Step, **config: Any) -> tuple[Emitted, ModelFinish]:
+    return await answer_of(opened(answer, **config))
 
 
-async def fail(*answer: scripted.Step, **config: Any) -> tuple[list[EmittedPart], ModelError]:
-    emitted = Emitted()
-    async with opened(answer, **config) as (_, model):
-        with pytest.raises(ModelError) as info:
-            await model.generate(ASK, emitted)
-    return emitted, info.value
+async def fail(*answer: scripted.Step, **config: Any) -> tuple[Emitted, ModelError]:
+    return await failure_of(opened(answer, **config))
 
 
 def message_of(parts: Iterable[object], finish: ModelFinish) -> AssistantMessage:

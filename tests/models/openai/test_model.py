@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import trio
-from model_kit import Emitted
-from openai_kit import ASK, STOPPED, ask, fail, opened
+from model_kit import ASK, Emitted
+from openai_kit import STOPPED, ask, fail, opened
 from proxy_kit import canned
 
 from trio_agent._agent import Agent

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import trio
-from model_kit import Emitted
+from model_kit import ASK, Emitted, answer_of, failure_of
 
 from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
@@ -27,8 +27,6 @@ from trio_agent.testing import openai_responses as scripted
 from trio_agent.testing.openai_responses import ScriptedServer, open_scripted_responses
 from trio_agent.tools import tool
 
-ASK = ModelRequest((UserMessage("Hi"),))
-
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,18 +45,12 @@ async def opened(
         yield server, model
 
 
-async def ask(*answer: scripted.ResponseStep, **config: Any) -> tuple[list[ModelPart], ModelFinish]:
-    emitted = Emitted()
-    async with opened(answer, **config) as (_, model):
-        return emitted, await model.generate(ASK, emitted)
+async def ask(*answer: scripted.ResponseStep, **config: Any) -> tuple[Emitted, ModelFinish]:
+    return await answer_of(opened(answer, **config))
 
 
-async def fail(*answer: scripted.ResponseStep, **config: Any) -> tuple[list[ModelPart], ModelError]:
-    emitted = Emitted()
-    async with opened(answer, **config) as (_, model):
-        with pytest.raises(ModelError) as info:
-            await model.generate(ASK, emitted)
-    return emitted, info.value
+async def fail(*answer: scripted.ResponseStep, **config: Any) -> tuple[Emitted, ModelError]:
+    return await failure_of(opened(answer, **config))
 
 
 async def test_a_whole_answer() -> None:

@@ -9,8 +9,8 @@ import attrs
 import httpx
 import pytest
 import trio
-from model_kit import Emitted
-from openai_kit import ASK, STOPPED, ask, fail, opened
+from model_kit import ASK, Emitted
+from openai_kit import STOPPED, ask, fail, opened
 
 from trio_agent._errors import ModelError
 from trio_agent._events import Usage

@@ -75,6 +75,14 @@ def test_text_flows_and_the_rest_has_lines() -> None:
     )
 
 
+def test_reasoning_and_the_answer_have_lines_of_their_own() -> None:
+    thoughts = [ReasoningDelta(at=1, delta="2 and "), ReasoningDelta(at=1, delta="2?")]
+    again = ReasoningDelta(at=1, delta="Yes.")
+    assert rendered(*thoughts, *run_of("It is |4."), again) == "2 and 2?\nIt is 4.\nYes."
+    # An answer needs no line before it where nothing was thought.
+    assert rendered(TextDelta(at=1, delta="4"), TextDelta(at=1, delta="2")) == "42"
+
+
 def test_code_keeps_its_shape() -> None:
     assert rendered(TextDelta(at=1, delta="if x:\r\n\ty\r\n")) == "if x:\n\ty\n"
 
