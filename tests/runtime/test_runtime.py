@@ -129,6 +129,36 @@ async def test_files_that_are_not_taken(file: File, why: str) -> None:
         assert runtime.statistics().active == 0
 
 
+async def test_a_key_finds_its_run_when_the_files_of_an_earlier_one_are_gone() -> None:
+    async with open_runtime() as runtime:
+        first = await runtime.start(quick(), messages=[shown(PNG)], owner="me")
+        await first.wait()
+        blob = File("image/png", blob=f"{first.id}/{sha256(b'PNG').hexdigest()}")
+        said = [shown(blob)]
+        run = await runtime.start(quick(), messages=said, owner="me", idempotency_key="k")
+        await run.wait()
+        await runtime.delete(first.id)
+        # By whatever form the file is given in.
+        own = f"{run.id}/{sha256(b'PNG').hexdigest()}"
+        for form in (
+            blob,
+            PNG,
+            File("image/png", blob=own),
+            File("Image/png", url="data:;base64,UE5H"),
+        ):
+            again = await runtime.start(
+                quick(), messages=[shown(form)], owner="me", idempotency_key="k"
+            )
+            assert again is run
+        for owner, key in (("you", "k"), ("me", "l")):
+            with pytest.raises(ValueError, match="there is no file"):
+                await runtime.start(quick(), messages=said, owner=owner, idempotency_key=key)
+        other = File("image/png", blob=f"{first.id}/{'0' * 64}")
+        with pytest.raises(KeyReused):
+            await runtime.start(quick(), messages=[shown(other)], owner="me", idempotency_key="k")
+        assert runtime.statistics().active == 0
+
+
 async def test_a_creation_that_fails_takes_no_place() -> None:
     store = FaultyStore(MemoryStore())
     async with open_runtime(store=store, limits=RuntimeLimits(max_streams=1)) as runtime:
