@@ -16,6 +16,7 @@ from trio_agent._agent import Agent
 from trio_agent._errors import KeyReused, LimitExceeded, ModelError, StoreUnavailable, UnknownRun
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
+from trio_agent._log.log import Append
 from trio_agent._log.store import Created, RunRecord
 from trio_agent._log.subscription import Subscription
 from trio_agent._messages import (
@@ -33,6 +34,8 @@ from trio_agent._run.run import Run
 from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime, RuntimeStatistics
+from trio_agent.models._model import Emit, Model
+from trio_agent.models._parts import ModelFinish, ModelRequest
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
 from trio_agent.tools._tool import tool
@@ -358,6 +361,35 @@ async def test_a_finished_run_holds_nothing_of_what_was_said() -> None:
             assert runtime.statistics() == RuntimeStatistics(0, 1, 1)
         assert await runtime.find(run_id) is not found
         assert (await found.cancel()).outcome == "stop"
+
+
+async def test_a_finished_run_holds_no_file_and_nothing_that_a_provider_wants_back() -> None:
+    class Secretive(Model):
+        async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+            return ModelFinish("stop", provider={"p": {"signature": "s" * len(request.messages)}})
+
+    def held() -> list[object]:
+        return [
+            each
+            for each in gc.get_objects()
+            if (isinstance(each, RunRecord) and (each.private or each.blobs))
+            or (isinstance(each, Append | ModelFinish | AssistantMessage))
+        ]
+
+    others = set(map(id, kept := held()))
+    store = StoreProxy(MemoryStore())
+    async with open_runtime(store=store) as runtime:
+        run = await runtime.start(Agent(model=Secretive()), messages=[shown(PNG)])
+        result = await run.wait()
+        said = result.messages[1]
+        assert isinstance(said, AssistantMessage)
+        assert said.provider == {"p": {"signature": "s"}}
+        del run, result, said
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert not [each for each in held() if id(each) not in others]
+        del kept
+        assert runtime.statistics().retained == 1
 
 
 async def test_finding_runs() -> None:
