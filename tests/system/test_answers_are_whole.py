@@ -1,6 +1,7 @@
 """Stores that are away, forget, or lose an end: an answer, its calls and its state are one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import trio
@@ -51,7 +52,7 @@ class Noting(FaultyStore):
 def agent() -> Agent:
     large = {"p": "s" * (2 << 20)}
     asked = [ToolInputPart(str(n), "look", '{"city":"%s"}' % ("x" * 9_000)) for n in range(CALLS)]
-    scripts = [
+    scripts: list[list[Any]] = [
         [*asked, 0.1, ModelFinish("tool-calls", Usage(1, 2, 3), provider=large)],
         ["snow", ModelFinish("stop", provider={"p": 1})],
     ]
@@ -95,7 +96,7 @@ async def test_what_is_kept_behind_a_lost_end_is_lost_with_it(
 ) -> None:
     memory = MemoryStore()
     store = ForgetfulStore(memory)
-    scripts = [
+    scripts: list[list[Any]] = [
         [call("1", "look"), ModelFinish("tool-calls", Usage(1, 2, 3), provider={"p": "secret"})],
         ["snow", trio.Event()],
     ]

@@ -19,7 +19,7 @@ from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
-from ..models._parts import EmittedPart, ModelFinish, ModelRequest, SwitchPart, ToolInputPart
+from ..models._parts import EmittedPart, ModelFinish, ModelRequest, is_heard
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
 from .kept import set_aside
@@ -283,7 +283,7 @@ class _Emit(Emit):
         self._calls += 1
         events = self._machine.said(parts, _now())
         done = self._machine.done
-        if self._silent and any(map(_is_heard, parts)):
+        if self._silent and any(map(is_heard, parts)):
             self._silent = False
             self._on_first()
         if events:
@@ -296,14 +296,6 @@ class _Emit(Emit):
         if self._calls % _EMITS == 0:
             await trio.lowlevel.checkpoint()
         await self._log.room()
-
-
-def _is_heard(part: EmittedPart) -> bool:
-    """Whether a part can't be said again: not that another model answers, nor an empty text.
-
-    One that opens a call is, although it may be no event yet.
-    """
-    return type(part) is ToolInputPart or (not isinstance(part, SwitchPart) and part.delta != "")
 
 
 def _hint_at_clock() -> str:
