@@ -35,3 +35,13 @@ def calls(*ids: str) -> AssistantMessage:
 )
 def test_pairing(messages: tuple[AnyMessage, ...], problem: str | None) -> None:
     assert unpaired_calls(messages) == problem
+
+
+def test_a_result_that_was_read_has_the_json_of_the_one_that_was_made() -> None:
+    made = ToolMessage("1", "x")
+    data = b'{"role":"tool","toolCallId":"1","content":"x","status":"ok"}'
+    for read in (
+        msgspec.json.decode(data, type=ToolMessage),
+        ToolMessage("1", "x", "".join(["o", "k"])),
+    ):
+        assert msgspec.json.encode(read) == msgspec.json.encode(made)

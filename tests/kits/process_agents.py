@@ -11,6 +11,9 @@ from trio_agent.testing import call
 PACE = 0.005
 """Seconds between two words."""
 
+WANTED_BACK = {"paced": {"signature": "s" * 1000}}
+"""What each answer has beside it."""
+
 
 class PacedModel(Model):
     """Says as many words as the prompt wants, before a tool call and again behind it.
@@ -27,9 +30,9 @@ class PacedModel(Model):
             await trio.sleep(PACE)
             await emit(TextPart(f"word{number} "))
         if rest:
-            return ModelFinish("stop")
+            return ModelFinish("stop", provider=WANTED_BACK)
         await emit(call("c1", "look", city="Oslo"))
-        return ModelFinish("tool-calls")
+        return ModelFinish("tool-calls", provider=WANTED_BACK)
 
 
 @tool

@@ -69,6 +69,8 @@ class ForgetfulStore(StoreProxy):
     def forget(self, run_id: str, count: int) -> None:
         log = self.memory._runs[run_id].log
         del log.entries[-count:]
+        for offset in [offset for offset in log.private if offset > log.tail]:
+            del log.private[offset]
         log.size = sum(len(entry.data) for entry in log.entries)
 
 

@@ -70,7 +70,7 @@ async def test_a_group_is_bounded_in_bytes(
         one = Append("a", 1, [Entry.of(1, delta())]).size
         monkeypatch.setattr(_lane, "_GROUP", 3 * one)
         for log, count in zip(logs, (2, 2, 7, 1), strict=True):
-            log.append([delta()] * count)
+            log.append([delta()] * count, bounded=True)
         logs[-1].append([delta("x" * 999)])
         for log in logs:
             await log.flush()
@@ -124,7 +124,8 @@ async def test_what_is_too_large_gets_smaller_until_it_fits(
     store.refuses = lambda batch: StoreUnavailable("slow") if bytes_of(batch) > limit else None
     async with open_logs(store, "large", "a", "b", patience=5) as logs:
         for log in logs:
-            log.append([delta("x" * 200) for _ in range(2 if log.feed.run_id != "large" else 20)])
+            count = 2 if log.feed.run_id != "large" else 20
+            log.append([delta("x" * 200) for _ in range(count)], bounded=True)
         for log in logs:
             await log.flush()
             assert log.feed.failure is None
@@ -145,7 +146,7 @@ async def test_what_is_private_counts_in_a_group_and_stays_with_its_entry(
         a.append([delta()])
         for n in range(2, 5):
             a.append([delta()], private=bytes([n]) * 2 * one)
-        b.append([delta(), delta()], private=b"b" * 9 * one)
+        b.append([delta(), delta()], private=b"b" * 9 * one, bounded=True)
         for log in (a, b):
             await log.flush()
         assert store.batches == [
@@ -174,6 +175,40 @@ async def test_what_is_private_stays_with_its_entry_in_smaller_pieces(
         assert len(store.batches) > 5
         expected = [b"%d" % n * 100 if n % 3 else b"" for n in range(1, 21)]
         assert await store.read_private("a", range(1, 21)) == expected
+
+
+async def test_what_belongs_together_is_committed_together(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Neither a full group nor a store that takes but little tears an answer from its calls."""
+    store = Picky()
+    most = 1 << 26
+    store.refuses = lambda batch: StoreUnavailable("slow") if bytes_of(batch) > most else None
+    async with open_logs(store, "a", patience=60) as [log]:
+        one = Append("a", 1, [Entry.of(1, delta())]).size
+        monkeypatch.setattr(_lane, "_GROUP", 4 * one)
+        # Alone larger than a group, behind what fits, and cut in its middle.
+        for count in (2, 9, 1, 3, 2):
+            log.append([delta()] * count)
+        await log.flush()
+        assert store.batches == [[("a", 1, 2)], [("a", 3, 11)], [("a", 12, 15)], [("a", 16, 17)]]
+        monkeypatch.undo()
+        store.batches.clear()
+        log.append([delta()] * 5, bounded=True)
+        log.append([delta()] * 6, private=b"p" * one)
+        log.append([delta()] * 5, bounded=True)
+        most = 0
+        await trio.sleep(1)
+        most = 2 * one
+        await trio.sleep(20)
+        assert log.feed.tail == 22
+        most = 7 * one
+        await log.flush()
+        whole = [batch for batch in store.batches if any(f < 29 and t > 22 for _, f, t in batch)]
+        assert all(f <= 23 and t >= 28 for [(_, f, t)] in whole)
+        assert await store.read_private("a", [22, 23, 24]) == [b"", b"p" * one, b""]
+        assert log.uncommitted == 0
+        assert not log._joined
 
 
 async def test_all_are_told_of_a_store_that_is_away_and_all_go_on_when_it_is_back(

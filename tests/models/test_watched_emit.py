@@ -21,6 +21,8 @@ SWITCH = SwitchPart("a", "b", "busy", "come back")
     [
         ([SWITCH], False),
         ([SWITCH, SWITCH], False),
+        # As a run sees it, which asks again after these.
+        ([TextPart(""), ReasoningPart("")], False),
         ([SWITCH, TextPart("Hi")], True),
         ([TextPart("Hi")], True),
         ([ReasoningPart("Hm")], True),

@@ -34,6 +34,7 @@ from trio_agent._messages import (
     UserMessage,
     unpaired_calls,
 )
+from trio_agent._run.kept import wanted_back
 from trio_agent._run.machine import (
     TRANSITIONS,
     AskModel,
@@ -41,7 +42,6 @@ from trio_agent._run.machine import (
     Machine,
     RunTools,
     State,
-    wanted_back,
 )
 from trio_agent._run.result import Result
 from trio_agent.models._parts import (

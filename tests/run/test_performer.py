@@ -597,7 +597,8 @@ async def test_what_the_provider_wants_back_is_committed_with_the_calls(
     assert sum(bool(private) for _, private in appended) == 1
     said = model.requests[1].messages[1]
     assert isinstance(said, AssistantMessage)
-    assert said.provider == {"p": ["\ud800", 1]}
+    # What goes back is what a worker that reads it from the log would send.
+    assert said.provider == {"p": ["?", 1]}
 
 
 @pytest.mark.parametrize(
@@ -612,12 +613,17 @@ async def test_what_the_provider_wants_back_can_not_be_kept(
     provider: Any, code: str, reason: Any
 ) -> None:
     limits = RuntimeLimits(max_log_bytes=1024)
-    model = ScriptedModel([call("1", "get_weather"), ModelFinish(reason, provider=provider)])
+    finish = ModelFinish(reason, Usage(1, 2, 3), provider=provider)
+    model = ScriptedModel([call("1", "get_weather"), finish])
     async with open_runtime(limits=limits) as runtime:
         run = await runtime.start(Agent(model=model, tools=[get_weather]), "hi")
-        with pytest.raises(RunFailed, match=code):
+        with pytest.raises(RunFailed, match=code) as caught:
             await run.wait()
-        assert isinstance((await read(runtime, run))[-1], RunError)
+        last = (await read(runtime, run))[-1]
+    assert isinstance(last, RunError)
+    # It was paid for all the same.
+    assert caught.value.result is not None
+    assert caught.value.result.usage == last.usage == Usage(1, 2, 3)
 
 
 async def test_a_call_that_was_opened_is_not_asked_for_again() -> None:

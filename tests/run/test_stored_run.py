@@ -1,5 +1,6 @@
 """A run that is known from its store: it is waited for and cancelled from afar."""
 
+import json
 from typing import Any
 
 import attrs
@@ -117,6 +118,18 @@ async def test_an_end_that_cannot_be_read_is_an_error(data: bytes) -> None:
         assert await found.cancel() == Receipt("error", 2)
         async with found.subscribe() as events:
             assert [type(event).__name__ async for event in events] == ["TextDelta", "RunError"]
+
+
+async def test_a_failed_run_whose_file_is_lost_has_failed() -> None:
+    store = MemoryStore()
+    file = {"type": "file", "mediaType": "a/b", "blob": f"r/{'0' * 64}"}
+    private = json.dumps({"messages": [{"role": "user", "content": [file]}]}).encode()
+    await store.create(record("r", private=private))
+    await store.append([error(1)])
+    async with open_runtime(store=store) as runtime:
+        with pytest.raises(RunFailed) as caught:
+            await (await runtime.find("r")).wait()
+        assert caught.value.result is None
 
 
 async def test_a_reason_of_a_later_version_is_taken_as_it_is() -> None:

@@ -16,6 +16,7 @@ from trio_agent._agent import Agent
 from trio_agent._errors import KeyReused, LimitExceeded, ModelError, StoreUnavailable, UnknownRun
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
+from trio_agent._log.log import Append
 from trio_agent._log.store import Created, RunRecord
 from trio_agent._log.subscription import Subscription
 from trio_agent._messages import (
@@ -33,6 +34,8 @@ from trio_agent._run.run import Run
 from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime, RuntimeStatistics
+from trio_agent.models._model import Emit, Model
+from trio_agent.models._parts import ModelFinish, ModelRequest
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
 from trio_agent.tools._tool import tool
@@ -126,6 +129,36 @@ async def test_files_that_are_not_taken(file: File, why: str) -> None:
             file = File(file.media_type, blob=blob)
         with pytest.raises(ValueError, match=why):
             await runtime.start(quick(), messages=[shown(file)], owner="me")
+        assert runtime.statistics().active == 0
+
+
+async def test_a_key_finds_its_run_when_the_files_of_an_earlier_one_are_gone() -> None:
+    async with open_runtime() as runtime:
+        first = await runtime.start(quick(), messages=[shown(PNG)], owner="me")
+        await first.wait()
+        blob = File("image/png", blob=f"{first.id}/{sha256(b'PNG').hexdigest()}")
+        said = [shown(blob)]
+        run = await runtime.start(quick(), messages=said, owner="me", idempotency_key="k")
+        await run.wait()
+        await runtime.delete(first.id)
+        # By whatever form the file is given in.
+        own = f"{run.id}/{sha256(b'PNG').hexdigest()}"
+        for form in (
+            blob,
+            PNG,
+            File("image/png", blob=own),
+            File("Image/png", url="data:;base64,UE5H"),
+        ):
+            again = await runtime.start(
+                quick(), messages=[shown(form)], owner="me", idempotency_key="k"
+            )
+            assert again is run
+        for owner, key in (("you", "k"), ("me", "l")):
+            with pytest.raises(ValueError, match="there is no file"):
+                await runtime.start(quick(), messages=said, owner=owner, idempotency_key=key)
+        other = File("image/png", blob=f"{first.id}/{'0' * 64}")
+        with pytest.raises(KeyReused):
+            await runtime.start(quick(), messages=[shown(other)], owner="me", idempotency_key="k")
         assert runtime.statistics().active == 0
 
 
@@ -328,6 +361,35 @@ async def test_a_finished_run_holds_nothing_of_what_was_said() -> None:
             assert runtime.statistics() == RuntimeStatistics(0, 1, 1)
         assert await runtime.find(run_id) is not found
         assert (await found.cancel()).outcome == "stop"
+
+
+async def test_a_finished_run_holds_no_file_and_nothing_that_a_provider_wants_back() -> None:
+    class Secretive(Model):
+        async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+            return ModelFinish("stop", provider={"p": {"signature": "s" * len(request.messages)}})
+
+    def held() -> list[object]:
+        return [
+            each
+            for each in gc.get_objects()
+            if (isinstance(each, RunRecord) and (each.private or each.blobs))
+            or (isinstance(each, Append | ModelFinish | AssistantMessage))
+        ]
+
+    others = set(map(id, kept := held()))
+    store = StoreProxy(MemoryStore())
+    async with open_runtime(store=store) as runtime:
+        run = await runtime.start(Agent(model=Secretive()), messages=[shown(PNG)])
+        result = await run.wait()
+        said = result.messages[1]
+        assert isinstance(said, AssistantMessage)
+        assert said.provider == {"p": {"signature": "s"}}
+        del run, result, said
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert not [each for each in held() if id(each) not in others]
+        del kept
+        assert runtime.statistics().retained == 1
 
 
 async def test_finding_runs() -> None:

@@ -1,10 +1,13 @@
 """A client is cut after every byte of an event stream, and resumes: nothing is lost or repeated."""
 
+import json
+
+import attrs
 import trio
 from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
 
-from trio_agent import Agent
-from trio_agent.abc import Model, ModelFinish
+from trio_agent import Agent, FallbackModel, ModelError
+from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
 from trio_agent.testing import ScriptedModel
 from trio_agent.wire import SSEDecoder
 
@@ -68,13 +71,33 @@ async def sweep(server: Server, path: str, expected: list[tuple[str, bytes]]) ->
 
 
 async def test_replay_is_cut_after_every_byte() -> None:
-    agent = Agent(model=weather_model(), tools=[get_weather])
+    # With all that a log may have: another model takes over, and its provider wants something back.
+    busy = ModelError("busy", "é\n")
+    model = FallbackModel(ScriptedModel([busy], [busy]), Secretive(weather_model()))
+    agent = Agent(model=model, tools=[get_weather])
     async with open_server(agent, seconds=6 * SOON) as server:
         run = await server.start()
         await run.wait()
         expected = await logged(run, server)
-        assert len(expected) >= 12, expected
+        assert len(expected) >= 16, expected
+        kinds = [json.loads(data)["type"] for _, data in expected]
+        assert kinds.count("model-switch") == kinds.count("model-finish") == 2
+        assert SECRET not in b"".join(data for _, data in expected)
         assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
+
+
+SECRET = b"wanted back"
+
+
+class Secretive(Model):
+    """Its provider wants something back with each answer."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        finish = await self._model.generate(request, emit)
+        return attrs.evolve(finish, provider={"p": SECRET.decode()})
 
 
 class Again(Model):

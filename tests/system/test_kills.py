@@ -4,19 +4,31 @@ Kills come at random places of a stream. Their seed is printed: `KILL_SEED` repe
 processes can be made to repeat themselves.
 """
 
+import json
 import os
 import random
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import trio
+from process_agents import WANTED_BACK
 from process_kit import PATIENCE, Viewer, Viewers, free_port, logged, open_server
+from store_kit import whole_log
 from valkey_kit import ValkeyServer, running_server
 
-from trio_agent import Receipt, RunFinish, SQLiteStore, ToolCall, ToolResult, ValkeyStore
+from trio_agent import (
+    ModelFinished,
+    Receipt,
+    RunFinish,
+    SQLiteStore,
+    ToolCall,
+    ToolResult,
+    ValkeyStore,
+)
 from trio_agent.abc import Store
 from trio_agent.client import open_client
 
@@ -41,7 +53,20 @@ def url_of(port: int) -> str:
 async def outcomes_of(store: Store, viewers: list[Viewer]) -> Counter[str]:
     """Check all that was seen against the logs; count how runs ended."""
     async with store.open():
+        for viewer in viewers:
+            await check_answers(store, viewer.run_id)
         return Counter([await viewer.check(store) for viewer in viewers])
+
+
+async def check_answers(store: Store, run_id: str) -> None:
+    """Each answer came with its calls, and with what its provider wants back."""
+    entries = await whole_log(store, run_id)
+    for entry, following in pairwise(entries):
+        if isinstance(entry.event, ModelFinished):
+            [private] = await store.read_private(run_id, [entry.offset])
+            assert json.loads(private) == WANTED_BACK
+            asked = entry.event.reason == "tool-calls"
+            assert isinstance(following.event, ToolCall) == asked
 
 
 async def read_log(store: Store, run_id: str) -> list[tuple[str, str]]:

@@ -3,7 +3,8 @@
 One group at a time is under way, so that groups are large when the store is slow. What fails is
 set apart and repeated, in halves and at last alone, while the others go on: neither a run that the
 store doesn't take nor a piece that is too large for it holds up anybody else. Of one log, nothing
-more is taken until the store has what was taken before.
+more is taken until the store has what was taken before; and what must be there together is never
+in two pieces, however large it is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ _COMPANY: Final = 0.005
 """Seconds that deltas may wait for more, so that one commit takes them all."""
 
 _GROUP: Final = 1 << 20
-"""Bytes that are committed at once, but for a single event that has more."""
+"""Bytes that are committed at once, but for what has more and must not be cut."""
 
 _RETRY: Final = (0.05, 2.0)
 """Seconds before what failed alone is repeated: the first time, and at most."""
@@ -141,13 +142,13 @@ class Lane:
             await trio.sleep(delay)
             count = max(1, count // 2)
             while entries:
-                part = Append(append.run_id, append.fence, entries[:count], append.private)
-                piece = [(log, part)]
+                some = log.first(entries, min(count, len(entries)))
+                piece = [(log, Append(append.run_id, append.fence, some, append.private))]
                 if (failure := await self._append(piece)) is not None:
                     self._complain(piece, since, failure)
                     delay = min(2 * delay, longest)
                     break
-                entries = entries[count:]
+                entries = entries[len(some) :]
                 count *= 2
                 delay, since = _RETRY[0], trio.current_time()
         log.release()

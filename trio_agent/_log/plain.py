@@ -53,6 +53,11 @@ def encode_json(value: Any) -> bytes:
         return text.encode("utf-8", "replace")
 
 
+def plain_text(text: str) -> str:
+    """Return a text as UTF-8 holds it: half a surrogate pair becomes `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def is_deep(value: Any) -> bool:
     """Whether a decoded JSON value is nested too deeply for some reader."""
     level = [value]

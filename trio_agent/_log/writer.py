@@ -92,6 +92,8 @@ class RunLog:
         self._pending: list[Entry] = []
         # What is private beside pending entries, by offset.
         self._private: dict[int, bytes] = {}
+        # Offsets behind which an append must not be cut.
+        self._joined: set[int] = set()
         self._failure: StoreUnavailable | FenceLost | None = None
         self._waiting = trio.lowlevel.ParkingLot()
 
@@ -106,11 +108,13 @@ class RunLog:
         """Append events at the tail.
 
         Only what comes from outside needs to be `bounded`: the others are few, or repeat at
-        most once what is in the log, so that there is always room to close it properly.
+        most once what is in the log, so that there is always room to close it properly. The others
+        are committed together, or not yet: who reads the log later must not find an answer without
+        its calls.
 
         Args:
             events: what happened.
-            bounded: whether they may be refused.
+            bounded: whether they may be refused, and committed in pieces.
             private: what is kept beside the first of them, and committed with it.
 
         Raises:
@@ -137,6 +141,8 @@ class RunLog:
         self._pending += entries
         if beside:
             self._private |= beside
+        if not bounded and len(entries) > 1:
+            self._joined.update(entry.offset for entry in entries[:-1])
         self.uncommitted += size
         self._lane.submit(self, hurry=any(event.prompt_commit for event in events))
 
@@ -149,12 +155,23 @@ class RunLog:
         pending, self._pending = self._pending, []
         entries: Sequence[Entry] = pending
         if self.uncommitted > limit:
-            entries = first_page(pending, limit, self._private)
+            entries = self.first(pending, len(first_page(pending, limit, self._private)))
             self._pending = pending[len(entries) :]
         append = Append(self.lease.run_id, self.lease.fence, entries, self._private)
         for offset in append.private:
             del self._private[offset]
         return append
+
+    def first(self, entries: Sequence[Entry], count: int) -> Sequence[Entry]:
+        """Return the first of these: no more than `count`, but at least what belongs together."""
+        end = count
+        while end and entries[end - 1].offset in self._joined:
+            end -= 1
+        if not end:
+            end = count
+            while entries[end - 1].offset in self._joined:
+                end += 1
+        return entries[:end]
 
     def release(self) -> None:
         """The lane is done with what it took, and can take more."""
@@ -165,6 +182,8 @@ class RunLog:
     def on_outcome(self, append: Append, outcome: Appended) -> None:
         """The lane says what came of what it took."""
         self.uncommitted -= append.size
+        if self._joined:
+            self._joined.difference_update(range(append.first_offset, append.last_offset))
         self._publish(append.entries, outcome)
         self._waiting.unpark_all()
 

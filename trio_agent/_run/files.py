@@ -137,6 +137,17 @@ async def put_in(
     return tuple(_mapped(message, whole) for message in messages)
 
 
+def nameless(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
+    """Return the messages with files by their SHA-256 only, whichever run was given them."""
+
+    def alone(file: File) -> File:
+        if file.blob is None:
+            return file
+        return msgspec.structs.replace(file, blob=f"/{file.blob.partition('/')[2]}")
+
+    return tuple(_mapped(message, alone) for message in messages)
+
+
 def _mapped(message: AnyMessage, change: Callable[[File], File]) -> AnyMessage:
     if not isinstance(message, UserMessage) or isinstance(message.content, str):
         return message

@@ -40,6 +40,7 @@ from .._events import (
     ToolResult,
     Usage,
 )
+from .._log.plain import plain_text
 from .._messages import AnyMessage, AssistantMessage
 from ..models._parts import (
     EmittedPart,
@@ -50,6 +51,7 @@ from ..models._parts import (
     TextPart,
     ToolInputPart,
 )
+from .kept import wanted_back
 from .open_call import OpenCall
 from .result import Result, result_of
 from .transcript import Transcript
@@ -115,14 +117,6 @@ class RunTools:
 
 Action: TypeAlias = AskModel | RunTools | None
 """What to do next; None if it is for the caller to wait, or if all is done."""
-
-
-def wanted_back(finish: ModelFinish) -> Mapping[str, Any]:
-    """Return what of an answer's `provider` goes back with it: nothing if it was cut short.
-
-    What was cut may hold calls that nobody answers, which providers refuse.
-    """
-    return finish.provider if finish.reason in ("stop", "tool-calls") else {}
 
 
 class Machine:
@@ -229,10 +223,7 @@ class Machine:
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
-        delta = part.delta
-        if not delta.isascii():
-            # Half a surrogate pair has no place in JSON, nor in the next request to a provider.
-            delta = delta.encode("utf-8", "replace").decode()
+        delta = plain_text(part.delta)
         match part:
             case TextPart():
                 if not delta:
@@ -243,18 +234,16 @@ class Machine:
             case ToolInputPart(id, name):
                 call = self._open.get(id)
                 if call is None:
-                    call = self._open[id] = OpenCall(self._unique(id), name)
+                    call = self._open[id] = OpenCall(self._unique(plain_text(id)), plain_text(name))
                 if not delta:
                     return None
                 call.fragments.append(delta)
                 return ToolInputDelta(at=at, tool=ToolName(call.id, call.name), delta=delta)
 
     def _switched(self, part: SwitchPart, at: int) -> ModelSwitch:
-        error = ErrorDetail(part.code, part.message)
-        step = self.step
-        return ModelSwitch(
-            at=at, step_number=step, from_=part.from_model, to=part.to_model, error=error
-        )
+        from_, to = plain_text(part.from_model), plain_text(part.to_model)
+        error = ErrorDetail(plain_text(part.code), plain_text(part.message))
+        return ModelSwitch(at=at, step_number=self.step, from_=from_, to=to, error=error)
 
     def _unique(self, call_id: str) -> str:
         # Some providers count calls anew in each answer; in a run an id names one call.
@@ -270,19 +259,23 @@ class Machine:
 
         The first event is a `ModelFinished`, beside which `wanted_back` is to be kept.
         """
-        self.usage += finish.usage
+        self.paid(finish.usage)
         self._step_usage = finish.usage
         self._spent += finish.usage.total_tokens or self._deltas
         self._deltas = 0
         event = ModelFinished(
             at=at,
             step_number=self.step,
-            model=finish.model,
+            model=plain_text(finish.model),
             reason=finish.reason,
             usage=finish.usage,
         )
         self._transcript.add(event, wanted_back(finish))
         return [event, *self._after_answer(finish, at)]
+
+    def paid(self, usage: Usage) -> None:
+        """An answer cost this, whatever becomes of it."""
+        self.usage += usage
 
     def _after_answer(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
         if finish.reason == "content-filter":
@@ -330,9 +323,8 @@ class Machine:
     def fail(self, code: str, message: str, at: int) -> list[AnyEvent]:
         """End the run with an error. Open calls are answered first."""
         events = self._close(at)
-        self.terminal = self._told(
-            RunError(at=at, error=ErrorDetail(code, message), usage=self.usage)
-        )
+        error = ErrorDetail(plain_text(code), plain_text(message))
+        self.terminal = self._told(RunError(at=at, error=error, usage=self.usage))
         return [*events, self.terminal]
 
     def _close(self, at: int) -> list[AnyEvent]:
@@ -375,6 +367,7 @@ class Machine:
 
     def _finished(self, finish_reason: FinishReason, reason: str | None, at: int) -> RunFinish:
         text = self._transcript.text
+        reason = None if reason is None else plain_text(reason)
         summary = RunSummary(self._run_id, text, self.step, finish_reason, self.usage, reason)
         self.terminal = self._told(RunFinish(at=at, run=summary))
         return self.terminal

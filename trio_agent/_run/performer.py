@@ -3,10 +3,10 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import msgspec
@@ -15,16 +15,16 @@ import trio
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
 from .._events import AnyEvent, FinishReason, RunError, ToolRequest
-from .._log.plain import encode_json, is_deep
 from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
-from ..models._parts import EmittedPart, ModelRequest, SwitchPart, ToolInputPart
+from ..models._parts import EmittedPart, ModelFinish, ModelRequest, is_heard
 from ..tools._call import call_tool
 from ..tools._threads import ToolThreads
+from .kept import set_aside
 from .live_run import LiveRun
-from .machine import AskModel, Machine, RunTools, wanted_back
+from .machine import AskModel, Machine, RunTools
 from .retry import generate_with_retries
 from .run import entered, outcome_of
 
@@ -161,10 +161,17 @@ class Performer:
                 trio.current_time() - began,
             )
             if not machine.done:
-                private = _encode_kept(wanted_back(finish))
-                if len(private) > self._log.free:
-                    raise LimitExceeded("what the provider wants back does not fit into the log")
-                self._log.append(machine.answered(finish, _now()), private=private)
+                self._answered(finish)
+
+    def _answered(self, finish: ModelFinish) -> None:
+        try:
+            finish, private = set_aside(finish)
+            if len(private) > self._log.free:
+                raise LimitExceeded("what the provider wants back does not fit into the log")
+        except (ModelError, LimitExceeded):
+            self._machine.paid(finish.usage)
+            raise
+        self._log.append(self._machine.answered(finish, _now()), private=private)
 
     async def _act(self, calls: Sequence[ToolRequest]) -> None:
         # No tool starts before the world can know of its call, no model call before the results.
@@ -252,17 +259,6 @@ class Performer:
         self._run.end(terminal, self._machine.result, failure)
 
 
-def _encode_kept(kept: Mapping[str, Any]) -> bytes:
-    """Encode what is kept beside an answer.
-
-    Raises:
-        ModelError: `bad-response`: it could not be read back.
-    """
-    if is_deep(kept):
-        raise ModelError("bad-response", "what the provider wants back is nested too deeply")
-    return encode_json(kept) if kept else b""
-
-
 class _Emit(Emit):
     """What the model of a run emits to. Once the machine is done, the answer is cancelled."""
 
@@ -287,7 +283,7 @@ class _Emit(Emit):
         self._calls += 1
         events = self._machine.said(parts, _now())
         done = self._machine.done
-        if self._silent and any(map(_is_heard, parts)):
+        if self._silent and any(map(is_heard, parts)):
             self._silent = False
             self._on_first()
         if events:
@@ -300,14 +296,6 @@ class _Emit(Emit):
         if self._calls % _EMITS == 0:
             await trio.lowlevel.checkpoint()
         await self._log.room()
-
-
-def _is_heard(part: EmittedPart) -> bool:
-    """Whether a part can't be said again: not that another model answers, nor an empty text.
-
-    One that opens a call is, although it may be no event yet.
-    """
-    return type(part) is ToolInputPart or (not isinstance(part, SwitchPart) and part.delta != "")
 
 
 def _hint_at_clock() -> str:

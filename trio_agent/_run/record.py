@@ -15,7 +15,7 @@ from .._limits import CancelAfter, OnDisconnect
 from .._log.plain import UNREADABLE, check_text, is_deep, plain_json
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, AssistantMessage
-from .files import put_in, set_apart
+from .files import nameless, put_in, set_apart
 
 logger = logging.getLogger("trio_agent")
 
@@ -81,7 +81,7 @@ def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str,
     """
     # By their hashes, and what a provider wants back in any case: who repeats a request may have
     # got its messages from elsewhere.
-    said, _ = set_apart(messages, "")
+    said, _ = set_apart(nameless(messages), "")
     asked = msgspec.json.encode((agent, said, metadata), order="sorted")
     return hashlib.sha256(asked).hexdigest()
 

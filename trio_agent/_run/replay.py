@@ -3,19 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from .._errors import LogDamaged
 from .._events import ModelFinished
 from .._log.log import Entry
 from .._log.plain import UNREADABLE
 from .._log.store import Store
 from .._messages import AnyMessage
+from .kept import decode_kept
 from .transcript import Transcript
 
 _PAGE: Final = 1024
-
-_decode_kept = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 async def replay(
@@ -52,7 +49,7 @@ async def _kept_beside(
         for offset, private in zip(offsets, privates, strict=False):
             if private:
                 try:
-                    kept[offset] = _decode_kept(private)
+                    kept[offset] = decode_kept(private)
                 except UNREADABLE:
                     raise LogDamaged(f"what is kept of run {run_id!r} is damaged") from None
         offsets = offsets[len(privates) :]

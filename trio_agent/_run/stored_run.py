@@ -5,7 +5,7 @@ from typing import Literal
 
 import trio
 
-from .._errors import LogDamaged, RunFailed
+from .._errors import LogDamaged, RunFailed, UnknownBlob
 from .._events import RunError, RunFinish
 from .._log.feed import Feed
 from .._log.store import RunInfo, Store
@@ -52,7 +52,7 @@ class StoredRun(Run):
         try:
             said = await said_before(self._store, self.id)
             transcript, _ = await replay(self._store, self.id, said)
-        except LogDamaged:
+        except (LogDamaged, UnknownBlob):  # a file that is lost is a damage, too
             if isinstance(terminal, RunError):
                 raise RunFailed(terminal.error.code, terminal.error.message) from None
             raise

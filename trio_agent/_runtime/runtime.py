@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -92,15 +93,22 @@ class Runtime:
                 is none or can't be found.
             StoreUnavailable: the store can't take the run.
         """
-        said = await self._with_files(_said(prompt, messages), owner)
-        record = make_record(
+        make = partial(
+            make_record,
             agent,
-            said,
-            on_disconnect,
+            on_disconnect=on_disconnect,
             owner=owner,
             metadata=metadata or {},
             idempotency_key=idempotency_key,
         )
+        said = _said(prompt, messages)
+        if idempotency_key is not None and any(file.blob is not None for file in files_of(said)):
+            # What was started already has its files, and those of the earlier run may be gone.
+            run_id = await self.store.lookup(make(said))
+            if run_id is not None:
+                return await self.find(run_id)
+        said = await self._with_files(said, owner)
+        record = make(said)
         # The place is taken before the wait, so that no two runs get the last one.
         try:
             self._live.take_place()

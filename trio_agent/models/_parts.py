@@ -96,6 +96,14 @@ EmittedPart: TypeAlias = ModelPart | SwitchPart
 """What a model emits while it speaks."""
 
 
+def is_heard(part: EmittedPart) -> bool:
+    """Whether a part can't be taken back: not that another model answers, nor an empty text.
+
+    One that opens a call is, although it may be no event yet.
+    """
+    return type(part) is ToolInputPart or (not isinstance(part, SwitchPart) and part.delta != "")
+
+
 @attrs.frozen
 class ModelFinish:
     """The end of an answer. A stream that ends without saying why is a `ModelError` instead.

@@ -4,7 +4,7 @@ That another model answers is nothing that a model said: it may still be told th
 """
 
 from ._model import Emit
-from ._parts import EmittedPart, SwitchPart
+from ._parts import EmittedPart, is_heard
 
 
 class WatchedEmit(Emit):
@@ -18,7 +18,7 @@ class WatchedEmit(Emit):
     def nowait(self, *parts: EmittedPart) -> bool:
         """Hand these on; see `Emit.nowait`."""
         if not self.spoken:
-            self.spoken = any(type(part) is not SwitchPart for part in parts)
+            self.spoken = any(map(is_heard, parts))
         return self._emit.nowait(*parts)
 
     async def room(self) -> None:

@@ -13,7 +13,7 @@ from trio_agent._errors import LogDamaged, StoreUnavailable, UnknownBlob
 from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Store
-from trio_agent.stores.sqlite import _beside as beside
+from trio_agent.stores.sqlite import _acts as acts, _beside as beside
 from trio_agent.stores.sqlite._schema import migrate
 
 FILE = b"file" * 1000
@@ -131,3 +131,25 @@ def test_pieces(
         assert [beside.delete_piece(db, 1, size) for _ in pieces] == pieces
         assert db.execute("SELECT count(*) FROM privates").fetchone() == (len(privates),)
         assert db.execute("SELECT count(*) FROM blobs").fetchone() == (len(blobs),)
+
+
+async def test_nobody_else_reads_it(path: Path) -> None:
+    async with opened(path) as store:
+        await fill(store, "r")
+    read: set[str] = set()
+
+    def note(action: int, table: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_READ:
+            read.add(str(table))
+        return sqlite3.SQLITE_OK
+
+    with closing(sqlite3.connect(path)) as db:
+        db.set_authorizer(note)
+        acts.info(db, "r")
+        acts.find(db, None, None, 9)
+        acts.read(db, "r", 0, 9)
+        acts.orphans(db, 9)
+        assert {"runs", "entries"} <= read
+        assert not read & {"privates", "blobs"}
+        assert beside.read_blob(db, "r", "f0") == FILE
+        assert "blobs" in read

@@ -11,6 +11,7 @@ import msgspec
 
 from ..._errors import CursorExpired, LimitExceeded, LogDamaged, UnknownRun
 from ..._log.log import Append, Appended, Entry
+from ..._log.plain import plain_text
 from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, first_runs
 from . import _clock as clock
 from ._rows import RunRow, as_page, as_record, as_run, listable, warn
@@ -312,7 +313,7 @@ def request_cancel(db: sqlite3.Connection, run_id: str, reason: str) -> bool:
     db.execute(
         "UPDATE runs SET cancel_reason = ?, news = news + 1 WHERE run = ?",
         # As in events, what UTF-8 can't hold becomes `?`.
-        (reason.encode("utf-8", "replace").decode(), run.number),
+        (plain_text(reason), run.number),
     )
     return True
 
