@@ -75,6 +75,12 @@ class ToolMessage(Message, frozen=True, tag="tool"):
     content: str
     status: ToolStatus = "ok"
 
+    def __post_init__(self) -> None:
+        # msgspec leaves out the default object only: else what was read has another JSON, and with
+        # it another digest, than what it was written from.
+        if self.status == "ok":
+            msgspec.structs.force_setattr(self, "status", "ok")
+
 
 AnyMessage: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 """Any message of a transcript."""
