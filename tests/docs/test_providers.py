@@ -362,7 +362,7 @@ TRIED = {
         fails="provider-error",
     ),
     "deepseek: an empty account": Tried(
-        refused(402, {"error": {"message": "Insufficient Balance"}}), fails="bad-request"
+        refused(402, {"error": {"message": "Insufficient Balance"}}), fails="rate-limit"
     ),
     "mistral: thoughts and text in a list": Tried(
         [delta({"content": CONTENT}), finish()], "Hi", "Hm."

@@ -242,7 +242,8 @@ class Machine:
 
     def _switched(self, part: SwitchPart, at: int) -> ModelSwitch:
         from_, to = plain_text(part.from_model), plain_text(part.to_model)
-        error = ErrorDetail(plain_text(part.code), plain_text(part.message))
+        code, message = plain_text(part.code), plain_text(part.message)
+        error = ErrorDetail(code, message)
         return ModelSwitch(at=at, step_number=self.step, from_=from_, to=to, error=error)
 
     def _unique(self, call_id: str) -> str:
@@ -323,7 +324,8 @@ class Machine:
     def fail(self, code: str, message: str, at: int) -> list[AnyEvent]:
         """End the run with an error. Open calls are answered first."""
         events = self._close(at)
-        error = ErrorDetail(plain_text(code), plain_text(message))
+        code, message = plain_text(code), plain_text(message)
+        error = ErrorDetail(code, message)
         self.terminal = self._told(RunError(at=at, error=error, usage=self.usage))
         return [*events, self.terminal]
 

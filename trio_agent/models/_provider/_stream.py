@@ -54,8 +54,6 @@ class StreamDecoder(ABC, Generic[EventT]):
     def __init__(self, *, secret: str = "") -> None:
         self.started: bool = False
         """Whether a part was handed out. Afterwards no failure is retryable."""
-        self.goes_on: bool = False
-        """Whether the provider went on behind a reason to finish, so that this says nothing."""
         self._secret = secret
         self._has_text = False
         self._filters: list[Filter] = []
@@ -65,6 +63,8 @@ class StreamDecoder(ABC, Generic[EventT]):
         """Get ready for another response."""
         self.done: bool = False
         """Nothing more is expected: the provider said so, or can't be understood."""
+        self.goes_on: bool = False
+        """Whether the provider went on behind a reason to finish, so that this says nothing."""
         self._sse = SSEDecoder(max_size=_MAX_EVENT)
         self._failure: ModelError | None = None
         self._said_done = False

@@ -144,7 +144,7 @@ class MessagesDecoder(StreamDecoder[Event]):
         if blocks:
             turns.append({"role": "assistant", "content": stripped(blocks)})
         self._before, self._counts = self._usage(), {}
-        self._reason, self._reason_name, self.goes_on = None, "", False
+        self._reason, self._reason_name = None, ""
         self._blocks.go_on()
         self._reset()
         return {**body, "messages": turns} | self._container_of(body)
@@ -186,7 +186,7 @@ class MessagesDecoder(StreamDecoder[Event]):
             case "message_stop":
                 self._said_done = self.done = True
         if self._reason_name and len(parts) > said:
-            self.goes_on = True
+            self.goes_on: bool = True
 
     def _message(self, delta: Delta) -> None:
         self._container = delta.container or self._container

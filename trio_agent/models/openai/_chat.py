@@ -146,7 +146,7 @@ class ChatDecoder(StreamDecoder[Chunk]):
                 else:
                     said = len(parts)
                     self._delta(choice.delta, parts)
-                    self.goes_on = self.goes_on or len(parts) > said
+                    self.goes_on: bool = self.goes_on or len(parts) > said
             if choice.finish_reason is not None:
                 self._finish(choice.finish_reason)
             if choice.usage is not None:
