@@ -43,10 +43,11 @@ def test_nothing_is_open_before_the_beginning() -> None:
 VALUES = st.recursive(
     st.none() | st.text() | st.integers(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES), st.booleans())
+@given(st.dictionaries(st.text(), VALUES, max_size=3), st.booleans())
 def test_an_object_is_closed_by_its_last_character(value: Any, as_ascii: bool) -> None:
     text = json.dumps(value, ensure_ascii=as_ascii)
     assert closed_behind(text) == [len(text)]
