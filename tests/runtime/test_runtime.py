@@ -162,6 +162,23 @@ async def test_a_key_finds_its_run_when_the_files_of_an_earlier_one_are_gone() -
         assert runtime.statistics().active == 0
 
 
+async def test_who_gets_no_place_has_no_file_read() -> None:
+    store = FaultyStore(MemoryStore())
+    async with open_runtime(store=store, limits=RuntimeLimits(max_streams=1)) as runtime:
+        run = await runtime.start(endless(), messages=[shown(PNG)])
+        said = shown(File("image/png", blob=f"{run.id}/{sha256(b'PNG').hexdigest()}"))
+        with pytest.raises(LimitExceeded):
+            await runtime.start(quick(), messages=[said])
+        assert not store.calls["read_blob"]
+        await run.cancel()
+        # A file that can't be read takes no place either.
+        store.away.add("read_blob")
+        with pytest.raises(StoreUnavailable):
+            await runtime.start(quick(), messages=[said])
+        store.away.clear()
+        await (await runtime.start(quick(), messages=[said])).wait()
+
+
 async def test_a_creation_that_fails_takes_no_place() -> None:
     store = FaultyStore(MemoryStore())
     async with open_runtime(store=store, limits=RuntimeLimits(max_streams=1)) as runtime:

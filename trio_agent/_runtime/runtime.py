@@ -1,6 +1,6 @@
 """The runtime owns the nursery in which runs live, the store, and the limits."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -102,20 +102,21 @@ class Runtime:
             idempotency_key=idempotency_key,
         )
         said = _said(prompt, messages)
-        if idempotency_key is not None and any(file.blob is not None for file in files_of(said)):
+        self._check_size(_size_of(said))
+        # Which files they are, messages say without their data.
+        record = make(said)
+        if idempotency_key is not None and _names_files(said):
             # What was started already has its files, and those of the earlier run may be gone.
-            run_id = await self.store.lookup(make(said))
+            run_id = await self.store.lookup(record)
             if run_id is not None:
                 return await self.find(run_id)
-        said = await self._with_files(said, owner)
-        record = make(said)
         # The place is taken before the wait, so that no two runs get the last one.
         try:
             self._live.take_place()
         except LimitExceeded as exc:
             refusal = exc
         else:
-            return await self._start(agent, said, record, on_disconnect)
+            return await self._start(agent, said, record, make, on_disconnect)
         # What was started already needs none.
         run_id = None if idempotency_key is None else await self.store.lookup(record)
         if run_id is None:
@@ -126,8 +127,7 @@ class Runtime:
         self, said: tuple[AnyMessage, ...], owner: str | None
     ) -> tuple[AnyMessage, ...]:
         """Return what was said with the files that earlier runs were given."""
-        size = sum(len(file.data or b"") for file in files_of(said))
-        self._check_size(size)
+        size = _size_of(said)
 
         async def read(run_id: str, digest: str) -> bytes:
             nonlocal size
@@ -153,10 +153,14 @@ class Runtime:
         agent: AgentConfig,
         said: tuple[AnyMessage, ...],
         record: RunRecord,
+        make: Callable[[tuple[AnyMessage, ...]], RunRecord],
         on_disconnect: OnDisconnect,
     ) -> Run:
-        """Start a run that has its place."""
+        """Start a run that has its place; `make` makes its record anew, with its files."""
         try:
+            if _names_files(said):
+                said = await self._with_files(said, record.owner)
+                record = make(said)
             async with self._turn(record):
                 created = await self.store.create(record)
                 if created.lease is not None:
@@ -175,10 +179,18 @@ class Runtime:
     async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run:
         """Start a run as soon as there is a place."""
         said = _said(value) if isinstance(value, str) else _said(None, value)
-        said = await self._with_files(said, None)
-        record = make_record(agent, said, "continue", owner=None, metadata={}, idempotency_key=None)
+        self._check_size(_size_of(said))
+        make = partial(
+            make_record,
+            agent,
+            on_disconnect="continue",
+            owner=None,
+            metadata={},
+            idempotency_key=None,
+        )
+        record = make(said)
         await self._live.wait_for_place()
-        return await self._start(agent, said, record, "continue")
+        return await self._start(agent, said, record, make, "continue")
 
     def map(
         self,
@@ -288,3 +300,12 @@ def _said(prompt: str | None, messages: Sequence[AnyMessage] = ()) -> tuple[AnyM
     if problem := unpaired_calls(said):
         raise ValueError(problem)
     return checked(said)
+
+
+def _size_of(said: Sequence[AnyMessage]) -> int:
+    return sum(len(file.data or b"") for file in files_of(said))
+
+
+def _names_files(said: Sequence[AnyMessage]) -> bool:
+    """Whether there are files that earlier runs were given."""
+    return any(file.blob is not None for file in files_of(said))
