@@ -1,5 +1,7 @@
 """What tests put into stores by hand: records, pieces of logs, finished runs."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -8,6 +10,8 @@ import trio
 from trio_agent._events import RunFinish, RunSummary, TextDelta, Usage
 from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.store import RunRecord, Store, Watch
+from trio_agent.stores._memory import MemoryStore
+from trio_agent.testing import check_store
 
 
 def record(run_id: str, **changes: Any) -> RunRecord:
@@ -40,6 +44,16 @@ async def whole_log(store: Store, run_id: str) -> list[Entry]:
     while page := (await store.read(run_id, len(entries), 10_000)).entries:
         entries += page
     return entries
+
+
+async def check_broken(broken: type[MemoryStore]) -> None:
+    """Hold a store that breaks the contract to it."""
+
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[Store]:
+        yield broken(lease=5)
+
+    await check_store(open_store, lease=5)
 
 
 async def heard(watch: Watch, run_id: str) -> None:

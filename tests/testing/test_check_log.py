@@ -1,18 +1,17 @@
 """The kit finds stores whose logs break the contract, and says which sentence."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import attrs
 import pytest
 import trio
 import trio.testing
+from store_kit import check_broken
 
 from trio_agent._errors import KeyReused, LimitExceeded, UnknownRun
 from trio_agent._log.log import Append, Appended, Log
-from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord, Store
+from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import check_store
 from trio_agent.testing._check_log import LOG_CHECKS, hold, raises
 
 
@@ -344,12 +343,8 @@ BROKEN: dict[type[MemoryStore], str] = {
 async def test_a_broken_store_is_found(
     broken: type[MemoryStore], autojump_clock: trio.testing.MockClock
 ) -> None:
-    @asynccontextmanager
-    async def open_store() -> AsyncIterator[Store]:
-        yield broken(lease=5)
-
     with pytest.raises((AssertionError, KeyReused, UnknownRun), match=BROKEN[broken]) as caught:
-        await check_store(open_store, lease=5)
+        await check_broken(broken)
     [note] = caught.value.__notes__
     assert note in {f"in {check.__name__}" for check in LOG_CHECKS}
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from store_kit import check_broken
 
 from trio_agent._errors import UnknownBlob, UnknownRun
 from trio_agent._limits import Retention
@@ -162,12 +163,8 @@ BROKEN: dict[type[MemoryStore], str] = {
 async def test_a_broken_store_is_found(
     broken: type[MemoryStore], autojump_clock: trio.testing.MockClock
 ) -> None:
-    @asynccontextmanager
-    async def open_store() -> AsyncIterator[Store]:
-        yield broken(lease=5)
-
     with pytest.raises((AssertionError, UnknownRun, UnknownBlob), match=BROKEN[broken]):
-        await check_store(open_store, lease=5)
+        await check_broken(broken)
 
 
 async def test_a_store_that_gets_stuck_is_found(autojump_clock: trio.testing.MockClock) -> None:
