@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from trio_agent import File
+from trio_agent import File, RuntimeLimits
 
 from .._shared.media_types import by_name
 from ._usage import UsageError
 
-MAX_BYTES: Final = 32 << 20
+MAX_BYTES: Final = RuntimeLimits().max_blob_bytes
 """Of all files together, which is what servers take by default."""
 
 

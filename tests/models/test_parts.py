@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
+from trio_agent._errors import ModelError
 from trio_agent._events import Usage
 from trio_agent._messages import UserMessage
 from trio_agent.models._parts import (
@@ -14,6 +15,7 @@ from trio_agent.models._parts import (
     TextPart,
     ToolInputPart,
     ToolSpec,
+    refuse_reserved,
     reserved_option,
 )
 
@@ -32,6 +34,13 @@ def test_a_request_is_messages_and_nothing_else_by_default() -> None:
 def test_options_that_a_request_says_by_itself(name: str) -> None:
     assert reserved_option({"temperature": 0}) is None
     assert reserved_option({"temperature": 0, name: None}) == name
+
+
+@pytest.mark.parametrize("name", ["model", "input"])
+def test_options_that_no_request_may_have(name: str) -> None:
+    refuse_reserved({"temperature": 0}, "input")
+    with pytest.raises(ModelError, match=f"^bad-request: the option '{name}' is set by the agent"):
+        refuse_reserved({"temperature": 0, name: None}, "input")
 
 
 def test_an_answer_costs_nothing_by_default() -> None:

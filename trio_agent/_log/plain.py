@@ -55,7 +55,7 @@ def encode_json(value: Any) -> bytes:
 
 def plain_text(text: str) -> str:
     """Return a text as UTF-8 holds it: half a surrogate pair becomes `?`."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 def is_deep(value: Any) -> bool:

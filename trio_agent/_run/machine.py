@@ -43,6 +43,7 @@ from .._events import (
 from .._log.plain import plain_text
 from .._messages import AnyMessage, AssistantMessage
 from ..models._parts import (
+    MAX_CALLS,
     EmittedPart,
     ModelFinish,
     ModelPart,
@@ -55,9 +56,6 @@ from .kept import wanted_back
 from .open_call import OpenCall
 from .result import Result, result_of
 from .transcript import Transcript
-
-_MAX_CALLS: Final = 128
-"""Tool calls in one answer; each becomes a task."""
 
 _E = TypeVar("_E", bound=AnyEvent)
 
@@ -215,15 +213,17 @@ class Machine:
                 self._deltas += 1
                 if self._max_tokens is not None:
                     events += self._check_budget(at)
-            if len(self._open) > _MAX_CALLS and not self.done:
-                message = f"the model asked for more than {_MAX_CALLS} tools at once"
+            if len(self._open) > MAX_CALLS and not self.done:
+                message = f"the model asked for more than {MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
             if self.done:
                 break
         return events
 
     def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
-        delta = plain_text(part.delta)
+        delta = part.delta
+        if not delta.isascii():  # else it is plain, and this is done for each token
+            delta = plain_text(delta)
         match part:
             case TextPart():
                 if not delta:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 import msgspec
 
+from .._errors import ModelError
 from .._events import Usage
 from .._messages import AnyMessage
 
@@ -39,6 +40,9 @@ class ModelRequest:
     tool_choice: str | None = None
 
 
+MAX_CALLS: Final = 128
+"""Tool calls in one answer; each becomes a task."""
+
 RESERVED_OPTIONS: Final = ("model", "messages", "stream", "tools")
 """What a request says by itself, in the words that providers have for it."""
 
@@ -46,6 +50,21 @@ RESERVED_OPTIONS: Final = ("model", "messages", "stream", "tools")
 def reserved_option(options: Mapping[str, Any]) -> str | None:
     """Return the first option that would override what the request says by itself."""
     return next((name for name in RESERVED_OPTIONS if name in options), None)
+
+
+def refuse_reserved(options: Mapping[str, Any], *more: str) -> None:
+    """Make sure that no option of a request overrides what that says by itself.
+
+    Args:
+        options: of the request.
+        more: other names of what it says, in one provider's words.
+
+    Raises:
+        ModelError: `bad-request`: one does.
+    """
+    name = reserved_option(options) or next((each for each in more if each in options), None)
+    if name is not None:
+        raise ModelError("bad-request", f"the option {name!r} is set by the agent: remove it")
 
 
 def check_options(_: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from trio_agent.models._provider._finish_reason import finish_reason
+from trio_agent._errors import ModelError
+from trio_agent.models._provider._finish_reason import end_of, finish_reason
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,12 @@ from trio_agent.models._provider._finish_reason import finish_reason
 )  # fmt: skip
 def test_finish_reasons(name: str, reason: str | None) -> None:
     assert finish_reason(name) == reason
+
+
+def test_an_end_that_is_none() -> None:
+    assert end_of("stop") == "stop"
+    assert end_of("") is None
+    with pytest.raises(ModelError, match="broke the answer off: error") as caught:
+        end_of("error: sk-1", secret="sk-1")
+    assert (caught.value.code, caught.value.retryable) == ("provider-error", True)
+    assert "sk-1" not in str(caught.value)

@@ -110,6 +110,11 @@ def provider_error(error: Complaint, *, secret: str = "") -> ModelError:
     return ModelError(name, message, retryable=retryable, retry_after=_wait(error))
 
 
+def bad_response(message: str) -> ModelError:
+    """Say that an answer can't be understood."""
+    return ModelError("bad-response", message)
+
+
 def _wait(said: Complaint) -> float | None:
     return longest(said.retry_after, wait_in_words(said.message[:_MAX_READ]))
 

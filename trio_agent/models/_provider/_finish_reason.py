@@ -9,6 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from ..._errors import ModelError
+from ..._http.words import clean
+
 Reason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "failed", "unknown"]
 """`failed`: the provider broke the answer off. `unknown`: it finished, nobody knows why."""
 
@@ -32,6 +35,24 @@ _CUT = re.compile("max|limit|length|trunc|incomplete")
 _MEANINGS: Mapping[str, Reason] = {
     name: reason for reason, names in _REASONS.items() for name in names.split()
 }
+
+
+def end_of(name: str, *, secret: str = "") -> Reason | None:
+    """Return what a reason means, if the provider did not break the answer off.
+
+    Args:
+        name: as the provider says it.
+        secret: cut out of what is said of it.
+
+    Raises:
+        ModelError: `provider-error`: it did.
+    """
+    reason = finish_reason(name)
+    if reason == "failed":
+        said = clean(name, limit=40, secret=secret)
+        message = f"the provider broke the answer off: {said}"
+        raise ModelError("provider-error", message, retryable=True)
+    return reason
 
 
 def finish_reason(name: str) -> Reason | None:

@@ -8,14 +8,13 @@ of its own. Ids of calls may be missing, blank or doubled; those that go out are
 import json
 from typing import Any, Final
 
-from ..._errors import ModelError
-from .._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
+from .._parts import MAX_CALLS, ModelPart, ReasoningPart, TextPart, ToolInputPart
+from .._provider._errors import bad_response
 from .._provider._loose import text_or_none, word
 from .._provider._unique_ids import UniqueIds
 from ._block import Block, Call
 from ._event import Delta
 
-_MAX_CALLS: Final = 128
 _MAX_BLOCKS: Final = 4096
 _MAX_KEPT: Final = 32 << 20
 """Characters of what is kept for the provider and given on to nobody."""
@@ -99,7 +98,7 @@ class Blocks:
 
     def _begin(self, index: int, value: dict[str, Any], parts: list[ModelPart]) -> Block:
         if len(self._blocks) == _MAX_BLOCKS:
-            raise _bad_response(f"the answer has more than {_MAX_BLOCKS} content blocks")
+            raise bad_response(f"the answer has more than {_MAX_BLOCKS} content blocks")
         fields = dict(value)
         block = Block(fields)
         if block.type in ("text", "thinking"):
@@ -120,9 +119,9 @@ class Blocks:
         name = (word(fields.pop("name", None)) or "").strip()
         whole = fields.pop("input", None)
         if not name:
-            raise _bad_response("a tool call has no name")
-        if self._calls == _MAX_CALLS:
-            raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
+            raise bad_response("a tool call has no name")
+        if self._calls == MAX_CALLS:
+            raise bad_response(f"the model called more than {MAX_CALLS} tools at once")
         id_ = self._ids.take(said_id or f"call_{self._calls}")
         self._calls += 1
         parts.append(ToolInputPart(id_, name, ""))
@@ -159,7 +158,7 @@ class Blocks:
                 return
             block = self._caller
         if block is None:
-            raise _bad_response("the input of a tool call comes without its name")
+            raise bad_response("the input of a tool call comes without its name")
         if (call := block.call) is None:
             self._keep(text)
             block.add_input(text)
@@ -169,7 +168,7 @@ class Blocks:
     def _keep(self, value: Any) -> None:
         self._kept += _size(value)
         if self._kept > _MAX_KEPT:
-            raise _bad_response("the answer has too much that is only for the provider")
+            raise bad_response("the answer has too much that is only for the provider")
 
 
 def _end(block: Block, parts: list[ModelPart]) -> None:
@@ -188,7 +187,3 @@ def _size(value: Any) -> int:
         elif isinstance(item, list):
             left += item
     return size
-
-
-def _bad_response(message: str) -> ModelError:
-    return ModelError("bad-response", message)

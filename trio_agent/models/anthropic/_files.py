@@ -4,12 +4,12 @@ Source: Anthropic's documentation, "Vision", "PDF support", "Files API"; the typ
 and `DocumentBlockParam` of its Python SDK.
 """
 
-import base64
 from typing import Any, Final
 
 from ..._errors import ModelError
 from ..._http.words import clean
 from ..._messages import Content, File, Text
+from .._provider._file_data import in_base64
 
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _PDF: Final = "application/pdf"
@@ -55,8 +55,7 @@ def _file_block(file: File) -> dict[str, Any]:
 def _source(file: File, media_type: str) -> dict[str, Any]:
     if file.data is None:
         return {"type": "url", "url": file.url}
-    data = base64.b64encode(file.data).decode()
-    return {"type": "base64", "media_type": media_type, "data": data}
+    return {"type": "base64", "media_type": media_type, "data": in_base64(file)}
 
 
 def _plain_text(data: bytes, name: str) -> dict[str, Any]:

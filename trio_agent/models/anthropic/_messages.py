@@ -16,7 +16,7 @@ from ..._errors import ModelError
 from ..._events import Usage
 from ..._http.words import clean
 from .._parts import ModelFinish, ModelPart, ModelRequest
-from .._provider._finish_reason import Reason, finish_reason
+from .._provider._finish_reason import Reason, end_of
 from .._provider._stream import StreamDecoder
 from ._blocks import Blocks
 from ._event import Counts, Delta, Event, decode_event
@@ -191,11 +191,7 @@ class MessagesDecoder(StreamDecoder[Event]):
     def _message(self, delta: Delta) -> None:
         self._container = delta.container or self._container
         name = delta.stop_reason or ""
-        reason: Reason | None = "stop" if name == _PAUSE else finish_reason(name)
-        if reason == "failed":
-            name = clean(name, limit=40, secret=self._secret)
-            message = f"the provider broke the answer off: {name}"
-            raise ModelError("provider-error", message, retryable=True)
+        reason = "stop" if name == _PAUSE else end_of(name, secret=self._secret)
         if reason is not None:
             self._reason, self._reason_name = reason, name
 

@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, assert_never
 
-from ..._errors import ModelError
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
-from .._parts import ModelRequest, ToolSpec, reserved_option
+from .._parts import ModelRequest, ToolSpec, refuse_reserved
 from .._provider._tool_text import sendable_input, sendable_name, sendable_output
 from .._provider._unique_ids import UniqueIds
 from ._files import content_blocks, text_blocks
@@ -66,8 +65,7 @@ def encode_request(
     """
     options = dict(request.options)
     head = _head(request)
-    if name := reserved_option(options) or ("system" if head and "system" in options else None):
-        raise ModelError("bad-request", f"the option {name!r} is set by the agent: remove it")
+    refuse_reserved(options, *(["system"] if head else []))
     rest = request.messages[_leading(request.messages) :]
     body: dict[str, Any] = {"model": model, "max_tokens": DEFAULT_MAX_TOKENS, "stream": True}
     thinking = options.get("thinking")

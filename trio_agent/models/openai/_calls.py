@@ -11,14 +11,13 @@ from collections.abc import Iterator
 import attrs
 import msgspec
 
-from ..._errors import ModelError
-from .._parts import ModelPart, ToolInputPart
+from .._parts import MAX_CALLS, ModelPart, ToolInputPart
 from .._provider._arguments import Arguments, is_placeholder
+from .._provider._errors import bad_response
 from .._provider._unique_ids import UniqueIds
 from ._chunk import NOTHING, Function, ToolCall
 
 _NO_FUNCTION = Function()
-_MAX_CALLS = 128
 _MAX_HELD = 1 << 20
 """Characters of ids and names, and of arguments that come without a name; bytes of extras."""
 
@@ -125,7 +124,7 @@ class Calls:
     def _keep(self, call: _Call, extra: msgspec.Raw) -> None:
         self._kept += len(extra)
         if self._kept > _MAX_HELD:
-            raise _bad_response("what is to come back with the tool calls is too large")
+            raise bad_response("what is to come back with the tool calls is too large")
         call.extra = extra.copy()
 
     def end(self) -> Iterator[ModelPart]:
@@ -159,8 +158,8 @@ class Calls:
         )
 
     def _begin(self, slot: int, id_: str, name: str, parts: list[ModelPart]) -> _Call:
-        if len(self._calls) == _MAX_CALLS:
-            raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
+        if len(self._calls) == MAX_CALLS:
+            raise bad_response(f"the model called more than {MAX_CALLS} tools at once")
         if self._calls and self._calls[-1].name and not self._calls[-1].id:
             parts.append(self._open(self._calls[-1]))  # calls are given on in their order
         call = self._slots[slot] = _Call(slot, id_, name)
@@ -174,7 +173,7 @@ class Calls:
         call.name = call.name or name
         self._held += len(id_) + len(name) + (0 if call.name else len(text))
         if self._held > _MAX_HELD:
-            raise _bad_response("the arguments of a tool call come without its name")
+            raise bad_response("the arguments of a tool call come without its name")
         call.arguments.add(text)
         if call.name and not call.arguments.is_empty:
             parts.append(self._open(call))
@@ -223,7 +222,3 @@ def _says_nothing(call: _Call | None, id_: str, name: str, text: str) -> bool:
     if call is None or id_ or name or not is_placeholder(text):
         return False
     return call.arguments.is_closed()
-
-
-def _bad_response(message: str) -> ModelError:
-    return ModelError("bad-response", message)

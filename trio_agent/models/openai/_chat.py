@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import attrs
 
-from ..._errors import ModelError
 from ..._events import Usage
 from ..._http.words import clean
 from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPart
 from .._provider._complaint import Complaint
-from .._provider._errors import provider_error
-from .._provider._finish_reason import Reason, finish_reason
+from .._provider._errors import bad_response, provider_error
+from .._provider._finish_reason import Reason, end_of
 from .._provider._stream import StreamDecoder
 from ._calls import Calls
 from ._chunk import Chunk, Delta, ToolCall, decode_chunk
@@ -102,16 +101,16 @@ class ChatDecoder(StreamDecoder[Chunk]):
         self._check_end(is_told=reason is not None)
         if reason == "unknown" and not self._is_answered():
             name = clean(self._reason_name, limit=40, secret=self._secret)
-            raise _bad_response(f"the finish reason {name!r} is unknown")
+            raise bad_response(f"the finish reason {name!r} is unknown")
         if reason in ("length", "content-filter"):
             return ModelFinish(reason, self._usage)  # what was cut short is nothing to go back
         if not self._calls:
             if reason == "tool-calls" and not self._has_text:
-                raise _bad_response("the model finished to call tools, but called none")
+                raise bad_response("the model finished to call tools, but called none")
             return self._end("stop")
         # Some providers, and OpenAI's for a forced call, say "stop" all the same.
         if not self._calls.are_named:
-            raise _bad_response("a tool call has no name")
+            raise bad_response("a tool call has no name")
         return self._end("tool-calls")
 
     def _end(self, reason: Literal["stop", "tool-calls"]) -> ModelFinish:
@@ -177,14 +176,5 @@ class ChatDecoder(StreamDecoder[Chunk]):
             self._calls.feed([ToolCall(function=delta.function_call)], parts)
 
     def _finish(self, name: str) -> None:
-        reason = finish_reason(name)
-        if reason == "failed":
-            name = clean(name, limit=40, secret=self._secret)
-            message = f"the provider broke the answer off: {name}"
-            raise ModelError("provider-error", message, retryable=True)
-        if reason is not None:
+        if (reason := end_of(name, secret=self._secret)) is not None:
             self._reason, self._reason_name = reason, name
-
-
-def _bad_response(message: str) -> ModelError:
-    return ModelError("bad-response", message)

@@ -7,12 +7,12 @@ Source: the OpenAI API reference, "Chat Completions", and its guides "Images and
 and "File inputs".
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ..._errors import ModelError
 from ..._messages import Content, File, Text, text_of
+from .._provider._file_data import data_url, in_base64
 
 _AUDIO: Final[Mapping[str, str]] = {
     **dict.fromkeys(("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"), "wav"),
@@ -39,13 +39,14 @@ def _part(part: Text | File) -> dict[str, Any]:
     if part.url is None and part.data is None:
         raise _refusal(part, "is not here: its data or URL is missing")
     if type_.startswith("image/"):
-        return {"type": "image_url", "image_url": {"url": part.url or _data_url(part)}}
+        return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
     if format_ := _AUDIO.get(type_):
-        sound = {"data": b64encode(_data(part)).decode(), "format": format_}
+        _check_data(part)
+        sound = {"data": in_base64(part), "format": format_}
         return {"type": "input_audio", "input_audio": sound}
     if type_ == _PDF:
-        _data(part)
-        file = {"filename": part.name or "document.pdf", "file_data": _data_url(part)}
+        _check_data(part)
+        file = {"filename": part.name or "document.pdf", "file_data": data_url(part)}
         return {"type": "file", "file": file}
     if type_.startswith("audio/"):
         raise _refusal(part, "has no place in a chat completion: give it as WAV or MP3")
@@ -54,14 +55,9 @@ def _part(part: Text | File) -> dict[str, Any]:
     raise _refusal(part, "has no place in a chat completion: give images, WAV, MP3 or PDF")
 
 
-def _data(part: File) -> bytes:
+def _check_data(part: File) -> None:
     if part.data is None:
         raise _refusal(part, "can't be given by URL in a chat completion: give its data")
-    return part.data
-
-
-def _data_url(part: File) -> str:
-    return f"data:{part.media_type};base64,{b64encode(_data(part)).decode()}"
 
 
 def _refusal(part: File, why: str) -> ModelError:

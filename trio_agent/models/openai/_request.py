@@ -12,10 +12,9 @@ from typing import Any, Final, Literal, TypeAlias, assert_never
 
 import attrs
 
-from ..._errors import ModelError
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
-from .._parts import ModelRequest, ToolSpec, reserved_option
+from .._parts import ModelRequest, ToolSpec, refuse_reserved
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import encode_content
 from ._dialects import gemini_schema, mistral_id
@@ -76,8 +75,7 @@ def encode_request(
         ModelError: `bad-request`: an option would override what the request itself says, or a
             file is nothing that Chat Completions can carry.
     """
-    if name := reserved_option(request.options):
-        raise ModelError("bad-request", f"the option {name!r} is set by the agent: remove it")
+    refuse_reserved(request.options)
     writer = _Writer(form, origin)
     messages = writer.messages(request.messages)
     if request.instructions:

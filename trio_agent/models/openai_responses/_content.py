@@ -3,12 +3,12 @@
 Source: the OpenAI API reference, "Create a response", `input`.
 """
 
-import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ..._errors import ModelError
 from ..._messages import Content, File, Text
+from .._provider._file_data import data_url
 
 _NO_FILES: Final = ("audio/", "video/")
 _ENDINGS: Final[Mapping[str, str]] = {"text/plain": "txt", "text/markdown": "md"}
@@ -31,14 +31,10 @@ def _part(part: Text | File) -> dict[str, Any]:
     if part.data is None and part.url is None:
         raise _refused(part, "its blob was not resolved: it needs data or a url")
     if part.media_type.startswith("image/"):
-        return {"type": "input_image", "image_url": part.url or _data_url(part), "detail": "auto"}
+        return {"type": "input_image", "image_url": part.url or data_url(part), "detail": "auto"}
     if part.data is None:
         return {"type": "input_file", "file_url": part.url}
-    return {"type": "input_file", "filename": _name(part), "file_data": _data_url(part)}
-
-
-def _data_url(part: File) -> str:
-    return f"data:{part.media_type};base64,{base64.b64encode(part.data or b'').decode()}"
+    return {"type": "input_file", "filename": _name(part), "file_data": data_url(part)}
 
 
 def _name(part: File) -> str:

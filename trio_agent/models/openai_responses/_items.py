@@ -8,12 +8,12 @@ item of its kind that isn't whole, or begins one, so that deltas may come before
 from collections.abc import Callable
 from typing import Any
 
-from ..._errors import ModelError
+from .._parts import MAX_CALLS
+from .._provider._errors import bad_response
 from .._provider._loose import arguments_or_none, word
 from ._event import Event
 from ._item import Item, Kind, call_id_of, id_of, kind_of
 
-_MAX_CALLS = 128
 _MAX_ITEMS = 1024
 
 
@@ -74,9 +74,9 @@ class Items(list[Item]):
             ModelError: `bad-response`: there are too many.
         """
         if len(self) == _MAX_ITEMS:
-            raise _bad_response(f"the answer has more than {_MAX_ITEMS} items")
-        if kind == "function_call" and len(self.calls) == _MAX_CALLS:
-            raise _bad_response(f"the model called more than {_MAX_CALLS} tools at once")
+            raise bad_response(f"the answer has more than {_MAX_ITEMS} items")
+        if kind == "function_call" and len(self.calls) == MAX_CALLS:
+            raise bad_response(f"the model called more than {MAX_CALLS} tools at once")
         item = Item(kind, id_.strip(), index)
         self.append(item)
         if item.id:
@@ -130,7 +130,3 @@ def match(value: dict[str, Any], candidates: list[Item], index: int | None) -> I
 
 def _is_open(item: Item, kind: Kind) -> bool:
     return item.kind == kind and not item.closed
-
-
-def _bad_response(message: str) -> ModelError:
-    return ModelError("bad-response", message)

@@ -7,8 +7,8 @@ soon as its name is known.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..._errors import ModelError
 from .._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
+from .._provider._errors import bad_response
 from .._provider._loose import arguments_or_none, word
 from .._provider._unique_ids import UniqueIds
 from ._event import Event
@@ -181,7 +181,7 @@ class Output:
     def _hold(self, characters: int) -> None:
         self._held += characters
         if self._held > _MAX_HELD:
-            raise _bad_response("the arguments of a tool call come without its name")
+            raise bad_response("the arguments of a tool call come without its name")
 
 
 _DELTAS: Final[Mapping[str, Stream]] = {
@@ -204,7 +204,3 @@ _WHOLES: Final[Mapping[str, Stream]] = {
 
 def _part_of(stream: Stream, event: Event) -> int | None:
     return event.summary_index if stream == "summary" else event.content_index
-
-
-def _bad_response(message: str) -> ModelError:
-    return ModelError("bad-response", message)

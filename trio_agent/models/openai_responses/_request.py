@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
-from ..._errors import ModelError
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
-from .._parts import ModelRequest, ToolSpec, reserved_option
+from .._parts import ModelRequest, ToolSpec, refuse_reserved
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import input_content
 from ._state import items_back, message_item
@@ -49,9 +48,7 @@ def encode_request(
             there is a file that the API has no part for.
     """
     options = request.options
-    name = reserved_option(options) or next((each for each in _RESERVED if each in options), None)
-    if name is not None:
-        raise ModelError("bad-request", f"the option {name!r} is set by the agent: remove it")
+    refuse_reserved(options, *_RESERVED)
     body: dict[str, Any] = {"model": model, "stream": True, "store": False}
     if not _NEVER_THINKS.match(model):
         body["include"] = [_ENCRYPTED]
