@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
+from decoder_kit import Decoding
 
-from trio_agent._errors import ModelError
 from trio_agent.models._parts import ModelFinish, ModelPart, ReasoningPart, TextPart, ToolInputPart
 from trio_agent.models.anthropic._messages import MessagesDecoder
 
@@ -64,37 +63,8 @@ def decoder() -> MessagesDecoder:
     return MessagesDecoder(secret="sk-secret", model=MODEL, origin=ORIGIN)
 
 
-def run(reads: Iterable[bytes]) -> tuple[list[ModelPart], ModelFinish]:
-    decoding = decoder()
-    parts = [part for read in reads for part in decoding.feed(read)]
-    parts += decoding.feed_eof()
-    assert decoding.feed_eof() == []
-    return parts, decoding.finish()
-
-
-def run_every_way(data: bytes) -> tuple[list[ModelPart], ModelFinish]:
-    """Decode whole and byte by byte, which must say the same."""
-    whole = run([data])
-    assert run(data[i : i + 1] for i in range(len(data))) == whole
-    return whole
-
-
-def failure(data: bytes) -> tuple[list[ModelPart], ModelError]:
-    """Decode, whole and in small pieces, what must fail; the parts before must be the same."""
-
-    def decode(size: int) -> tuple[list[ModelPart], ModelError]:
-        decoding = decoder()
-        parts = [p for i in range(0, len(data), size) for p in decoding.feed(data[i : i + size])]
-        parts += decoding.feed_eof()
-        with pytest.raises(ModelError) as info:
-            decoding.finish()
-        return parts, info.value
-
-    parts, error = decode(len(data) or 1)
-    slow_parts, slow_error = decode(1 if len(data) < 10_000 else 9_999)
-    assert slow_parts == parts
-    assert (slow_error.args, slow_error.retryable) == (error.args, error.retryable)
-    return parts, error
+decoding = Decoding(decoder)
+run, run_every_way, failure = decoding.run, decoding.run_every_way, decoding.failure
 
 
 def said(parts: Iterable[ModelPart]) -> list[Any]:

@@ -1,6 +1,7 @@
 """What tests of models share: an `emit` that keeps what it is given, and ways to ask."""
 
-from contextlib import AbstractAsyncContextManager
+import itertools
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 import trio
@@ -49,3 +50,25 @@ async def failure_of(opening: Opening) -> tuple[Emitted, ModelError]:
         with pytest.raises(ModelError) as info:
             await model.generate(ASK, emitted)
     return emitted, info.value
+
+
+async def cancel_after_every_tick(model: Model) -> None:
+    """Ask, and cancel that after each number of ticks, until it is over before."""
+    for ticks in itertools.count():
+        done = False
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_after, ticks, scope)
+                with suppress(ModelError):
+                    await model.generate(ASK, Emitted())
+                done = not scope.cancel_called
+                nursery.cancel_scope.cancel()
+        if done:
+            break
+    assert ticks > 5
+
+
+async def _cancel_after(ticks: int, scope: trio.CancelScope) -> None:
+    for _ in range(ticks):
+        await trio.lowlevel.checkpoint()
+    scope.cancel()

@@ -5,13 +5,13 @@ import itertools
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 import trio
-from model_kit import ASK, Emitted, answer_of, failure_of
+from model_kit import ASK, Emitted, answer_of, cancel_after_every_tick, failure_of
 
 import trio_agent
 from trio_agent import models
@@ -318,24 +318,7 @@ async def test_cancelled_after_every_tick(script: list[scripted.Answer]) -> None
         open_scripted_anthropic(itertools.cycle(script)) as server,
         AnthropicModel("m", base_url=server.base_url).open() as model,
     ):
-        for ticks in itertools.count():
-            done = False
-            with trio.CancelScope() as scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(cancel_after, ticks, scope)
-                    with suppress(ModelError):
-                        await model.generate(ASK, Emitted())
-                    done = not scope.cancel_called
-                    nursery.cancel_scope.cancel()
-            if done:
-                break
-        assert ticks > 5
-
-
-async def cancel_after(ticks: int, scope: trio.CancelScope) -> None:
-    for _ in range(ticks):
-        await trio.lowlevel.checkpoint()
-    scope.cancel()
+        await cancel_after_every_tick(model)
 
 
 @pytest.mark.parametrize(

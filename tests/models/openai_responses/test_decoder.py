@@ -4,9 +4,11 @@ import itertools
 import json
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
+from decoder_kit import Decoding
 from hypothesis import given, settings, strategies as st
 
 from trio_agent._errors import ModelError
@@ -77,36 +79,8 @@ def end(*output: Any, kind: str = "completed", **fields: Any) -> bytes:
 END = end()
 
 
-def run(reads: Iterable[bytes], **options: Any) -> tuple[list[ModelPart], ModelFinish]:
-    decoder = ResponsesDecoder(origin=ORIGIN, **options)
-    parts = [part for read in reads for part in decoder.feed(read)]
-    parts += decoder.feed_eof()
-    assert decoder.feed_eof() == []
-    return parts, decoder.finish()
-
-
-def run_every_way(data: bytes) -> tuple[list[ModelPart], ModelFinish]:
-    whole = run([data])
-    assert run(data[i : i + 1] for i in range(len(data))) == whole
-    return whole
-
-
-def failure(data: bytes, **options: Any) -> tuple[list[ModelPart], ModelError]:
-    """Decode, whole and byte by byte, what must fail; the parts before must be the same."""
-
-    def decode(size: int) -> tuple[list[ModelPart], ModelError]:
-        decoder = ResponsesDecoder(**options)
-        parts = [p for i in range(0, len(data), size) for p in decoder.feed(data[i : i + size])]
-        parts += decoder.feed_eof()
-        with pytest.raises(ModelError) as info:
-            decoder.finish()
-        return parts, info.value
-
-    parts, error = decode(len(data) or 1)
-    slow_parts, slow_error = decode(1 if len(data) < 10_000 else 9_999)
-    assert slow_parts == parts
-    assert (slow_error.args, slow_error.retryable) == (error.args, error.retryable)
-    return parts, error
+decoding = Decoding(partial(ResponsesDecoder, origin=ORIGIN))
+run, run_every_way, failure = decoding.run, decoding.run_every_way, decoding.failure
 
 
 def said(parts: Iterable[ModelPart]) -> list[Any]:

@@ -1,7 +1,6 @@
 """What models of all providers do, over real sockets: by OpenAI's, and by a made-up language."""
 
 import itertools
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ import attrs
 import httpx
 import pytest
 import trio
-from model_kit import ASK, Emitted
+from model_kit import ASK, Emitted, cancel_after_every_tick
 from openai_kit import STOPPED, ask, fail, opened
 
 from trio_agent._errors import ModelError
@@ -101,24 +100,7 @@ async def test_cancelled_after_every_tick(answer: scripted.Answer) -> None:
         open_scripted_openai(itertools.repeat(answer)) as server,
         OpenAIModel("m", base_url=server.base_url).open() as model,
     ):
-        for ticks in itertools.count():
-            done = False
-            with trio.CancelScope() as scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(cancel_after, ticks, scope)
-                    with suppress(ModelError):
-                        await model.generate(ASK, Emitted())
-                    done = not scope.cancel_called
-                    nursery.cancel_scope.cancel()
-            if done:
-                break
-        assert ticks > 5
-
-
-async def cancel_after(ticks: int, scope: trio.CancelScope) -> None:
-    for _ in range(ticks):
-        await trio.lowlevel.checkpoint()
-    scope.cancel()
+        await cancel_after_every_tick(model)
 
 
 async def test_an_error_of_emit_comes_out_as_it_is() -> None:
