@@ -1,8 +1,8 @@
 """Models behind endpoints that speak OpenAI's Chat Completions, and the codec without I/O."""
 
-# To read the source: `_model` asks, with what `_endpoint` and `_request` write, and `_answer` takes
-# the response. `_chat` decodes it: `_chunk` to the letter, `_lenient` and `_odd_event` what else
-# providers send, `_calls` whose piece a tool call's is. `_errors` names what went wrong.
+# To read the source: `_model` asks, with what `_request` writes (`_content` what users say).
+# `_chat` decodes the answer: `_chunk` to the letter, `_lenient` what else providers send, `_calls`
+# whose piece a tool call's is. `_provider_state` is what goes back with it.
 
 from ._chat import ChatDecoder as ChatDecoder
 from ._model import OpenAIModel as OpenAIModel
