@@ -99,7 +99,14 @@ class ModelError(TrioAgentError):
 
 
 class ToolError(TrioAgentError):
-    """Raise this in a tool to tell the model, in your words, why the call failed."""
+    """Raise this in a tool to tell the model, in your words, why the call failed.
+
+    A validator of an answer raises it to say what is to be corrected.
+    """
+
+
+class ToolSourceError(TrioAgentError):
+    """A source of tools, or the way to it, failed. The message holds no secrets."""
 
 
 class RunFailed(TrioAgentError):

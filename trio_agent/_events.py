@@ -6,7 +6,7 @@ that all three can be added: two versions may serve one log.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -84,8 +84,11 @@ class ToolName(Value, frozen=True):
 class RunSummary(Value, frozen=True, omit_defaults=True):
     """How a run went.
 
-    `text` is all deltas of all steps. `reason` says more about the finish reason where there
-    is more to say: who cancelled, which deadline passed.
+    `text` is all deltas of all steps. `usage` counts what its sub-agents used, too, and
+    `own_usage` what it used itself; a log of an earlier version has the first only. `output` is
+    the JSON value of an answer with a shape (`null` is one), and `msgspec.UNSET` where no shape was
+    asked for or none came. `reason` says more about the finish reason where there is more to say:
+    who cancelled, which deadline passed.
     """
 
     id: str
@@ -94,6 +97,8 @@ class RunSummary(Value, frozen=True, omit_defaults=True):
     finish_reason: FinishReason
     usage: Usage
     reason: str | None = None
+    own_usage: Usage | None = None
+    output: Any = msgspec.UNSET
 
 
 class ErrorDetail(Value, frozen=True):
@@ -150,6 +155,16 @@ class ToolInputDelta(Event, frozen=True, tag="tool-input-delta", kw_only=True):
     delta: str
 
 
+class OutputDelta(Event, frozen=True, tag="output-delta", kw_only=True):
+    """A piece of the answer with a shape: JSON text, never empty.
+
+    Those of one step make one value. What an earlier step wrote is no part of it, nor what
+    stands before an `OutputRetry`.
+    """
+
+    delta: str
+
+
 class ModelSwitch(Event, frozen=True, tag="model-switch", kw_only=True):
     """Another model is asked, because the first could not answer. Nothing was said before."""
 
@@ -191,6 +206,44 @@ class ToolResult(Event, frozen=True, tag="tool-result", kw_only=True):
     tool: ToolOutcome
 
 
+class ToolProgress(Event, frozen=True, tag="tool-progress", kw_only=True):
+    """How far a call is: JSON of the tool's own. The latest counts; some may be left out."""
+
+    tool: ToolName
+    data: Any
+
+
+class OutputRetry(Event, frozen=True, tag="output-retry", kw_only=True):
+    """The answer did not have its shape: the model is told what to correct, and asked again."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    message: str
+
+
+class Nested(Event, frozen=True, tag="nested", kw_only=True):
+    """What a sub-agent does within the call whose tool it is. To any depth.
+
+    Its `run-finish` or `error` ends the sub-agent, and not the run. The call's result closes what
+    is open in it, too.
+    """
+
+    call: str
+    raw: msgspec.Raw = msgspec.field(name="event")
+    """The sub-agent's event as JSON. Its call ids begin with the call's and a slash."""
+
+    @property
+    def event(self) -> "AnyEvent | None":
+        """The sub-agent's event, decoded when you look at it.
+
+        None if this version doesn't know its type, or can't read it.
+        """
+        try:
+            return _DECODER.decode(self.raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+
 class StepFinish(Event, frozen=True, tag="step-finish", kw_only=True):
     """The model spoke and its tools returned. `usage` is this step's."""
 
@@ -223,10 +276,14 @@ AnyEvent: TypeAlias = (
     | TextDelta
     | ReasoningDelta
     | ToolInputDelta
+    | OutputDelta
     | ModelSwitch
     | ModelFinished
     | ToolCall
+    | ToolProgress
     | ToolResult
+    | OutputRetry
+    | Nested
     | StepFinish
     | RunFinish
     | RunError
@@ -237,3 +294,5 @@ EVENT_TYPES: Mapping[str, type[AnyEvent]] = {
     cls.__struct_config__.tag: cls for cls in AnyEvent.__args__
 }
 """The classes by their `type` on the wire."""
+
+_DECODER: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)

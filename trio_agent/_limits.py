@@ -23,6 +23,11 @@ class Limits:
         retry_window: seconds from the first call within which the last repetition begins.
         tool_deadline: for one tool call, unless the tool has its own. The model is told and goes
             on.
+        tool_retries: times in a row that a tool may fail and be tried again, None for as often as
+            the steps allow. Calls of one step count once, and not at all if one of them succeeds.
+            With one failure more the run ends with `error` `tool-retries`.
+        output_retries: times that the model may correct an answer that has not the shape asked
+            for. With one failure more the run ends with `error` `output-invalid`.
     """
 
     max_steps: int = attrs.field(default=10, validator=ge(1))
@@ -32,6 +37,8 @@ class Limits:
     model_retries: int = attrs.field(default=3, validator=ge(0))
     retry_window: float = attrs.field(default=15.0, validator=ge(0))
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
+    tool_retries: int | None = attrs.field(default=5, validator=optional(ge(0)))
+    output_retries: int = attrs.field(default=2, validator=ge(0))
 
 
 @attrs.frozen

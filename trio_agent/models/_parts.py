@@ -25,12 +25,30 @@ class ToolSpec:
 
 
 @attrs.frozen
+class OutputSpec:
+    """The shape that an answer is to have, as the model sees it.
+
+    A codec asks for it as its provider can: by a JSON Schema that the answer is held to, or by a
+    tool of this `name`, which never shows as a call. Either way the JSON text is emitted as
+    `OutputPart`, and nothing else of it.
+    """
+
+    name: str
+    """1 to 64 letters, digits, `_` or `-`. No tool of the request has it."""
+
+    description: str
+    schema: Mapping[str, Any]
+    """The JSON Schema of an object, without references."""
+
+
+@attrs.frozen
 class ModelRequest:
     """One call of a model.
 
     `options` are passed to the provider as they are (`temperature`, `max_tokens`, ...).
     `tool_choice` is `auto`, `none`, `required` or the name of the tool that is to be called; None
-    leaves it to the provider.
+    leaves it to the provider. With an `output`, the model either calls tools or gives an answer of
+    that shape.
     """
 
     messages: tuple[AnyMessage, ...]
@@ -38,6 +56,7 @@ class ModelRequest:
     tools: tuple[ToolSpec, ...] = ()
     options: Mapping[str, Any] = attrs.field(factory=dict)
     tool_choice: str | None = None
+    output: OutputSpec | None = None
 
 
 MAX_CALLS: Final = 128
@@ -97,7 +116,13 @@ class ToolInputPart(msgspec.Struct, frozen=True):
     delta: str
 
 
-ModelPart: TypeAlias = TextPart | ReasoningPart | ToolInputPart
+class OutputPart(msgspec.Struct, frozen=True):
+    """A piece of the answer that has the shape of `ModelRequest.output`: JSON text."""
+
+    delta: str
+
+
+ModelPart: TypeAlias = TextPart | ReasoningPart | ToolInputPart | OutputPart
 """A piece of what a model says."""
 
 

@@ -1,0 +1,64 @@
+"""What a tool is to a run."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from ..models._parts import ToolSpec
+from ._context import ToolContext
+
+DepsT_contra = TypeVar("DepsT_contra", contravariant=True, default=Any)
+
+
+class Tool(ABC, Generic[DepsT_contra]):
+    """Something that a model may call: a function (`tool`), an agent, a tool of a server.
+
+    A ``Tool[Shop]`` can be given to agents whose dependencies are a `Shop`.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the model calls it: 1 to 64 letters, digits, `_` or `-`."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What the model reads about it."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of its arguments, an object."""
+
+    @property
+    def strict(self) -> bool | None:
+        """Whether the provider is to hold the arguments to the schema; None: as it does."""
+        return None
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds that one call may take; None: what the agent's limits say."""
+        return None
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as the model sees it."""
+        return ToolSpec(self.name, self.description, self.schema, self.strict)
+
+    @abstractmethod
+    async def call(self, arguments: Any, context: ToolContext[DepsT_contra]) -> Any:
+        """Do what the model asks for and return what came of it: a value with a JSON form.
+
+        The deadline is kept, and what is raised is caught, by who calls. Cancelling it must end
+        what it does.
+
+        Args:
+            arguments: what the model wrote: a JSON value, or a text that is no JSON.
+            context: of this call.
+
+        Raises:
+            ToolError: the model is told the message, and goes on.
+        """
