@@ -163,23 +163,39 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=_pydantic.to_json)
 
 
+def type_schema(annotation: Any) -> dict[str, Any]:
+    """The JSON Schema of a type, without references.
+
+    Raises:
+        TypeError: it has no JSON form, or contains itself.
+    """
+    schema: dict[str, Any] = _inline(*_components(annotation), ())
+    return schema
+
+
 def _describe(parameter: inspect.Parameter) -> tuple[dict[str, Any], Mapping[str, Any]]:
     try:
-        (schema,), components = msgspec.json.schema_components(
-            [parameter.annotation], schema_hook=_schema_of_foreign, ref_template="{name}"
-        )
+        return _components(parameter.annotation, " or bind the argument with functools.partial")
     except TypeError as error:
         raise TypeError(f"parameter {parameter.name!r}: {error}") from error
+
+
+def _components(annotation: Any, advice: str = "") -> tuple[dict[str, Any], Mapping[str, Any]]:
+    (schema,), components = msgspec.json.schema_components(
+        [annotation],
+        schema_hook=functools.partial(_schema_of_foreign, advice),
+        ref_template="{name}",
+    )
     return schema, components
 
 
-def _schema_of_foreign(cls: Any) -> dict[str, Any]:
+def _schema_of_foreign(advice: str, cls: Any) -> dict[str, Any]:
     if _pydantic.is_model(cls):
         schema: dict[str, Any] = cls.model_json_schema()
         return schema
     raise TypeError(
         f"{cls.__name__} has no JSON form: take what a model can write (str, list, dict, a "
-        "dataclass, an attrs class, ...) or bind the argument with functools.partial"
+        f"dataclass, an attrs class, ...){advice}"
     )
 
 

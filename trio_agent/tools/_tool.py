@@ -1,6 +1,5 @@
 """Tools: functions that a model may call."""
 
-import contextlib
 import functools
 import inspect
 import re
@@ -13,7 +12,7 @@ import msgspec
 from .._errors import ToolError
 from .._log.plain import is_deep, read_json
 from ..models._parts import ToolSpec
-from . import _pydantic
+from ._convert import MAX_CORRECTION, convert, expected_fields
 from ._schema import (
     arguments_schema,
     arguments_type,
@@ -31,12 +30,6 @@ R = TypeVar("R")
 
 MAX_OUTPUT = 2**20
 """The default bound on a tool's output, in bytes of JSON."""
-
-# The names in a correction come from the model.
-_MAX_CORRECTION = 2000
-
-# Above it, not every integer is a float, so that a float may stand for several.
-_MAX_WHOLE = 2**53
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -99,7 +92,7 @@ class Tool(Generic[P, R]):
         try:
             if isinstance(arguments, str):
                 arguments = _decode(arguments or "{}")
-            values = self._convert(arguments)
+            values = convert(arguments, self._arguments)
         except ValueError as error:
             raise ToolError(self._correction(arguments, error)) from error
         except RecursionError:
@@ -110,31 +103,14 @@ class Tool(Generic[P, R]):
             for name, value in arguments.items()
         }
 
-    def _convert(self, arguments: Any) -> msgspec.Struct:
-        try:
-            return self._convert_strictly(arguments)
-        except msgspec.ValidationError:
-            # JSON has one kind of number: to JSON Schema, too, 5.0 is an integer.
-            with contextlib.suppress(msgspec.ValidationError):
-                return self._convert_strictly(_with_whole_numbers(arguments))
-            raise
-
-    def _convert_strictly(self, arguments: Any) -> msgspec.Struct:
-        return msgspec.convert(
-            arguments, self._arguments, str_keys=True, dec_hook=_pydantic.from_json
-        )
-
     def _correction(self, arguments: Any, error: Exception) -> str:
-        required = self.schema.get("required", ())
-        fields = self.schema.get("properties", {})
-        expected = [name if name in required else f"{name} (optional)" for name in fields]
-        text = f"{error}; expected fields: {', '.join(expected) or 'none'}"
+        text = f"{error}; {expected_fields(self.schema)}"
         closed = self._arguments.__struct_config__.forbid_unknown_fields
         if closed and isinstance(arguments, dict):
             known = self._arguments.__struct_fields__
             if unknown := [name for name in arguments if name not in known]:
                 text += f"; unknown fields: {', '.join(unknown)}"
-        return text[:_MAX_CORRECTION]
+        return text[:MAX_CORRECTION]
 
 
 @overload
@@ -304,14 +280,3 @@ def _decode(text: str) -> Any:
         return read_json(text)
     except ValueError as error:
         raise ToolError(f"the arguments are no valid JSON: {error}") from error
-
-
-def _with_whole_numbers(value: Any) -> Any:
-    match value:
-        case float() if value.is_integer() and abs(value) <= _MAX_WHOLE:
-            return int(value)
-        case list():
-            return [_with_whole_numbers(item) for item in value]
-        case dict():
-            return {name: _with_whole_numbers(item) for name, item in value.items()}
-    return value
