@@ -80,8 +80,7 @@ def _paid(call: str, event: AnyEvent | None) -> Mapping[tuple[str, int], Usage]:
             return _paid(inner, event)
         # Of both, a log of schema 1 has the second only.
         case (
-            ModelFinished(step_number=step, usage=usage)
-            | StepFinish(step_number=step, usage=usage)
+            ModelFinished(step_number=step, usage=usage) | StepFinish(step_number=step, usage=usage)
         ):
             return {(call, step): usage}
     return {}

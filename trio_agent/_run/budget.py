@@ -22,9 +22,10 @@ class Budget:
         """What it has used itself."""
         self.bounded: bool = max_tokens is not None or (within is not None and within.bounded)
         """Whether it can be exhausted, so that tokens are to be counted."""
-        self._max_tokens = max_tokens
-        self._within = within
-        self._spent = 0
+        self.max_tokens = max_tokens
+        self.within = within
+        self.spent: int = 0
+        """Tokens that were counted."""
 
     def paid(self, usage: Usage) -> None:
         """An answer has cost this."""
@@ -32,21 +33,21 @@ class Budget:
         each: Budget | None = self
         while each is not None:
             each.usage += usage
-            each = each._within
+            each = each.within
 
     def spend(self, tokens: int) -> None:
         """Count so many tokens (fewer than none, if they were counted before)."""
         each: Budget | None = self
         while each is not None:
-            each._spent += tokens
-            each = each._within
+            each.spent += tokens
+            each = each.within
 
     @property
     def exhausted(self) -> int | None:
         """The bound that was reached, its own before those above it; None: there is more."""
         each: Budget | None = self
         while each is not None:
-            if each._max_tokens is not None and each._spent >= each._max_tokens:
-                return each._max_tokens
-            each = each._within
+            if each.max_tokens is not None and each.spent >= each.max_tokens:
+                return each.max_tokens
+            each = each.within
         return None

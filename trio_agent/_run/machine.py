@@ -26,7 +26,6 @@ from .._events import (
     StepStart,
     ToolCall,
     ToolOutcome,
-    ToolRequest,
     ToolResult,
     Usage,
 )
@@ -220,6 +219,7 @@ class Machine:
 
         Args:
             output: its JSON value.
+            at: the time.
         """
         events = self._answer_open_calls("not started: the answer was given beside it", at)
         self._move(Input.ACCEPTED)

@@ -90,9 +90,10 @@ class Worker:
         self._run = run
         self._log = log
         self._parent = None if parent is None else parent[0]
-        self._context = RunContext[Any](
+        self.context: RunContext[Any] = RunContext(
             run_id=run.id, agent=agent.name, principal=job.principal, metadata=run.metadata
         )
+        """What it tells those who work for it."""
         self._toolset = Toolset(agent.tools_by_name, ())
         self._instructions = ""
         self._full = False
@@ -117,7 +118,7 @@ class Worker:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         agent, job = self._agent, self._job
-        facts = self._context
+        facts = self.context
         if self._parent is None and job.deps is not NO_DEPS:
             deps = job.deps
         elif agent.open_deps is not None:
@@ -129,8 +130,8 @@ class Worker:
             )
             deps = await stack.enter_async_context(agent.open_deps(given))
         else:
-            deps = None if self._parent is None else self._parent._context.deps
-        self._context = attrs.evolve(facts, deps=deps)
+            deps = None if self._parent is None else self._parent.context.deps
+        self.context = attrs.evolve(facts, deps=deps)
         sources = [
             await stack.enter_async_context(
                 job.use_source(source) if source.scope == "runtime" else source.open()
@@ -139,7 +140,7 @@ class Worker:
         ]
         self._toolset = Toolset(agent.tools_by_name, sources)
         told = agent.instructions
-        self._instructions = told if isinstance(told, str) else told(self._context)
+        self._instructions = told if isinstance(told, str) else told(self.context)
 
     async def _drive(self, model: Model) -> None:
         seconds = self._agent.limits.step_deadline
@@ -211,7 +212,7 @@ class Worker:
             if self._agent.output_validators:
                 await self._log.flush()
             for validate in self._agent.output_validators:
-                value = validate(self._context, value)
+                value = validate(self.context, value)
                 if isawaitable(value):
                     value = await value
             output = shape.to_json(value)
@@ -238,7 +239,7 @@ class Worker:
         began = trio.current_time()
         logger.debug("run %s: call %r of tool %r begins", self._run.id, call.id, call.name)
         progress = Progress(ToolName(call.id, call.name), self._log, nursery)
-        facts = self._context
+        facts = self.context
         context = ToolContext[Any](
             run_id=facts.run_id,
             agent=facts.agent,

@@ -25,8 +25,8 @@ from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
-from .._run.live_run import LiveRun
 from .._run.job import NO_DEPS, Job
+from .._run.live_run import LiveRun
 from .._run.performer import Performer
 from ..tools._context import Principal
 from ..tools._threads import ToolThreads

@@ -6,8 +6,8 @@ belongs to all who use it: its tasks have the context variables of who made the 
 
 import logging
 import math
-from collections.abc import AsyncIterator
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from typing import Final, Generic, TypeVar
