@@ -21,6 +21,7 @@ from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
 from ..models._parts import EmittedPart, ModelFinish, ModelRequest, is_heard
 from ..tools._call import call_tool
+from ..tools._context import ToolContext
 from ..tools._threads import ToolThreads
 from .kept import set_aside
 from .live_run import LiveRun
@@ -189,9 +190,9 @@ class Performer:
         status, output = await call_tool(
             self._tools,
             call,
-            run_id=self._run.id,
+            ToolContext(run_id=self._run.id, call_id=call.id, threads=self._job.tool_threads),
             deadline=self._agent.limits.tool_deadline,
-            threads=self._job.tool_threads,
+            tell=self._agent.tool_errors,
             on_abandoned=partial(self._abandon, call),
         )
         if len(msgspec.json.encode(output)) > self._log.free:

@@ -18,7 +18,7 @@ from .._events import (
     ToolResult,
 )
 from .._messages import AnyMessage, AssistantMessage, ToolMessage
-from ..tools._tool import output_text
+from ..tools._output import output_text
 
 
 class Transcript:
