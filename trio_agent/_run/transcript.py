@@ -20,7 +20,7 @@ from .._events import (
     ToolResult,
 )
 from .._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
-from ..tools._tool import output_text
+from ..tools._output import output_text
 
 
 class Transcript:
