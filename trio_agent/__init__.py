@@ -68,6 +68,7 @@ from ._messages import (
     Content as Content,
     File as File,
     Message as Message,
+    Prepare as Prepare,
     SystemMessage as SystemMessage,
     Text as Text,
     ToolMessage as ToolMessage,
@@ -90,6 +91,7 @@ from ._run.run import (
     current_run as current_run,
 )
 from ._run.transcript import Transcript as Transcript
+from ._run.trim import trim_messages as trim_messages
 from ._runtime.map import Mapped as Mapped, RunInput as RunInput
 from ._runtime.open_runtime import open_runtime as open_runtime
 from ._runtime.runtime import (
