@@ -234,7 +234,7 @@ def test_a_listing_shows_the_architecture() -> None:
         skipped = ("__pycache__", ".")
         return {p.name for p in (REPOSITORY / folder).iterdir() if not p.name.startswith(skipped)}
 
-    assert len(entries("trio_agent")) <= 25
+    assert len(entries("trio_agent")) <= 26
     assert {"cli", "http", "websocket"} <= entries("servers")
     assert len(entries("servers")) <= 6
 
