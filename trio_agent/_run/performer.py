@@ -15,12 +15,24 @@ import trio
 from .._config import AgentConfig
 from .._errors import FenceLost, LimitExceeded, ModelError, StoreUnavailable
 from .._events import AnyEvent, FinishReason, RunError, ToolRequest
+from .._instrument.facts import (
+    ModelEnd,
+    ModelFacts,
+    ModelRetried,
+    ModelSwitched,
+    RunEnd,
+    StepFacts,
+    ToolEnd,
+    ToolFacts,
+)
+from .._instrument.instruments import Instruments
 from .._log.writer import RunLog
 from .._messages import AnyMessage
 from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
-from ..models._parts import EmittedPart, ModelFinish, ModelRequest, is_heard
+from ..models._parts import EmittedPart, ModelFinish, ModelRequest, SwitchPart, is_heard
 from ..tools._call import call_tool
+from ..tools._context import Principal, RunFacts
 from ..tools._threads import ToolThreads
 from .kept import set_aside
 from .live_run import LiveRun
@@ -43,6 +55,7 @@ class Job:
     messages: tuple[AnyMessage, ...]
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
     tool_threads: ToolThreads
+    instruments: Instruments
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""
 
@@ -64,7 +77,13 @@ class Performer:
             max_tokens=job.agent.limits.max_tokens,
         )
         self._full = False
-        self._began = trio.current_time()
+        self._instruments = job.instruments
+        self._facts = RunFacts(
+            run_id=run.id,
+            agent=job.agent.name,
+            principal=None if run.owner is None else Principal(run.owner),
+            metadata=run.metadata,
+        )
         log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:
@@ -73,23 +92,19 @@ class Performer:
         If cancelled from outside, the run is `cancelled`; its closing events still get
         `closing_bound` seconds to be committed. Whatever fails in a run ends here, as its `error`.
         """
-        with entered(self._run):
-            await self._perform()
-
-    async def _perform(self) -> None:
-        logger.info("run %s of agent %r begins", self._run.id, self._agent.name)
-        try:
-            with self._run.cancel_scope, self._run.viewer_scope:
-                await self._until_deadline()
-        except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
-            stop, failures = split_stops(exc)
-            if stop is not None:
-                # What fails while everything is being cancelled is cancelled.
-                raise stop from None  # noqa: ASYNC104
-            self._fail_by(failures[0] if len(failures) == 1 else exc)
-        finally:
-            self._finish("cancelled", self._why_cancelled())
-            await self._end()  # noqa: ASYNC102 - shielded and bounded inside
+        with entered(self._run), self._instruments.run(self._facts) as measured:
+            try:
+                with self._run.cancel_scope, self._run.viewer_scope:
+                    await self._until_deadline()
+            except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
+                stop, failures = split_stops(exc)
+                if stop is not None:
+                    # What fails while everything is being cancelled is cancelled.
+                    raise stop from None  # noqa: ASYNC104
+                self._fail_by(failures[0] if len(failures) == 1 else exc)
+            finally:
+                self._finish("cancelled", self._why_cancelled())
+                measured.end = await self._end()  # noqa: ASYNC102 - shielded and bounded inside
 
     def _fail_by(self, failure: BaseException) -> None:
         match failure:
@@ -129,39 +144,53 @@ class Performer:
     async def _step(self, model: Model) -> None:
         action = self._machine.action
         assert isinstance(action, AskModel)
-        await self._ask(model, action.messages)
-        match self._machine.action:
-            case RunTools(calls):
-                await self._act(calls)
+        self._publish(self._machine.asked(_now()))
+        with self._instruments.step(StepFacts(run=self._facts, number=self._machine.step)):
+            await self._ask(model, action.messages)
+            match self._machine.action:
+                case RunTools(calls):
+                    await self._act(calls)
 
     async def _ask(self, model: Model, messages: tuple[AnyMessage, ...]) -> None:
         machine, agent = self._machine, self._agent
-        self._publish(machine.asked(_now()))
-        began = trio.current_time()
-        logger.debug("run %s: step %d asks the model", self._run.id, machine.step)
         # A tool that every step has to call would never let the run end.
         choice = agent.tool_choice if machine.step == 1 else None
         request = ModelRequest(
             messages, agent.instructions, agent.tool_specs, agent.options, choice
         )
+        facts = ModelFacts(run=self._facts, step=machine.step, model=model.name)
         with trio.CancelScope() as answer:
-            emit = _Emit(machine, self._log, answer, self._run.speaks)
-            finish = await generate_with_retries(
-                partial(ask, model, request, emit),
-                emit.is_silent,
-                retries=agent.limits.model_retries,
-                window=agent.limits.retry_window,
+            emit = _Emit(
+                machine, self._log, answer, self._run.speaks, partial(self._switched, facts)
             )
-            logger.debug(
-                "run %s: step %d was answered: %s, %d tokens, %.3f s",
-                self._run.id,
-                machine.step,
-                finish.reason,
-                finish.usage.total_tokens,
-                trio.current_time() - began,
-            )
+            with self._instruments.model(facts) as measured:
+                finish = await generate_with_retries(
+                    partial(ask, model, request, emit),
+                    emit.is_silent,
+                    partial(self._retried, facts),
+                    retries=agent.limits.model_retries,
+                    window=agent.limits.retry_window,
+                )
+                measured.end = ModelEnd(
+                    model=finish.model or model.name,
+                    reason=finish.reason,
+                    usage=finish.usage,
+                    first=emit.first,
+                    chunks=emit.calls,
+                )
             if not machine.done:
                 self._answered(finish)
+
+    def _retried(self, facts: ModelFacts, failure: ModelError, delay: float) -> None:
+        retried = ModelRetried(asked=facts, error=failure.code, delay=delay)
+        self._instruments.model_retried(retried)
+
+    def _switched(self, facts: ModelFacts, part: SwitchPart) -> None:
+        self._instruments.model_switched(
+            ModelSwitched(
+                asked=facts, from_model=part.from_model, to_model=part.to_model, error=part.code
+            )
+        )
 
     def _answered(self, finish: ModelFinish) -> None:
         try:
@@ -184,27 +213,20 @@ class Performer:
         await self._log.flush()
 
     async def _call(self, call: ToolRequest) -> None:
-        began = trio.current_time()
-        logger.debug("run %s: call %r of tool %r begins", self._run.id, call.id, call.name)
-        status, output = await call_tool(
-            self._tools,
-            call,
-            run_id=self._run.id,
-            deadline=self._agent.limits.tool_deadline,
-            threads=self._job.tool_threads,
-            on_abandoned=partial(self._abandon, call),
-        )
-        if len(msgspec.json.encode(output)) > self._log.free:
-            self._full = True
-            status, output = "error", "the output does not fit into the run's log"
-        logger.debug(
-            "run %s: call %r of tool %r ended: %s, %.3f s",
-            self._run.id,
-            call.id,
-            call.name,
-            status,
-            trio.current_time() - began,
-        )
+        facts = ToolFacts(run=self._facts, step=self._machine.step, tool=call.name, call_id=call.id)
+        with self._instruments.tool(facts) as measured:
+            status, output = await call_tool(
+                self._tools,
+                call,
+                run_id=self._run.id,
+                deadline=self._agent.limits.tool_deadline,
+                threads=self._job.tool_threads,
+                on_abandoned=partial(self._abandon, call),
+            )
+            if len(msgspec.json.encode(output)) > self._log.free:
+                self._full = True
+                status, output = "error", "the output does not fit into the run's log"
+            measured.end = ToolEnd(status=status)
         self._publish(self._machine.returned(call.id, status, output, _now()))
 
     def _abandon(self, call: ToolRequest) -> None:
@@ -230,7 +252,7 @@ class Performer:
             return "nobody watches"
         return "the runtime was cancelled"
 
-    async def _end(self) -> None:
+    async def _end(self) -> RunEnd:
         failure: StoreUnavailable | FenceLost | None = None
         with trio.move_on_after(self._job.closing_bound, shield=True) as scope:
             try:
@@ -242,21 +264,16 @@ class Performer:
             failure = StoreUnavailable(message + _hint_at_clock())
         terminal = self._machine.terminal
         assert terminal is not None
-        how: str = outcome_of(terminal)
-        if isinstance(terminal, RunError):
-            how += f" {terminal.error.code}"
-        if failure is not None:
-            how += " (not stored)"
-        logger.info(
-            "run %s of agent %r ended: %s, %d steps, %d tokens, %.3f s",
-            self._run.id,
-            self._agent.name,
-            how,
-            self._machine.step,
-            self._machine.usage.total_tokens,
-            trio.current_time() - self._began,
-        )
         self._run.end(terminal, self._machine.result, failure)
+        return RunEnd(
+            outcome=outcome_of(terminal),
+            reason=None if isinstance(terminal, RunError) else terminal.run.reason,
+            error=terminal.error.code if isinstance(terminal, RunError) else None,
+            steps=self._machine.step,
+            usage=self._machine.usage,
+            own_usage=self._machine.usage,
+            stored=failure is None,
+        )
 
 
 class _Emit(Emit):
@@ -268,32 +285,45 @@ class _Emit(Emit):
         log: RunLog,
         answer: trio.CancelScope,
         on_first: Callable[[], object],
+        on_switch: Callable[[SwitchPart], object],
     ) -> None:
+        self.calls = 0
+        """How often something was emitted."""
+        self.first: float | None = None
+        """Seconds until the first word."""
+
         self._machine = machine
         self._log = log
         self._answer = answer
         self._on_first = on_first
-        self._calls = 0
-        self._silent = True
+        self._on_switch = on_switch
+        self._began = trio.current_time()
 
     def is_silent(self) -> bool:
-        return self._silent
+        return self.first is None
 
     def nowait(self, *parts: EmittedPart) -> bool:
-        self._calls += 1
+        self.calls += 1
         events = self._machine.said(parts, _now())
         done = self._machine.done
-        if self._silent and any(map(is_heard, parts)):
-            self._silent = False
-            self._on_first()
+        if self.first is None:
+            self._listen(parts)
         if events:
             self._log.append(events, bounded=not done)
         if done:
             self._answer.cancel(reason="the machine is done")
-        return self._calls % _EMITS != 0 and self._log.has_room
+        return self.calls % _EMITS != 0 and self._log.has_room
+
+    def _listen(self, parts: Sequence[EmittedPart]) -> None:
+        for part in parts:
+            if isinstance(part, SwitchPart):
+                self._on_switch(part)
+        if any(map(is_heard, parts)):
+            self.first = trio.current_time() - self._began
+            self._on_first()
 
     async def room(self) -> None:
-        if self._calls % _EMITS == 0:
+        if self.calls % _EMITS == 0:
             await trio.lowlevel.checkpoint()
         await self._log.room()
 

@@ -18,6 +18,7 @@ from .._cluster.presence import Presence
 from .._cluster.reaper import reap
 from .._config import AgentConfig
 from .._errors import LimitExceeded
+from .._instrument.instruments import Instruments
 from .._limits import OnDisconnect, RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
@@ -69,6 +70,7 @@ class LiveRuns:
         writer: commits what they say.
         watch: a watch of the store that nobody else uses.
         models: the models that they ask.
+        instruments: what is told of them.
         nursery: where they live.
     """
 
@@ -79,6 +81,7 @@ class LiveRuns:
         writer: Writer,
         watch: Watch,
         models: ModelPool,
+        instruments: Instruments,
         nursery: trio.Nursery,
     ) -> None:
         self.accepting: bool = True
@@ -91,6 +94,7 @@ class LiveRuns:
         self._limits = limits
         self._writer = writer
         self._models = models
+        self._instruments = instruments
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
         self._closing = False
@@ -178,6 +182,7 @@ class LiveRuns:
             messages=messages,
             use_model=self._models.use,
             tool_threads=self._tool_threads,
+            instruments=self._instruments,
             closing_bound=self._limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)
