@@ -184,7 +184,7 @@ class Worker:
             agent.options,
             # A tool that every step has to call would never let the run end.
             agent.tool_choice if machine.step == 1 else None,
-            None if self._shape is None else self._shape.spec,
+            None if self._shape is None else self._shape.spec_beside(self._toolset.by_name),
         )
         facts = ModelFacts(run=self.context, step=machine.step, model=model.name)
         with trio.CancelScope() as answer:

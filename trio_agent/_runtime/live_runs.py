@@ -18,6 +18,7 @@ from .._cluster.presence import Presence
 from .._cluster.reaper import reap
 from .._config import AgentConfig
 from .._errors import LimitExceeded
+from .._instrument.instruments import Instruments
 from .._limits import OnDisconnect, RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
@@ -72,6 +73,7 @@ class LiveRuns:
         watch: a watch of the store that nobody else uses.
         models: the models that they ask.
         sources: the sources of tools that they share.
+        instruments: what is told of them.
         nursery: where they live.
     """
 
@@ -83,6 +85,7 @@ class LiveRuns:
         watch: Watch,
         models: ModelPool,
         sources: SourcePool,
+        instruments: Instruments,
         nursery: trio.Nursery,
     ) -> None:
         self.accepting: bool = True
@@ -96,6 +99,7 @@ class LiveRuns:
         self._writer = writer
         self._models = models
         self._sources = sources
+        self._instruments = instruments
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
         self._closing = False
@@ -189,6 +193,7 @@ class LiveRuns:
             use_model=self._models.use,
             use_source=self._sources.use,
             tool_threads=self._tool_threads,
+            instruments=self._instruments,
             closing_bound=self._limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)
