@@ -108,6 +108,7 @@ from .stores import (
     ValkeyStore as ValkeyStore,
 )
 from .tools import Tool as Tool, tool as tool
+from .tools._context import Principal as Principal, RunFacts as RunFacts
 from .wire import format_sse as format_sse
 
 __version__ = "0.1.0"

@@ -1,6 +1,18 @@
-"""What you implement: models and stores."""
+"""What you implement: models, stores and instruments."""
 
 from ._file_lock import lock_file as lock_file
+from ._instrument.contract import Instrument as Instrument
+from ._instrument.facts import (
+    ModelEnd as ModelEnd,
+    ModelFacts as ModelFacts,
+    ModelRetried as ModelRetried,
+    ModelSwitched as ModelSwitched,
+    RunEnd as RunEnd,
+    StepEnd as StepEnd,
+    StepFacts as StepFacts,
+    ToolEnd as ToolEnd,
+    ToolFacts as ToolFacts,
+)
 from ._limits import Retention as Retention
 from ._log.log import (
     Append as Append,

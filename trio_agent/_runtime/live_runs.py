@@ -7,7 +7,7 @@ What serves all runs survives whatever goes wrong in it.
 """
 
 import secrets
-from typing import Final
+from typing import Any, Final
 from weakref import ref
 
 import trio
@@ -25,10 +25,12 @@ from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
+from .._run.job import NO_DEPS, Job
 from .._run.live_run import LiveRun
-from .._run.performer import Job, Performer
+from .._run.performer import Performer
+from ..tools._context import Principal
 from ..tools._threads import ToolThreads
-from .model_pool import ModelPool
+from .pool import ModelPool, SourcePool
 
 _RENEWAL: Final = 0.3
 """Time between two renewals of leases, in terms of what they hold."""
@@ -69,6 +71,7 @@ class LiveRuns:
         writer: commits what they say.
         watch: a watch of the store that nobody else uses.
         models: the models that they ask.
+        sources: the sources of tools that they share.
         nursery: where they live.
     """
 
@@ -79,6 +82,7 @@ class LiveRuns:
         writer: Writer,
         watch: Watch,
         models: ModelPool,
+        sources: SourcePool,
         nursery: trio.Nursery,
     ) -> None:
         self.accepting: bool = True
@@ -91,6 +95,7 @@ class LiveRuns:
         self._limits = limits
         self._writer = writer
         self._models = models
+        self._sources = sources
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
         self._closing = False
@@ -167,6 +172,9 @@ class LiveRuns:
         record: RunRecord,
         lease: Lease,
         on_disconnect: OnDisconnect,
+        *,
+        deps: Any = NO_DEPS,
+        principal: Principal | None = None,
     ) -> LiveRun:
         """Let a run that was created and has its place begin."""
         feed = Feed(record.run_id, record.epoch)
@@ -176,7 +184,10 @@ class LiveRuns:
         job = Job(
             agent=agent,
             messages=messages,
+            deps=deps,
+            principal=principal,
             use_model=self._models.use,
+            use_source=self._sources.use,
             tool_threads=self._tool_threads,
             closing_bound=self._limits.closing_bound,
         )

@@ -12,7 +12,7 @@ from .._log.writer import Writer
 from .._nursery import expect_trio, open_plain_nursery
 from ..stores._memory import MemoryStore
 from .live_runs import LiveRuns
-from .model_pool import ModelPool
+from .pool import ModelPool, SourcePool
 from .runtime import Runtime
 
 logger = logging.getLogger("trio_agent")
@@ -48,7 +48,8 @@ async def open_runtime(
             async with store.watch() as watch, open_plain_nursery() as keepers:
                 async with open_plain_nursery() as runs:
                     models = ModelPool(keepers)
-                    live = LiveRuns(store, limits, writer, watch, models, runs)
+                    sources = SourcePool(keepers)
+                    live = LiveRuns(store, limits, writer, watch, models, sources, runs)
                     keepers.start_soon(live.serve)
                     yield Runtime(store, limits, live, models)
                     live.close()

@@ -20,7 +20,7 @@ from .._run.run import Run
 from .._run.stored_run import StoredRun
 from .live_runs import LiveRuns
 from .map import Mapped, RunInput, map_runs
-from .model_pool import ModelPool
+from .pool import ModelPool
 
 if TYPE_CHECKING:
     # What users pass. All that is used of it is its configuration, which is below.
