@@ -8,7 +8,7 @@ receipt. What you implement yourself is in `trio_agent.abc`, codecs without I/O 
 # To read the source: `_run/machine` says what happens in a run, `_run/performer` does it, `_log`
 # keeps it and shows it to others, `_runtime` is where runs live. CONTRIBUTING.md maps the rest.
 
-from ._agent import Agent as Agent, TextChannel as TextChannel
+from ._agent import Agent as Agent
 from ._errors import (
     CursorExpired as CursorExpired,
     CursorInvalid as CursorInvalid,
@@ -73,12 +73,14 @@ from ._messages import (
     ToolMessage as ToolMessage,
     UserMessage as UserMessage,
 )
+from ._output.partial import PartialOutput as PartialOutput
 from ._resumable import (
     Checkpoint as Checkpoint,
     ChunkChannel as ChunkChannel,
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
+from ._run.channels import OutputChannel as OutputChannel, TextChannel as TextChannel
 from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,

@@ -26,11 +26,13 @@ from ..tools._convert import MAX_CORRECTION, convert, expected_fields
 from ..tools._schema import encode, type_schema
 
 OutT = TypeVar("OutT")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 OutT_co = TypeVar("OutT_co", covariant=True)
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WRAPPER: Final = "output"
-_TOO_DEEP: Final = "the answer is nested too deeply"
 
 
 @attrs.frozen
@@ -86,16 +88,12 @@ class Shape(Generic[OutT_co]):
                 model what to correct.
         """
         try:
-            value = read_json(_without_fence(text))
+            value = _read(_without_fence(text))
         except ValueError as error:
             raise ToolError(
-                f"the answer is no valid JSON: {error}. Give the JSON value alone, without any "
-                "text around it"[:MAX_CORRECTION]
+                f"the answer can't be read: {error}. Give the JSON value alone, without any text "
+                "around it"
             ) from error
-        except RecursionError:
-            raise ToolError(_TOO_DEEP) from None
-        if is_deep(value):
-            raise ToolError(_TOO_DEEP)
         errors: list[ValueError] = []
         for meaning in self._meanings(value):
             try:
@@ -126,8 +124,8 @@ class Shape(Generic[OutT_co]):
         yield from both
         for text in both:
             if isinstance(text, str):
-                with contextlib.suppress(ValueError, RecursionError):
-                    yield from self._meanings(read_json(text))
+                with contextlib.suppress(ValueError):
+                    yield from self._meanings(_read(text))
 
     def _convert(self, value: Any) -> OutT_co:
         """The value of the option that fits best; of equal ones, of the first."""
@@ -151,7 +149,11 @@ def shape_of(tp: type[OutT], name: str = ...) -> Shape[OutT]: ...
 
 
 @overload
-def shape_of(tp: tuple[type[OutT], ...], name: str = ...) -> Shape[OutT]: ...
+def shape_of(tp: tuple[type[A], type[B]], name: str = ...) -> Shape[A | B]: ...
+
+
+@overload
+def shape_of(tp: tuple[type[A], type[B], type[C]], name: str = ...) -> Shape[A | B | C]: ...
 
 
 @overload
@@ -210,7 +212,18 @@ def _options(tp: Any) -> Iterator[_Option]:
 
 
 def _name(tp: Any) -> str:
-    return str(getattr(tp, "__name__", tp))
+    return str(tp) if get_args(tp) else str(getattr(tp, "__name__", tp))
+
+
+def _read(text: str) -> Any:
+    try:
+        value = read_json(text)
+    except RecursionError:
+        value = None
+    else:
+        if not is_deep(value):
+            return value
+    raise ValueError("it is nested too deeply")
 
 
 def _without_fence(text: str) -> str:
