@@ -22,6 +22,7 @@ from ._errors import (
     StoreUnavailable as StoreUnavailable,
     TooLarge as TooLarge,
     ToolError as ToolError,
+    ToolSourceError as ToolSourceError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
@@ -68,6 +69,7 @@ from ._messages import (
     Content as Content,
     File as File,
     Message as Message,
+    Prepare as Prepare,
     SystemMessage as SystemMessage,
     Text as Text,
     ToolMessage as ToolMessage,
@@ -90,6 +92,7 @@ from ._run.run import (
     current_run as current_run,
 )
 from ._run.transcript import Transcript as Transcript
+from ._run.trim import trim_messages as trim_messages
 from ._runtime.map import Mapped as Mapped, RunInput as RunInput
 from ._runtime.open_runtime import open_runtime as open_runtime
 from ._runtime.runtime import (
@@ -109,8 +112,15 @@ from .stores import (
     SQLiteStoreStatistics as SQLiteStoreStatistics,
     ValkeyStore as ValkeyStore,
 )
-from .tools import Tool as Tool, tool as tool
-from .tools._context import Principal as Principal, RunFacts as RunFacts
+from .tools import (
+    FunctionTool as FunctionTool,
+    Principal as Principal,
+    RunContext as RunContext,
+    RunFacts as RunFacts,
+    Tool as Tool,
+    ToolContext as ToolContext,
+    tool as tool,
+)
 from .wire import format_sse as format_sse
 
 __version__ = "0.1.0"

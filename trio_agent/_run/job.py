@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from .._config import AgentConfig
+from .._instrument.instruments import Instruments
 from .._messages import AnyMessage
 from ..models._model import Model
 from ..tools._context import Principal
@@ -29,5 +30,6 @@ class Job:
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
     use_source: Callable[[ToolSource], AbstractAsyncContextManager[OpenTools]]
     tool_threads: ToolThreads
+    instruments: Instruments
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""

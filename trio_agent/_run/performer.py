@@ -1,6 +1,5 @@
 """One run, from its start to its receipt: its worker, its cancel scopes and its end."""
 
-import logging
 import sys
 
 import attrs
@@ -8,26 +7,22 @@ import msgspec
 import trio
 
 from .._errors import FenceLost, StoreUnavailable
-from .._events import RunError
 from .._log.writer import RunLog
 from .job import Job
 from .live_run import LiveRun
-from .run import entered, outcome_of
+from .run import entered
 from .worker import Worker
-
-logger = logging.getLogger("trio_agent")
 
 
 class Performer:
     """Performs one run."""
 
     def __init__(self, job: Job, run: LiveRun, log: RunLog) -> None:
-        self._agent = job.agent
+        self._instruments = job.instruments
         self._closing_bound = job.closing_bound
         self._run = run
         self._log = log
         self._worker = Worker(job, job.agent, job.messages, run, log)
-        self._began = trio.current_time()
         log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:
@@ -36,19 +31,17 @@ class Performer:
         If cancelled from outside, the run is `cancelled`; its closing events still get
         `closing_bound` seconds to be committed. Whatever fails in a run ends here, as its `error`.
         """
-        with entered(self._run):
-            await self._perform()
-
-    async def _perform(self) -> None:
-        logger.info("run %s of agent %r begins", self._run.id, self._agent.name)
-        try:
-            with self._run.cancel_scope, self._run.viewer_scope:
-                await self._worker.work()
-        except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
-            self._worker.fail_by(exc)
-        finally:
-            self._worker.finish("cancelled", self._why_cancelled())
-            await self._end()  # noqa: ASYNC102 - shielded and bounded inside
+        worker = self._worker
+        with entered(self._run), self._instruments.run(worker.context) as measured:
+            try:
+                with self._run.cancel_scope, self._run.viewer_scope:
+                    await worker.work()
+            except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
+                worker.fail_by(exc)
+            finally:
+                worker.finish("cancelled", self._why_cancelled())
+                stored = await self._end()  # noqa: ASYNC102 - shielded and bounded inside
+                measured.end = worker.how_it_ended(stored=stored)
 
     def _why_cancelled(self) -> str:
         if self._run.cancel_reason is not None:
@@ -57,7 +50,7 @@ class Performer:
             return "nobody watches"
         return "the runtime was cancelled"
 
-    async def _end(self) -> None:
+    async def _end(self) -> bool:
         failure: StoreUnavailable | FenceLost | None = None
         with trio.move_on_after(self._closing_bound, shield=True) as scope:
             try:
@@ -71,23 +64,10 @@ class Performer:
         terminal, result = machine.terminal, machine.result
         assert terminal is not None
         assert result is not None
-        how: str = outcome_of(terminal)
-        if isinstance(terminal, RunError):
-            how += f" {terminal.error.code}"
-        if failure is not None:
-            how += " (not stored)"
-        logger.info(
-            "run %s of agent %r ended: %s, %d steps, %d tokens, %.3f s",
-            self._run.id,
-            self._agent.name,
-            how,
-            machine.step,
-            machine.budget.usage.total_tokens,
-            trio.current_time() - self._began,
-        )
         if self._worker.output is not msgspec.UNSET:
             result = attrs.evolve(result, output=self._worker.output)
         self._run.end(terminal, result, failure)
+        return failure is None
 
 
 def _hint_at_clock() -> str:

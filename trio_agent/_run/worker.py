@@ -26,20 +26,32 @@ from .._errors import (
     ToolSourceError,
 )
 from .._events import AnyEvent, FinishReason, RunError, RunFinish, ToolName, ToolRequest
+from .._instrument.facts import (
+    ModelEnd,
+    ModelFacts,
+    ModelRetried,
+    ModelSwitched,
+    RunEnd,
+    StepFacts,
+    ToolEnd,
+    ToolFacts,
+)
 from .._messages import AnyMessage, UserMessage
 from .._nursery import leaves, split_stops
 from ..models._model import Model, ask
-from ..models._parts import ModelFinish, ModelRequest
+from ..models._parts import ModelFinish, ModelRequest, SwitchPart
 from ..tools._call import call_tool
-from ..tools._context import RunContext, RunFacts, ToolContext
+from ..tools._context import RunContext, ToolContext
 from .emit import RunEmit, now
 from .job import NO_DEPS, Job
 from .kept import set_aside
 from .live_run import LiveRun
 from .machine import Expected, Machine
 from .nested import EventLog, NestedLog
+from .prepare import apply
 from .progress import Progress
 from .retry import generate_with_retries
+from .run import outcome_of
 from .states import AskModel, CheckOutput, RunTools
 from .toolset import Toolset
 
@@ -85,13 +97,18 @@ class Worker:
             parent=None if parent is None else (parent[0].machine, parent[1]),
         )
         self._job = job
+        self._instruments = job.instruments
         self._agent = agent
         self._shape = shape
         self._run = run
         self._log = log
         self._parent = None if parent is None else parent[0]
         self.context: RunContext[Any] = RunContext(
-            run_id=run.id, agent=agent.name, principal=job.principal, metadata=run.metadata
+            run_id=run.id,
+            agent=agent.name,
+            parent=None if parent is None else parent[1],
+            principal=job.principal,
+            metadata=run.metadata,
         )
         """What it tells those who work for it."""
         self._toolset = Toolset(agent.tools_by_name, ())
@@ -122,13 +139,7 @@ class Worker:
         if self._parent is None and job.deps is not NO_DEPS:
             deps = job.deps
         elif agent.open_deps is not None:
-            given = RunFacts(
-                run_id=facts.run_id,
-                agent=facts.agent,
-                principal=facts.principal,
-                metadata=facts.metadata,
-            )
-            deps = await stack.enter_async_context(agent.open_deps(given))
+            deps = await stack.enter_async_context(agent.open_deps(facts))
         else:
             deps = None if self._parent is None else self._parent.context.deps
         self.context = attrs.evolve(facts, deps=deps)
@@ -154,18 +165,18 @@ class Worker:
         action = self.machine.action
         assert isinstance(action, AskModel)
         await self._toolset.refresh()
-        await self._ask(model, action.messages)
-        if isinstance(action := self.machine.action, CheckOutput):
-            await self._check(action.text)
-        if isinstance(action := self.machine.action, RunTools):
-            await self._act(action.calls)
+        self._publish(self.machine.asked(now()))
+        with self._instruments.step(StepFacts(run=self.context, number=self.machine.step)):
+            await self._ask(model, action.messages)
+            if isinstance(action := self.machine.action, CheckOutput):
+                await self._check(action.text)
+            if isinstance(action := self.machine.action, RunTools):
+                await self._act(action.calls)
 
     async def _ask(self, model: Model, messages: tuple[AnyMessage, ...]) -> None:
         machine, agent = self.machine, self._agent
-        messages = prepared(agent.prepare, messages)
-        self._publish(machine.asked(now()))
-        began = trio.current_time()
-        logger.debug("run %s: step %d asks the model", self._run.id, machine.step)
+        if agent.prepare is not None:
+            messages = apply(agent.prepare, messages)
         request = ModelRequest(
             messages,
             self._instructions,
@@ -175,24 +186,39 @@ class Worker:
             agent.tool_choice if machine.step == 1 else None,
             None if self._shape is None else self._shape.spec,
         )
+        facts = ModelFacts(run=self.context, step=machine.step, model=model.name)
         with trio.CancelScope() as answer:
-            emit = RunEmit(machine, self._log, answer, self._run.speaks)
-            finish = await generate_with_retries(
-                partial(ask, model, request, emit),
-                emit.is_silent,
-                retries=agent.limits.model_retries,
-                window=agent.limits.retry_window,
+            emit = RunEmit(
+                machine, self._log, answer, self._run.speaks, partial(self._switched, facts)
             )
-            logger.debug(
-                "run %s: step %d was answered: %s, %d tokens, %.3f s",
-                self._run.id,
-                machine.step,
-                finish.reason,
-                finish.usage.total_tokens,
-                trio.current_time() - began,
-            )
+            with self._instruments.model(facts) as measured:
+                finish = await generate_with_retries(
+                    partial(ask, model, request, emit),
+                    emit.is_silent,
+                    partial(self._retried, facts),
+                    retries=agent.limits.model_retries,
+                    window=agent.limits.retry_window,
+                )
+                measured.end = ModelEnd(
+                    model=finish.model or model.name,
+                    reason=finish.reason,
+                    usage=finish.usage,
+                    first=emit.first,
+                    chunks=emit.calls,
+                )
             if not machine.done:
                 self._answered(finish)
+
+    def _retried(self, facts: ModelFacts, failure: ModelError, delay: float) -> None:
+        retried = ModelRetried(asked=facts, error=failure.code, delay=delay)
+        self._instruments.model_retried(retried)
+
+    def _switched(self, facts: ModelFacts, part: SwitchPart) -> None:
+        self._instruments.model_switched(
+            ModelSwitched(
+                asked=facts, from_model=part.from_model, to_model=part.to_model, error=part.code
+            )
+        )
 
     def _answered(self, finish: ModelFinish) -> None:
         try:
@@ -236,44 +262,37 @@ class Worker:
         await self._log.flush()
 
     async def _call(self, nursery: trio.Nursery, call: ToolRequest) -> None:
-        began = trio.current_time()
-        logger.debug("run %s: call %r of tool %r begins", self._run.id, call.id, call.name)
+        place = ToolFacts(run=self.context, step=self.machine.step, tool=call.name, call_id=call.id)
         progress = Progress(ToolName(call.id, call.name), self._log, nursery)
-        facts = self.context
         context = ToolContext[Any](
-            run_id=facts.run_id,
-            agent=facts.agent,
-            principal=facts.principal,
-            metadata=facts.metadata,
-            deps=facts.deps,
+            run_id=self.context.run_id,
+            agent=self.context.agent,
+            parent=self.context.parent,
+            principal=self.context.principal,
+            metadata=self.context.metadata,
+            deps=self.context.deps,
             call_id=call.id,
             on_progress=progress,
             on_cancel=self._run.request_cancel,
             run_agent=partial(self._run_agent, call.id),
             threads=self._job.tool_threads,
         )
-        try:
-            status, output = await call_tool(
-                self._toolset.by_name,
-                call,
-                context,
-                deadline=self._agent.limits.tool_deadline,
-                tell=self._agent.tool_errors,
-                on_abandoned=partial(self._abandon, call.id),
-            )
-        finally:
-            progress.close()
-        if len(msgspec.json.encode(output)) > self._log.free:
-            self._full = True
-            status, output = "error", "the output does not fit into the run's log"
-        logger.debug(
-            "run %s: call %r of tool %r ended: %s, %.3f s",
-            self._run.id,
-            call.id,
-            call.name,
-            status,
-            trio.current_time() - began,
-        )
+        with self._instruments.tool(place) as measured:
+            try:
+                status, output = await call_tool(
+                    self._toolset.by_name,
+                    call,
+                    context,
+                    deadline=self._agent.limits.tool_deadline,
+                    tell=self._agent.tool_errors,
+                    on_abandoned=partial(self._abandon, call.id),
+                )
+            finally:
+                progress.close()
+            if len(msgspec.json.encode(output)) > self._log.free:
+                self._full = True
+                status, output = "error", "the output does not fit into the run's log"
+            measured.end = ToolEnd(status=status)
         self._publish(self.machine.returned(call.id, status, output, now()))
 
     def _abandon(self, call_id: str) -> None:
@@ -289,12 +308,14 @@ class Worker:
         said = (UserMessage(prompt),)
         log = NestedLog(self._log, call_id)
         child = Worker(self._job, agent, said, self._run, log, (self, call_id))
-        try:
-            await child.work()
-        except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
-            child.fail_by(exc)
-        finally:
-            child.finish("cancelled", "its call was cancelled")
+        with self._instruments.run(child.context) as measured:
+            try:
+                await child.work()
+            except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
+                child.fail_by(exc)
+            finally:
+                child.finish("cancelled", "its call was cancelled")
+                measured.end = child.how_it_ended()
         match child.machine.terminal:
             case RunFinish(run=run) if run.finish_reason == "stop":
                 return run.text if run.output is msgspec.UNSET else run.output
@@ -330,6 +351,22 @@ class Worker:
             case failure:
                 logger.error("run %s failed by a bug", self._run.id, exc_info=failure)
                 self._fail("internal", f"internal error ({type(failure).__name__})")
+
+    def how_it_ended(self, *, stored: bool = True) -> RunEnd:
+        """Say so to instruments, once the machine is done."""
+        machine = self.machine
+        terminal = machine.terminal
+        assert terminal is not None
+        failed = isinstance(terminal, RunError)
+        return RunEnd(
+            outcome=outcome_of(terminal),
+            reason=None if failed else terminal.run.reason,
+            error=terminal.error.code if failed else None,
+            steps=machine.step,
+            usage=machine.budget.usage,
+            own_usage=machine.budget.own_usage,
+            stored=stored,
+        )
 
     def finish(self, finish_reason: FinishReason, reason: str | None) -> None:
         """End in good order, if it has not ended."""

@@ -45,7 +45,7 @@ def encode_request(
     origin: str = "",
     server_tools: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return the JSON body of one streamed call.
+    """Return the JSON body of one streamed call. An `output` is asked for as text by a schema.
 
     System messages at the head join the instructions. Later ones stand at their place in the
     user's turn, within `<system>`: few models take them in a role of their own. Where manual
@@ -80,6 +80,9 @@ def encode_request(
         body["tools"] = tools
         if request.tool_choice is not None:
             body["tool_choice"] = _tool_choice(request.tool_choice)
+    if request.output is not None:
+        form = {"type": "json_schema", "schema": request.output.schema}
+        body["output_config"] = {**(options.get("output_config") or {}), "format": form}
     if is_refused(body):
         body["thinking"] = OFF
         body["messages"] = _turns(rest, origin, model, with_thoughts=False)
