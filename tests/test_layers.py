@@ -43,7 +43,7 @@ PURE = {
     "_run/files", "_run/trim", "_run/prepare", "_instrument/contract", "_instrument/facts",
     "models/_parts", "models/_names", "models/openai/_chat",
     "models/_provider/_errors", "models/openai/_request", "models/openai/_dialects",
-    "models/_provider/_endpoint", "tools/_schema", "tools/_tool", "wire/__init__", "wire/_sse",
+    "models/_provider/_endpoint", "tools/_schema", "tools/_tool", "tools/_output", "tools/_pydantic", "tools/_signature", "wire/__init__", "wire/_sse",
     "models/_provider/_arguments", "models/openai/_calls", "models/openai/_chunk",
     "models/_provider/_codec", "models/_provider/_file_data", "models/_provider/_json",
     "models/_provider/_tool_text",

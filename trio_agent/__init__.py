@@ -22,6 +22,7 @@ from ._errors import (
     StoreUnavailable as StoreUnavailable,
     TooLarge as TooLarge,
     ToolError as ToolError,
+    ToolSourceError as ToolSourceError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
@@ -111,8 +112,15 @@ from .stores import (
     SQLiteStoreStatistics as SQLiteStoreStatistics,
     ValkeyStore as ValkeyStore,
 )
-from .tools import Tool as Tool, tool as tool
-from .tools._context import Principal as Principal, RunFacts as RunFacts
+from .tools import (
+    FunctionTool as FunctionTool,
+    Principal as Principal,
+    RunContext as RunContext,
+    RunFacts as RunFacts,
+    Tool as Tool,
+    ToolContext as ToolContext,
+    tool as tool,
+)
 from .wire import format_sse as format_sse
 
 __version__ = "0.1.0"

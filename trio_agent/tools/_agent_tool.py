@@ -3,12 +3,13 @@
 from typing import Any
 
 from ._context import ToolContext
-from ._function import FunctionTool, tool
+from ._contract import Tool
+from ._tool import tool
 
 
 def agent_tool(
     agent: Any, *, name: str, description: str, deadline: float
-) -> FunctionTool[[str], Any, Any]:
+) -> Tool[Any]:
     """Make a tool of an agent: see `Agent.as_tool`."""
 
     async def ask(context: ToolContext[Any], prompt: str) -> Any:
