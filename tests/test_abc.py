@@ -16,7 +16,7 @@ FOR_STORES = {
     *("RunRecord", "RunInfo", "Created", "Lease", "Page"),
     *("Append", "Appended", "Entry", "Retention"),
 }
-CONSTANTS = {"PAGE_BYTES"}
+CONSTANTS = {"PAGE_BYTES", "LIMIT_NAMES"}
 FOR_MODELS = {
     *("Model", "Emit", "ModelRequest", "ModelFinish", "ToolSpec"),
     *("ModelPart", "TextPart", "ReasoningPart", "ToolInputPart"),

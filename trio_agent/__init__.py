@@ -79,6 +79,8 @@ from ._resumable import (
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
+from ._run.listed import ListedRun as ListedRun, RunPage as RunPage
+from ._run.message_page import MessagePage as MessagePage
 from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,
@@ -107,7 +109,7 @@ from .stores import (
     SQLiteStoreStatistics as SQLiteStoreStatistics,
     ValkeyStore as ValkeyStore,
 )
-from .tools import Tool as Tool, tool as tool
+from .tools import Principal as Principal, Tool as Tool, tool as tool
 from .wire import format_sse as format_sse
 
 __version__ = "0.1.0"

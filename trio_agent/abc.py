@@ -1,7 +1,7 @@
 """What you implement: models and stores."""
 
 from ._file_lock import lock_file as lock_file
-from ._limits import Retention as Retention
+from ._limits import LIMIT_NAMES as LIMIT_NAMES, Retention as Retention
 from ._log.log import (
     Append as Append,
     Appended as Appended,

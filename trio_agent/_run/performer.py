@@ -21,6 +21,7 @@ from .._nursery import split_stops
 from ..models._model import Emit, Model, ask
 from ..models._parts import EmittedPart, ModelFinish, ModelRequest, is_heard
 from ..tools._call import call_tool
+from ..tools._context import Principal
 from ..tools._threads import ToolThreads
 from .kept import set_aside
 from .live_run import LiveRun
@@ -41,6 +42,8 @@ class Job:
 
     agent: AgentConfig
     messages: tuple[AnyMessage, ...]
+    principal: Principal | None
+    """Whose run it is; None where nobody is asked."""
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
     tool_threads: ToolThreads
     closing_bound: float

@@ -27,6 +27,7 @@ from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
 from .._run.live_run import LiveRun
 from .._run.performer import Job, Performer
+from ..tools._context import Principal
 from ..tools._threads import ToolThreads
 from .model_pool import ModelPool
 
@@ -167,6 +168,7 @@ class LiveRuns:
         record: RunRecord,
         lease: Lease,
         on_disconnect: OnDisconnect,
+        principal: Principal | None = None,
     ) -> LiveRun:
         """Let a run that was created and has its place begin."""
         feed = Feed(record.run_id, record.epoch)
@@ -176,6 +178,7 @@ class LiveRuns:
         job = Job(
             agent=agent,
             messages=messages,
+            principal=principal,
             use_model=self._models.use,
             tool_threads=self._tool_threads,
             closing_bound=self._limits.closing_bound,
