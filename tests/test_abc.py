@@ -29,7 +29,7 @@ FOR_INSTRUMENTS = {
     *("Instrument", "StepFacts", "ModelFacts", "ModelRetried", "ModelSwitched", "ToolFacts"),
     *("RunEnd", "StepEnd", "ModelEnd", "ToolEnd"),
 }
-CONSTANTS = {"PAGE_BYTES"}
+CONSTANTS = {"PAGE_BYTES", "LIMIT_NAMES"}
 FOR_MODELS = {
     *("Model", "Emit", "ModelRequest", "ModelFinish", "ToolSpec"),
     *("ModelPart", "TextPart", "ReasoningPart", "ToolInputPart"),

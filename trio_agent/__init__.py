@@ -83,6 +83,8 @@ from ._resumable import (
     StreamChunk as StreamChunk,
 )
 from ._run.channels import OutputChannel as OutputChannel, TextChannel as TextChannel
+from ._run.listed import ListedRun as ListedRun, RunPage as RunPage
+from ._run.message_page import MessagePage as MessagePage
 from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,

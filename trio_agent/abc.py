@@ -13,7 +13,7 @@ from ._instrument.facts import (
     ToolEnd as ToolEnd,
     ToolFacts as ToolFacts,
 )
-from ._limits import Retention as Retention
+from ._limits import LIMIT_NAMES as LIMIT_NAMES, Retention as Retention
 from ._log.log import (
     Append as Append,
     Appended as Appended,
