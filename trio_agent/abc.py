@@ -39,6 +39,8 @@ from .models._parts import (
     ModelFinish as ModelFinish,
     ModelPart as ModelPart,
     ModelRequest as ModelRequest,
+    OutputPart as OutputPart,
+    OutputSpec as OutputSpec,
     ReasoningPart as ReasoningPart,
     SwitchPart as SwitchPart,
     TextPart as TextPart,
