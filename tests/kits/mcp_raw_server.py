@@ -15,7 +15,7 @@ def say(message: dict[str, Any]) -> None:
 
 
 def tool(name: str) -> dict[str, Any]:
-    return {"name": name, "inputSchema": {}}
+    return {"name": name, "inputSchema": {"type": "object"}}
 
 
 def tools(params: dict[str, Any]) -> dict[str, Any]:

@@ -49,9 +49,7 @@ def picture() -> Image:
 def letter() -> CallToolResult:
     """A text and a file of text."""
     text = TextResourceContents(uri="file:///letter.txt", text="Dear Ann")
-    return CallToolResult(
-        content=[TextContent(text="here:"), EmbeddedResource(resource=text)]
-    )
+    return CallToolResult(content=[TextContent(text="here:"), EmbeddedResource(resource=text)])
 
 
 @server.tool(structured_output=False)
