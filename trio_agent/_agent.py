@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 
@@ -14,6 +15,8 @@ from ._run.channels import OutputChannel, TextChannel
 from ._run.result import Result
 from ._run.run import Run
 from ._runtime.open_runtime import open_runtime
+from .tools._agent_tool import agent_tool
+from .tools._contract import Tool
 
 # Nothing is removed before its only reader has it, however slow: the log goes with the runtime.
 _ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))
@@ -90,6 +93,33 @@ class Agent(AgentConfig):
         """
         async with self._started(prompt, messages) as (run, events):
             yield OutputChannel(run, events)
+
+    def as_tool(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        deadline: float = math.inf,
+    ) -> Tool[Any]:
+        """Make a tool of the agent, for another one to call: a sub-agent.
+
+        It is given a prompt, and its answer is the call's result: its text, or the value of its
+        `output`. What it does is shown within the events of the call (`Nested`). It ends with the
+        call; what it spends counts for the run, and it has the run's dependencies unless it opens
+        its own.
+
+        Args:
+            name: what the model calls it; by default the agent's name.
+            description: what the model reads about it.
+            deadline: seconds that one call may take. The agent's own limits hold besides.
+
+        Raises:
+            ValueError: the name is none for a tool.
+        """
+        name = self.name if name is None else name
+        if description is None:
+            description = f"Ask the agent {name!r} to do something, and get its answer."
+        return agent_tool(self, name=name, description=description, deadline=deadline)
 
     @asynccontextmanager
     async def _started(

@@ -22,7 +22,7 @@ class Performer:
         self._closing_bound = job.closing_bound
         self._run = run
         self._log = log
-        self._worker = Worker(job, job.agent, job.messages, run, log)
+        self._worker = Worker(job, job.order.agent, job.messages, run, log)
         log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:

@@ -16,6 +16,7 @@ from .._log.plain import plain_json
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
 from .._run.files import checked, files_of, put_in
+from .._run.job import NO_DEPS, Order
 from .._run.listed import RunPage, listed
 from .._run.message_page import MessagePage, read_messages
 from .._run.record import make_record
@@ -75,6 +76,7 @@ class Runtime:
         on_disconnect: OnDisconnect = "continue",
         owner: str | None = None,
         claims: Mapping[str, Any] | None = None,
+        deps: Any = NO_DEPS,
         options: Mapping[str, Any] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -90,6 +92,8 @@ class Runtime:
             on_disconnect: what becomes of the run when nobody watches.
             owner: the principal whose run it is.
             claims: JSON: what else is known of the owner, for the tools. Never shown.
+            deps: what the agent depends on, if it doesn't open that itself (`open_deps`). It must
+                serve the run for as long as that lasts.
             options: passed to the provider, over the agent's.
             limits: what this run may use: some limits by their names, over the agent's, or all.
             metadata: JSON of yours, shown wherever the run is listed.
@@ -102,10 +106,12 @@ class Runtime:
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
             TooLarge: the files have more than `max_blob_bytes`.
             ValueError: nothing was said, a tool call of the transcript has no result, a file is
-                none or can't be found, an option or a limit can't be had, or there are claims
-                without an owner.
+                none or can't be found, an option or a limit can't be had, there are claims
+                without an owner, or dependencies for an agent that opens its own.
             StoreUnavailable: the store can't take the run.
         """
+        if deps is not NO_DEPS and agent.open_deps is not None:
+            raise ValueError("the agent opens its dependencies (open_deps): give it no deps")
         settings = read_settings(options, limits)
         config = settings.over(agent)
         principal = _principal(owner, claims)
@@ -134,7 +140,8 @@ class Runtime:
         except LimitExceeded as exc:
             refusal = exc
         else:
-            return await self._start(config, said, record, make, on_disconnect, principal)
+            order = Order(config, on_disconnect, principal, deps)
+            return await self._start(order, said, record, make)
         # What was started already needs none.
         run_id = None if idempotency_key is None else await self.store.lookup(record)
         if run_id is None:
@@ -168,12 +175,10 @@ class Runtime:
 
     async def _start(
         self,
-        agent: AgentConfig,
+        order: Order,
         said: tuple[AnyMessage, ...],
         record: RunRecord,
         make: Callable[[tuple[AnyMessage, ...]], RunRecord],
-        on_disconnect: OnDisconnect,
-        principal: Principal | None = None,
     ) -> Run:
         """Start a run that has its place; `make` makes its record anew, with its files."""
         try:
@@ -183,9 +188,7 @@ class Runtime:
             async with self._turn(record):
                 created = await self.store.create(record)
                 if created.lease is not None:
-                    return self._live.spawn(
-                        agent, said, record, created.lease, on_disconnect, principal
-                    )
+                    return self._live.spawn(order, said, record, created.lease)
         except BaseException:
             self._live.give_place_back()
             raise
@@ -211,7 +214,7 @@ class Runtime:
         )
         record = make(said)
         await self._live.wait_for_place()
-        return await self._start(agent, said, record, make, "continue")
+        return await self._start(Order(agent), said, record, make)
 
     def map(
         self,

@@ -7,9 +7,7 @@ from ._contract import Tool
 from ._tool import tool
 
 
-def agent_tool(
-    agent: Any, *, name: str, description: str, deadline: float
-) -> Tool[Any]:
+def agent_tool(agent: Any, *, name: str, description: str, deadline: float) -> Tool[Any]:
     """Make a tool of an agent: see `Agent.as_tool`."""
 
     async def ask(context: ToolContext[Any], prompt: str) -> Any:
