@@ -1,16 +1,21 @@
 """What came of a run, whether it finished or failed."""
 
-from typing import Literal
+from typing import Any, Generic, Literal
 
 import attrs
+import msgspec
+from typing_extensions import TypeVar
 
+from .._errors import RunIncomplete
 from .._events import FinishReason, RunError, RunFinish, Usage
 from .._messages import AnyMessage
 from .transcript import Transcript
 
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
+
 
 @attrs.frozen
-class Result:
+class Result(Generic[OutT_co]):
     """What came of a run."""
 
     run_id: str
@@ -23,15 +28,32 @@ class Result:
     """The transcript, from the first message on; every tool call is paired with its result."""
     reason: str | None = None
     """More about the finish reason: who cancelled, which deadline passed, what failed."""
+    _output: Any = msgspec.UNSET
+
+    @property
+    def output(self) -> OutT_co:
+        """The answer: a value of the shape that was asked for; where none was, the text.
+
+        Of a run that was found in a store: the JSON of the value.
+
+        Raises:
+            RunIncomplete: a shape was asked for, and the run ended without such an answer.
+        """
+        if self._output is msgspec.UNSET:
+            raise RunIncomplete(self.finish_reason)
+        output: OutT_co = self._output
+        return output
 
 
-def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result:
+def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result[Any]:
     """Say what came of a run that ended with this event, and with this transcript."""
     if isinstance(terminal, RunFinish):
         run = terminal.run
         reason: str | None = run.reason
         text, steps, finish_reason, usage = run.text, run.steps, run.finish_reason, run.usage
+        output = text if run.output is msgspec.UNSET else run.output
     else:
         text, steps, finish_reason = transcript.text, transcript.steps, "error"
-        usage, reason = terminal.usage, terminal.error.message
-    return Result(run_id, text, steps, finish_reason, usage, transcript.messages, reason)
+        usage, reason, output = terminal.usage, terminal.error.message, text
+    said = transcript.messages
+    return Result(run_id, text, steps, finish_reason, usage, said, reason, output)

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 import trio
+from typing_extensions import TypeVar
 
 from .._config import AgentConfig
 from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
@@ -15,6 +16,7 @@ from .._limits import OnDisconnect, RuntimeLimits
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
 from .._run.files import checked, files_of, put_in
+from .._run.job import NO_DEPS
 from .._run.record import make_record
 from .._run.run import Run
 from .._run.stored_run import StoredRun
@@ -25,6 +27,9 @@ from .pool import ModelPool
 if TYPE_CHECKING:
     # What users pass. All that is used of it is its configuration, which is below.
     from .._agent import Agent
+
+DepsT = TypeVar("DepsT")
+OutT = TypeVar("OutT")
 
 
 @attrs.frozen
@@ -63,15 +68,16 @@ class Runtime:
 
     async def start(
         self,
-        agent: "Agent",
+        agent: "Agent[DepsT, OutT]",
         prompt: str | None = None,
         *,
         messages: Sequence[AnyMessage] = (),
+        deps: DepsT = NO_DEPS,
         on_disconnect: OnDisconnect = "continue",
         owner: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Run:
+    ) -> Run[OutT]:
         """Start a run; it lives in the runtime, whatever becomes of you. A checkpoint.
 
         Args:
@@ -79,6 +85,8 @@ class Runtime:
             prompt: what the user says; behind `messages`, if both are given.
             messages: an earlier transcript, such as `Result.messages`. A file may be one that an
                 earlier run of this owner was given (`File.blob`).
+            deps: what the agent's tools work with, if the agent opens none itself. It is not
+                closed.
             on_disconnect: what becomes of the run when nobody watches.
             owner: the principal whose run it is.
             metadata: JSON of yours, shown wherever the run is listed.
@@ -89,10 +97,12 @@ class Runtime:
             KeyReused: that run was started with another agent's name, other messages or metadata.
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
             TooLarge: the files have more than `max_blob_bytes`.
-            ValueError: nothing was said, a tool call of the transcript has no result, or a file
-                is none or can't be found.
+            ValueError: nothing was said, a tool call of the transcript has no result, a file is
+                none or can't be found, or `deps` were given to an agent that opens its own.
             StoreUnavailable: the store can't take the run.
         """
+        if deps is not NO_DEPS and agent.open_deps is not None:
+            raise ValueError("the agent opens its deps itself (open_deps): give it none")
         make = partial(
             make_record,
             agent,
@@ -155,7 +165,7 @@ class Runtime:
         record: RunRecord,
         make: Callable[[tuple[AnyMessage, ...]], RunRecord],
         on_disconnect: OnDisconnect,
-    ) -> Run:
+    ) -> Run[Any]:
         """Start a run that has its place; `make` makes its record anew, with its files."""
         try:
             if _names_files(said):
@@ -176,7 +186,7 @@ class Runtime:
             return nullcontext()
         return self._by_key.setdefault((record.owner, record.idempotency_key), trio.Lock())
 
-    async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run:
+    async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run[Any]:
         """Start a run as soon as there is a place."""
         said = _said(value) if isinstance(value, str) else _said(None, value)
         self._check_size(_size_of(said))
@@ -194,12 +204,12 @@ class Runtime:
 
     def map(
         self,
-        agent: "Agent",
+        agent: "Agent[Any, OutT]",
         inputs: Iterable[RunInput],
         *,
         concurrency: int = 8,
         deadline: float | None = None,
-    ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Mapped]]:
+    ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Mapped[OutT]]]:
         """Run an agent over many inputs and yield a channel of what came of each, as it comes.
 
         ``async with runtime.map(agent, prompts) as results: async for mapped in results``. Inputs
@@ -224,7 +234,7 @@ class Runtime:
             self._start_in_turn, agent, inputs, concurrency=concurrency, deadline=deadline
         )
 
-    async def find(self, run_id: str) -> Run:
+    async def find(self, run_id: str) -> Run[Any]:
         """Find a run, wherever it lives or lived, by its id. A checkpoint.
 
         Raises:
