@@ -32,30 +32,31 @@ OutT4 = TypeVar("OutT4", default=Any)
 _ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))
 
 
-class _Function(Protocol):
-    """A plain function. A `FunctionTool` is none, or its dependencies would not be checked."""
+if TYPE_CHECKING:
 
-    @property
-    def __qualname__(self) -> str: ...
+    class _Function(Protocol):
+        """A plain function. A `FunctionTool` is none, or its dependencies would not be checked."""
 
-    @property
-    def __call__(self) -> Callable[..., Any]: ...
+        @property
+        def __qualname__(self) -> str: ...
 
+        @property
+        def __call__(self) -> Callable[..., Any]: ...
 
-class _Settings(TypedDict, Generic[DepsT], total=False):
-    """What `Agent` takes besides `model` and `output`, for type checkers."""
+    class _Settings(TypedDict, Generic[DepsT], total=False):
+        """What `Agent` takes besides `model` and `output`, for type checkers."""
 
-    name: str
-    instructions: str | Callable[[RunContext[DepsT]], str]
-    tools: Iterable[Tool[DepsT] | _Function]
-    sources: Iterable[ToolSource]
-    open_deps: Callable[[RunFacts], AbstractAsyncContextManager[DepsT]] | None
-    output_validators: Iterable[Callable[[RunContext[DepsT], Any], Any]]
-    prepare: Callable[[Sequence[AnyMessage]], Sequence[AnyMessage]] | None
-    tool_errors: Literal["hidden", "type", "message"]
-    limits: Limits
-    options: Mapping[str, Any]
-    tool_choice: str | None
+        name: str
+        instructions: str | Callable[[RunContext[DepsT]], str]
+        tools: Iterable[Tool[DepsT] | _Function]
+        sources: Iterable[ToolSource]
+        open_deps: Callable[[RunFacts], AbstractAsyncContextManager[DepsT]] | None
+        output_validators: Iterable[Callable[[RunContext[DepsT], Any], Any]]
+        prepare: Callable[[Sequence[AnyMessage]], Sequence[AnyMessage]] | None
+        tool_errors: Literal["hidden", "type", "message"]
+        limits: Limits
+        options: Mapping[str, Any]
+        tool_choice: str | None
 
 
 class Agent(AgentConfig[DepsT_contra, OutT_co]):
