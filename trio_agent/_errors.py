@@ -4,7 +4,7 @@ Trio's own errors keep their meaning: `trio.ClosedResourceError` is your doing,
 `trio.BrokenResourceError` the outside's, `trio.BusyResourceError` two tasks at once.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # What a failed run leaves behind is told with its failure, and made far above.
@@ -116,7 +116,7 @@ class RunFailed(TrioAgentError):
     and what it cost; None where only its end is known.
     """
 
-    def __init__(self, code: str, message: str, result: "Result | None" = None) -> None:
+    def __init__(self, code: str, message: str, result: "Result[Any] | None" = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from trio_agent._errors import ToolError
-from trio_agent.tools._tool import encode_output, tool
+from trio_agent.tools._output import encode_output
+from trio_agent.tools._tool import tool
 
 
 class Place(BaseModel):

@@ -3,7 +3,6 @@
 import sys
 
 import attrs
-import msgspec
 import trio
 
 from .._errors import FenceLost, StoreUnavailable
@@ -64,7 +63,7 @@ class Performer:
         terminal, result = machine.terminal, machine.result
         assert terminal is not None
         assert result is not None
-        if self._worker.output is not msgspec.UNSET:
+        if self._worker.shaped:
             result = attrs.evolve(result, output=self._worker.output)
         self._run.end(terminal, result, failure)
         return failure is None
