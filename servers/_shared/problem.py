@@ -14,7 +14,6 @@ from trio_agent import (
     FenceLost,
     KeyReused,
     LimitExceeded,
-    LogDamaged,
     StoreUnavailable,
     TooLarge,
     UnknownBlob,
@@ -62,7 +61,6 @@ _CODES: Final[Mapping[type[Exception], tuple[int, str, Mapping[str, str]]]] = {
     CursorExpired: (410, "cursor-expired", {}),
     LimitExceeded: (503, "limit-exceeded", _LATER),
     KeyReused: (422, "key-reused", {}),
-    LogDamaged: (500, "log-damaged", {}),
     FenceLost: (503, "run-moved", _LATER),
 }
 

@@ -52,7 +52,7 @@ class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     )
     metadata: dict[str, Any] = {}
     options: dict[str, Any] = {}
-    limits: dict[str, float | None] = {}
+    limits: dict[str, int | float | None] = {}
     """By their names in JSON."""
 
 

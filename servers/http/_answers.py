@@ -33,6 +33,6 @@ def problem_response(problem: Problem) -> Response:
 def answer_to(exc: Exception, scope: Scope) -> Response:
     """Make the answer to a request that failed; a bug of ours is logged."""
     problem = problem_of(exc)
-    if problem.code == "internal":
+    if problem.status == 500:
         logger.error("%s %s failed by a bug", scope["method"], scope["path"], exc_info=exc)
     return problem_response(problem)

@@ -179,8 +179,8 @@ class Client:
         (`File.blob`); `blob` gets them. More than 64 MiB is not received. A checkpoint.
 
         Raises:
-            As `cancel`; ServerError `not-supported` over WebSocket, `log-damaged` if what was said
-                can't be read, too.
+            As `cancel`; CursorExpired if the log is damaged, ServerError `not-supported` over
+                WebSocket, too.
         """
         said: list[AnyMessage] = []
         after, room = 0, MAX_TRANSCRIPT
