@@ -17,6 +17,10 @@ from .content import bad
 from .problem import Problem
 
 
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)
+
+
 def _known(names: Iterable[str]) -> frozenset[str]:
     chosen = frozenset(names)
     if unknown := sorted(chosen - LIMIT_NAMES.keys()):
@@ -36,7 +40,7 @@ class Allowed:
         ValueError: there is no such limit.
     """
 
-    options: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    options: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     limits: frozenset[str] = attrs.field(default=frozenset(), converter=_known)
 
     def check_options(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
