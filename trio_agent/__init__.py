@@ -8,7 +8,7 @@ receipt. What you implement yourself is in `trio_agent.abc`, codecs without I/O 
 # To read the source: `_run/machine` says what happens in a run, `_run/performer` does it, `_log`
 # keeps it and shows it to others, `_runtime` is where runs live. CONTRIBUTING.md maps the rest.
 
-from ._agent import Agent as Agent, TextChannel as TextChannel
+from ._agent import Agent as Agent
 from ._errors import (
     CursorExpired as CursorExpired,
     CursorInvalid as CursorInvalid,
@@ -22,6 +22,7 @@ from ._errors import (
     StoreUnavailable as StoreUnavailable,
     TooLarge as TooLarge,
     ToolError as ToolError,
+    ToolSourceError as ToolSourceError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
@@ -72,17 +73,22 @@ from ._messages import (
     Content as Content,
     File as File,
     Message as Message,
+    Prepare as Prepare,
     SystemMessage as SystemMessage,
     Text as Text,
     ToolMessage as ToolMessage,
     UserMessage as UserMessage,
 )
+from ._output.partial import PartialOutput as PartialOutput
 from ._resumable import (
     Checkpoint as Checkpoint,
     ChunkChannel as ChunkChannel,
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
+from ._run.channels import OutputChannel as OutputChannel, TextChannel as TextChannel
+from ._run.listed import ListedRun as ListedRun, RunPage as RunPage
+from ._run.message_page import MessagePage as MessagePage
 from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,
@@ -92,6 +98,7 @@ from ._run.run import (
     current_run as current_run,
 )
 from ._run.transcript import Transcript as Transcript
+from ._run.trim import trim_messages as trim_messages
 from ._runtime.map import Mapped as Mapped, RunInput as RunInput
 from ._runtime.open_runtime import open_runtime as open_runtime
 from ._runtime.runtime import (
@@ -111,7 +118,15 @@ from .stores import (
     SQLiteStoreStatistics as SQLiteStoreStatistics,
     ValkeyStore as ValkeyStore,
 )
-from .tools import Tool as Tool, tool as tool
+from .tools import (
+    FunctionTool as FunctionTool,
+    Principal as Principal,
+    RunContext as RunContext,
+    RunFacts as RunFacts,
+    Tool as Tool,
+    ToolContext as ToolContext,
+    tool as tool,
+)
 from .wire import format_sse as format_sse
 
 __version__ = "0.1.0"

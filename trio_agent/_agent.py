@@ -3,61 +3,23 @@
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
-import trio
 
 from ._config import AgentConfig
-from ._errors import RunIncomplete
-from ._events import RunError, RunFinish, TextDelta
 from ._limits import Retention, RuntimeLimits
 from ._log.subscription import Subscription
 from ._messages import AnyMessage
+from ._run.channels import OutputChannel, TextChannel
 from ._run.result import Result
 from ._run.run import Run
 from ._runtime.open_runtime import open_runtime
+from .tools._agent_tool import agent_tool
+from .tools._contract import Tool
 
 # Nothing is removed before its only reader has it, however slow: the log goes with the runtime.
 _ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))
-
-
-class TextChannel(trio.abc.ReceiveChannel[str]):
-    """Yields the answer of one run, piece by piece."""
-
-    def __init__(self, run: Run, events: Subscription) -> None:
-        self._run = run
-        self._events = events
-        self._end: RunError | RunFinish | None = None
-
-    async def receive(self) -> str:
-        """Return the next piece of text. A checkpoint; if cancelled, nothing was taken.
-
-        Raises:
-            trio.EndOfChannel: the model said all that it had to say.
-            RunFailed: the run ended with `error`.
-            RunIncomplete: the run finished with another reason than `stop`.
-        """
-        while True:
-            try:
-                event = await self._events.receive()
-            except trio.EndOfChannel:
-                if self._end is None:
-                    raise
-                # Who receives once more must not take the end of the channel for success.
-                event = self._end
-            match event:
-                case TextDelta(delta=delta):
-                    return delta
-                case RunError():
-                    self._end = event
-                    await self._run.wait()
-                case RunFinish(run=run) if run.finish_reason != "stop":
-                    self._end = event
-                    raise RunIncomplete(run.finish_reason)
-
-    async def aclose(self) -> None:
-        """Receive no more. A checkpoint."""
-        await self._events.aclose()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -120,6 +82,44 @@ class Agent(AgentConfig):
         """Run and yield the channel of the answer's text. As `stream_events` in all else."""
         async with self._started(prompt, messages) as (run, events):
             yield TextChannel(run, events)
+
+    @asynccontextmanager
+    async def stream_output(
+        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
+    ) -> AsyncIterator[OutputChannel]:
+        """Run and yield the channel of what there is of the answer with a shape so far.
+
+        Its `OutputChannel.result` has the whole of it. As `stream_events` in all else.
+        """
+        async with self._started(prompt, messages) as (run, events):
+            yield OutputChannel(run, events)
+
+    def as_tool(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        deadline: float = math.inf,
+    ) -> Tool[Any]:
+        """Make a tool of the agent, for another one to call: a sub-agent.
+
+        It is given a prompt, and its answer is the call's result: its text, or the value of its
+        `output`. What it does is shown within the events of the call (`Nested`). It ends with the
+        call; what it spends counts for the run, and it has the run's dependencies unless it opens
+        its own.
+
+        Args:
+            name: what the model calls it; by default the agent's name.
+            description: what the model reads about it.
+            deadline: seconds that one call may take. The agent's own limits hold besides.
+
+        Raises:
+            ValueError: the name is none for a tool.
+        """
+        name = self.name if name is None else name
+        if description is None:
+            description = f"Ask the agent {name!r} to do something, and get its answer."
+        return agent_tool(self, name=name, description=description, deadline=deadline)
 
     @asynccontextmanager
     async def _started(

@@ -1,19 +1,35 @@
-"""What an agent is: frozen configuration."""
+"""What an agent is: frozen configuration.
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+What is wrong with it is told where it is made, before anything runs. Types of dependencies and
+answers are for type checkers: `Agent` says them; here everything fits.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic
 
 import attrs
 import msgspec
+from attrs.validators import in_
+from typing_extensions import TypeVar
 
 from ._limits import Limits
+from ._messages import Prepare
+from ._output.shape import Shape, shape_of
 from .models._model import Model
 from .models._names import to_model
 from .models._parts import ToolSpec, check_options
-from .tools._tool import Tool, as_tool
+from .tools._call import Tell
+from .tools._context import RunContext, RunFacts
+from .tools._contract import Tool
+from .tools._source import ToolSource
+from .tools._tool import as_tool
+
+DepsT_contra = TypeVar("DepsT_contra", contravariant=True, default=Any)
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 
-def _to_tools(tools: Iterable[Any]) -> tuple[Tool[..., Any], ...]:
+def _to_tools(tools: Iterable[Any]) -> tuple[Tool[Any], ...]:
     made = tuple(as_tool(tool) for tool in tools)
     names = [tool.name for tool in made]
     for name in names:
@@ -22,17 +38,62 @@ def _to_tools(tools: Iterable[Any]) -> tuple[Tool[..., Any], ...]:
     return made
 
 
+def _to_sources(sources: Iterable[Any]) -> tuple[ToolSource, ...]:
+    made = tuple(sources)
+    for source in made:
+        if not isinstance(source, ToolSource):
+            raise TypeError(f"sources: {source!r} is no ToolSource; a single tool goes into tools")
+    return made
+
+
+def _to_validators(validators: Iterable[Any]) -> tuple[Callable[..., Any], ...]:
+    made = tuple(validators)
+    for validator in made:
+        if not callable(validator):
+            raise TypeError(f"output_validators: {validator!r} is no function")
+    return made
+
+
+def _check_function(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{attribute.name}: {value!r} is no function")
+
+
+def _check_instructions(_: object, __: object, value: object) -> None:
+    if not isinstance(value, str) and not callable(value):
+        raise TypeError(f"instructions are a str or a function of the RunContext, not {value!r}")
+
+
 @attrs.frozen(kw_only=True, eq=False)
-class AgentConfig:
+class AgentConfig(Generic[DepsT_contra, OutT_co]):
     """The configuration of an agent. `Agent` adds the ways to run it."""
 
     model: Model = attrs.field(converter=to_model)
     name: str = "agent"
-    instructions: str = attrs.field(default="", repr=False)
-    tools: tuple[Tool[..., Any], ...] = attrs.field(default=(), converter=_to_tools)
+    instructions: str | Callable[[RunContext[DepsT_contra]], str] = attrs.field(
+        default="", repr=False, validator=_check_instructions
+    )
+    tools: tuple[Tool[Any], ...] = attrs.field(default=(), converter=_to_tools)
+    sources: tuple[ToolSource, ...] = attrs.field(default=(), converter=_to_sources)
+    open_deps: Callable[[RunFacts], AbstractAsyncContextManager[Any]] | None = attrs.field(
+        default=None, validator=_check_function
+    )
+    output: Any = None
+    """The type of the answer, a union of types or a tuple of them; None: text."""
+    shape: Shape[Any] | None = attrs.field(init=False, repr=False)
+    """What comes of `output`."""
+    output_validators: tuple[Callable[..., Any], ...] = attrs.field(
+        default=(), converter=_to_validators
+    )
+    prepare: Prepare | None = attrs.field(default=None, validator=_check_function)
+    tool_errors: Tell = attrs.field(default="type", validator=in_(("hidden", "type", "message")))
     limits: Limits = Limits()
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=check_options)
     tool_choice: str | None = attrs.field(default=None)
+
+    @shape.default
+    def _shape_of_output(self) -> Shape[Any] | None:
+        return None if self.output is None else shape_of(self.output)
 
     @tool_choice.validator
     def _check_tool_choice(self, _: object, choice: str | None) -> None:
@@ -46,7 +107,7 @@ class AgentConfig:
             )
 
     @property
-    def tools_by_name(self) -> Mapping[str, Tool[..., Any]]:
+    def tools_by_name(self) -> Mapping[str, Tool[Any]]:
         """The tools by their names."""
         return {tool.name: tool for tool in self.tools}
 

@@ -1,6 +1,6 @@
 """The messages of a transcript: what was said, and which tools were called with what result."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -85,6 +85,9 @@ class ToolMessage(Message, frozen=True, tag="tool"):
 
 AnyMessage: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 """Any message of a transcript."""
+
+Prepare: TypeAlias = Callable[[tuple[AnyMessage, ...]], Iterable[AnyMessage]]
+"""Makes of a transcript what a model reads of it, and nothing else: no I/O, no state."""
 
 
 def text_of(content: Content) -> str:

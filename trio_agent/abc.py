@@ -1,7 +1,19 @@
-"""What you implement: models and stores."""
+"""What you implement: models, stores and instruments."""
 
 from ._file_lock import lock_file as lock_file
-from ._limits import Retention as Retention
+from ._instrument.contract import Instrument as Instrument
+from ._instrument.facts import (
+    ModelEnd as ModelEnd,
+    ModelFacts as ModelFacts,
+    ModelRetried as ModelRetried,
+    ModelSwitched as ModelSwitched,
+    RunEnd as RunEnd,
+    StepEnd as StepEnd,
+    StepFacts as StepFacts,
+    ToolEnd as ToolEnd,
+    ToolFacts as ToolFacts,
+)
+from ._limits import LIMIT_NAMES as LIMIT_NAMES, Retention as Retention
 from ._log.log import (
     Append as Append,
     Appended as Appended,
@@ -27,6 +39,8 @@ from .models._parts import (
     ModelFinish as ModelFinish,
     ModelPart as ModelPart,
     ModelRequest as ModelRequest,
+    OutputPart as OutputPart,
+    OutputSpec as OutputSpec,
     ReasoningPart as ReasoningPart,
     SwitchPart as SwitchPart,
     TextPart as TextPart,

@@ -11,6 +11,8 @@ from trio_agent._events import (
     ErrorDetail,
     ModelFinished,
     ModelSwitch,
+    OutputDelta,
+    OutputRetry,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -35,18 +37,20 @@ from trio_agent._messages import (
     unpaired_calls,
 )
 from trio_agent._run.kept import wanted_back
-from trio_agent._run.machine import (
+from trio_agent._run.machine import Expected, Machine
+from trio_agent._run.result import Result
+from trio_agent._run.states import (
     TRANSITIONS,
     AskModel,
+    CheckOutput,
     Input,
-    Machine,
     RunTools,
     State,
 )
-from trio_agent._run.result import Result
 from trio_agent.models._parts import (
     EmittedPart,
     ModelFinish,
+    OutputPart,
     ReasoningPart,
     SwitchPart,
     TextPart,
@@ -56,12 +60,12 @@ from trio_agent.models._parts import (
 HI = UserMessage("hi")
 
 
-def machine(*, max_steps: int = 10, max_tokens: int | None = None) -> Machine:
-    return Machine("r", "a", [HI], max_steps=max_steps, max_tokens=max_tokens)
+def machine(*, max_steps: int = 10, **settings: Any) -> Machine:
+    return Machine("r", "a", [HI], max_steps=max_steps, **settings)
 
 
-def asked(**limits: Any) -> Machine:
-    made = machine(**limits)
+def asked(**settings: Any) -> Machine:
+    made = machine(**settings)
     made.started(1)
     made.asked(2)
     return made
@@ -74,7 +78,18 @@ def acting(*ids: str, **limits: Any) -> Machine:
     return made
 
 
-def in_state(state: State) -> Machine:
+def checking(text: str, *ids: str, retries: int = 1, **settings: Any) -> Machine:
+    """The answer is this text, beside calls with these ids."""
+    made = asked(output=Expected(retries=retries), **settings)
+    calls = [ToolInputPart(call_id, "t", "{}") for call_id in ids]
+    made.said([OutputPart(text), *calls], 3)
+    made.answered(ModelFinish("tool-calls" if ids else "stop", Usage(1, 2, 3)), 4)
+    return made
+
+
+def in_state(state: State, what: Input) -> Machine:
+    # What comes of an answer is for the agent and the model to say.
+    output = Expected() if what is Input.ANSWERED_WITH_OUTPUT else None
     match state:
         case State.START:
             return machine()
@@ -83,7 +98,9 @@ def in_state(state: State) -> Machine:
             made.started(1)
             return made
         case State.ANSWER:
-            return asked()
+            return asked(output=output)
+        case State.CHECK:
+            return checking("[]", *(["1"] if what is Input.REFUSED_WITH_CALLS else []))
         case State.ACT:
             return acting("1", "2")
         case State.DONE:
@@ -105,6 +122,13 @@ def apply(made: Machine, what: Input) -> object:
         case Input.ANSWERED_WITH_CALLS:
             made.said([ToolInputPart("9", "t", "")], 9)
             return made.answered(ModelFinish("tool-calls"), 9)
+        case Input.ANSWERED_WITH_OUTPUT:
+            made.said([OutputPart("1")], 9)
+            return made.answered(ModelFinish("stop"), 9)
+        case Input.ACCEPTED:
+            return made.accepted(1, 9)
+        case Input.REFUSED | Input.REFUSED_WITH_CALLS:
+            return made.refused("no", 9)
         case Input.RETURNED:
             return made.returned("1", "ok", 1, 9)
         case Input.RETURNED_LAST:
@@ -117,7 +141,7 @@ def apply(made: Machine, what: Input) -> object:
 @pytest.mark.parametrize("what", Input)
 @pytest.mark.parametrize("state", State)
 def test_the_table(state: State, what: Input) -> None:
-    made = in_state(state)
+    made = in_state(state, what)
     assert made.state is state
     if (state, what) in TRANSITIONS:
         apply(made, what)
@@ -156,7 +180,7 @@ def test_a_plain_answer() -> None:
     assert finish.terminal
     assert (made.action, made.done, made.terminal) == (None, True, finish)
     messages = (HI, AssistantMessage("Hello", reasoning="hm"))
-    assert made.result == Result("r", "Hello", 1, "stop", usage, messages)
+    assert made.result == Result("r", "Hello", 1, "stop", usage, messages, output="Hello")
 
 
 def test_tools_and_a_second_step() -> None:
@@ -204,6 +228,7 @@ def test_tools_and_a_second_step() -> None:
         "stop",
         Usage(3, 3, 6),
         (*transcript, AssistantMessage("Done.")),
+        output="Let me see.Done.",
     )
 
 
@@ -349,7 +374,7 @@ def test_content_filter() -> None:
     _, error = made.answered(ModelFinish("content-filter", Usage(0, 0, 5)), 4)
     assert isinstance(error, RunError)
     assert error.error.code == "content-filter"
-    assert made.usage == error.usage == Usage(0, 0, 5)
+    assert made.budget.usage == error.usage == Usage(0, 0, 5)
     assert made.result is not None
     assert (made.result.finish_reason, made.result.text) == ("error", "Well")
     assert made.result.messages == (HI, AssistantMessage("Well"))
@@ -513,7 +538,7 @@ def test_closing_keeps_what_was_said() -> None:
     assert finish is made.terminal
     assert made.messages == (HI, AssistantMessage("Half"))
     for state in (State.START, State.ASK):
-        made = in_state(state)
+        made = in_state(state, Input.CLOSED)
         made.finish("cancelled", 9)
         assert made.messages == (HI,)
 
@@ -605,3 +630,144 @@ def test_any_run_ends_well(data: st.DataObject) -> None:
             events += made.fail("c", "m", 0)
     assert made.terminal is events[-1]
     check(made, events)
+
+
+def test_an_answer_with_its_shape_ends_the_run() -> None:
+    made = asked(output=Expected())
+    assert made.said([OutputPart('{"a"'), OutputPart(""), OutputPart(":1}")], 3) == [
+        OutputDelta(at=3, delta='{"a"'),
+        OutputDelta(at=3, delta=":1}"),
+    ]
+    [finished] = made.answered(ModelFinish("stop", Usage(1, 2, 3)), 4)
+    assert isinstance(finished, ModelFinished)
+    assert made.action == CheckOutput('{"a":1}')
+    step, end = made.accepted({"a": 1}, 5)
+    assert isinstance(step, StepFinish)
+    assert isinstance(end, RunFinish)
+    assert end.run.finish_reason == "stop"
+    assert end.run.output == {"a": 1}
+    assert end.run.text == ""
+    assert end.run.usage == end.run.own_usage == Usage(1, 2, 3)
+    assert made.messages == (HI, AssistantMessage('{"a":1}'))
+
+
+def test_null_is_an_answer() -> None:
+    made = checking("null")
+    *_, end = made.accepted(None, 5)
+    assert b'"output":null' in encode_event(end)
+
+
+def test_a_wrapped_answer_is_shown_as_it_is() -> None:
+    made = asked(output=Expected(wrapped=True))
+    said = made.said([OutputPart('{"outp'), OutputPart('ut":[1'), OutputPart(",2]}")], 3)
+    assert said == [OutputDelta(at=3, delta="[1"), OutputDelta(at=3, delta=",2]")]
+    made.answered(ModelFinish("stop"), 4)
+    assert made.action == CheckOutput("[1,2]")
+
+
+def test_calls_beside_an_answer_are_not_started() -> None:
+    made = checking("1", "x", "y")
+    *results, step, end = made.accepted(1, 5)
+    assert [result.tool.status for result in results if isinstance(result, ToolResult)] == [
+        "cancelled",
+        "cancelled",
+    ]
+    assert isinstance(step, StepFinish)
+    assert isinstance(end, RunFinish)
+    assert unpaired_calls(made.messages) is None
+
+
+def test_an_answer_without_its_shape_is_asked_for_again() -> None:
+    made = checking("1")
+    retry, step = made.refused("not a list \ud800", 5)
+    assert retry == OutputRetry(at=5, message="not a list ?")
+    assert isinstance(step, StepFinish)
+    said = (HI, AssistantMessage("1"), UserMessage("not a list ?"))
+    assert made.action == AskModel(said)
+    made.asked(6)
+    made.said([TextPart("So: "), OutputPart("[2]")], 6)
+    made.answered(ModelFinish("stop"), 7)
+    assert made.action == CheckOutput("[2]")
+    made.accepted([2], 8)
+    assert made.messages == (*said, AssistantMessage("So: \n[2]"))
+
+
+def test_what_is_said_in_plain_words_is_looked_at_too() -> None:
+    made = asked(output=Expected())
+    made.said([TextPart("[1]")], 3)
+    made.answered(ModelFinish("stop"), 4)
+    assert made.action == CheckOutput("[1]")
+
+
+def test_corrections_are_bounded() -> None:
+    made = checking("1", retries=0)
+    [error] = made.refused("not a list", 5)
+    assert isinstance(error, RunError)
+    assert error.error == ErrorDetail(
+        "output-invalid", "the answer does not have its shape: not a list"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("Let me see.", []), ("[1", []), ("[1]", [OutputRetry(at=5, message="no")])]
+)
+def test_what_is_said_before_tools_is_no_attempt(text: str, told: list[AnyEvent]) -> None:
+    made = checking(text, "x")
+    assert made.refused("no", 5) == told
+    assert made.action == RunTools((ToolRequest("x", "t", {}),))
+    made.returned("x", "ok", 7, 6)
+    corrections = [UserMessage("no")] if told else []
+    calls = (ToolRequest("x", "t", {}),)
+    said = [HI, AssistantMessage(text, calls), ToolMessage("x", "7"), *corrections]
+    assert made.action == AskModel(tuple(said))
+
+
+def test_the_last_step_gives_no_second_chance() -> None:
+    made = checking("1", max_steps=1)
+    *_, end = made.refused("no", 5)
+    assert isinstance(end, RunFinish)
+    assert end.run.finish_reason == "max-steps"
+
+
+@pytest.mark.parametrize("retries", [None, 0, 2])
+def test_a_tool_that_fails_again_and_again_ends_the_run(retries: int | None) -> None:
+    made = machine(max_steps=5, tool_retries=retries)
+    made.started(1)
+    steps = 0
+    while not made.done:
+        made.asked(2)
+        made.said([ToolInputPart("x", "t", "{}"), ToolInputPart("y", "t", "{}")], 3)
+        made.answered(ModelFinish("tool-calls"), 4)
+        for call in made._transcript.calls:
+            made.returned(call.id, "error", "no", 5)
+        steps += 1
+    if retries is None:
+        assert isinstance(made.terminal, RunFinish)
+    else:
+        message = f"the tool 't' failed {retries + 1} times in a row"
+        assert isinstance(made.terminal, RunError)
+        assert made.terminal.error == ErrorDetail("tool-retries", message)
+        assert steps == retries + 1
+
+
+def test_a_sub_agent_spends_what_those_above_it_may() -> None:
+    parent = acting("1", max_tokens=10)
+    child = Machine("r", "b", [HI], max_steps=5, parent=(parent, "1"))
+    child.started(5)
+    child.asked(5)
+    child.said([ToolInputPart("1", "t", "{}")], 6)
+    *_, call = child.answered(ModelFinish("tool-calls", Usage(1, 2, 3)), 7)
+    assert isinstance(call, ToolCall)
+    assert call.tool.id == "1/1"
+    child.returned("1/1", "ok", 1, 8)
+    child.asked(9)
+    said = child.said([TextPart(word) for word in "abcdef"], 10)
+    assert [type(event) for event in said] == [TextDelta] * 4 + [RunFinish]
+    assert child.terminal is said[-1]
+    assert child.terminal.run.finish_reason == "budget"
+    assert child.terminal.run.usage == Usage(1, 2, 3)
+    *_, end = parent.returned("1", "error", "no", 11)
+    assert isinstance(end, RunFinish)
+    assert end.run.finish_reason == "budget"
+    assert end.run.usage == Usage(2, 4, 6)
+    assert end.run.own_usage == Usage(1, 2, 3)

@@ -21,10 +21,11 @@ from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.store import Store
 from trio_agent._messages import AnyMessage, UserMessage
 from trio_agent._run.kept import set_aside
-from trio_agent._run.machine import Machine, RunTools, State
+from trio_agent._run.machine import Expected, Machine
 from trio_agent._run.replay import replay
 from trio_agent._run.result import Result
 from trio_agent._run.run import Run
+from trio_agent._run.states import RunTools, State
 from trio_agent._run.transcript import Transcript
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._model import Emit, Model
@@ -32,6 +33,7 @@ from trio_agent.models._parts import (
     EmittedPart,
     ModelFinish,
     ModelRequest,
+    OutputPart,
     ReasoningPart,
     SwitchPart,
     TextPart,
@@ -53,6 +55,7 @@ values = st.recursive(
 parts: st.SearchStrategy[EmittedPart] = st.one_of(
     st.builds(TextPart, texts),
     st.builds(ReasoningPart, texts),
+    st.builds(OutputPart, st.sampled_from(["[", "1]", '{"output":', "}", "", "\ud83d"])),
     st.builds(SwitchPart, texts, texts, texts, texts),
     st.builds(
         ToolInputPart,
@@ -92,7 +95,15 @@ def seen(transcript: Transcript) -> tuple[object, ...]:
 @given(st.data())
 def test_every_prefix_gives_what_the_machine_had(data: st.DataObject) -> None:
     said: list[AnyMessage] = [HI]
-    made = Machine("r", "a", said, max_steps=3, max_tokens=data.draw(st.none() | st.just(9)))
+    made = Machine(
+        "r",
+        "a",
+        said,
+        max_steps=3,
+        max_tokens=data.draw(st.none() | st.just(9)),
+        tool_retries=data.draw(st.none() | st.just(0)),
+        output=data.draw(st.none() | st.builds(Expected, st.booleans(), st.integers(0, 1))),
+    )
     acts: list[tuple[list[AnyEvent], bytes, tuple[object, ...]]] = []
 
     def took(events: list[AnyEvent], private: bytes = b"") -> None:
@@ -110,6 +121,10 @@ def test_every_prefix_gives_what_the_machine_had(data: st.DataObject) -> None:
             case State.ANSWER:
                 finish, private = set_aside(data.draw(finishes))
                 took(made.answered(finish, 0), private)
+            case State.CHECK if data.draw(st.booleans()):
+                took(made.accepted(data.draw(values), 0))
+            case State.CHECK:
+                took(made.refused(data.draw(texts), 0))
             case State.ACT:
                 assert isinstance(made.action, RunTools)
                 call = data.draw(st.sampled_from(made.action.calls))

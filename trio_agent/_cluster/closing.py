@@ -4,7 +4,7 @@ Whatever is in it, it gets an end: entries that can't be read are passed over.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from .._errors import CursorExpired, LogDamaged, UnknownRun
@@ -12,6 +12,7 @@ from .._events import (
     AnyEvent,
     ErrorDetail,
     ModelFinished,
+    Nested,
     RunError,
     StepFinish,
     ToolCall,
@@ -57,7 +58,7 @@ async def close_log(store: Store, lease: Lease, code: str, message: str) -> Appe
 async def _left_open(store: Store, run_id: str) -> tuple[Collection[ToolRequest], Usage, int]:
     """Return the calls without a result, what the answers cost, and the tail."""
     calls: dict[str, ToolRequest] = {}
-    usages: dict[int, Usage] = {}
+    usages: dict[tuple[str, int], Usage] = {}
     tail = 0
     while entries := (await store.read(run_id, tail, _PAGE)).entries:
         for entry in entries:
@@ -66,11 +67,20 @@ async def _left_open(store: Store, run_id: str) -> tuple[Collection[ToolRequest]
                     calls[call.id] = call
                 case ToolResult(tool=outcome):
                     calls.pop(outcome.id, None)
-                # Of both, a log of schema 1 has the second only.
-                case (
-                    ModelFinished(step_number=step, usage=usage)
-                    | StepFinish(step_number=step, usage=usage)
-                ):
-                    usages[step] = usage
+                case event:
+                    usages |= _paid("", event)
         tail = entries[-1].offset
     return calls.values(), sum(usages.values(), Usage()), tail
+
+
+def _paid(call: str, event: AnyEvent | None) -> Mapping[tuple[str, int], Usage]:
+    """Return what a step of the agent in this call has cost, if an event says it."""
+    match event:
+        case Nested(call=inner, event=event):
+            return _paid(inner, event)
+        # Of both, a log of schema 1 has the second only.
+        case (
+            ModelFinished(step_number=step, usage=usage) | StepFinish(step_number=step, usage=usage)
+        ):
+            return {(call, step): usage}
+    return {}

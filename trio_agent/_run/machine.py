@@ -1,129 +1,76 @@
 """What an agent does next: a pure function of what happened.
 
-The machine holds the whole truth about one run. Tell it what happened and it returns the events
-to publish; ask it for `action` and it says what to do. It knows no clock and does no I/O: times
-come in as `at` (Unix milliseconds), so that a run can be replayed to the letter.
-
-::
-
-    START -> ASK -> ANSWER -> ACT -> ASK -> ... -> DONE
-
-`ASK`: the model is to be called. `ANSWER`: it speaks. `ACT`: the tools that it asked for run.
-`DONE`: the terminal event was returned; from every other state, `finish` and `fail` lead here.
+The machine holds the whole truth about one run, or about one sub-agent in it. Tell it what
+happened and it returns the events to publish; ask it for `action` and it says what to do. It knows
+no clock and does no I/O: times come in as `at` (Unix milliseconds), so that a run can be replayed
+to the letter. Its states stand in `states`.
 """
 
-import enum
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
 import attrs
+import msgspec
 
 from .._events import (
     AnyEvent,
     ErrorDetail,
     FinishReason,
     ModelFinished,
-    ModelSwitch,
-    ReasoningDelta,
+    OutputRetry,
     RunError,
     RunFinish,
     RunStart,
     RunSummary,
     StepFinish,
     StepStart,
-    TextDelta,
     ToolCall,
-    ToolInputDelta,
-    ToolName,
     ToolOutcome,
-    ToolRequest,
     ToolResult,
     Usage,
 )
-from .._log.plain import plain_text
+from .._log.plain import plain_text, read_json
 from .._messages import AnyMessage, AssistantMessage
 from ..models._parts import (
     MAX_CALLS,
     EmittedPart,
     ModelFinish,
-    ModelPart,
-    ReasoningPart,
     SwitchPart,
-    TextPart,
-    ToolInputPart,
 )
+from .budget import Budget
+from .failures import Failures
 from .kept import wanted_back
-from .open_call import OpenCall
 from .result import Result, result_of
+from .speech import Speech
+from .states import TRANSITIONS, Action, AskModel, CheckOutput, Input, RunTools, State
 from .transcript import Transcript
 
 _E = TypeVar("_E", bound=AnyEvent)
 
 
-class State(enum.Enum):
-    """Where a run is."""
-
-    START = "start"
-    ASK = "ask"
-    ANSWER = "answer"
-    ACT = "act"
-    DONE = "done"
-
-
-class Input(enum.Enum):
-    """What can happen to a run."""
-
-    STARTED = "started"
-    ASKED = "asked"
-    SAID = "said"
-    ANSWERED = "answered"
-    ANSWERED_WITH_CALLS = "answered with calls"
-    RETURNED = "returned"
-    RETURNED_LAST = "returned last"
-    CLOSED = "closed"
-
-
-TRANSITIONS: Final[Mapping[tuple[State, Input], State]] = {
-    (State.START, Input.STARTED): State.ASK,
-    (State.ASK, Input.ASKED): State.ANSWER,
-    (State.ANSWER, Input.SAID): State.ANSWER,
-    (State.ANSWER, Input.ANSWERED): State.DONE,
-    (State.ANSWER, Input.ANSWERED_WITH_CALLS): State.ACT,
-    (State.ACT, Input.RETURNED): State.ACT,
-    (State.ACT, Input.RETURNED_LAST): State.ASK,
-    (State.START, Input.CLOSED): State.DONE,
-    (State.ASK, Input.CLOSED): State.DONE,
-    (State.ANSWER, Input.CLOSED): State.DONE,
-    (State.ACT, Input.CLOSED): State.DONE,
-}
-"""Everything that may happen. What is not in the table is a bug in the caller."""
-
-
 @attrs.frozen
-class AskModel:
-    """Call the model with these messages."""
+class Expected:
+    """What a machine must know of the shape that an answer is to have."""
 
-    messages: tuple[AnyMessage, ...]
-
-
-@attrs.frozen
-class RunTools:
-    """Run these calls side by side."""
-
-    calls: tuple[ToolRequest, ...]
-
-
-Action: TypeAlias = AskModel | RunTools | None
-"""What to do next; None if it is for the caller to wait, or if all is done."""
+    wrapped: bool = False
+    """Whether the model writes it into the field `output` of an object."""
+    retries: int = 0
+    """As `Limits.output_retries`."""
 
 
 class Machine:
     """One run.
 
     Args:
+        run_id: names it.
+        agent: the name of the agent.
+        messages: what was said before.
         max_steps: model calls at most; the tools of the last one still run.
         max_tokens: tokens at most, over all steps, None for no budget. While an answer streams,
             each delta counts as one token; the provider's number replaces that if it tells one.
+        tool_retries: as `Limits` has them.
+        output: the shape that the answer is to have, as the machine must know it.
+        parent: of a sub-agent: in which call of which machine it is.
     """
 
     def __init__(
@@ -134,26 +81,29 @@ class Machine:
         *,
         max_steps: int,
         max_tokens: int | None = None,
+        tool_retries: int | None = None,
+        output: Expected | None = None,
+        parent: "tuple[Machine, str] | None" = None,
     ) -> None:
         self.state = State.START
         self.step = 0
-        self.usage = Usage()
         self.terminal: RunFinish | RunError | None = None
         self._run_id = run_id
         self._agent = agent
         self._max_steps = max_steps
-        self._max_tokens = max_tokens
+        self.budget: Budget = Budget(max_tokens, None if parent is None else parent[0].budget)
+        """What it has used, and may use."""
+        self._failures = Failures(tool_retries)
+        self._output = output
+        self._output_failures = 0
+        self._speech = Speech(
+            _call_ids(messages),
+            # So that an id names one call in the log, at whatever depth.
+            prefix="" if parent is None else f"{parent[1]}/",
+            wrapped=output is not None and output.wrapped,
+        )
         self._transcript = Transcript(messages)
-        self._spent = 0
         self._deltas = 0
-        self._open: dict[str, OpenCall] = {}
-        # What was said before counts, too: providers refuse a transcript that has an id twice.
-        self._call_ids: set[str] = {
-            call.id
-            for message in messages
-            if isinstance(message, AssistantMessage)
-            for call in message.tool_calls
-        }
         self._abandoned: set[str] = set()
         self._step_usage = Usage()
 
@@ -168,6 +118,8 @@ class Machine:
         match self.state:
             case State.ASK:
                 return AskModel(self.messages)
+            case State.CHECK:
+                return CheckOutput(self._transcript.answer)
             case State.ACT:
                 return RunTools(self._transcript.calls)
             case _:
@@ -194,6 +146,7 @@ class Machine:
         """The model is being called."""
         self._move(Input.ASKED)
         self.step += 1
+        self._speech.begin(self.step)
         return [self._told(StepStart(at=at, step_number=self.step))]
 
     def said(self, parts: Sequence[EmittedPart], at: int) -> list[AnyEvent]:
@@ -205,64 +158,31 @@ class Machine:
             self._move(Input.SAID)
         for part in parts:
             if isinstance(part, SwitchPart):
-                events.append(self._switched(part, at))
+                events.append(self._speech.switch(part, at))
                 continue
-            event = self._event_of(part, at)
+            event = self._speech.event_of(part, at)
             if event is not None:
-                events.append(event)
+                events.append(self._told(event))
                 self._deltas += 1
-                if self._max_tokens is not None:
+                if self.budget.bounded:
+                    self.budget.spend(1)
                     events += self._check_budget(at)
-            if len(self._open) > MAX_CALLS and not self.done:
+            if self._speech.calls > MAX_CALLS and not self.done:
                 message = f"the model asked for more than {MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
             if self.done:
                 break
         return events
 
-    def _event_of(self, part: ModelPart, at: int) -> AnyEvent | None:
-        delta = part.delta
-        if not delta.isascii():  # else it is plain, and this is done for each token
-            delta = plain_text(delta)
-        match part:
-            case TextPart():
-                if not delta:
-                    return None
-                return self._told(TextDelta(at=at, delta=delta))
-            case ReasoningPart():
-                return self._told(ReasoningDelta(at=at, delta=delta)) if delta else None
-            case ToolInputPart(id, name):
-                call = self._open.get(id)
-                if call is None:
-                    call = self._open[id] = OpenCall(self._unique(plain_text(id)), plain_text(name))
-                if not delta:
-                    return None
-                call.fragments.append(delta)
-                return ToolInputDelta(at=at, tool=ToolName(call.id, call.name), delta=delta)
-
-    def _switched(self, part: SwitchPart, at: int) -> ModelSwitch:
-        from_, to = plain_text(part.from_model), plain_text(part.to_model)
-        code, message = plain_text(part.code), plain_text(part.message)
-        error = ErrorDetail(code, message)
-        return ModelSwitch(at=at, step_number=self.step, from_=from_, to=to, error=error)
-
-    def _unique(self, call_id: str) -> str:
-        # Some providers count calls anew in each answer; in a run an id names one call.
-        unique, number = call_id, self.step
-        while unique in self._call_ids:
-            unique = f"{call_id}-{number}"
-            number += 1
-        self._call_ids.add(unique)
-        return unique
-
     def answered(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
         """The model's answer is complete.
 
         The first event is a `ModelFinished`, beside which `wanted_back` is to be kept.
         """
-        self.paid(finish.usage)
+        self.budget.paid(finish.usage)
         self._step_usage = finish.usage
-        self._spent += finish.usage.total_tokens or self._deltas
+        if self.budget.bounded and finish.usage.total_tokens:
+            self.budget.spend(finish.usage.total_tokens - self._deltas)
         self._deltas = 0
         event = ModelFinished(
             at=at,
@@ -274,27 +194,54 @@ class Machine:
         self._transcript.add(event, wanted_back(finish))
         return [event, *self._after_answer(finish, at)]
 
-    def paid(self, usage: Usage) -> None:
-        """An answer cost this, whatever becomes of it."""
-        self.usage += usage
-
     def _after_answer(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
         if finish.reason == "content-filter":
             return self.fail("content-filter", "the provider's filter stopped the answer", at)
         if finish.reason == "length":
             # The last call may have been cut short, so that none of them is run.
-            self._open.clear()
+            self._speech.take_calls()
             return [self._step_finish(at), *self.finish("length", at)]
-        if not self._open and finish.reason == "tool-calls":
+        calls = self._speech.take_calls()
+        if not calls and finish.reason == "tool-calls":
             return self.fail("bad-response", "the model named no tool that it wants to call", at)
-        if not self._open:
+        events: list[AnyEvent] = [self._told(ToolCall(at=at, tool=call)) for call in calls]
+        if self._output is not None and (not calls or self._transcript.output):
+            self._move(Input.ANSWERED_WITH_OUTPUT)
+            return events
+        if not calls:
             self._move(Input.ANSWERED)
             return [self._step_finish(at), self._finished("stop", None, at)]
-        calls = [call.as_request() for call in self._open.values()]
-        self._open.clear()
         self._move(Input.ANSWERED_WITH_CALLS)
-        events: list[AnyEvent] = [self._told(ToolCall(at=at, tool=call)) for call in calls]
         return events + self._check_budget(at)
+
+    def accepted(self, output: Any, at: int) -> list[AnyEvent]:
+        """The answer has its shape: it ends the run, and open calls with it.
+
+        Args:
+            output: its JSON value.
+            at: the time.
+        """
+        events = self._answer_open_calls("not started: the answer was given beside it", at)
+        self._move(Input.ACCEPTED)
+        return [*events, self._step_finish(at), self._finished("stop", None, at, output)]
+
+    def refused(self, message: str, at: int) -> list[AnyEvent]:
+        """The answer does not have its shape; `message` tells the model what to correct."""
+        assert self._output is not None, "only what was asked for can be missing"
+        events: list[AnyEvent] = []
+        # What a model says before it calls tools is no attempt at an answer.
+        if not self._transcript.calls or _is_json(self._transcript.answer):
+            self._output_failures += 1
+            message = plain_text(message)
+            if self._output_failures > self._output.retries:
+                message = f"the answer does not have its shape: {message}"
+                return self.fail("output-invalid", message, at)
+            events.append(self._told(OutputRetry(at=at, message=message)))
+        if self._transcript.calls:
+            self._move(Input.REFUSED_WITH_CALLS)
+            return events + self._check_budget(at)
+        self._move(Input.REFUSED)
+        return [*events, *self._end_step(at)]
 
     def abandoned(self, call_id: str) -> None:
         """Nobody waits for the end of this call any more: it is answered as `unknown`."""
@@ -305,14 +252,23 @@ class Machine:
     ) -> list[AnyEvent]:
         """A tool returned."""
         result = self._answer_call(call_id, status, output, at)
+        self._failures.add(result.tool.name, ok=status == "ok")
         if self._transcript.calls:
             self._move(Input.RETURNED)
             return [result]
         self._move(Input.RETURNED_LAST)
-        events: list[AnyEvent] = [result, self._step_finish(at)]
-        if self.step == self._max_steps:
-            events += self.finish("max-steps", at)
+        failure = self._failures.end_step()
+        events: list[AnyEvent] = [result, *self._end_step(at)]
+        if failure is not None and not self.done:
+            events += self.fail("tool-retries", failure, at)
         return events
+
+    def _end_step(self, at: int) -> list[AnyEvent]:
+        events: list[AnyEvent] = [self._step_finish(at)]
+        if self.step == self._max_steps:
+            return events + self.finish("max-steps", at)
+        # A sub-agent may have spent what was left.
+        return events + self._check_budget(at)
 
     def finish(
         self, finish_reason: FinishReason, at: int, *, reason: str | None = None
@@ -326,19 +282,22 @@ class Machine:
         events = self._close(at)
         code, message = plain_text(code), plain_text(message)
         error = ErrorDetail(code, message)
-        self.terminal = self._told(RunError(at=at, error=error, usage=self.usage))
+        self.terminal = self._told(RunError(at=at, error=error, usage=self.budget.usage))
         return [*events, self.terminal]
 
     def _close(self, at: int) -> list[AnyEvent]:
+        events = self._answer_open_calls("cancelled before it finished", at)
+        self._move(Input.CLOSED)
+        return events
+
+    def _answer_open_calls(self, why: str, at: int) -> list[AnyEvent]:
         events: list[AnyEvent] = []
         for call in self._transcript.calls:
             if call.id in self._abandoned:
                 output = "nobody waited for the end of this call: its outcome is unknown"
                 events.append(self._answer_call(call.id, "unknown", output, at))
             else:
-                output = "cancelled before it finished"
-                events.append(self._answer_call(call.id, "cancelled", output, at))
-        self._move(Input.CLOSED)
+                events.append(self._answer_call(call.id, "cancelled", why, at))
         return events
 
     def _answer_call(
@@ -359,20 +318,43 @@ class Machine:
         return event
 
     def _check_budget(self, at: int) -> list[AnyEvent]:
-        if self._max_tokens is None or self._spent + self._deltas < self._max_tokens:
+        if not self.budget.bounded or (bound := self.budget.exhausted) is None:
             return []
-        reason = f"the budget of {self._max_tokens} tokens is spent"
-        return self.finish("budget", at, reason=reason)
+        return self.finish("budget", at, reason=f"the budget of {bound} tokens is spent")
 
     def _step_finish(self, at: int) -> StepFinish:
         return self._told(StepFinish(at=at, step_number=self.step, usage=self._step_usage))
 
-    def _finished(self, finish_reason: FinishReason, reason: str | None, at: int) -> RunFinish:
-        text = self._transcript.text
-        reason = None if reason is None else plain_text(reason)
-        summary = RunSummary(self._run_id, text, self.step, finish_reason, self.usage, reason)
+    def _finished(
+        self, finish_reason: FinishReason, reason: str | None, at: int, output: Any = msgspec.UNSET
+    ) -> RunFinish:
+        summary = RunSummary(
+            self._run_id,
+            self._transcript.text,
+            self.step,
+            finish_reason,
+            self.budget.usage,
+            None if reason is None else plain_text(reason),
+            self.budget.own_usage,
+            output,
+        )
         self.terminal = self._told(RunFinish(at=at, run=summary))
         return self.terminal
 
     def _move(self, event: Input) -> None:
         self.state = TRANSITIONS[self.state, event]
+
+
+def _call_ids(messages: Sequence[AnyMessage]) -> Iterator[str]:
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            for call in message.tool_calls:
+                yield call.id
+
+
+def _is_json(text: str) -> bool:
+    try:
+        read_json(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

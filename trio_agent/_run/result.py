@@ -1,8 +1,9 @@
 """What came of a run, whether it finished or failed."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
+import msgspec
 
 from .._events import FinishReason, RunError, RunFinish, Usage
 from .._messages import AnyMessage
@@ -23,6 +24,8 @@ class Result:
     """The transcript, from the first message on; every tool call is paired with its result."""
     reason: str | None = None
     """More about the finish reason: who cancelled, which deadline passed, what failed."""
+    output: Any = ""
+    """The answer's value, if it was to have a shape and has it; otherwise the `text`."""
 
 
 def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result:
@@ -31,7 +34,9 @@ def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcrip
         run = terminal.run
         reason: str | None = run.reason
         text, steps, finish_reason, usage = run.text, run.steps, run.finish_reason, run.usage
+        output = text if run.output is msgspec.UNSET else run.output
     else:
         text, steps, finish_reason = transcript.text, transcript.steps, "error"
-        usage, reason = terminal.usage, terminal.error.message
-    return Result(run_id, text, steps, finish_reason, usage, transcript.messages, reason)
+        usage, reason, output = terminal.usage, terminal.error.message, text
+    said = transcript.messages
+    return Result(run_id, text, steps, finish_reason, usage, said, reason, output)

@@ -6,6 +6,8 @@ from typing import Any
 from .._events import (
     AnyEvent,
     ModelFinished,
+    OutputDelta,
+    OutputRetry,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -17,8 +19,8 @@ from .._events import (
     ToolRequest,
     ToolResult,
 )
-from .._messages import AnyMessage, AssistantMessage, ToolMessage
-from ..tools._tool import output_text
+from .._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
+from ..tools._output import output_text
 
 
 class Transcript:
@@ -36,6 +38,8 @@ class Transcript:
         self._said: list[str] = []
         self._step_began = 0
         self._thought: list[str] = []
+        self._output: list[str] = []
+        self._corrections: list[str] = []
         self._provider: Mapping[str, Any] = {}
         self._calls: list[ToolRequest] = []
         self._outcomes: dict[str, ToolOutcome] = {}
@@ -44,6 +48,16 @@ class Transcript:
     def text(self) -> str:
         """All that the model has said in this run."""
         return "".join(self._said)
+
+    @property
+    def output(self) -> str:
+        """The JSON text of this step's answer, if it was to have a shape."""
+        return "".join(self._output)
+
+    @property
+    def answer(self) -> str:
+        """What this step's answer is to be read from: its JSON text, or what the model said."""
+        return self.output or "".join(self._said[self._step_began :])
 
     @property
     def calls(self) -> tuple[ToolRequest, ...]:
@@ -60,6 +74,10 @@ class Transcript:
         match event:
             case TextDelta():
                 self._said.append(event.delta)
+            case OutputDelta():
+                self._output.append(event.delta)
+            case OutputRetry():
+                self._corrections.append(event.message)
             case ReasoningDelta():
                 self._thought.append(event.delta)
             case StepStart():
@@ -74,7 +92,8 @@ class Transcript:
                 self._end_step()
 
     def _end_step(self) -> None:
-        text = "".join(self._said[self._step_began :])
+        said = "".join(self._said[self._step_began :])
+        text = f"{said}\n{self.output}" if said and self.output else said or self.output
         calls, thought = tuple(self._calls), "".join(self._thought)
         if text or calls or self._provider:
             self.messages += (AssistantMessage(text, calls, thought, self._provider),)
@@ -82,8 +101,11 @@ class Transcript:
             outcome = self._outcomes[call.id]
             content = output_text(outcome.output)
             self.messages += (ToolMessage(call.id, content, outcome.status),)
+        self.messages += tuple(map(UserMessage, self._corrections))
         self._step_began = len(self._said)
         self._thought.clear()
+        self._output.clear()
+        self._corrections.clear()
         self._provider = {}
         self._calls.clear()
         self._outcomes.clear()

@@ -16,19 +16,20 @@ from .._cluster.closing import close_log
 from .._cluster.follower import Follower
 from .._cluster.presence import Presence
 from .._cluster.reaper import reap
-from .._config import AgentConfig
 from .._errors import LimitExceeded
-from .._limits import OnDisconnect, RuntimeLimits
+from .._instrument.instruments import Instruments
+from .._limits import RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
 from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
+from .._run.job import Job, Order
 from .._run.live_run import LiveRun
-from .._run.performer import Job, Performer
+from .._run.performer import Performer
 from ..tools._threads import ToolThreads
-from .model_pool import ModelPool
+from .pool import ModelPool, SourcePool
 
 _RENEWAL: Final = 0.3
 """Time between two renewals of leases, in terms of what they hold."""
@@ -69,6 +70,8 @@ class LiveRuns:
         writer: commits what they say.
         watch: a watch of the store that nobody else uses.
         models: the models that they ask.
+        sources: the sources of tools that they share.
+        instruments: what is told of them.
         nursery: where they live.
     """
 
@@ -79,6 +82,8 @@ class LiveRuns:
         writer: Writer,
         watch: Watch,
         models: ModelPool,
+        sources: SourcePool,
+        instruments: Instruments,
         nursery: trio.Nursery,
     ) -> None:
         self.accepting: bool = True
@@ -91,6 +96,8 @@ class LiveRuns:
         self._limits = limits
         self._writer = writer
         self._models = models
+        self._sources = sources
+        self._instruments = instruments
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
         self._closing = False
@@ -161,23 +168,20 @@ class LiveRuns:
             self._idle.unpark_all()
 
     def spawn(
-        self,
-        agent: AgentConfig,
-        messages: tuple[AnyMessage, ...],
-        record: RunRecord,
-        lease: Lease,
-        on_disconnect: OnDisconnect,
+        self, order: Order, messages: tuple[AnyMessage, ...], record: RunRecord, lease: Lease
     ) -> LiveRun:
         """Let a run that was created and has its place begin."""
         feed = Feed(record.run_id, record.epoch)
-        run = LiveRun(record, feed, self._store, on_disconnect=on_disconnect)
+        run = LiveRun(record, feed, self._store, on_disconnect=order.on_disconnect)
         feed.on_use.append(self.presence.viewers_changed)
         log = RunLog(feed, self._store, lease, self._writer, max_bytes=self._limits.max_log_bytes)
         job = Job(
-            agent=agent,
+            order=order,
             messages=messages,
             use_model=self._models.use,
+            use_source=self._sources.use,
             tool_threads=self._tool_threads,
+            instruments=self._instruments,
             closing_bound=self._limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)

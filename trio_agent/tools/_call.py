@@ -1,8 +1,8 @@
 """One call of one tool: validated, bounded by a deadline, and always with an outcome.
 
 Whatever a tool raises, `SystemExit` included and in whatever groups of its nurseries, is the
-outcome of its call, and nobody else's trouble: the model reads a sentence, the log has the
-traceback. Two things go on: `trio.Cancelled`, and `KeyboardInterrupt`, which is Ctrl-C.
+outcome of its call, and nobody else's trouble: the model reads a sentence (whose text viewers read,
+too, so that it holds no more than `tell` allows), the log has the traceback. Two things go on: `trio.Cancelled`, and `KeyboardInterrupt`, which is Ctrl-C.
 """
 
 import logging
@@ -16,8 +16,11 @@ from .._errors import ToolError
 from .._events import ToolRequest
 from .._nursery import split_stops
 from ._blocking import notice_blocking
+from ._context import ToolContext
+from ._contract import Tool
+from ._function import FunctionTool
+from ._output import encode_output
 from ._threads import ToolThreads
-from ._tool import Tool, encode_output
 
 logger = logging.getLogger("trio_agent")
 
@@ -27,70 +30,83 @@ _MAX_ERROR: Final = 10_000
 Outcome: TypeAlias = tuple[Literal["ok", "error", "unknown"], Any]
 
 
+Tell: TypeAlias = Literal["hidden", "type", "message"]
+"""What is told of an exception that is no `ToolError`: that the tool failed, by which type of
+exception, or its message, too."""
+
+
 async def call_tool(
-    tools: Mapping[str, Tool[..., Any]],
+    tools: Mapping[str, Tool[Any]],
     call: ToolRequest,
+    context: ToolContext[Any],
     *,
-    run_id: str,
     deadline: float,
-    threads: ToolThreads,
+    tell: Tell = "type",
     on_abandoned: Callable[[], None],
 ) -> Outcome:
     """Run the tool that a call names and return its status and output.
 
-    The deadline counts from where the tool starts. A sync tool waits for a thread before that,
-    for as long at most. Unless it may be abandoned, its end is waited for even when the deadline
-    has passed or the call was cancelled. If its thread is let go, `on_abandoned` is called.
+    The deadline counts from where the tool starts. A sync function waits for a thread before
+    that, for as long at most. Unless it may be abandoned, its end is waited for even when the
+    deadline has passed or the call was cancelled. If its thread is let go, `on_abandoned` is
+    called.
 
     Args:
         tools: by their names.
         call: what the model wants.
-        run_id: for what is logged.
+        context: of this call; it has the threads, too.
         deadline: in seconds, for tools that have none of their own.
-        threads: where sync tools run.
+        tell: see there; the log has the traceback in any case.
         on_abandoned: see above.
     """
     tool = tools.get(call.name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
         return "error", f"there is no tool {call.name!r}; the tools are: {known}"
-    seconds = deadline if tool.deadline is None else tool.deadline
     try:
-        arguments = tool.parse(call.input)
-        if tool.is_async:
-            on_blocking = partial(_tell_blocking, run_id, call)
-            with trio.move_on_after(seconds):
-                work = notice_blocking(tool.function(**arguments), on_blocking)
-                return "ok", encode_output(await work)
-            return "error", f"the tool did not finish within {seconds:g} s"
-        return await _call_in_thread(tool, arguments, seconds, threads, on_abandoned)
+        seconds = deadline if tool.deadline is None else tool.deadline
+        if isinstance(tool, FunctionTool) and not tool.is_async:
+            return await _call_in_thread(tool, call, context, seconds, on_abandoned)
+        with trio.move_on_after(seconds):
+            return "ok", encode_output(await _call_async(tool, call, context))
+        return "error", f"the tool did not finish within {seconds:g} s"
     except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
         stop, failures = split_stops(exc)
         told_by_tool = [_message(each) for each in failures if isinstance(each, ToolError)]
         if len(told_by_tool) < len(failures):
-            logger.exception("run %s: tool %s failed in call %r", run_id, call.name, call.id)
+            logger.exception(
+                "run %s: tool %s failed in call %r", context.run_id, call.name, call.id
+            )
         if stop is not None:
             # A tool that fails while it is being cancelled is cancelled.
             raise stop from None  # noqa: ASYNC104
-        told = "; ".join(told_by_tool) or _sentence(failures)
+        told = "; ".join(told_by_tool) or _sentence(failures, tell)
         return "error", _readable(told)  # noqa: ASYNC104
 
 
+async def _call_async(tool: Tool[Any], call: ToolRequest, context: ToolContext[Any]) -> Any:
+    if not isinstance(tool, FunctionTool):
+        return await tool.call(call.input, context)
+    work = tool.bind(call.input, context)
+    return await notice_blocking(work(), partial(_tell_blocking, context.run_id, call))
+
+
 async def _call_in_thread(
-    tool: Tool[..., Any],
-    arguments: dict[str, Any],
+    tool: FunctionTool[..., Any, Any],
+    call: ToolRequest,
+    context: ToolContext[Any],
     seconds: float,
-    threads: ToolThreads,
     on_abandoned: Callable[[], None],
 ) -> Outcome:
+    work = tool.bind(call.input, context)
     with trio.move_on_after(seconds) as waiting:
-        place = await threads.place()
+        place = await (context._threads or ToolThreads(1)).place()
     if waiting.cancelled_caught:
         return "error", f"no thread was free within {seconds:g} s: the tool was not started"
 
     def run() -> Any:
         try:
-            return tool.function(**arguments)
+            return work()
         except KeyboardInterrupt as exc:
             # No Ctrl-C: that comes to the main thread only.
             raise RuntimeError("the tool raised KeyboardInterrupt") from exc
@@ -116,10 +132,17 @@ def _tell_blocking(run_id: str, call: ToolRequest, seconds: float) -> None:
     )
 
 
-def _sentence(failures: Sequence[BaseException]) -> str:
-    return "; ".join(
-        f"{type(failure).__name__}: {_message(failure)}".removesuffix(": ") for failure in failures
-    )
+def _sentence(failures: Sequence[BaseException], tell: Tell) -> str:
+    match tell:
+        case "hidden":
+            return "the tool failed"
+        case "type":
+            return f"the tool failed ({', '.join(type(failure).__name__ for failure in failures)})"
+        case "message":
+            return "; ".join(
+                f"{type(failure).__name__}: {_message(failure)}".removesuffix(": ")
+                for failure in failures
+            )
 
 
 def _message(failure: BaseException) -> str:

@@ -28,6 +28,8 @@ class RunFacts:
     run_id: str = ""
     agent: str = ""
     """The name of the agent. For a sub-agent: its own."""
+    parent: str | None = None
+    """For a sub-agent: the call whose tool it is."""
     principal: Principal | None = None
     """None where nobody is asked."""
     metadata: Mapping[str, Any] = attrs.field(factory=dict, repr=False)

@@ -1,8 +1,9 @@
 """What a tool is to a run."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
@@ -12,10 +13,26 @@ from ._context import ToolContext
 DepsT_contra = TypeVar("DepsT_contra", contravariant=True, default=Any)
 
 
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_name(name: object) -> None:
+    """See that providers take this as the name of a tool.
+
+    Raises:
+        ValueError: they don't.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no tool name: give it 1 to 64 of A-Z a-z 0-9 _ - with tool(name=...)"
+        )
+
+
 class Tool(ABC, Generic[DepsT_contra]):
     """Something that a model may call: a function (`tool`), an agent, a tool of a server.
 
-    A ``Tool[Shop]`` can be given to agents whose dependencies are a `Shop`.
+    A ``Tool[Shop]`` can be given to agents whose dependencies are a `Shop`, and a ``Tool[object]``
+    to all.
     """
 
     @property

@@ -1,12 +1,12 @@
-"""From a function's signature and docstring to the arguments that a model may send."""
+"""From parameters and a docstring to the arguments that a model may send."""
 
 import contextlib
 import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -31,64 +31,6 @@ _NESTED_SCHEMAS = frozenset(
     {"additionalProperties", "allOf", "anyOf", "items", "oneOf", "prefixItems"}
 )
 _NAMED_SCHEMAS = frozenset({"patternProperties", "properties"})
-
-
-def without_partial(function: Any) -> Any:
-    """The callable whose arguments a `functools.partial` has bound, or the callable itself."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
-def underlying(function: Any) -> Any:
-    """The function or method behind partials and wrappers, which has annotations and docs."""
-    function = inspect.unwrap(without_partial(function))
-    return function if inspect.isroutine(function) else function.__call__
-
-
-def parameters_of(
-    function: Callable[..., Any], *, described: bool = False
-) -> tuple[inspect.Parameter, ...]:
-    """What a caller passes by name, with annotations resolved; `Any` where there is none.
-
-    Arguments that a `functools.partial` has bound are left out. ``**kwargs`` are among them only
-    if somebody has `described` them.
-
-    Raises:
-        TypeError: a parameter can't be passed by name, or an annotation can't be resolved.
-    """
-    try:
-        hints = get_type_hints(underlying(function), include_extras=True)
-    except NameError as error:
-        raise TypeError(
-            f"an annotation can't be resolved: {error}. Define or import it at module level, "
-            "outside of `if TYPE_CHECKING:`"
-        ) from error
-    bound = function.keywords if isinstance(function, functools.partial) else {}
-    parameters = tuple(
-        parameter.replace(annotation=hints.get(name, Any))
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in bound
-    )
-    for position, parameter in enumerate(parameters):
-        name = parameter.name
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise TypeError(
-                f"{name!r} is positional-only, but a model names its arguments: drop the /"
-            )
-        if parameter.kind is parameter.VAR_POSITIONAL or (
-            parameter.kind is parameter.VAR_KEYWORD and not described
-        ):
-            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            raise TypeError(
-                f"{stars}{name} has no schema: declare each parameter, or one of type list or dict"
-            )
-        if position == 0 and name in ("self", "cls") and name not in hints:
-            raise TypeError(
-                f"{name!r} can't come from a model: make the bound method a tool, "
-                "tool(instance.method), instead of decorating it in the class"
-            )
-    return parameters
 
 
 def arguments_type(parameters: Sequence[inspect.Parameter]) -> type[msgspec.Struct]:
@@ -163,23 +105,39 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=_pydantic.to_json)
 
 
+def type_schema(annotation: Any) -> dict[str, Any]:
+    """The JSON Schema of a type, without references.
+
+    Raises:
+        TypeError: it has no JSON form, or contains itself.
+    """
+    schema: dict[str, Any] = _inline(*_components(annotation), ())
+    return schema
+
+
 def _describe(parameter: inspect.Parameter) -> tuple[dict[str, Any], Mapping[str, Any]]:
     try:
-        (schema,), components = msgspec.json.schema_components(
-            [parameter.annotation], schema_hook=_schema_of_foreign, ref_template="{name}"
-        )
+        return _components(parameter.annotation, " or bind the argument with functools.partial")
     except TypeError as error:
         raise TypeError(f"parameter {parameter.name!r}: {error}") from error
+
+
+def _components(annotation: Any, advice: str = "") -> tuple[dict[str, Any], Mapping[str, Any]]:
+    (schema,), components = msgspec.json.schema_components(
+        [annotation],
+        schema_hook=functools.partial(_schema_of_foreign, advice),
+        ref_template="{name}",
+    )
     return schema, components
 
 
-def _schema_of_foreign(cls: Any) -> dict[str, Any]:
+def _schema_of_foreign(advice: str, cls: Any) -> dict[str, Any]:
     if _pydantic.is_model(cls):
         schema: dict[str, Any] = cls.model_json_schema()
         return schema
     raise TypeError(
         f"{cls.__name__} has no JSON form: take what a model can write (str, list, dict, a "
-        "dataclass, an attrs class, ...) or bind the argument with functools.partial"
+        f"dataclass, an attrs class, ...){advice}"
     )
 
 

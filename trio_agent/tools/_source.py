@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from ._contract import Tool
 
@@ -22,7 +22,7 @@ class OpenTools(ABC):
 class ToolSource(ABC):
     """Opens a set of tools, for a runtime or for each run."""
 
-    scope: ClassVar[Literal["runtime", "run"]] | Literal["runtime", "run"] = "runtime"
+    scope: Literal["runtime", "run"] = "runtime"
     """`runtime`: opened once, at the first run, and shared by all; closed when nobody has used it
     for 60 seconds. `run`: opened for each run (and each sub-agent) of its own."""
 

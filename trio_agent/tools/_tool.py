@@ -1,166 +1,64 @@
-"""Tools: functions that a model may call."""
+"""Makes functions tools.
 
-import contextlib
+What the type checkers know of it: a function with a context is a ``FunctionTool`` for its
+dependencies, one without is for all, and both can be called as they were.
+"""
+
 import functools
 import inspect
-import re
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
-import attrs
-import msgspec
-
-from .._errors import ToolError
-from .._log.plain import is_deep, read_json
-from ..models._parts import ToolSpec
-from . import _pydantic
+from ._context import ToolContext
+from ._contract import Tool, check_name
+from ._function import FunctionTool
 from ._schema import (
     arguments_schema,
     arguments_type,
-    encode,
     own_schema,
     parameter_docs,
-    parameters_of,
     summary,
-    underlying,
-    without_partial,
 )
+from ._signature import signature_of, underlying, without_partial
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-MAX_OUTPUT = 2**20
-"""The default bound on a tool's output, in bytes of JSON."""
-
-# The names in a correction come from the model.
-_MAX_CORRECTION = 2000
-
-# Above it, not every integer is a float, so that a float may stand for several.
-_MAX_WHOLE = 2**53
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+DepsT = TypeVar("DepsT")
 
 
-@attrs.frozen(eq=False)
-class Tool(Generic[P, R]):
-    """A function, and what a model must know to call it. Made by `tool`, compared by identity.
-
-    Calling it calls the function: for your own code and tests it stays what it was.
-    """
-
-    name: str
-    """What the model calls it."""
-
-    function: Callable[P, R]
-    """What it does."""
-
-    description: str = attrs.field(repr=False)
-    """What the model reads about it."""
-
-    schema: Mapping[str, Any] = attrs.field(repr=False)
-    """The JSON Schema of its arguments, an object; without references, unless it is your own."""
-
-    strict: bool | None = attrs.field(repr=False)
-    """Whether the provider is to hold the arguments to the schema; None: as the provider does."""
-
+class _Options(TypedDict, total=False):
+    name: str | None
+    description: str | None
     deadline: float | None
-    """Seconds that one call may take; None: what the agent's limits say."""
-
     abandon: bool
-    """Whether a cancelled call of a sync tool is left behind in its thread."""
+    schema: Mapping[str, Any] | None
+    strict: bool | None
 
-    is_async: bool
-    """Whether the function must be awaited; if not, it runs in a thread."""
 
-    _arguments: type[msgspec.Struct] = attrs.field(repr=False, alias="arguments")
+class _Decorator(Protocol):
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[ToolContext[DepsT], P], R], /
+    ) -> FunctionTool[Concatenate[ToolContext[DepsT], P], R, DepsT]: ...
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function as it is: nothing is validated, no deadline holds."""
-        return self.function(*args, **kwargs)
-
-    @property
-    def spec(self) -> ToolSpec:
-        """The tool as the model sees it."""
-        return ToolSpec(self.name, self.description, self.schema, self.strict)
-
-    def parse(self, arguments: Any) -> dict[str, Any]:
-        """Validate what a model sent and convert it to what the function takes.
-
-        Args:
-            arguments: a JSON value, or JSON text. No text at all means no arguments, which is how
-                some providers write them.
-
-        Returns:
-            The keyword arguments that were sent; for the others the function has its defaults.
-
-        Raises:
-            ToolError: the arguments don't fit; the message tells the model what to correct.
-        """
-        try:
-            if isinstance(arguments, str):
-                arguments = _decode(arguments or "{}")
-            values = self._convert(arguments)
-        except ValueError as error:
-            raise ToolError(self._correction(arguments, error)) from error
-        except RecursionError:
-            raise ToolError("the arguments are nested too deeply") from None
-        fields = self._arguments.__struct_fields__
-        return {
-            name: getattr(values, name) if name in fields else value
-            for name, value in arguments.items()
-        }
-
-    def _convert(self, arguments: Any) -> msgspec.Struct:
-        try:
-            return self._convert_strictly(arguments)
-        except msgspec.ValidationError:
-            # JSON has one kind of number: to JSON Schema, too, 5.0 is an integer.
-            with contextlib.suppress(msgspec.ValidationError):
-                return self._convert_strictly(_with_whole_numbers(arguments))
-            raise
-
-    def _convert_strictly(self, arguments: Any) -> msgspec.Struct:
-        return msgspec.convert(
-            arguments, self._arguments, str_keys=True, dec_hook=_pydantic.from_json
-        )
-
-    def _correction(self, arguments: Any, error: Exception) -> str:
-        required = self.schema.get("required", ())
-        fields = self.schema.get("properties", {})
-        expected = [name if name in required else f"{name} (optional)" for name in fields]
-        text = f"{error}; expected fields: {', '.join(expected) or 'none'}"
-        closed = self._arguments.__struct_config__.forbid_unknown_fields
-        if closed and isinstance(arguments, dict):
-            known = self._arguments.__struct_fields__
-            if unknown := [name for name in arguments if name not in known]:
-                text += f"; unknown fields: {', '.join(unknown)}"
-        return text[:_MAX_CORRECTION]
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> FunctionTool[P, R, object]: ...
 
 
 @overload
 def tool(
-    function: Callable[P, R],
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    deadline: float | None = None,
-    abandon: bool = False,
-    schema: Mapping[str, Any] | None = None,
-    strict: bool | None = None,
-) -> Tool[P, R]: ...
+    function: Callable[Concatenate[ToolContext[DepsT], P], R], /, **options: Unpack[_Options]
+) -> FunctionTool[Concatenate[ToolContext[DepsT], P], R, DepsT]: ...
 
 
 @overload
 def tool(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    deadline: float | None = None,
-    abandon: bool = False,
-    schema: Mapping[str, Any] | None = None,
-    strict: bool | None = None,
-) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    function: Callable[P, R], /, **options: Unpack[_Options]
+) -> FunctionTool[P, R, object]: ...
+
+
+@overload
+def tool(**options: Unpack[_Options]) -> _Decorator: ...
 
 
 def tool(
@@ -180,7 +78,8 @@ def tool(
     dicts, `Literal`, `Enum`, `TypedDict`, dataclasses, attrs classes, msgspec structs, pydantic
     models, dates. A parameter is described by `Annotated[..., msgspec.Meta(description=...)]` or
     by the docstring (Google, NumPy or Sphinx style). What a `functools.partial` binds is not shown
-    to the model.
+    to the model, nor is the first parameter if its annotation is `ToolContext` or
+    ``ToolContext[Deps]``: that is filled in.
 
     Async functions run in a task of their run, other functions in a thread. Nobody can kill a
     thread: a cancelled sync tool is waited for (it may call `trio.from_thread.check_cancelled`),
@@ -202,7 +101,8 @@ def tool(
             then demands of the schema is for you to see to. By default nothing is said of it.
 
     Raises:
-        TypeError: the signature can't be described to a model, or the schema is no JSON object.
+        TypeError: the signature can't be described to a model, a context is not the first
+            parameter, or the schema is no JSON object.
         ValueError: bad name or deadline, `abandon` with an async function, or the schema is not
             that of an object.
     """
@@ -221,10 +121,7 @@ def tool(
     unbound = without_partial(function)
     if name is None:
         name = str(getattr(unbound, "__name__", type(unbound).__name__))
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is no tool name: give it 1 to 64 of A-Z a-z 0-9 _ - with tool(name=...)"
-        )
+    check_name(name)
     if deadline is not None and not deadline > 0:
         raise ValueError(f"the deadline of tool {name!r} must be positive, not {deadline!r}")
     is_async = any(map(inspect.iscoroutinefunction, (unbound, type(unbound).__call__)))
@@ -236,14 +133,15 @@ def tool(
         raise TypeError(f"tool {name!r} is a generator, but a tool has one result: return it")
     doc = inspect.getdoc(underlying(function)) or ""
     try:
-        parameters = parameters_of(function, described=schema is not None)
+        signature = signature_of(function, described=schema is not None)
+        parameters = signature.parameters
         if schema is None:
             schema = arguments_schema(parameters, parameter_docs(doc))
         else:
             schema = own_schema(schema, parameters)
     except (TypeError, ValueError) as error:
         raise type(error)(f"tool {name!r}: {error}") from error
-    return Tool(
+    return FunctionTool(
         name=name,
         function=function,
         description=summary(doc) if description is None else description,
@@ -252,66 +150,19 @@ def tool(
         deadline=deadline,
         abandon=abandon,
         is_async=is_async,
+        takes_context=signature.takes_context,
         arguments=arguments_type(parameters),
     )
 
 
-def as_tool(obj: Tool[..., Any] | Callable[..., Any]) -> Tool[..., Any]:
+def as_tool(obj: Tool[Any] | Callable[..., Any]) -> Tool[Any]:
     """A tool as it is, a function as a tool with all defaults.
 
     Raises:
         TypeError: it is neither, or its signature can't be described to a model.
         ValueError: its name is no tool name (a lambda): use `tool(function, name=...)`.
     """
-    return obj if isinstance(obj, Tool) else tool(obj)
-
-
-def encode_output(value: object, *, max_output: int = MAX_OUTPUT) -> Any:
-    """The JSON value of what a tool returned: str, int, float, bool, None, list, and dict by str.
-
-    Dataclasses, attrs classes, structs, pydantic models, enums, dates, sets and bytes (base64)
-    have a JSON form; NaN and infinities become None.
-
-    Raises:
-        ToolError: the value has no JSON form, is nested more than 100 deep, or its JSON is longer
-            than `max_output` bytes.
-    """
-    try:
-        text = encode(value)
-        if len(text) > max_output:
-            raise ToolError(
-                f"the output is {len(text)} bytes long, {max_output} are allowed: ask for less"
-            )
-        output = msgspec.json.decode(text)
-    except RecursionError:
-        raise ToolError("the output is nested too deeply") from None
-    except (TypeError, ValueError) as error:
-        raise ToolError(
-            f"the tool returned a {type(value).__name__} that has no JSON form: {error}"
-        ) from error
-    if is_deep(output):
-        raise ToolError("the output is nested too deeply")
-    return output
-
-
-def output_text(output: Any) -> str:
-    """What the model reads of an encoded output: a str as it is, anything else as compact JSON."""
-    return output if isinstance(output, str) else msgspec.json.encode(output).decode()
-
-
-def _decode(text: str) -> Any:
-    try:
-        return read_json(text)
-    except ValueError as error:
-        raise ToolError(f"the arguments are no valid JSON: {error}") from error
-
-
-def _with_whole_numbers(value: Any) -> Any:
-    match value:
-        case float() if value.is_integer() and abs(value) <= _MAX_WHOLE:
-            return int(value)
-        case list():
-            return [_with_whole_numbers(item) for item in value]
-        case dict():
-            return {name: _with_whole_numbers(item) for name, item in value.items()}
-    return value
+    if not isinstance(obj, Tool):
+        return tool(obj)
+    check_name(obj.name)
+    return obj

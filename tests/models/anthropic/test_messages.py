@@ -627,7 +627,7 @@ def test_the_codec_says_once_that_thinking_is_off(caplog: pytest.LogCaptureFixtu
         assert body["tools"] == [{"name": "s"}]
     assert len(caplog.messages) == 1
     assert MODEL in caplog.messages[0]
-    assert isinstance(codec.decoder("k"), MessagesDecoder)
+    assert isinstance(codec.decoder("k", forced), MessagesDecoder)
 
 
 @pytest.mark.parametrize("said", ["sk-secret", "error: sk-secret"])

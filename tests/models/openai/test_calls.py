@@ -110,7 +110,7 @@ def test_what_is_to_come_back_with_the_calls() -> None:
             fragment.extra_content = extra(back)
         feed(calls, fragment)
     list(calls.end())
-    assert [(name, bytes(back)) for name, back in calls.extras] == [
+    assert [(name, bytes(back)) for name, back in calls.extras()] == [
         ("f", b"3"), ("g", b"2"), ("h", b""), ("i", b"5"),
     ]  # fmt: skip
 

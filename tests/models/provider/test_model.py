@@ -399,7 +399,7 @@ class FakeCodec:
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         return {"origin": self.origin, **request.options}
 
-    def decoder(self, secret: str) -> FakeDecoder:
+    def decoder(self, secret: str, request: ModelRequest) -> FakeDecoder:
         return FakeDecoder()
 
 

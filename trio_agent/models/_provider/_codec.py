@@ -70,9 +70,10 @@ class Codec(Protocol):
             ModelError: `bad-request`: the provider's language has no word for something.
         """
 
-    def decoder(self, secret: str) -> Decoder:
-        """Make what decodes the next answer.
+    def decoder(self, secret: str, request: ModelRequest) -> Decoder:
+        """Make what decodes the answer to a request.
 
         Args:
             secret: the API key. A provider's message that repeats it is passed on without it.
+            request: what is asked, as it was encoded.
         """

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 import trio
-from attrs.validators import gt, instance_of, min_len
+from attrs.validators import gt, in_, instance_of, min_len
 
 from ..._errors import ModelError
 from ..._http import DEFAULT_CONNECT_DEADLINE, Transport, TransportError, open_transport
@@ -20,6 +20,7 @@ from ._answer import ERROR_SECONDS, MAX_ERROR, Answer
 from ._codec import Codec, Decoder
 from ._endpoint import Endpoint, KeySource, Provider, check_headers, check_key
 from ._errors import error_from_response
+from ._shape import MODES, OutputMode
 
 _seconds: Final = gt(0.0)
 
@@ -44,6 +45,9 @@ class ProviderModel(Model):
         options: for every request, passed on as they are (`temperature`, ...). Those of a
             request win.
         headers: for every request. They win over those that are made of other arguments.
+        output_mode: how an answer that has a shape is asked for: ``"schema"``, as text that the
+            provider holds to a JSON Schema, or ``"tool"``, as the input of a tool. By default
+            what suits the endpoint, the model and the request.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
@@ -64,6 +68,9 @@ class ProviderModel(Model):
     options: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, validator=check_options)
     headers: Mapping[str, str] = attrs.field(
         factory=dict, kw_only=True, repr=False, validator=check_headers
+    )
+    output_mode: OutputMode | None = attrs.field(
+        default=None, kw_only=True, validator=in_((None, *MODES))
     )
     client: Any = attrs.field(default=None, kw_only=True, repr=False)
     connect_deadline: float = attrs.field(
@@ -149,14 +156,15 @@ class OpenedModel(Model):
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
         options = {**self._config.options, **request.options}
-        body = self._codec.encode(attrs.evolve(request, options=options))
+        request = attrs.evolve(request, options=options)
+        body = self._codec.encode(request)
         decoder: Decoder | None = None
         for _ in range(_MAX_PAUSES):
             content = _json(body)
             deadline = trio.current_time() + self._config.first_token_deadline
             key = await self._key(deadline, "first-token")
             if decoder is None:
-                decoder = self._codec.decoder(self._endpoint.secret(key))
+                decoder = self._codec.decoder(self._endpoint.secret(key), request)
             await self._exchange(content, key, decoder, emit, deadline)
             finish = decoder.finish()
             if (rest := decoder.resume(body)) is None:

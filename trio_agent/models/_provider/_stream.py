@@ -10,13 +10,17 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..._errors import ModelError
 from ...wire._sse import SSEDecoder, SSEError
-from .._parts import ModelFinish, ModelPart, TextPart
+from .._parts import ModelFinish, ModelPart, OutputPart, TextPart
 from ._errors import error_from_response
+from ._final_tool import FinalTool
 from ._odd_event import read_odd_event
+from ._shape import Shape
 from ._surrogates import SurrogateJoiner
 
 _MAX_EVENT = 16 << 20
 """Bytes of one event: images and results of servers' tools come in one piece."""
+
+_TEXTS = (TextPart, OutputPart)
 
 
 class ReadEvent(Protocol):
@@ -46,17 +50,28 @@ class StreamDecoder(ABC, Generic[EventT]):
 
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
+        shape: how it was asked for, if it has one.
     """
 
     _STREAM: ClassVar[str]
     """What the answer should be, for people."""
 
-    def __init__(self, *, secret: str = "") -> None:
+    def __init__(self, *, secret: str = "", shape: Shape | None = None) -> None:
         self.started: bool = False
         """Whether a part was handed out. Afterwards no failure is retryable."""
         self._secret = secret
         self._has_text = False
         self._filters: list[Filter] = []
+        self._is_shaped = shape is not None
+        self._text: type[TextPart | OutputPart] = TextPart
+        """What the text of the answer is given on as."""
+        self._final_tool: str | None = None
+        """The name of the tool whose input is the answer."""
+        if shape is not None and shape.mode == "schema":
+            self._text = OutputPart
+        elif shape is not None:
+            self._final_tool = shape.name
+            self._filters.append(FinalTool(shape.name))
         self._reset()
 
     def _reset(self) -> None:
@@ -215,7 +230,7 @@ class StreamDecoder(ABC, Generic[EventT]):
                 parts += each.flush()
         if parts and not self._has_text:
             self.started = True
-            self._has_text = any(type(part) is TextPart for part in parts)
+            self._has_text = any(type(part) in _TEXTS for part in parts)
         return parts
 
     def _event(self, text: str, type_: str, parts: list[ModelPart]) -> None:

@@ -8,7 +8,14 @@ of its own. Ids of calls may be missing, blank or doubled; those that go out are
 import json
 from typing import Any, Final
 
-from .._parts import MAX_CALLS, ModelPart, ReasoningPart, TextPart, ToolInputPart
+from .._parts import (
+    MAX_CALLS,
+    ModelPart,
+    OutputPart,
+    ReasoningPart,
+    TextPart,
+    ToolInputPart,
+)
 from .._provider._errors import bad_response
 from .._provider._loose import text_or_none, word
 from .._provider._unique_ids import UniqueIds
@@ -21,9 +28,21 @@ _MAX_KEPT: Final = 32 << 20
 
 
 class Blocks:
-    """Puts blocks together."""
+    """Puts blocks together.
 
-    def __init__(self) -> None:
+    Args:
+        text: what the text of the answer is given on as.
+        final_tool: the tool whose input is the answer, if there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        text: type[TextPart | OutputPart] = TextPart,
+        final_tool: str | None = None,
+    ) -> None:
+        self._text = text
+        self._final_tool = final_tool
         self._blocks: list[Block] = []
         self._slots: dict[int, Block] = {}
         self._caller: Block | None = None
@@ -34,8 +53,14 @@ class Blocks:
 
     @property
     def calls_tools(self) -> bool:
-        """Whether the model called a tool of ours."""
+        """Whether the model called a tool of ours, or the final one."""
         return self._calls > 0
+
+    @property
+    def calls_others(self) -> bool:
+        """Whether the model called another tool than the final one."""
+        calls = (each.call for each in self._blocks if each.call is not None)
+        return any(call.name != self._final_tool for call in calls)
 
     @property
     def are_whole(self) -> bool:
@@ -62,7 +87,7 @@ class Blocks:
         """
         if delta.text:
             self._of("text", index, parts).grow("text", delta.text)
-            parts.append(TextPart(delta.text))
+            parts.append(self._text(delta.text))
         if delta.thinking:
             self._of("thinking", index, parts).grow("thinking", delta.thinking)
             parts.append(ReasoningPart(delta.thinking))
@@ -93,8 +118,20 @@ class Blocks:
         self._slots.clear()
 
     def content(self) -> list[dict[str, Any]]:
-        """Return all blocks as the provider's API takes them; calls without their ids."""
-        return [block for each in self._blocks if (block := each.written()) is not None]
+        """Return all blocks as the provider's API takes them; calls without their ids.
+
+        The first call of the final tool is the text of its input, others are left out.
+        """
+        content: list[dict[str, Any]] = []
+        is_given = False
+        for each in self._blocks:
+            block = each.written()
+            if each.call is not None and each.call.name == self._final_tool:
+                block = None if is_given else {"type": "text", "text": each.call.arguments.text}
+                is_given = True
+            if block is not None:
+                content.append(block)
+        return content
 
     def _begin(self, index: int, value: dict[str, Any], parts: list[ModelPart]) -> Block:
         if len(self._blocks) == _MAX_BLOCKS:
@@ -104,7 +141,7 @@ class Blocks:
         if block.type in ("text", "thinking"):
             if text := text_or_none(fields.pop(block.type, None)):
                 block.grow(block.type, text)
-                parts.append(TextPart(text) if block.type == "text" else ReasoningPart(text))
+                parts.append(self._text(text) if block.type == "text" else ReasoningPart(text))
         elif block.type == "tool_use":
             block.call = self._open(fields, parts)
         self._keep(fields)

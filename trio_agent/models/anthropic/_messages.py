@@ -17,11 +17,13 @@ from ..._events import Usage
 from ..._http.words import clean
 from .._parts import ModelFinish, ModelPart, ModelRequest
 from .._provider._finish_reason import Reason, end_of
+from .._provider._shape import OutputMode, Shape, as_shape, by_tool, check_output
 from .._provider._stream import StreamDecoder
 from ._blocks import Blocks
 from ._event import Counts, Delta, Event, decode_event
 from ._kept import keep
 from ._lenient import read_events
+from ._output_mode import can_force, output_mode
 from ._request import encode_request, sendable, stripped
 from ._thinking import OFF, is_manual
 
@@ -40,15 +42,28 @@ class MessagesCodec:
         origin: names the endpoint where answers of several are kept.
         server_tools: tools that the provider runs, in its API's words.
         told: what was logged for this model already.
+        output_mode: how an answer that has a shape is asked for; None for what suits.
     """
 
     model: str
     origin: str = ""
     server_tools: tuple[Mapping[str, Any], ...] = ()
     told: set[str] = attrs.field(factory=set)
+    output_mode: OutputMode | None = None
 
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
+        if (spec := request.output) is not None:
+            config = request.options.get("output_config")
+            is_given = isinstance(config, Mapping) and "format" in config
+            check_output(spec, request, option="output_config.format", is_given=is_given)
+            if self._mode(request) == "tool":
+                request = by_tool(
+                    request,
+                    spec,
+                    can_force=can_force(self.origin, request.options),
+                    has_others=bool(self.server_tools),
+                )
         body = encode_request(
             request, self.model, origin=self.origin, server_tools=self.server_tools
         )
@@ -62,9 +77,17 @@ class MessagesCodec:
             )
         return body
 
-    def decoder(self, secret: str) -> "MessagesDecoder":
-        """Make what decodes the next answer."""
-        return MessagesDecoder(secret=secret, model=self.model, origin=self.origin)
+    def decoder(self, secret: str, request: ModelRequest) -> "MessagesDecoder":
+        """Make what decodes the answer to a request."""
+        return MessagesDecoder(
+            secret=secret,
+            model=self.model,
+            origin=self.origin,
+            shape=as_shape(request, self._mode(request)),
+        )
+
+    def _mode(self, request: ModelRequest) -> OutputMode:
+        return self.output_mode or output_mode(self.origin, self.model, request)
 
 
 class MessagesDecoder(StreamDecoder[Event]):
@@ -74,15 +97,23 @@ class MessagesDecoder(StreamDecoder[Event]):
         secret: the API key. A provider's message that repeats it is passed on without it.
         model: whose signatures the answer holds.
         origin: the endpoint that can read them, as `AssistantMessage.provider` names it.
+        shape: how it was asked for, if it has one.
     """
 
     _STREAM = "stream of a message"
 
-    def __init__(self, *, secret: str = "", model: str = "", origin: str = "") -> None:
-        super().__init__(secret=secret)
+    def __init__(
+        self,
+        *,
+        secret: str = "",
+        model: str = "",
+        origin: str = "",
+        shape: Shape | None = None,
+    ) -> None:
+        super().__init__(secret=secret, shape=shape)
         self._model = model
         self._origin = origin
-        self._blocks = Blocks()
+        self._blocks = Blocks(text=self._text, final_tool=self._final_tool)
         self._container: dict[str, Any] = {}
         self._before = Usage()
         """What the responses before the last pause cost."""
@@ -119,9 +150,14 @@ class MessagesDecoder(StreamDecoder[Event]):
             return ModelFinish(self._reason, self._usage())
         if self._reason == "tool-calls" and not (self._blocks.calls_tools or self._has_text):
             raise ModelError("bad-response", "the model finished to call tools, but called none")
-        kept = keep(self._blocks.content(), self._model, str(self._container.get("id") or ""))
+        kept = keep(
+            self._blocks.content(),
+            self._model,
+            str(self._container.get("id") or ""),
+            shaped=self._is_shaped,
+        )
         return ModelFinish(
-            "tool-calls" if self._blocks.calls_tools else "stop",
+            "tool-calls" if self._blocks.calls_others else "stop",
             self._usage(),
             provider={self._origin: kept} if kept else {},
         )

@@ -59,6 +59,9 @@ class AnthropicModel(ProviderModel):
             of other arguments.
         server_tools: tools that Anthropic runs, as its API describes them, such as
             `{"type": "web_search_20250305", "name": "web_search"}`.
+        output_mode: how an answer that has a shape is asked for: ``"schema"``, as text that the
+            provider holds to a JSON Schema, or ``"tool"``, as the input of a tool. By default
+            what suits the endpoint, the model and the request.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
@@ -87,4 +90,5 @@ class AnthropicModel(ProviderModel):
             origin=endpoint.origin,
             server_tools=self.server_tools,
             told=self._told,
+            output_mode=self.output_mode,
         )

@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from .._parts import ModelRequest, ToolSpec, refuse_reserved
+from .._provider._strict_schema import ANTHROPIC
 from .._provider._tool_text import sendable_input, sendable_name, sendable_output
 from .._provider._unique_ids import UniqueIds
 from ._files import content_blocks, text_blocks
@@ -45,7 +46,7 @@ def encode_request(
     origin: str = "",
     server_tools: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Return the JSON body of one streamed call.
+    """Return the JSON body of one streamed call. An `output` is asked for as text by a schema.
 
     System messages at the head join the instructions. Later ones stand at their place in the
     user's turn, within `<system>`: few models take them in a role of their own. Where manual
@@ -80,6 +81,10 @@ def encode_request(
         body["tools"] = tools
         if request.tool_choice is not None:
             body["tool_choice"] = _tool_choice(request.tool_choice)
+    if request.output is not None:
+        schema = ANTHROPIC.narrow(request.output.schema) or request.output.schema
+        form = {"type": "json_schema", "schema": schema}
+        body["output_config"] = {**(options.get("output_config") or {}), "format": form}
     if is_refused(body):
         body["thinking"] = OFF
         body["messages"] = _turns(rest, origin, model, with_thoughts=False)

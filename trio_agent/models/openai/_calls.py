@@ -66,10 +66,21 @@ class Calls:
         """Whether nothing of any of them is missing."""
         return self.are_named and all(call.arguments.is_json() for call in self._calls)
 
-    @property
-    def extras(self) -> list[tuple[str, msgspec.Raw]]:
-        """The name of each call that was given on, and what is to come back with it."""
-        return [(call.name, call.extra) for call in self._opened]
+    def are_all(self, name: str | None) -> bool:
+        """Whether no other tool was called than the one of this name."""
+        return all(call.name == name for call in self._opened)
+
+    def extras(self, final: str | None = None) -> list[tuple[str, msgspec.Raw]]:
+        """Return the name of each call that goes back, and what is to come with it.
+
+        Args:
+            final: the tool whose calls don't. What Google signs of an answer stands beside its
+                first call only; if that was one of these, it stands beside the next.
+        """
+        extras = [(call.name, call.extra) for call in self._opened if call.name != final]
+        if extras and not extras[0][1] and self._opened[0].name == final:
+            extras[0] = extras[0][0], self._opened[0].extra
+        return extras
 
     def feed(self, fragments: list[ToolCall], parts: list[ModelPart]) -> None:
         """Take the fragments of one delta and append what they say to `parts`.

@@ -15,6 +15,15 @@ from .._parts import ModelFinish, ModelPart, ModelRequest, ReasoningPart, TextPa
 from .._provider._complaint import Complaint
 from .._provider._errors import bad_response, provider_error
 from .._provider._finish_reason import Reason, end_of
+from .._provider._output_mode import can_force, output_mode, shows_schema
+from .._provider._shape import (
+    OutputMode,
+    Shape,
+    as_shape,
+    by_tool,
+    check_output,
+    with_schema,
+)
 from .._provider._stream import StreamDecoder
 from ._calls import Calls
 from ._chunk import Chunk, Delta, ToolCall, decode_chunk
@@ -37,20 +46,40 @@ class ChatCodec:
         think_tags: whether `<think>...</think>` in the text is reasoning; ``"opened"`` if it
             begins as such.
         origin: names the endpoint where answers of several are kept.
+        output_mode: how an answer that has a shape is asked for; None for what suits.
     """
 
     model: str
     form: RequestForm = attrs.field(factory=RequestForm)
     think_tags: TagsSetting = False
     origin: str = ""
+    output_mode: OutputMode | None = None
 
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
+        if (spec := request.output) is not None:
+            option = "response_format"
+            check_output(spec, request, option=option, is_given=option in request.options)
+            if self._mode(request) == "tool":
+                is_forced = can_force(self.origin, request.options)
+                request = by_tool(request, spec, can_force=is_forced)
+            elif not shows_schema(self.origin):
+                request = with_schema(request, spec)
         return encode_request(request, self.model, self.form, origin=self.origin)
 
-    def decoder(self, secret: str) -> "ChatDecoder":
-        """Make what decodes the next answer."""
-        return ChatDecoder(secret=secret, think_tags=self.think_tags, origin=self.origin)
+    def decoder(self, secret: str, request: ModelRequest) -> "ChatDecoder":
+        """Make what decodes the answer to a request."""
+        return ChatDecoder(
+            secret=secret,
+            think_tags=self.think_tags,
+            origin=self.origin,
+            shape=as_shape(request, self._mode(request)),
+        )
+
+    def _mode(self, request: ModelRequest) -> OutputMode:
+        return self.output_mode or output_mode(
+            self.origin, self.model, has_tools=bool(request.tools)
+        )
 
 
 class ChatDecoder(StreamDecoder[Chunk]):
@@ -61,14 +90,20 @@ class ChatDecoder(StreamDecoder[Chunk]):
         think_tags: whether `<think>...</think>` in the text is reasoning; ``"opened"`` if it
             begins as such.
         origin: whose answer it is, and who can read what is to come back with it.
+        shape: how it was asked for, if it has one.
     """
 
     _STREAM = "chat completion stream"
 
     def __init__(
-        self, *, secret: str = "", think_tags: TagsSetting = False, origin: str = ""
+        self,
+        *,
+        secret: str = "",
+        think_tags: TagsSetting = False,
+        origin: str = "",
+        shape: Shape | None = None,
     ) -> None:
-        super().__init__(secret=secret)
+        super().__init__(secret=secret, shape=shape)
         self._reason: Reason | None = None
         self._reason_name = ""
         self._usage = Usage()
@@ -76,7 +111,7 @@ class ChatDecoder(StreamDecoder[Chunk]):
         self._origin = origin
         self._state = ProviderState()
         if think_tags:
-            self._filters.append(ThinkTags(opened=think_tags == "opened"))
+            self._filters.append(ThinkTags(opened=think_tags == "opened", text=self._text))
 
     @property
     def complete(self) -> bool:
@@ -111,10 +146,11 @@ class ChatDecoder(StreamDecoder[Chunk]):
         # Some providers, and OpenAI's for a forced call, say "stop" all the same.
         if not self._calls.are_named:
             raise bad_response("a tool call has no name")
-        return self._end("tool-calls")
+        is_final = self._calls.are_all(self._final_tool)
+        return self._end("stop" if is_final else "tool-calls")
 
     def _end(self, reason: Literal["stop", "tool-calls"]) -> ModelFinish:
-        state = self._state.finish(self._calls.extras)
+        state = self._state.finish(self._calls.extras(self._final_tool))
         provider = {self._origin: state} if state and self._origin else {}
         return ModelFinish(reason, self._usage, provider=provider)
 
@@ -167,7 +203,7 @@ class ChatDecoder(StreamDecoder[Chunk]):
         if reasoning or not content or delta.reasoning_details or delta.extra_content:
             self._state.feed(delta, reasoning)
         if content:
-            parts.append(TextPart(content))
+            parts.append(self._text(content))
         if delta.refusal:
             parts.append(TextPart(delta.refusal))
         if delta.tool_calls:

@@ -81,6 +81,9 @@ class OpenAIModel(OpenAIAccountModel):
             of a tool; without a schema, a tool has no `parameters`. ``"gemini"`` is one.
         think_tags: whether text within `<think>` and `</think>` is reasoning; ``"opened"`` if the
             model's template opens it, so that only `</think>` comes.
+        output_mode: how an answer that has a shape is asked for: ``"schema"``, as text that the
+            provider holds to a JSON Schema, or ``"tool"``, as the input of a tool. By default
+            what suits the endpoint, the model and the request.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
@@ -119,5 +122,9 @@ class OpenAIModel(OpenAIAccountModel):
             schema_dialect=self.schema_dialect,
         )
         return ChatCodec(
-            model=self.name, form=form, think_tags=self.think_tags, origin=endpoint.origin
+            model=self.name,
+            form=form,
+            think_tags=self.think_tags,
+            origin=endpoint.origin,
+            output_mode=self.output_mode,
         )

@@ -14,7 +14,8 @@ import attrs
 
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
-from .._parts import ModelRequest, ToolSpec, refuse_reserved
+from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
+from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import encode_content
 from ._dialects import gemini_schema, mistral_id
@@ -63,7 +64,7 @@ def encode_request(
     *,
     origin: str = "",
 ) -> dict[str, Any]:
-    """Return the JSON body of one streamed call.
+    """Return the JSON body of one streamed call. An `output` is asked for as text by a schema.
 
     Args:
         request: what is asked.
@@ -88,6 +89,8 @@ def encode_request(
         body["tools"] = [writer.tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
             body["tool_choice"] = _tool_choice(request.tool_choice)
+    if request.output is not None:
+        body["response_format"] = writer.response_format(request.output)
     return body
 
 
@@ -152,6 +155,14 @@ class _Writer:
         if tool.strict is not None:
             function["strict"] = tool.strict
         return {"type": "function", "function": function}
+
+    def response_format(self, output: OutputSpec) -> dict[str, Any]:
+        schema = self._schema(output.schema) or output.schema
+        narrow = OPENAI.narrow(schema)
+        said = {"name": output.name, "schema": narrow or schema, "strict": narrow is not None}
+        if output.description:
+            said["description"] = output.description
+        return {"type": "json_schema", "json_schema": said}
 
 
 def _tool_choice(choice: str) -> Any:

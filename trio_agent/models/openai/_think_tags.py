@@ -12,7 +12,7 @@ over then.
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
-from .._parts import ModelPart, ReasoningPart, TextPart
+from .._parts import ModelPart, OutputPart, ReasoningPart, TextPart
 
 TagsSetting: TypeAlias = bool | Literal["opened"]
 
@@ -24,16 +24,20 @@ class ThinkTags:
 
     Args:
         opened: whether the text begins as reasoning.
+        text: the parts that are the text.
     """
 
-    def __init__(self, *, opened: bool = False) -> None:
+    def __init__(
+        self, *, opened: bool = False, text: type[TextPart | OutputPart] = TextPart
+    ) -> None:
+        self._kind = text
         self._thinks = self._after_tag = self._may_open_again = opened
         self._held = ""
 
     def feed(self, parts: Iterable[ModelPart]) -> Iterator[ModelPart]:
         """Give the parts on without tags."""
         for part in parts:
-            if isinstance(part, TextPart):
+            if isinstance(part, self._kind):
                 yield from self._text(part.delta)
             else:
                 yield part
@@ -74,4 +78,4 @@ class ThinkTags:
             text = text.lstrip()
         if text:
             self._after_tag = False
-            yield ReasoningPart(text) if self._thinks else TextPart(text)
+            yield ReasoningPart(text) if self._thinks else self._kind(text)

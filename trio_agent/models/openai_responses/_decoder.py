@@ -13,6 +13,7 @@ from ..._errors import ModelError
 from ..._events import Usage
 from .._parts import ModelFinish, ModelPart
 from .._provider._loose import items
+from .._provider._shape import Shape
 from .._provider._stream import StreamDecoder
 from ._ending import ENDINGS, Ending, ending_of
 from ._event import Event, Response, decode_event, is_response, read_event, read_response
@@ -29,17 +30,18 @@ class ResponsesDecoder(StreamDecoder[Event]):
     Args:
         secret: the API key. A provider's message that repeats it is passed on without it.
         origin: names the endpoint, beside what it wants back with the answer.
+        shape: how it was asked for, if it has one.
     """
 
     _STREAM = "stream of a response"
 
-    def __init__(self, *, secret: str = "", origin: str = "") -> None:
-        super().__init__(secret=secret)
+    def __init__(self, *, secret: str = "", origin: str = "", shape: Shape | None = None) -> None:
+        super().__init__(secret=secret, shape=shape)
         self._origin = origin
         self._ending: Ending | None = None
         self._is_stored = False
         self._usage = Usage()
-        self._output = Output()
+        self._output = Output(self._text)
 
     @property
     def complete(self) -> bool:
@@ -65,10 +67,15 @@ class ResponsesDecoder(StreamDecoder[Event]):
             return ModelFinish(self._ending, self._usage)
         if not self._output.are_named:
             raise ModelError("bad-response", "a tool call has no name")
-        calls = self._output.items.calls
-        state = kept_state(self._output.items, stored=self._is_stored)
+        others = [each for each in self._output.items.calls if each.name != self._final_tool]
+        state = kept_state(
+            self._output.items,
+            stored=self._is_stored,
+            final_tool=self._final_tool,
+            shaped=self._is_shaped,
+        )
         provider = {self._origin: state} if state else {}
-        reason: Literal["stop", "tool-calls"] = "tool-calls" if calls else "stop"
+        reason: Literal["stop", "tool-calls"] = "tool-calls" if others else "stop"
         return ModelFinish(reason, self._usage, provider=provider)
 
     def _is_answered(self) -> bool:

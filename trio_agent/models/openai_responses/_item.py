@@ -149,5 +149,10 @@ def text_of_part(part: Any) -> str:
     return text_or_none(part) or ""
 
 
+def is_refusal(part: Any) -> bool:
+    """Whether a part says that the model refuses."""
+    return isinstance(part, Mapping) and part.get("type") == "refusal"
+
+
 def _rest(whole: str, said: str) -> str:
     return whole[len(said) :] if whole.startswith(said) else ""

@@ -1,5 +1,6 @@
 """A model behind an endpoint that speaks OpenAI's Responses."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -9,6 +10,9 @@ from .._parts import ModelRequest
 from .._provider._codec import Codec
 from .._provider._endpoint import Endpoint, Provider
 from .._provider._openai_account import OpenAIAccountModel
+from .._provider._output_mode import can_force, output_mode, shows_schema
+from .._provider._shape import OutputMode, as_shape, by_tool, check_output, with_schema
+from .._provider._strict_schema import OPENAI
 from ._decoder import ResponsesDecoder
 from ._request import SystemRole, encode_request
 
@@ -47,6 +51,9 @@ class OpenAIResponsesModel(OpenAIAccountModel):
         project: sent as `OpenAI-Project`.
         system_role: the role of system messages, which is `"system"` for some servers. An agent's
             instructions have a field of their own.
+        output_mode: how an answer that has a shape is asked for: ``"schema"``, as text that the
+            provider holds to a JSON Schema, or ``"tool"``, as the input of a tool. By default
+            what suits the endpoint, the model and the request.
         client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one.
             It is never closed here.
         connect_deadline: to connect, and again to agree on TLS.
@@ -69,7 +76,12 @@ class OpenAIResponsesModel(OpenAIAccountModel):
         return OPENAI_RESPONSES
 
     def _codec(self, endpoint: Endpoint) -> Codec:
-        return ResponsesCodec(model=self.name, origin=endpoint.origin, system_role=self.system_role)
+        return ResponsesCodec(
+            model=self.name,
+            origin=endpoint.origin,
+            system_role=self.system_role,
+            output_mode=self.output_mode,
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -80,16 +92,37 @@ class ResponsesCodec:
         model: the model's name.
         origin: names the endpoint where what several want back is kept.
         system_role: the role of system messages.
+        output_mode: how an answer that has a shape is asked for; None for what suits.
     """
 
     model: str
     origin: str
     system_role: SystemRole = "developer"
+    output_mode: OutputMode | None = None
 
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
+        if (spec := request.output) is not None:
+            text = request.options.get("text")
+            is_given = isinstance(text, Mapping) and "format" in text
+            check_output(spec, request, option="text.format", is_given=is_given)
+            if self._mode(request) == "tool":
+                request = by_tool(
+                    request,
+                    spec,
+                    can_force=can_force(self.origin, request.options),
+                    held_to=OPENAI,
+                )
+            elif not shows_schema(self.origin):
+                request = with_schema(request, spec)
         return encode_request(request, self.model, origin=self.origin, system_role=self.system_role)
 
-    def decoder(self, secret: str) -> ResponsesDecoder:
-        """Make what decodes the next answer."""
-        return ResponsesDecoder(secret=secret, origin=self.origin)
+    def decoder(self, secret: str, request: ModelRequest) -> ResponsesDecoder:
+        """Make what decodes the answer to a request."""
+        shape = as_shape(request, self._mode(request))
+        return ResponsesDecoder(secret=secret, origin=self.origin, shape=shape)
+
+    def _mode(self, request: ModelRequest) -> OutputMode:
+        return self.output_mode or output_mode(
+            self.origin, self.model, has_tools=bool(request.tools)
+        )

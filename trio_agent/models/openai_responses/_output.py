@@ -7,12 +7,21 @@ soon as its name is known.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .._parts import ModelPart, ReasoningPart, TextPart, ToolInputPart
+from .._parts import ModelPart, OutputPart, ReasoningPart, TextPart, ToolInputPart
 from .._provider._errors import bad_response
-from .._provider._loose import arguments_or_none, word
+from .._provider._loose import arguments_or_none, items, word
 from .._provider._unique_ids import UniqueIds
 from ._event import Event
-from ._item import STREAMS, Item, Stream, call_id_of, id_of, kind_of, text_of_part
+from ._item import (
+    STREAMS,
+    Item,
+    Stream,
+    call_id_of,
+    id_of,
+    is_refusal,
+    kind_of,
+    text_of_part,
+)
 from ._items import Items, match
 
 _MAX_HELD = 1 << 20
@@ -20,9 +29,14 @@ _MAX_HELD = 1 << 20
 
 
 class Output:
-    """Puts events together to items, and says what is new in each."""
+    """Puts events together to items, and says what is new in each.
 
-    def __init__(self) -> None:
+    Args:
+        text: what the text of the answer is given on as. A refusal is always a text.
+    """
+
+    def __init__(self, text: type[TextPart | OutputPart] = TextPart) -> None:
+        self._text = text
         self.items = Items()
         self._ids = UniqueIds()
         self._held = 0
@@ -70,6 +84,11 @@ class Output:
             case "response.function_call_arguments.done":
                 item = self.items.of("function_call", event)
                 self._complete(item, event.arguments or "", parts)
+            case "response.refusal.delta":
+                if event.delta:
+                    item = self.items.of("message", event)
+                    part = _part_of("message", event)
+                    self._say(item, "message", part, event.delta, parts, refuses=True)
             case "response.reasoning_summary_part.added":
                 self._breaks = True
             case _:
@@ -87,7 +106,8 @@ class Output:
         if text:
             item, part = self.items.of(STREAMS[stream], event), _part_of(stream, event)
             if rest := item.rest_of_part(stream, part, text):
-                self._say(item, stream, part, rest, parts)
+                refuses = bool(event.refusal) or is_refusal(event.part)
+                self._say(item, stream, part, rest, parts, refuses=refuses)
 
     def _added(self, event: Event, parts: list[ModelPart]) -> None:
         value = event.item or {}
@@ -130,12 +150,19 @@ class Output:
                 parts.append(ToolInputPart(call.part_id, call.name, delta))
 
     def _say(
-        self, item: Item, stream: Stream, part: int | None, text: str, parts: list[ModelPart]
+        self,
+        item: Item,
+        stream: Stream,
+        part: int | None,
+        text: str,
+        parts: list[ModelPart],
+        *,
+        refuses: bool = False,
     ) -> None:
         begins = item.begins(stream, part)
         item.say(stream, part, text)
         if stream == "message":
-            parts.append(TextPart(text))
+            parts.append(TextPart(text) if refuses else self._text(text))
             return
         if self._has_thought and (begins or self._breaks):
             text = f"\n\n{text}"
@@ -150,7 +177,10 @@ class Output:
             for stream, kind in STREAMS.items():
                 if kind == item.kind:
                     for part, rest in item.rest(stream, value):
-                        self._say(item, stream, part, rest, parts)
+                        refuses = stream == "message" and is_refusal(
+                            items(value.get("content"))[part]
+                        )
+                        self._say(item, stream, part, rest, parts, refuses=refuses)
         item.closed = True
         if item.value is None:
             item.value = value
@@ -186,7 +216,6 @@ class Output:
 
 _DELTAS: Final[Mapping[str, Stream]] = {
     "response.output_text.delta": "message",
-    "response.refusal.delta": "message",
     "response.reasoning_summary_text.delta": "summary",
     "response.reasoning_text.delta": "thought",
     "response.reasoning.delta": "thought",  # as some gateways call it

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
-from .._parts import ModelRequest, ToolSpec, refuse_reserved
+from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
+from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import input_content
 from ._state import items_back, message_item
@@ -35,7 +36,7 @@ def encode_request(
     origin: str = "",
     system_role: SystemRole = "developer",
 ) -> dict[str, Any]:
-    """Return the JSON body of one streamed call.
+    """Return the JSON body of one streamed call. An `output` is asked for as text by a schema.
 
     Args:
         request: what is asked.
@@ -61,6 +62,8 @@ def encode_request(
         body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
             body["tool_choice"] = _tool_choice(request.tool_choice)
+    if request.output is not None:
+        body["text"] = {**(options.get("text") or {}), "format": _format(request.output)}
     return body
 
 
@@ -122,6 +125,17 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     function["parameters"] = tool.schema
     function["strict"] = bool(tool.strict)  # the API takes a missing one for true
     return function
+
+
+def _format(output: OutputSpec) -> dict[str, Any]:
+    narrow = OPENAI.narrow(output.schema)
+    said = {
+        "type": "json_schema",
+        "name": output.name,
+        "schema": narrow or output.schema,
+        "strict": narrow is not None,
+    }
+    return {**said, "description": output.description} if output.description else said
 
 
 def _tool_choice(choice: str) -> str | Mapping[str, str]:

@@ -8,7 +8,9 @@ only if the server said that it stored the response, and sent only to be looked 
 without its reasoning where that isn't known: only its continuity is lost.
 
 Who changed the text or the calls of a message meant it: then the state isn't used. The calls may
-have other ids by now: the n-th call of the message is the n-th that was kept.
+have other ids by now: the n-th call of the message is the n-th that was kept. An answer that has a
+shape was unwrapped before it became the text of its message: that stands where it was said, also
+if it was said by calling a tool, which nobody answers.
 
 Sources: the OpenAI API reference, "Reasoning models", "Encrypted reasoning items"; the errors that
 the API answers ("Unknown parameter: 'input[1].status'" for reasoning, "missing required field
@@ -32,19 +34,24 @@ _PLAIN: Final = frozenset({"type", "role", "content", "status", "call_id", "name
 """What an item has that can be made of the message just as well."""
 
 
-def kept_state(items: Iterable[Item], *, stored: bool) -> dict[str, Any] | None:
+def kept_state(
+    items: Iterable[Item], *, stored: bool, shaped: bool = False, final_tool: str | None = None
+) -> dict[str, Any] | None:
     """Return what is to be kept of an answer, None if the message says as much.
 
     Args:
         items: of the answer.
         stored: whether the server stored the response.
+        shaped: whether an answer that has a shape was asked for.
+        final_tool: the tool by which it was.
     """
-    values = [item.value or _rebuilt(item) for item in items]
+    values = list(_values(items, final_tool))
     output = list(_sendable(values, with_ids=stored))
     if all(map(_is_plain, output)):
         return None
     try:
         state: dict[str, Any] = plain_json({"output": output}, "the answer")
+        state |= {"shaped": True} if shaped else {}
     except ValueError:
         return None
     return state if len(msgspec.json.encode(state)) <= _MAX_STATE else None
@@ -64,9 +71,9 @@ def items_back(
     output = state.get("output") if isinstance(state, Mapping) else None
     if not isinstance(output, list) or not all(isinstance(item, Mapping) for item in output):
         return None
-    said = "".join(
-        text for item in output if _is(item, "message") for text in texts_of("message", item)
-    )
+    if state.get("shaped") is True and _text_of(output) != message.content:
+        output = _saying(output, message.content)
+    said = _text_of(output)
     kept = [item for item in output if _is(item, "function_call")]
     if said != message.content or len(kept) != len(message.tool_calls):
         return None
@@ -82,6 +89,31 @@ def items_back(
                 item["arguments"] = sendable_arguments(call.input)
         items.append(item)
     return items
+
+
+def _values(items: Iterable[Item], final_tool: str | None) -> Iterator[dict[str, Any] | None]:
+    """Return the items as they came, the first call of the final tool as a message."""
+    is_given = False
+    for item in items:
+        if item.kind != "function_call" or item.name != final_tool:
+            yield item.value or _rebuilt(item)
+        elif not is_given:
+            is_given = True
+            yield message_item(item.arguments.text)
+
+
+def _text_of(output: Iterable[Any]) -> str:
+    messages = (item for item in output if _is(item, "message"))
+    return "".join(text for item in messages for text in texts_of("message", item))
+
+
+def _saying(output: list[Any], text: str) -> list[Any]:
+    """Return the items with this text in the place of their last message, and no other."""
+    places = [number for number, item in enumerate(output) if _is(item, "message")]
+    if not places:
+        return output
+    before = [item for item in output[: places[-1]] if not _is(item, "message")]
+    return [*before, message_item(text), *output[places[-1] + 1 :]]
 
 
 def _sendable(values: Iterable[Any], *, with_ids: bool) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from trio_agent._errors import ModelError, StoreUnavailable
-from trio_agent._runtime.model_pool import ModelPool
+from trio_agent._runtime.pool import ModelPool
 from trio_agent.models._model import Emit, Model
 from trio_agent.models._parts import ModelFinish, ModelRequest
 

@@ -1,0 +1,23 @@
+"""An agent as a tool of another one."""
+
+from typing import Any
+
+from ._context import ToolContext
+from ._contract import Tool
+from ._tool import tool
+
+
+def agent_tool(agent: Any, *, name: str, description: str, deadline: float) -> Tool[Any]:
+    """Make a tool of an agent: see `Agent.as_tool`."""
+
+    async def ask(context: ToolContext[Any], prompt: str) -> Any:
+        """Ask.
+
+        Args:
+            prompt: What is to be done, with all that must be known for it: nothing else is seen.
+        """
+        if context._run_agent is None:
+            raise RuntimeError("a sub-agent works in the run of an agent: there is none")
+        return await context._run_agent(agent, prompt)
+
+    return tool(ask, name=name, description=description, deadline=deadline)
