@@ -1,4 +1,4 @@
-"""What you implement stores and models with: all of it is public, and enough."""
+"""What you implement stores, models and instruments with: all of it is public, and enough."""
 
 import inspect
 import typing
@@ -9,21 +9,34 @@ import pytest
 
 import trio_agent
 from trio_agent import Agent, abc, open_runtime
-from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart, Watch
+from trio_agent.abc import (
+    Emit,
+    Instrument,
+    Model,
+    ModelFinish,
+    ModelRequest,
+    Store,
+    TextPart,
+    Watch,
+)
 
 FOR_STORES = {
     *("Store", "Watch", "NewsWatch", "open_plain_nursery", "lock_file"),
     *("RunRecord", "RunInfo", "Created", "Lease", "Page"),
     *("Append", "Appended", "Entry", "Retention"),
 }
-CONSTANTS = {"PAGE_BYTES"}
+FOR_INSTRUMENTS = {
+    *("Instrument", "StepFacts", "ModelFacts", "ModelRetried", "ModelSwitched", "ToolFacts"),
+    *("RunEnd", "StepEnd", "ModelEnd", "ToolEnd"),
+}
+CONSTANTS = {"PAGE_BYTES", "LIMIT_NAMES"}
 FOR_MODELS = {
     *("Model", "Emit", "ModelRequest", "ModelFinish", "ToolSpec"),
     *("ModelPart", "TextPart", "ReasoningPart", "ToolInputPart"),
 }
 
 
-@pytest.mark.parametrize("name", sorted(FOR_STORES | FOR_MODELS | CONSTANTS))
+@pytest.mark.parametrize("name", sorted(FOR_STORES | FOR_MODELS | FOR_INSTRUMENTS | CONSTANTS))
 def test_a_name_is_there(name: str) -> None:
     assert hasattr(abc, name)
 
@@ -71,13 +84,13 @@ def test_what_is_named_there_is_public() -> None:
         if not name.startswith("_")
     }
     seen: set[type[Any]] = set()
-    left: set[type[Any]] = {Store, Watch, Model, Emit}
+    left: set[type[Any]] = {Store, Watch, Model, Emit, Instrument}
     while left:
         cls = left.pop()
         seen.add(cls)
         assert id(cls) in public, f"{cls} is private"
         left |= named_by(cls) - seen
-    assert {each.__name__ for each in seen} >= (FOR_STORES | FOR_MODELS) - {
+    assert {each.__name__ for each in seen} >= (FOR_STORES | FOR_MODELS | FOR_INSTRUMENTS) - {
         *("NewsWatch", "open_plain_nursery", "lock_file"),  # what helps, but is not asked for
         *("ModelPart",),  # a union, whose parts are here
     }

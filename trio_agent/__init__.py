@@ -34,6 +34,9 @@ from ._events import (
     FinishReason as FinishReason,
     ModelFinished as ModelFinished,
     ModelSwitch as ModelSwitch,
+    Nested as Nested,
+    OutputDelta as OutputDelta,
+    OutputRetry as OutputRetry,
     ReasoningDelta as ReasoningDelta,
     RunError as RunError,
     RunFinish as RunFinish,
@@ -46,6 +49,7 @@ from ._events import (
     ToolInputDelta as ToolInputDelta,
     ToolName as ToolName,
     ToolOutcome as ToolOutcome,
+    ToolProgress as ToolProgress,
     ToolRequest as ToolRequest,
     ToolResult as ToolResult,
     ToolStatus as ToolStatus,
@@ -83,6 +87,8 @@ from ._resumable import (
     StreamChunk as StreamChunk,
 )
 from ._run.channels import OutputChannel as OutputChannel, TextChannel as TextChannel
+from ._run.listed import ListedRun as ListedRun, RunPage as RunPage
+from ._run.message_page import MessagePage as MessagePage
 from ._run.result import Result as Result
 from ._run.run import (
     Receipt as Receipt,

@@ -10,13 +10,14 @@ from typing_extensions import TypeVar
 from ._config import AgentConfig, OutT_co
 from ._limits import Limits, Retention, RuntimeLimits
 from ._log.subscription import Subscription
-from ._messages import AnyMessage
+from ._messages import AnyMessage, Prepare
 from ._run.channels import OutputChannel, TextChannel
 from ._run.job import NO_DEPS
 from ._run.result import Result
 from ._run.run import Run
 from ._runtime.open_runtime import open_runtime
 from .models._model import Model
+from .tools._agent_tool import agent_tool
 from .tools._context import RunContext, RunFacts
 from .tools._contract import DepsT_contra, Tool
 from .tools._source import ToolSource
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
         sources: Iterable[ToolSource]
         open_deps: Callable[[RunFacts], AbstractAsyncContextManager[DepsT]] | None
         output_validators: Iterable[Callable[[RunContext[DepsT], Any], Any]]
-        prepare: Callable[[Sequence[AnyMessage]], Sequence[AnyMessage]] | None
+        prepare: Prepare | None
         tool_errors: Literal["hidden", "type", "message"]
         limits: Limits
         options: Mapping[str, Any]
@@ -217,6 +218,33 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         """
         async with self._started(prompt, messages, deps) as (run, events):
             yield OutputChannel(run, events)
+
+    def as_tool(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        deadline: float = math.inf,
+    ) -> Tool[Any]:
+        """Make a tool of the agent, for another one to call: a sub-agent.
+
+        It is given a prompt, and its answer is the call's result: its text, or the value of its
+        `output`. What it does is shown within the events of the call (`Nested`). It ends with the
+        call; what it spends counts for the run, and it has the run's dependencies unless it opens
+        its own.
+
+        Args:
+            name: what the model calls it; by default the agent's name.
+            description: what the model reads about it.
+            deadline: seconds that one call may take. The agent's own limits hold besides.
+
+        Raises:
+            ValueError: the name is none for a tool.
+        """
+        name = self.name if name is None else name
+        if description is None:
+            description = f"Ask the agent {name!r} to do something, and get its answer."
+        return agent_tool(self, name=name, description=description, deadline=deadline)
 
     @asynccontextmanager
     async def _started(

@@ -4,7 +4,7 @@ What is wrong with it is told where it is made, before anything runs. Types of d
 answers are for type checkers: `Agent` says them; here everything fits.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic
 
@@ -14,7 +14,7 @@ from attrs.validators import in_
 from typing_extensions import TypeVar
 
 from ._limits import Limits
-from ._messages import AnyMessage
+from ._messages import Prepare
 from ._output.shape import Shape, shape_of
 from .models._model import Model
 from .models._names import to_model
@@ -84,9 +84,7 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
     output_validators: tuple[Callable[..., Any], ...] = attrs.field(
         default=(), converter=_to_validators
     )
-    prepare: Callable[[Sequence[AnyMessage]], Sequence[AnyMessage]] | None = attrs.field(
-        default=None, validator=_check_function
-    )
+    prepare: Prepare | None = attrs.field(default=None, validator=_check_function)
     tool_errors: Tell = attrs.field(default="type", validator=in_(("hidden", "type", "message")))
     limits: Limits = Limits()
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=check_options)

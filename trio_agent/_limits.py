@@ -1,7 +1,8 @@
 """Bounds that you set, and what happens when nobody watches."""
 
 import math
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 import attrs
 from attrs.validators import ge, gt, optional
@@ -39,6 +40,17 @@ class Limits:
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
     tool_retries: int | None = attrs.field(default=5, validator=optional(ge(0)))
     output_retries: int = attrs.field(default=2, validator=ge(0))
+
+
+def _in_json(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+LIMIT_NAMES: Final[Mapping[str, str]] = {
+    _in_json(field.name): field.name for field in attrs.fields(Limits)
+}
+"""The names of the limits of a run, by those that requests have: ``maxTokens`` is `max_tokens`."""
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from ._instrument.facts import (
     ToolEnd as ToolEnd,
     ToolFacts as ToolFacts,
 )
-from ._limits import Retention as Retention
+from ._limits import LIMIT_NAMES as LIMIT_NAMES, Retention as Retention
 from ._log.log import (
     Append as Append,
     Appended as Appended,
@@ -39,6 +39,8 @@ from .models._parts import (
     ModelFinish as ModelFinish,
     ModelPart as ModelPart,
     ModelRequest as ModelRequest,
+    OutputPart as OutputPart,
+    OutputSpec as OutputSpec,
     ReasoningPart as ReasoningPart,
     SwitchPart as SwitchPart,
     TextPart as TextPart,

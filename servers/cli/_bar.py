@@ -9,6 +9,11 @@ from ._say import Stderr, put, say
 _WIDTH: Final = 24
 
 
+def bar(share: float) -> str:
+    """Draw a share, which is 1 at most."""
+    return ("#" * int(_WIDTH * min(share, 1.0))).ljust(_WIDTH)
+
+
 class Bar:
     """Counts what is done and what of it failed, and shows it.
 
@@ -38,8 +43,7 @@ class Bar:
         ended = self._done == self._total
         if Stderr().isatty():
             share = self._done / self._total if self._total else 1.0
-            bar = ("#" * int(_WIDTH * share)).ljust(_WIDTH)
-            put(f"\r[{bar}] {text}\x1b[K" + ("\n" if ended else ""))
+            put(f"\r[{bar(share)}] {text}\x1b[K" + ("\n" if ended else ""))
         elif ended or self._done % max(1, self._total // 10) == 0:
             say(text)
 

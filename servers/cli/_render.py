@@ -1,12 +1,18 @@
-"""Events in a form that a person likes to read in a terminal."""
+"""Events in a form that a person likes to read in a terminal.
 
-from typing import Final, TextIO
+Control characters of a model, a tool or an agent's name are never written.
+"""
+
+from typing import Any, Final, TextIO
 
 import msgspec
 
 from trio_agent import (
     AnyEvent,
     ModelSwitch,
+    Nested,
+    OutputDelta,
+    OutputRetry,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -14,119 +20,143 @@ from trio_agent import (
     StepStart,
     TextDelta,
     ToolCall,
-    ToolInputDelta,
+    ToolProgress,
     ToolResult,
 )
 
-from ._text import printable
+from ._lines import Lines, Speaker
+from ._progress import progress_line
+from ._speed import Speed
+from ._text import printable, printable_line
 
 _BOLD, _DIM, _CYAN, _GREEN, _RED, _YELLOW = "1", "2", "36", "32", "31", "33"
 _STATUS: Final = {"ok": _GREEN, "error": _RED, "cancelled": _YELLOW, "unknown": _YELLOW}
+_LONGEST_NAME: Final = 80
 
 
 class Renderer:
-    """Writes text and reasoning as they flow, and everything else on lines of its own.
+    """Writes text, reasoning and output as they flow, and everything else on lines of its own.
 
-    Colours appear on a terminal only. Control characters of a model or a tool are never written.
+    What a sub-agent does stands indented below the call that it is in. How far a call is shows
+    while nothing else is written, on a terminal; what it said last stands over its result.
+    Colours appear on a terminal only.
     """
 
     def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._colours = file.isatty()
-        self._in_line = False
-        self._thinking = False
-        self._started = 0
-        self._first: int | None = None
-        self._step_first: int | None = None
-        self._last = 0
-        self._speaking = 0
-        self._deltas = 0
+        self._lines = Lines(file)
+        self._root = Speaker()
+        self._agents: dict[tuple[str, ...], Speaker] = {}
+        """Sub-agents, by the ids of the calls that lead to them."""
+        self._thinking: set[Speaker] = set()
+        self._progress: dict[str, str] = {}
+        """What each open call said last of how far it is."""
+        self._written: list[str] = []
+        """The run's output as it was shown, piece by piece."""
+        self._speed = Speed()
         self.tool_calls = 0
 
     def heading(self, text: str) -> None:
         """Show what the user says."""
-        self._line(text, _BOLD)
+        self._line(self._root, text, _BOLD)
 
     def note(self, text: str) -> None:
         """Say something about what is going on."""
-        self._line(f"-- {text}", _YELLOW)
+        self._line(self._root, f"-- {text}", _YELLOW)
 
     def show(self, event: AnyEvent) -> None:
-        """Show an event."""
-        match event:
-            case RunStart(at=at):
-                self._started = at
-            case TextDelta(at=at, delta=delta):
-                self._count(at)
-                self._flow(printable(delta), thinking=False)
-            case ReasoningDelta(at=at, delta=delta):
-                self._count(at)
-                self._flow(printable(delta), thinking=True)
-            case ToolInputDelta(at=at):
-                self._count(at)
-            case ToolCall(tool=tool):
-                self.tool_calls += 1
-                self._line(f"-> {tool.name}({_compact(tool.input)})", _CYAN)
-            case ToolResult(tool=tool):
-                colour = _STATUS.get(tool.status, _DIM)
-                self._line(f"<- {tool.status}: {_compact(tool.output)}", colour)
-            case ModelSwitch(from_=before, to=to, error=error):
-                self._line(f"[{before} -> {to}: {error.code}: {error.message}]", _DIM)
-            case StepStart():
-                self._end_line()
-                self._step_first = None
-            case RunFinish(run=run):
-                reason = f" ({run.reason})" if run.reason else ""
-                self._line(f"[{run.finish_reason}{reason}: {run.steps} steps]", _DIM)
-            case RunError(error=error):
-                self._line(f"[{error.code}: {printable(error.message)}]", _RED)
+        """Show an event, at whatever level it is. One that can't be read is left out."""
+        self._speed.add(event)
+        self.tool_calls += isinstance(event, ToolCall)
+        self._check_output(event)
+        path: tuple[str, ...] = ()
+        while isinstance(event, Nested):
+            path += (event.call,)
+            inner = event.event
+            if inner is None:
+                return
+            event = inner
+        self._show(path, self._speaker(path, event), event)
 
     def speed(self) -> str:
-        """Tell the time to the first token, and tokens per second while the model spoke.
+        """Tell the time to the first token, and tokens per second while the model spoke."""
+        return self._speed.text()
 
-        Each delta counts as one token. Times are those of the events, so that it does not
-        matter when they were received.
-        """
-        if self._first is None:
-            return "no token came"
-        text = f"first token after {(self._first - self._started) / 1000:.2f} s"
-        if self._speaking:
-            text += f", {self._deltas * 1000 / self._speaking:.1f} tokens/s"
-        return text
+    def _check_output(self, event: AnyEvent) -> None:
+        """Show the output at the end if it is another than what was written, piece by piece."""
+        match event:
+            case OutputDelta(delta=delta):
+                self._written.append(delta)
+            case RunStart() | StepStart() | OutputRetry():
+                self._written.clear()
+            case RunFinish(run=run) if run.output is not msgspec.UNSET:
+                try:
+                    written = msgspec.json.decode("".join(self._written))
+                except (msgspec.MsgspecError, RecursionError):
+                    written = msgspec.UNSET
+                if written != run.output:
+                    self._line(self._root, _compact(run.output), _BOLD)
 
-    def _count(self, at: int) -> None:
-        if self._first is None:
-            self._first = at
-        if self._step_first is None:
-            self._step_first = at
-        else:
-            self._speaking += at - self._last
-            self._deltas += 1
-        self._last = at
+    def _speaker(self, path: tuple[str, ...], event: AnyEvent) -> Speaker:
+        if not path:
+            return self._root
+        speaker = self._agents.get(path)
+        if speaker is None:
+            name = event.agent if isinstance(event, RunStart) else path[-1]
+            name = printable_line(name[:_LONGEST_NAME])
+            speaker = self._agents[path] = Speaker(name, len(path))
+        return speaker
 
-    def _flow(self, text: str, *, thinking: bool) -> None:
-        if thinking != self._thinking:
-            self._end_line()
-            self._thinking = thinking
-        self._write(text, _DIM if thinking else None)
+    def _show(self, path: tuple[str, ...], speaker: Speaker, event: AnyEvent) -> None:
+        match event:
+            case RunStart() if not path:
+                self._close(())  # of a run that was left before its end
+                self._progress.clear()
+                self._lines.end_line(speaker)
+            case TextDelta(delta=delta) | OutputDelta(delta=delta):
+                self._flow(speaker, printable(delta), thinking=False)
+            case ReasoningDelta(delta=delta):
+                self._flow(speaker, printable(delta), thinking=True)
+            case ToolCall(tool=tool):
+                self._line(speaker, f"-> {tool.name}({_compact(tool.input)})", _CYAN)
+            case ToolProgress(tool=tool, data=data):
+                self._progress[tool.id] = line = progress_line(data)
+                self._lines.status(f".. {printable_line(tool.name)} {line}")
+            case ToolResult(tool=tool):
+                self._close((*path, tool.id))
+                if line := self._progress.pop(tool.id, ""):
+                    self._line(speaker, f".. {line}", _DIM)
+                colour = _STATUS.get(tool.status, _DIM)
+                self._line(speaker, f"<- {tool.status}: {_compact(tool.output)}", colour)
+            case OutputRetry(message=message):
+                self._line(speaker, f"[this is no answer, it is asked again: {message}]", _DIM)
+            case ModelSwitch(from_=before, to=to, error=error):
+                self._line(speaker, f"[{before} -> {to}: {error.code}: {error.message}]", _DIM)
+            case StepStart():
+                self._lines.end_line(speaker)
+            case RunFinish(run=run):
+                reason = f" ({run.reason})" if run.reason else ""
+                self._line(speaker, f"[{run.finish_reason}{reason}: {run.steps} steps]", _DIM)
+            case RunError(error=error):
+                self._line(speaker, f"[{error.code}: {error.message}]", _RED)
 
-    def _line(self, text: str, colour: str) -> None:
-        self._end_line()
-        self._write(printable(text), colour)
-        self._end_line()
+    def _close(self, path: tuple[str, ...]) -> None:
+        """Let the sub-agents in a call that has ended say what they have not yet, and forget."""
+        for ended in [at for at in self._agents if at[: len(path)] == path]:
+            speaker = self._agents.pop(ended)
+            self._thinking.discard(speaker)
+            if speaker.waiting:
+                self._lines.end_line(speaker)
 
-    def _end_line(self) -> None:
-        if self._in_line:
-            self._write("\n")
+    def _flow(self, speaker: Speaker, text: str, *, thinking: bool) -> None:
+        if thinking != (speaker in self._thinking):
+            self._thinking ^= {speaker}
+            if speaker.in_line:
+                self._lines.flow(speaker, "\n")
+        self._lines.flow(speaker, text, _DIM if thinking else None)
 
-    def _write(self, text: str, colour: str | None = None) -> None:
-        if text:
-            self._in_line = not text.endswith("\n")
-        if self._colours and colour is not None:
-            text = f"\x1b[{colour}m{text}\x1b[0m"
-        self._file.write(text)
-        self._file.flush()
+    def _line(self, speaker: Speaker, text: str, colour: str) -> None:
+        self._lines.line(speaker, printable(text), colour)
 
 
-def _compact(value: object) -> str:
+def _compact(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import trio
+from log_kit import check_log
 from program_kit import REPOSITORY
 from server_kit import SOON
 
@@ -197,9 +198,7 @@ class TestOrder:
                         run.request_cancel()
         assert LOG.fullmatch("".join(f"<{_kind(event)}>" for event in events)), events
         assert _end(events[-1]) == end
-        calls = [event.tool.id for event in events if _kind(event) == "tool-call"]  # type: ignore[union-attr]
-        results = [event.tool.id for event in events if isinstance(event, ToolResult)]
-        assert sorted(calls) == sorted(results)
+        check_log(events)
 
     async def test_server_that_died_before_the_run_had_begun(self) -> None:
         store = MemoryStore()

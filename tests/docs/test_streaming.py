@@ -47,6 +47,12 @@ async def test_conversation(tmp_path: Path) -> None:
     assert heard == [["Name a town in Norway.", "Oslo.", "And one in the north?"]]
 
 
+async def test_trimmed(tmp_path: Path) -> None:
+    assert await run_example("streaming/trimmed", [], tmp_path) == (
+        "UserMessage And how is the weather there?\nAssistantMessage \nToolMessage 7 degrees\n"
+    )
+
+
 async def test_resume(tmp_path: Path) -> None:
     assert await run_example("streaming/resume", [FIVE], tmp_path) == (
         "one two | three | four five\nthe log is gone: start anew\n"

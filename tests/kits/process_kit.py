@@ -13,10 +13,11 @@ from typing import Any
 
 import attrs
 import trio
+from log_kit import check_log
 from server_kit import SOON, Client as RawClient
 from store_kit import whole_log
 
-from trio_agent import RunError, RunFinish, ToolCall, ToolResult
+from trio_agent import RunError, RunFinish
 from trio_agent._http.transport import TransportError
 from trio_agent.abc import Store
 from trio_agent.client import Client, RemoteEvent
@@ -222,11 +223,8 @@ class Viewer:
         """Compare what was seen with the log; return how the run ended."""
         seen = [(event.cursor, event.data) for event in self.events]
         assert seen == await logged(store, self.run_id)
-        assert [event for event in self.events if event.terminal] == self.events[-1:]
-        said = [event.event for event in self.events]
-        asked = [event.tool.id for event in said if isinstance(event, ToolCall)]
-        answered = [event.tool.id for event in said if isinstance(event, ToolResult)]
-        assert answered == asked
+        said = [each for event in self.events if (each := event.event) is not None]
+        check_log(said)
         if isinstance(said[-1], RunError):
             return said[-1].error.code
         assert isinstance(said[-1], RunFinish)

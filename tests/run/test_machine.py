@@ -180,7 +180,7 @@ def test_a_plain_answer() -> None:
     assert finish.terminal
     assert (made.action, made.done, made.terminal) == (None, True, finish)
     messages = (HI, AssistantMessage("Hello", reasoning="hm"))
-    assert made.result == Result("r", "Hello", 1, "stop", usage, messages)
+    assert made.result == Result("r", "Hello", 1, "stop", usage, messages, output="Hello")
 
 
 def test_tools_and_a_second_step() -> None:
@@ -228,6 +228,7 @@ def test_tools_and_a_second_step() -> None:
         "stop",
         Usage(3, 3, 6),
         (*transcript, AssistantMessage("Done.")),
+        output="Let me see.Done.",
     )
 
 

@@ -15,7 +15,7 @@ from store_kit import record
 from trio_agent._agent import Agent
 from trio_agent._errors import UnknownBlob
 from trio_agent._events import ToolRequest
-from trio_agent._limits import CancelAfter, OnDisconnect
+from trio_agent._limits import CancelAfter, Limits, OnDisconnect
 from trio_agent._log.store import RunRecord
 from trio_agent._messages import (
     AnyMessage,
@@ -27,6 +27,7 @@ from trio_agent._messages import (
     UserMessage,
 )
 from trio_agent._run.record import make_record, said_before
+from trio_agent._run.settings import read_settings
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import ScriptedModel
@@ -223,6 +224,10 @@ def test_what_the_agent_is_told_stays_private() -> None:
         ({"agent": Agent(model=ScriptedModel(["a"]), name="other")}, False),
         ({"metadata": {"a": 1, "b": [2]}}, False),
         ({"metadata": {"b": [1], "a": 1}}, True),
+        ({"settings": read_settings({"seed": 1}, None)}, False),
+        ({"settings": read_settings(None, {"max_tokens": 1})}, False),
+        ({"settings": read_settings({}, {})}, True),
+        ({"claims": {"plan": "free"}}, True),
         # How it is watched, who asks with which key, and what the agent is like by now
         ({"policy": CancelAfter(5)}, True),
         ({"owner": "you"}, True),
@@ -241,6 +246,29 @@ def test_a_key_belongs_to_what_was_asked_for(changes: dict[str, Any], same: bool
 
     assert re.fullmatch("[0-9a-f]{64}", digest())
     assert (digest() == digest(**changes)) is same
+
+
+def test_a_request_of_an_earlier_version_has_the_digest_that_it_had() -> None:
+    record = made(None, UserMessage("hi"), metadata={"a": 1}, idempotency_key="k")
+    asked = b'["quick",[{"content":"hi","role":"user"}],{"a":1}]'
+    assert record.digest == sha256(asked).hexdigest()
+
+
+def test_settings_in_another_order_or_form_are_the_same_request() -> None:
+    forms = [
+        read_settings({"a": 1, "b": 2}, Limits(max_steps=5)),
+        read_settings({"b": 2, "a": 1}, attrs.asdict(Limits(max_steps=5))),
+    ]
+    first, second = (made(idempotency_key="k", settings=settings) for settings in forms)
+    assert first.digest == second.digest
+
+
+def test_what_a_continuation_needs_of_the_run_itself() -> None:
+    settings = read_settings({"seed": 1}, {"max_tokens": 7})
+    private = json.loads(made(settings.over(quick()), claims={"plan": "free"}).private)
+    assert private["claims"] == {"plan": "free"}
+    assert private["options"] == {"seed": 1}
+    assert (private["limits"]["max_tokens"], private["limits"]["run_deadline"]) == (7, None)
 
 
 def test_the_same_file_is_the_same_request() -> None:

@@ -1,5 +1,7 @@
 """What came of a run: the same, whoever tells it."""
 
+import pytest
+
 from trio_agent._events import (
     ErrorDetail,
     RunError,
@@ -37,8 +39,14 @@ def test_of_a_run_that_finished() -> None:
     folded.add(end)
     said = (HI, AssistantMessage("a"), AssistantMessage("b"))
     assert result_of("r", end, folded) == Result(
-        "r", "ab", 2, "timeout", Usage(1, 1, 2), said, "too slow"
+        "r", "ab", 2, "timeout", Usage(1, 1, 2), said, "too slow", "ab"
     )
+
+
+@pytest.mark.parametrize("value", [None, {"a": [1]}, ""])
+def test_of_an_answer_with_a_shape(value: object) -> None:
+    summary = RunSummary("r", "ab", 2, "stop", Usage(), output=value)
+    assert result_of("r", RunFinish(at=0, run=summary), transcript()).output == value
 
 
 def test_of_a_run_that_failed() -> None:
@@ -47,5 +55,5 @@ def test_of_a_run_that_failed() -> None:
     folded.add(end)
     said = (HI, AssistantMessage("a"), AssistantMessage("b"))
     assert result_of("r", end, folded) == Result(
-        "r", "ab", 2, "error", Usage(1, 1, 2), said, "it broke"
+        "r", "ab", 2, "error", Usage(1, 1, 2), said, "it broke", "ab"
     )

@@ -21,6 +21,7 @@ def passing(retry_after: float | None = None) -> ModelError:
 async def ask(*answers: list[Line], retries: int = 3, window: float = 15) -> tuple[str, float, int]:
     """What was said, in how many seconds, by how many calls."""
     said: list[str] = []
+    delays: list[float] = []
 
     async def emit(*parts: ModelPart) -> None:
         await trio.lowlevel.checkpoint()
@@ -32,12 +33,14 @@ async def ask(*answers: list[Line], retries: int = 3, window: float = 15) -> tup
         finish = await generate_with_retries(
             partial(model.generate, REQUEST, emit),  # type: ignore[arg-type]
             lambda: not said,
+            lambda failure, delay: delays.append(delay),
             retries=retries,
             window=window,
         )
         assert finish == ModelFinish("stop")
     except ModelError as exc:
         said.append(exc.code)
+    assert len(delays) == len(model.requests) - 1
     return "".join(said), trio.current_time() - begin, len(model.requests)
 
 

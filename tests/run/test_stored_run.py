@@ -13,7 +13,15 @@ from store_kit import deltas, finish, record
 
 from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, ModelError, RunFailed, StoreUnavailable
-from trio_agent._events import AnyEvent, ErrorDetail, RunError, RunFinish, ToolResult, Usage
+from trio_agent._events import (
+    AnyEvent,
+    ErrorDetail,
+    RunError,
+    RunFinish,
+    RunSummary,
+    ToolResult,
+    Usage,
+)
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Append, Entry
 from trio_agent._messages import AssistantMessage, File, Text, UserMessage, unpaired_calls
@@ -311,6 +319,18 @@ async def test_what_was_said_before_is_in_its_result() -> None:
         result = await run.wait()
     assert result.messages == (*said, AssistantMessage("xxx"))
     assert (result.run_id, result.finish_reason) == (made.run_id, "stop")
+
+
+async def test_its_answer_has_a_shape() -> None:
+    store = MemoryStore()
+    await store.create(record("r"))
+    summary = RunSummary("r", "", 1, "stop", Usage(), output={"a": None})
+    end = Entry.of(1, RunFinish(at=0, run=summary))
+    await store.append([Append("r", 1, [end])])
+    run = StoredRun(
+        await store.info("r"), Feed("r", "e", tail=1, closed=True), store, lambda *_: None
+    )
+    assert (await run.wait()).output == {"a": None}
 
 
 async def test_waiting_is_a_checkpoint_when_all_is_known() -> None:

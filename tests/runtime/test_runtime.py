@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 from weakref import ref
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -13,7 +14,14 @@ from runtime_kit import endless, finished, quick, stepwise
 from shared_kit import LEASE, quiet, shared
 
 from trio_agent._agent import Agent
-from trio_agent._errors import KeyReused, LimitExceeded, ModelError, StoreUnavailable, UnknownRun
+from trio_agent._errors import (
+    CursorExpired,
+    KeyReused,
+    LimitExceeded,
+    ModelError,
+    StoreUnavailable,
+    UnknownRun,
+)
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
 from trio_agent._log.log import Append
@@ -27,17 +35,20 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
+from trio_agent._run.listed import RunPage
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.machine import Machine
-from trio_agent._run.performer import Job
+from trio_agent._run.performer import Job, Performer
 from trio_agent._run.run import Run
 from trio_agent._run.stored_run import StoredRun
+from trio_agent._runtime import live_runs
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime, RuntimeStatistics
 from trio_agent.models._model import Emit, Model
 from trio_agent.models._parts import ModelFinish, ModelRequest
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
+from trio_agent.tools._context import Principal
 from trio_agent.tools._tool import tool
 
 
@@ -430,6 +441,88 @@ async def test_its_own_process_finds_it_alive(autojump_clock: trio.testing.MockC
         with trio.testing.assert_checkpoints():
             assert await s.runtimes[0].find(run.id) is run
         second.set()
+
+
+async def test_listing() -> None:
+    async with open_runtime() as runtime:
+        owners = ["ann", "bob", "ann"]
+        ids = [(await runtime.start(quick(), "hi", owner=owner)).id for owner in owners]
+        await trio.testing.wait_all_tasks_blocked()
+        ids.reverse()
+        with trio.testing.assert_checkpoints():
+            first = await runtime.runs(limit=2)
+        assert [(run.id, run.owner, run.status) for run in first.runs] == [
+            (ids[0], "ann", "stop"),
+            (ids[1], "bob", "stop"),
+        ]
+        second = await runtime.runs(before=first.next, limit=2)
+        assert [run.id for run in second.runs] == ids[2:]
+        assert await runtime.runs(before=second.next) == RunPage((), None)
+        assert [run.id for run in (await runtime.runs("ann")).runs] == [ids[0], ids[2]]
+        await runtime.delete(ids[2])
+        with pytest.raises(CursorExpired):
+            await runtime.runs(before=ids[2])
+        with pytest.raises(ValueError, match=r"^limit is at least 1"):
+            await runtime.runs(limit=0)
+
+
+async def test_options_and_limits_of_one_run() -> None:
+    model = ScriptedModel(*[["a"]] * 2)
+    agent = Agent(model=model, options={"seed": 1, "top_p": 1})
+    async with open_runtime() as runtime:
+        await (await runtime.start(agent, "hi", options={"seed": 2})).wait()
+        await (await runtime.start(agent, "hi")).wait()
+        assert [request.options for request in model.requests] == [
+            {"seed": 2, "top_p": 1},
+            {"seed": 1, "top_p": 1},
+        ]
+        run = await runtime.start(endless(), "hi", limits={"run_deadline": 1e-9})
+        assert (await run.wait()).finish_reason == "timeout"
+        for wrong in ({"limits": {"steps": 1}}, {"options": {"tools": []}}):
+            with pytest.raises(ValueError, match=r"there is no limit|remove it"):
+                await runtime.start(agent, "hi", **wrong)  # type: ignore[arg-type]
+        assert runtime.statistics().active == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "principal"),
+    [
+        ({}, None),
+        ({"owner": "ann"}, Principal("ann")),
+        ({"owner": "ann", "claims": {"plan": ["free"]}}, Principal("ann", {"plan": ["free"]})),
+    ],
+)
+async def test_the_principal_reaches_the_run(
+    given: dict[str, Any], principal: Principal | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+
+    class Watched(Performer):
+        def __init__(self, job: Job, *others: Any) -> None:
+            jobs.append(job)
+            super().__init__(job, *others)
+
+    monkeypatch.setattr(live_runs, "Performer", Watched)
+    async with open_runtime() as runtime:
+        run = await runtime.start(quick(), "hi", **given)
+        given.get("claims", {}).clear()  # it is a copy
+        assert jobs[0].principal == principal
+        [private] = await runtime.store.read_private(run.id, [0])
+        claims = {} if principal is None else principal.claims
+        assert msgspec.json.decode(private)["claims"] == claims
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"claims": {"a": 1}}, "^claims are those of an owner"),
+        ({"owner": "ann", "claims": {"a": object()}}, "^claims has a object"),
+    ],
+)
+async def test_claims_that_are_none(given: dict[str, Any], why: str) -> None:
+    async with open_runtime() as runtime:
+        with pytest.raises(ValueError, match=why):
+            await runtime.start(quick(), "hi", **given)
 
 
 async def test_deleting() -> None:

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from log_kit import check_log
 
 from trio_agent._agent import Agent
 from trio_agent._errors import ToolError
-from trio_agent._events import AnyEvent, RunStart, ToolCall, ToolResult
+from trio_agent._events import AnyEvent
 from trio_agent._log.store import Store
 from trio_agent._log.subscription import Subscription
 from trio_agent._run.run import Run
@@ -77,15 +78,6 @@ def make_agent() -> tuple[Agent, Opened]:
     return Agent(model=model, tools=[look, count, refuse]), model
 
 
-def check(events: list[AnyEvent]) -> None:
-    assert isinstance(events[0], RunStart)
-    assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
-    calls = [event.tool.id for event in events if isinstance(event, ToolCall)]
-    results = [event.tool.id for event in events if isinstance(event, ToolResult)]
-    assert sorted(calls) == sorted(results)
-    assert len(set(results)) == len(results)
-
-
 async def read_all(store: Store) -> list[AnyEvent]:
     """The whole log of the one run in the store; nothing if there is none."""
     runs = await store.find(None, None, 10)
@@ -123,7 +115,7 @@ def test_a_run_in_a_runtime(far: bool) -> None:
         log = await read_all(memory)
         assert not model.is_open
         if log:
-            check(log)
+            check_log(log)
             assert seen == log[: len(seen)]
         for run in runs:
             assert run.status != "active"
@@ -155,7 +147,7 @@ def test_a_run_that_is_cancelled_while_its_viewers_stay(far: bool) -> None:
                 # Everything is gone when the receipt is there.
                 assert receipt.last_offset == (await memory.info(run.id)).tail
             log = await read_all(memory)
-        check(log)
+        check_log(log)
         assert seen == log
         assert run.status == receipt.outcome
 
@@ -173,7 +165,7 @@ def test_embedded() -> None:
         assert not model.is_open
         assert not any(event.terminal for event in seen[:-1])
         if not sweep.interrupted:
-            check(seen)
+            check_log(seen)
 
     assert cancel_sweep(scenario, clock=steady_clock) > 50
 
@@ -189,7 +181,7 @@ def test_opening_and_closing(far: bool) -> None:
         assert not model.is_open
         log = await read_all(memory)
         if log:
-            check(log)
+            check_log(log)
 
     assert cancel_sweep(scenario) > 15
 
@@ -206,7 +198,7 @@ def test_at_every_operation_of_the_store() -> None:
                         pass
         for info in await memory.find(None, None, 10):
             if info.tail:
-                check(await read_all(memory))
+                check_log(await read_all(memory))
             else:
                 # Cancelled between the creation and its answer: an orphan, once its lease ends.
                 assert info.active

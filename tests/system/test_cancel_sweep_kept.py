@@ -6,12 +6,13 @@ from itertools import pairwise
 import pytest
 import trio
 import trio.testing
+from log_kit import check_log
 from shared_kit import look
 from store_kit import whole_log
 
 from trio_agent._agent import Agent
 from trio_agent._errors import ModelError
-from trio_agent._events import AnyEvent, ModelFinished, ModelSwitch, ToolCall, ToolResult, Usage
+from trio_agent._events import AnyEvent, ModelFinished, ModelSwitch, ToolCall, Usage
 from trio_agent._log.store import Store
 from trio_agent._messages import AssistantMessage, File, Text, UserMessage
 from trio_agent._run.kept import decode_kept
@@ -51,9 +52,7 @@ async def check(memory: MemoryStore, provider: dict[str, object]) -> list[list[A
             assert info.active  # created, but nobody was told: an orphan, once its lease ends
             continue
         logs.append(events)
-        assert [event.terminal for event in events] == [False] * (len(events) - 1) + [True]
-        calls = [event.tool.id for event in events if isinstance(event, ToolCall)]
-        assert sorted(calls) == sorted(e.tool.id for e in events if isinstance(e, ToolResult))
+        check_log(events)
         for entry, following in pairwise(entries):
             if isinstance(entry.event, ModelFinished):
                 [private] = await memory.read_private(run_id, [entry.offset])

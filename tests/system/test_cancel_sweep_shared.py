@@ -2,6 +2,7 @@
 
 import trio
 import trio.testing
+from log_kit import check_log
 from runtime_kit import collect, logged
 from shared_kit import look
 
@@ -30,7 +31,7 @@ def test_start_here_and_follow_there_cancelled_everywhere() -> None:
         runs = await memory.find(None, None, 10)
         for info in runs:
             log = await logged(memory, info.record.run_id)
-            assert [event.terminal for event in log] == [False] * (len(log) - 1) + [True]
+            check_log(log)
             assert seen == log[: len(seen)]
         if not sweep.interrupted:
             assert seen[-1].terminal

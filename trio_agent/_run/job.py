@@ -8,6 +8,7 @@ import attrs
 
 from .._config import AgentConfig
 from .._instrument.instruments import Instruments
+from .._limits import OnDisconnect
 from .._messages import AnyMessage
 from ..models._model import Model
 from ..tools._context import Principal
@@ -18,15 +19,24 @@ NO_DEPS: Final[Any] = object()
 """A run is given no dependencies: its agent opens them, or has none."""
 
 
-@attrs.frozen(kw_only=True)
-class Job:
-    """What a run needs of its agent and its runtime."""
+@attrs.frozen
+class Order:
+    """How a run is to be performed, as whoever starts it says."""
 
     agent: AgentConfig
-    messages: tuple[AnyMessage, ...]
-    deps: Any = NO_DEPS
-    """The dependencies, if whoever starts the run has them."""
+    on_disconnect: OnDisconnect = "continue"
     principal: Principal | None = None
+    """Whose run it is; None where nobody is asked."""
+    deps: Any = attrs.field(default=NO_DEPS, repr=False)
+    """The dependencies, if whoever starts the run has them."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a run needs of whoever starts it, and of its runtime."""
+
+    order: Order
+    messages: tuple[AnyMessage, ...]
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
     use_source: Callable[[ToolSource], AbstractAsyncContextManager[OpenTools]]
     tool_threads: ToolThreads

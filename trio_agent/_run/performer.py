@@ -3,7 +3,6 @@
 import sys
 
 import attrs
-import msgspec
 import trio
 
 from .._errors import FenceLost, StoreUnavailable
@@ -22,7 +21,7 @@ class Performer:
         self._closing_bound = job.closing_bound
         self._run = run
         self._log = log
-        self._worker = Worker(job, job.agent, job.messages, run, log)
+        self._worker = Worker(job, job.order.agent, job.messages, run, log)
         log.on_lost = run.stop_as_lost
 
     async def perform(self) -> None:
@@ -64,7 +63,7 @@ class Performer:
         terminal, result = machine.terminal, machine.result
         assert terminal is not None
         assert result is not None
-        if self._worker.output is not msgspec.UNSET:
+        if self._agent.shape is not None:
             result = attrs.evolve(result, output=self._worker.output)
         self._run.end(terminal, result, failure)
         return failure is None

@@ -6,8 +6,9 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
+import attrs
 import msgspec
 
 from .._config import AgentConfig
@@ -16,8 +17,11 @@ from .._log.plain import UNREADABLE, check_text, is_deep, plain_json
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, AssistantMessage
 from .files import nameless, put_in, set_apart
+from .settings import RunSettings
 
 logger = logging.getLogger("trio_agent")
+
+_NO_SETTINGS: Final = RunSettings()
 
 
 class _Private(msgspec.Struct, rename="camel"):
@@ -27,6 +31,10 @@ class _Private(msgspec.Struct, rename="camel"):
     fingerprint: str = ""
     """SHA-256 of the agent's name, instructions and tools."""
     options: dict[str, Any] = {}
+    limits: dict[str, float | None] = {}
+    """Those of the run. Where a number has no end, JSON has null."""
+    claims: Mapping[str, Any] = {}
+    """What is known of the owner."""
     on_disconnect: str | float = "continue"
 
 
@@ -42,8 +50,20 @@ def make_record(
     owner: str | None,
     metadata: Mapping[str, Any],
     idempotency_key: str | None,
+    claims: Mapping[str, Any] | None = None,
+    settings: RunSettings = _NO_SETTINGS,
 ) -> RunRecord:
     """Make the record of a new run, with an id of 128 random bits.
+
+    Args:
+        agent: as it is to run, with the settings of the run.
+        messages: what was said.
+        on_disconnect: what becomes of it when nobody watches.
+        owner: whose run it is.
+        metadata: shown wherever it is listed.
+        idempotency_key: what finds it again.
+        claims: what is known of the owner; plain JSON.
+        settings: what of the agent was asked for with the run.
 
     Raises:
         ValueError: something given can't be stored, or not read back everywhere as it was.
@@ -58,7 +78,7 @@ def make_record(
         check_text(text or "", what)
     policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
     stored, blobs = set_apart(messages, run_id)
-    private = _encode_private(agent, stored, policy)
+    private = _encode_private(agent, stored, policy, claims or {})
     return RunRecord(
         run_id=run_id,
         epoch=secrets.token_hex(4),
@@ -69,11 +89,16 @@ def make_record(
         idempotency_key=idempotency_key,
         private=private,
         blobs=blobs,
-        digest="" if idempotency_key is None else _digest(agent.name, messages, plain),
+        digest="" if idempotency_key is None else _digest(agent.name, messages, plain, settings),
     )
 
 
-def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str, Any]) -> str:
+def _digest(
+    agent: str,
+    messages: tuple[AnyMessage, ...],
+    metadata: Mapping[str, Any],
+    settings: RunSettings,
+) -> str:
     """Return the SHA-256 of what the caller has asked for.
 
     How the run is watched is no part of it, nor what the agent is like: those who repeat a
@@ -82,12 +107,17 @@ def _digest(agent: str, messages: tuple[AnyMessage, ...], metadata: Mapping[str,
     # By their hashes, and what a provider wants back in any case: who repeats a request may have
     # got its messages from elsewhere.
     said, _ = set_apart(nameless(messages), "")
-    asked = msgspec.json.encode((agent, said, metadata), order="sorted")
-    return hashlib.sha256(asked).hexdigest()
+    asked: tuple[object, ...] = agent, said, metadata
+    if settings != _NO_SETTINGS:
+        asked += settings.options, settings.limits
+    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 
 
 def _encode_private(
-    agent: AgentConfig, messages: tuple[AnyMessage, ...], policy: str | float
+    agent: AgentConfig,
+    messages: tuple[AnyMessage, ...],
+    policy: str | float,
+    claims: Mapping[str, Any],
 ) -> bytes:
     options = dict(agent.options)
     calls = (
@@ -101,15 +131,19 @@ def _encode_private(
         raise ValueError("the agent's options, or the input of a tool call, are nested too deeply")
     try:
         fingerprint = hashlib.sha256(agent.fingerprint()).hexdigest()
-        return msgspec.json.encode(_Private(messages, fingerprint, options, policy))
+        limits = attrs.asdict(agent.limits)
+        private = _Private(messages, fingerprint, options, limits, claims, policy)
+        return msgspec.json.encode(private)
     except UnicodeEncodeError:
         raise ValueError(
             "a message, or the agent's configuration, has half a surrogate pair, which is no text"
         ) from None
 
 
-async def said_before(store: Store, run_id: str) -> tuple[AnyMessage, ...]:
-    """Read the messages that a run began with, with their files. A checkpoint.
+async def said_before(store: Store, run_id: str, *, files: bool = True) -> tuple[AnyMessage, ...]:
+    """Read the messages that a run began with, with the data of their `files`, or with their names.
+
+    A checkpoint.
 
     One that can't be read, because it is of a newer version or damaged, is left out with a
     warning.
@@ -119,7 +153,8 @@ async def said_before(store: Store, run_id: str) -> tuple[AnyMessage, ...]:
         StoreUnavailable: the store can't be read now.
     """
     [private] = await store.read_private(run_id, [0])
-    return await put_in(_messages_in(private, run_id), store.read_blob)
+    said = _messages_in(private, run_id)
+    return await put_in(said, store.read_blob) if files else said
 
 
 def _messages_in(private: bytes, run_id: str) -> tuple[AnyMessage, ...]:

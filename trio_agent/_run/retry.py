@@ -1,6 +1,5 @@
 """Asking a model again: the one layer of retries, and only while nothing was said."""
 
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -10,9 +9,6 @@ import trio
 
 from .._errors import ModelError
 from ..models._parts import ModelFinish
-from .run import current_run
-
-logger = logging.getLogger("trio_agent")
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 8.0
@@ -21,6 +17,7 @@ _LONGEST_DELAY: Final = 8.0
 async def generate_with_retries(
     generate: Callable[[], Awaitable[ModelFinish]],
     is_silent: Callable[[], bool],
+    on_retry: Callable[[ModelError, float], object],
     *,
     retries: int,
     window: float,
@@ -29,7 +26,8 @@ async def generate_with_retries(
 
     Nothing is repeated unless `is_silent`: what was said can't be taken back. Delays double from
     half a second, with jitter; a provider's `retry_after` is respected. There are at most
-    `retries` repetitions, and the last begins within `window` seconds.
+    `retries` repetitions, and the last begins within `window` seconds. `on_retry` is told of the
+    failure and the delay before each.
 
     Raises:
         ModelError: the last failure.
@@ -44,8 +42,6 @@ async def generate_with_retries(
             too_late = trio.current_time() + delay > last_begin
             if not (exc.retryable and is_silent()) or attempt >= retries or too_late:
                 raise
-            run = current_run()
-            run_id = run.id if run else None
-            logger.info("run %s asks the model again in %.1f s: %s", run_id, delay, exc.code)
+            on_retry(exc, delay)
         await trio.sleep(delay)
     raise AssertionError("unreachable")

@@ -66,7 +66,7 @@ class Worker:
 
     Args:
         job: what the run was given.
-        agent: whose work it is: the job's, or a sub-agent.
+        agent: whose work it is: the run's, or a sub-agent.
         messages: what the agent is asked.
         run: the run that it is a part of.
         log: where its events go.
@@ -107,7 +107,7 @@ class Worker:
             run_id=run.id,
             agent=agent.name,
             parent=None if parent is None else parent[1],
-            principal=job.principal,
+            principal=job.order.principal,
             metadata=run.metadata,
         )
         """What it tells those who work for it."""
@@ -136,8 +136,8 @@ class Worker:
     async def _open(self, stack: AsyncExitStack) -> None:
         agent, job = self._agent, self._job
         facts = self.context
-        if self._parent is None and job.deps is not NO_DEPS:
-            deps = job.deps
+        if self._parent is None and job.order.deps is not NO_DEPS:
+            deps = job.order.deps
         elif agent.open_deps is not None:
             deps = await stack.enter_async_context(agent.open_deps(facts))
         else:
@@ -184,7 +184,7 @@ class Worker:
             agent.options,
             # A tool that every step has to call would never let the run end.
             agent.tool_choice if machine.step == 1 else None,
-            None if self._shape is None else self._shape.spec,
+            None if self._shape is None else self._shape.spec_beside(self._toolset.by_name),
         )
         facts = ModelFacts(run=self.context, step=machine.step, model=model.name)
         with trio.CancelScope() as answer:

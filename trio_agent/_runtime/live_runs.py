@@ -7,7 +7,7 @@ What serves all runs survives whatever goes wrong in it.
 """
 
 import secrets
-from typing import Any, Final
+from typing import Final
 from weakref import ref
 
 import trio
@@ -16,19 +16,18 @@ from .._cluster.closing import close_log
 from .._cluster.follower import Follower
 from .._cluster.presence import Presence
 from .._cluster.reaper import reap
-from .._config import AgentConfig
 from .._errors import LimitExceeded
-from .._limits import OnDisconnect, RuntimeLimits
+from .._instrument.instruments import Instruments
+from .._limits import RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
 from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage
-from .._run.job import NO_DEPS, Job
+from .._run.job import Job, Order
 from .._run.live_run import LiveRun
 from .._run.performer import Performer
-from ..tools._context import Principal
 from ..tools._threads import ToolThreads
 from .pool import ModelPool, SourcePool
 
@@ -72,6 +71,7 @@ class LiveRuns:
         watch: a watch of the store that nobody else uses.
         models: the models that they ask.
         sources: the sources of tools that they share.
+        instruments: what is told of them.
         nursery: where they live.
     """
 
@@ -83,6 +83,7 @@ class LiveRuns:
         watch: Watch,
         models: ModelPool,
         sources: SourcePool,
+        instruments: Instruments,
         nursery: trio.Nursery,
     ) -> None:
         self.accepting: bool = True
@@ -96,6 +97,7 @@ class LiveRuns:
         self._writer = writer
         self._models = models
         self._sources = sources
+        self._instruments = instruments
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
         self._closing = False
@@ -166,29 +168,20 @@ class LiveRuns:
             self._idle.unpark_all()
 
     def spawn(
-        self,
-        agent: AgentConfig,
-        messages: tuple[AnyMessage, ...],
-        record: RunRecord,
-        lease: Lease,
-        on_disconnect: OnDisconnect,
-        *,
-        deps: Any = NO_DEPS,
-        principal: Principal | None = None,
+        self, order: Order, messages: tuple[AnyMessage, ...], record: RunRecord, lease: Lease
     ) -> LiveRun:
         """Let a run that was created and has its place begin."""
         feed = Feed(record.run_id, record.epoch)
-        run = LiveRun(record, feed, self._store, on_disconnect=on_disconnect)
+        run = LiveRun(record, feed, self._store, on_disconnect=order.on_disconnect)
         feed.on_use.append(self.presence.viewers_changed)
         log = RunLog(feed, self._store, lease, self._writer, max_bytes=self._limits.max_log_bytes)
         job = Job(
-            agent=agent,
+            order=order,
             messages=messages,
-            deps=deps,
-            principal=principal,
             use_model=self._models.use,
             use_source=self._sources.use,
             tool_threads=self._tool_threads,
+            instruments=self._instruments,
             closing_bound=self._limits.closing_bound,
         )
         live = self._live[run.id] = _Live(run, log)

@@ -1,11 +1,14 @@
 """Opening a runtime: who is needed for longest is opened first."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import trio
 
+from .._instrument.contract import Instrument
+from .._instrument.instruments import Instruments
+from .._instrument.log_lines import LoggingInstrument
 from .._limits import RuntimeLimits
 from .._log.store import Store
 from .._log.writer import Writer
@@ -20,7 +23,10 @@ logger = logging.getLogger("trio_agent")
 
 @asynccontextmanager
 async def open_runtime(
-    *, store: Store | None = None, limits: RuntimeLimits | None = None
+    *,
+    store: Store | None = None,
+    limits: RuntimeLimits | None = None,
+    instruments: Iterable[Instrument] = (),
 ) -> AsyncIterator[Runtime]:
     """Open a runtime. Leaving the block waits for the runs in it, as a nursery does.
 
@@ -30,14 +36,17 @@ async def open_runtime(
     Args:
         store: where logs are kept; in memory by default.
         limits: bounds on runs, logs and time.
+        instruments: what is told of the runs in it, the first outermost.
 
     Raises:
         StoreUnavailable: the store can't be opened.
+        TypeError: one of these is no instrument.
         RuntimeError: this is no Trio task, but asyncio, for instance.
     """
     expect_trio()
     store = MemoryStore() if store is None else store
     limits = RuntimeLimits() if limits is None else limits
+    measured = Instruments([LoggingInstrument(), *instruments])
     writer = Writer(store, patience=limits.store_patience)
     # From the outside in: who is needed for longest is cancelled last. When everything is
     # cancelled at once, the closing events still find a living writer.
@@ -49,7 +58,7 @@ async def open_runtime(
                 async with open_plain_nursery() as runs:
                     models = ModelPool(keepers)
                     sources = SourcePool(keepers)
-                    live = LiveRuns(store, limits, writer, watch, models, sources, runs)
+                    live = LiveRuns(store, limits, writer, watch, models, sources, measured, runs)
                     keepers.start_soon(live.serve)
                     yield Runtime(store, limits, live, models)
                     live.close()

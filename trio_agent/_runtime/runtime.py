@@ -12,14 +12,19 @@ from typing_extensions import TypeVar
 
 from .._config import AgentConfig
 from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
-from .._limits import OnDisconnect, RuntimeLimits
+from .._limits import Limits, OnDisconnect, RuntimeLimits
+from .._log.plain import plain_json
 from .._log.store import RunRecord, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
 from .._run.files import checked, files_of, put_in
-from .._run.job import NO_DEPS
+from .._run.job import NO_DEPS, Order
+from .._run.listed import RunPage, listed
+from .._run.message_page import MessagePage, read_messages
 from .._run.record import make_record
 from .._run.run import Run
+from .._run.settings import read_settings
 from .._run.stored_run import StoredRun
+from ..tools._context import Principal
 from .live_runs import LiveRuns
 from .map import Mapped, RunInput, map_runs
 from .pool import ModelPool
@@ -75,6 +80,9 @@ class Runtime:
         deps: DepsT = NO_DEPS,
         on_disconnect: OnDisconnect = "continue",
         owner: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Run[OutT]:
@@ -85,31 +93,41 @@ class Runtime:
             prompt: what the user says; behind `messages`, if both are given.
             messages: an earlier transcript, such as `Result.messages`. A file may be one that an
                 earlier run of this owner was given (`File.blob`).
-            deps: what the agent's tools work with, if the agent opens none itself. It is not
-                closed.
+            deps: what the agent depends on, if it doesn't open that itself (`open_deps`). It must
+                serve the run for as long as that lasts.
             on_disconnect: what becomes of the run when nobody watches.
             owner: the principal whose run it is.
+            claims: JSON: what else is known of the owner, for the tools. Never shown.
+            options: passed to the provider, over the agent's.
+            limits: what this run may use: some limits by their names, over the agent's, or all.
             metadata: JSON of yours, shown wherever the run is listed.
             idempotency_key: with the same key and owner, you get the run that was started first,
                 also where no more are started.
 
         Raises:
-            KeyReused: that run was started with another agent's name, other messages or metadata.
+            KeyReused: that run was started with another agent's name, other messages, metadata,
+                options or limits.
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
             TooLarge: the files have more than `max_blob_bytes`.
             ValueError: nothing was said, a tool call of the transcript has no result, a file is
-                none or can't be found, or `deps` were given to an agent that opens its own.
+                none or can't be found, an option or a limit can't be had, there are claims
+                without an owner, or dependencies for an agent that opens its own.
             StoreUnavailable: the store can't take the run.
         """
         if deps is not NO_DEPS and agent.open_deps is not None:
-            raise ValueError("the agent opens its deps itself (open_deps): give it none")
+            raise ValueError("the agent opens its dependencies (open_deps): give it no deps")
+        settings = read_settings(options, limits)
+        config = settings.over(agent)
+        principal = _principal(owner, claims)
         make = partial(
             make_record,
-            agent,
+            config,
             on_disconnect=on_disconnect,
             owner=owner,
             metadata=metadata or {},
             idempotency_key=idempotency_key,
+            claims={} if principal is None else principal.claims,
+            settings=settings,
         )
         said = _said(prompt, messages)
         self._check_size(_size_of(said))
@@ -126,7 +144,8 @@ class Runtime:
         except LimitExceeded as exc:
             refusal = exc
         else:
-            return await self._start(agent, said, record, make, on_disconnect)
+            order = Order(config, on_disconnect, principal, deps)
+            return await self._start(order, said, record, make)
         # What was started already needs none.
         run_id = None if idempotency_key is None else await self.store.lookup(record)
         if run_id is None:
@@ -160,11 +179,10 @@ class Runtime:
 
     async def _start(
         self,
-        agent: AgentConfig,
+        order: Order,
         said: tuple[AnyMessage, ...],
         record: RunRecord,
         make: Callable[[tuple[AnyMessage, ...]], RunRecord],
-        on_disconnect: OnDisconnect,
     ) -> Run[Any]:
         """Start a run that has its place; `make` makes its record anew, with its files."""
         try:
@@ -174,7 +192,7 @@ class Runtime:
             async with self._turn(record):
                 created = await self.store.create(record)
                 if created.lease is not None:
-                    return self._live.spawn(agent, said, record, created.lease, on_disconnect)
+                    return self._live.spawn(order, said, record, created.lease)
         except BaseException:
             self._live.give_place_back()
             raise
@@ -200,7 +218,7 @@ class Runtime:
         )
         record = make(said)
         await self._live.wait_for_place()
-        return await self._start(agent, said, record, make, "continue")
+        return await self._start(Order(agent), said, record, make)
 
     def map(
         self,
@@ -254,6 +272,51 @@ class Runtime:
         abandoned = self._live.abandoned(run_id)
         return StoredRun(info, feed, self.store, presence.request_cancel, abandoned)
 
+    async def runs(
+        self, owner: str | None = None, *, before: str | None = None, limit: int = 50
+    ) -> RunPage:
+        """List runs, newest first, wherever they live or lived. A checkpoint.
+
+        A page may have fewer runs than `limit`, for it is bounded in bytes, too: only the last
+        one is empty. Go on with ``before=page.next`` until that is None.
+
+        Args:
+            owner: whose runs; by default everybody's.
+            before: the id of a run behind which the page begins; by default the newest is first.
+            limit: runs of a page, 1 at least.
+
+        Raises:
+            ValueError: there is no place for a run.
+            UnknownRun: the store has no run `before`.
+            CursorExpired: not any more: begin again.
+            StoreUnavailable: the store can't tell.
+        """
+        if limit < 1:
+            raise ValueError("limit is at least 1")
+        infos = await self.store.find(owner, before, limit)
+        runs = tuple(map(listed, infos))
+        return RunPage(runs, runs[-1].id if runs else None)
+
+    async def messages(self, run_id: str, *, after: int = 0) -> MessagePage:
+        """Return what was said before and in a run, a page at a time. A checkpoint.
+
+        Of an active run it is what was said up to the last step that has ended. Files go by their
+        names (`File.blob`), and what providers want back is left out: `Result.messages` of
+        `Run.wait` has all. Go on with ``after=page.next`` until that is None.
+
+        Args:
+            run_id: the run.
+            after: where the page begins, as the page before it says; 0: what the run was given.
+
+        Raises:
+            ValueError: `after` is no such place.
+            UnknownRun: the store has none with this id.
+            CursorExpired: not any more.
+            LogDamaged: what it said can't be read.
+            StoreUnavailable: the store can't tell.
+        """
+        return await read_messages(self.store, run_id, after)
+
     async def check_model(self, agent: "Agent") -> None:
         """Open an agent's model and see whether it can be reached. A checkpoint.
 
@@ -264,11 +327,15 @@ class Runtime:
             await model.check()
 
     async def delete(self, run_id: str) -> None:
-        """Remove a finished run now. A checkpoint.
+        """Remove a finished run now, and the files that it was given. A checkpoint.
+
+        Who still reads its events gets no more of them (`CursorExpired`).
 
         Raises:
-            LimitExceeded: the run is active.
+            LimitExceeded: the run is active: cancel it first.
             UnknownRun: there is none with this id.
+            CursorExpired: not any more.
+            StoreUnavailable: the store can't remove it now.
         """
         await self.store.delete(run_id)
         self._live.forget(run_id)
@@ -310,6 +377,14 @@ def _said(prompt: str | None, messages: Sequence[AnyMessage] = ()) -> tuple[AnyM
     if problem := unpaired_calls(said):
         raise ValueError(problem)
     return checked(said)
+
+
+def _principal(owner: str | None, claims: Mapping[str, Any] | None) -> Principal | None:
+    if owner is not None:
+        return Principal(owner, plain_json(dict(claims or {}), "claims"))
+    if claims:
+        raise ValueError("claims are those of an owner: give the owner, too")
+    return None
 
 
 def _size_of(said: Sequence[AnyMessage]) -> int:

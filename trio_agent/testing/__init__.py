@@ -1,7 +1,7 @@
 """What you test agents, models and stores with."""
 
 from ._check_store import check_store
-from ._scripted_model import Line, ScriptedModel, call
+from ._scripted_model import Line, ScriptedModel, call, output
 from ._store_proxies import FaultyStore, InterruptingStore, StoreProxy
 from ._sweep import Sweep, autojump_clock, cancel_sweep
 
@@ -16,4 +16,5 @@ __all__ = [
     "call",
     "cancel_sweep",
     "check_store",
+    "output",
 ]

@@ -1,7 +1,7 @@
 """What Anthropic's Messages API refuses, in its words. Pure.
 
-Source: Anthropic's API reference, "Messages"; its documentation, "Extended thinking" and "Tool
-use"; and the messages of refusals that its users report.
+Source: Anthropic's API reference, "Messages"; its documentation, "Extended thinking", "Structured
+outputs" and "Tool use"; and the messages of refusals that its users report.
 """
 
 import hashlib
@@ -20,6 +20,10 @@ _BLOCKS = (
     *("tool_result", "server_tool_use", "web_search_tool_result", "web_fetch_tool_result"),
     *("code_execution_tool_result", "bash_code_execution_tool_result", "container_upload"),
     *("text_editor_code_execution_tool_result", "tool_search_tool_result"),
+)
+_NOT_HELD = (
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength"),
+    *("maxLength", "maxItems", "uniqueItems"),
 )
 _DISABLE = "To avoid this requirement, disable `thinking`."
 
@@ -50,6 +54,7 @@ def _refusals(body: Mapping[str, Any]) -> Iterator[str]:
     if body["max_tokens"] < 1:
         yield "max_tokens: Input should be greater than or equal to 1"
     yield from _of_tools(body)
+    yield from _of_format((body.get("output_config") or {}).get("format"))
     turns = [_as_blocks(message) for message in body["messages"]]
     if not turns:
         yield "messages: at least one message is required"
@@ -86,6 +91,32 @@ def _of_tools(body: Mapping[str, Any]) -> Iterator[str]:
         yield "tool_choice may only be specified while providing tools."
     if choice is not None and choice["type"] == "tool" and choice["name"] not in names:
         yield f"Tool '{choice['name']}' not found in provided tools"
+
+
+def _of_format(value: Any) -> Iterator[str]:
+    if value is None:
+        return
+    if value.get("type") != "json_schema":
+        yield "output_config.format.type: Input should be 'json_schema'"
+    left = [value.get("schema")]
+    if not isinstance(left[0], Mapping):
+        yield "output_config.format.schema: Field required"
+    while left:
+        schema = left.pop()
+        type_ = schema.get("type")
+        if type_ == "object" and schema.get("additionalProperties") is not False:
+            yield (
+                "output_config.format.schema: For 'object' type, 'additionalProperties' must be"
+                " explicitly set to false"
+            )
+        for name in _NOT_HELD:
+            if name in schema:
+                yield (
+                    f"output_config.format.schema: For '{type_}' type, property '{name}' is not"
+                    " supported"
+                )
+        left += [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+        left += [schema["items"]] if "items" in schema else []
 
 
 def _of_turn(turn: Mapping[str, Any], place: str, *, is_last: bool) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What OpenAI refuses in a request, in its words. Performs no I/O.
 
-The rules are those on which clients fail: the pairing of calls and results, the form of calls, and
-content parts where they have no place. What the model can do, and how options are written, is not
-checked.
+The rules are those on which clients fail: the pairing of calls and results, the form of calls,
+content parts where they have no place, and schemas that are strict. What the model can do, and how
+other options are written, is not checked.
 
 Source: the OpenAI API reference, "Create chat completion", and the API's own errors.
 """
@@ -10,6 +10,8 @@ Source: the OpenAI API reference, "Create chat completion", and the API's own er
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from ._strict_rules import schema_faults
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _PARTS: Final[Mapping[str, frozenset[str]]] = {
@@ -20,11 +22,24 @@ _PARTS: Final[Mapping[str, frozenset[str]]] = {
     "tool": frozenset({"text"}),
 }
 """The parts of content by the role of the message."""
+_FORMATS: Final = ("text", "json_object", "json_schema")
 
 
 def refusal_of(body: Any) -> str | None:
     """Say why the body of a request is refused; None if it isn't."""
     return next(_faults(body), None)
+
+
+def lack_of(body: Any, *, knows_schemas: bool, can_force: bool) -> str | None:
+    """Say, in DeepSeek's words, what a request asks for that not every provider has.
+
+    Source: inspect_ai#4916 and DeepSeek-V3#1376 quote them.
+    """
+    if not knows_schemas and (body.get("response_format") or {}).get("type") == "json_schema":
+        return "This response_format type is unavailable now"
+    if not can_force and body.get("tool_choice") not in (None, "auto", "none"):
+        return "Thinking mode does not support this tool_choice"
+    return None
 
 
 def _faults(body: Any) -> Iterator[str]:
@@ -43,6 +58,39 @@ def _faults(body: Any) -> Iterator[str]:
     for number, tool in enumerate(body.get("tools") or ()):
         function = tool.get("function") if isinstance(tool, dict) else None
         yield from _name_faults(function, f"tools[{number}].function")
+        if isinstance(function, dict) and function.get("strict"):
+            for fault in schema_faults(function.get("parameters")):
+                yield f"Invalid schema for function '{function['name']}': In context={fault}"
+    yield from _choice_faults(body)
+    yield from _format_faults(body.get("response_format"))
+
+
+def _choice_faults(body: dict[str, Any]) -> Iterator[str]:
+    choice, tools = body.get("tool_choice"), body.get("tools")
+    if choice is not None and not tools:
+        yield "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are set."
+    if isinstance(choice, dict):
+        name = choice.get("function", {}).get("name")
+        if name not in [tool["function"]["name"] for tool in tools or ()]:
+            yield f"Tool choice '{name}' not found in 'tools' parameter."
+
+
+def _format_faults(value: Any) -> Iterator[str]:
+    if value is None:
+        return
+    type_ = value.get("type") if isinstance(value, dict) else None
+    if type_ not in _FORMATS:
+        names = ", ".join(f"'{name}'" for name in _FORMATS)
+        yield f"Invalid value: '{type_}'. Supported values are: {names}. ('response_format.type')"
+    if type_ != "json_schema":
+        return
+    said = value.get("json_schema")
+    yield from _name_faults(said, "response_format.json_schema")
+    if not isinstance(said.get("schema"), dict):
+        yield "Missing required parameter: 'response_format.json_schema.schema'."
+    if said.get("strict"):
+        for fault in schema_faults(said["schema"]):
+            yield f"Invalid schema for response_format '{said['name']}': In context={fault}"
 
 
 def _message_faults(message: Any, place: str) -> Iterator[str]:

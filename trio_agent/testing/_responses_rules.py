@@ -5,13 +5,21 @@ the errors that users of the API report. Only the first fault of a request is to
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ._responses_input import check_input
-from ._responses_refusals import Refused, check_keys, check_name, check_type
+from ._responses_refusals import (
+    Refused,
+    check_keys,
+    check_name,
+    check_type,
+    check_value,
+    required,
+)
 from ._responses_writer import Ledger
 from ._scripted_server import Status, status
+from ._strict_rules import schema_faults
 
 _PARAMETERS: Final = (
     *("background", "context_management", "conversation", "include", "input", "instructions"),
@@ -69,6 +77,9 @@ def _check(body: Mapping[str, Any], ledger: Ledger) -> None:
         name = choice.get("name")
         if name not in {tool.get("name") for tool in tools}:
             raise Refused(f"Tool choice '{name}' not found in 'tools' parameter.", "tool_choice")
+    text = body.get("text")
+    if isinstance(text, Mapping) and text.get("format") is not None:
+        _check_format(text["format"])
     if isinstance(body.get("input"), list):
         check_input(body["input"], ledger, stores=body.get("store") is not False)
 
@@ -86,6 +97,24 @@ def _check_include(body: Mapping[str, Any]) -> None:
             raise Refused("Encrypted content is not supported with this model.", "include")
 
 
+def _check_format(value: Any) -> None:
+    place = "text.format"
+    check_type(value, dict, place)
+    check_value(value.get("type"), ("text", "json_object", "json_schema"), f"{place}.type")
+    if value["type"] != "json_schema":
+        return
+    check_keys(value, ("type", "name", "description", "schema", "strict"), place)
+    check_name(value.get("name"), f"{place}.name")
+    check_type(required(value, "schema", place), dict, f"{place}.schema")
+    if value.get("strict"):
+        for fault in schema_faults(value["schema"]):
+            raise Refused(
+                f"Invalid schema for response_format '{value['name']}': In context={fault}",
+                f"{place}.schema",
+                "invalid_json_schema",
+            )
+
+
 def _check_tool(tool: Mapping[str, Any], place: str) -> None:
     check_type(tool, dict, place)
     if tool.get("type") != "function":
@@ -94,32 +123,9 @@ def _check_tool(tool: Mapping[str, Any], place: str) -> None:
     check_name(tool.get("name"), f"{place}.name")
     # What is left out is strict.
     if tool.get("strict", True) is not False:
-        for fault in _faults(tool.get("parameters"), ()):
+        for fault in schema_faults(tool.get("parameters")):
             raise Refused(
                 f"Invalid schema for function '{tool['name']}': In context={fault}",
                 f"{place}.parameters",
                 "invalid_function_parameters",
             )
-
-
-def _faults(schema: Any, context: tuple[str, ...]) -> Iterator[str]:
-    """Say what a strict schema lacks: every object names all that it may have."""
-    if not isinstance(schema, Mapping):
-        return
-    properties = schema.get("properties")
-    if schema.get("type") == "object" or properties is not None:
-        if schema.get("additionalProperties") is not False:
-            yield f"{context}, 'additionalProperties' is required to be supplied and to be false."
-        properties = properties or {}
-        for name in properties.keys() - set(schema.get("required", ())):
-            yield (
-                f"{context}, 'required' is required to be supplied and to be an array including"
-                f" every key in properties. Missing '{name}'."
-            )
-        for name, inner in properties.items():
-            yield from _faults(inner, (*context, "properties", name))
-    yield from _faults(schema.get("items"), (*context, "items"))
-    for number, inner in enumerate(schema.get("anyOf", ())):
-        yield from _faults(inner, (*context, "anyOf", str(number)))
-    for name, inner in schema.get("$defs", {}).items():
-        yield from _faults(inner, (*context, "$defs", name))

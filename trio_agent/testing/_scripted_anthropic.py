@@ -138,6 +138,26 @@ def tool_use(
     return block({"type": type, "id": id, "name": name, "input": {}}, *deltas)
 
 
+def output(*pieces: str, before: Answer = ()) -> Callable[[RecordedRequest], Answer]:
+    """Make a whole answer that has a shape, in the way in which the request asks for it.
+
+    It is text if there is a format, else a call of the tool that is forced, or of the last one.
+
+    Args:
+        pieces: the JSON text.
+        before: what is said or called before, such as `thinking`.
+    """
+
+    def answer(request: RecordedRequest) -> Answer:
+        body = request.body
+        if body.get("output_config", {}).get("format"):
+            return [*before, text(*pieces), finish()]
+        name = body.get("tool_choice", {}).get("name") or body["tools"][-1]["name"]
+        return [*before, tool_use("toolu_output", name, pieces), finish("tool_use")]
+
+    return answer
+
+
 def finish(reason: str = "end_turn", output_tokens: int = 0, **usage: Any) -> Block:
     """Say why the answer is complete, and what it cost."""
 

@@ -8,7 +8,14 @@ import trio
 
 from .._errors import ModelError
 from ..models._model import Emit, Model
-from ..models._parts import ModelFinish, ModelPart, ModelRequest, TextPart, ToolInputPart
+from ..models._parts import (
+    ModelFinish,
+    ModelPart,
+    ModelRequest,
+    OutputPart,
+    TextPart,
+    ToolInputPart,
+)
 
 Line: TypeAlias = (
     str | ModelPart | tuple[ModelPart, ...] | float | trio.Event | Exception | ModelFinish
@@ -22,12 +29,24 @@ def call(id: str, name: str, **arguments: Any) -> ToolInputPart:  # noqa: A002
     return ToolInputPart(id, name, msgspec.json.encode(arguments).decode())
 
 
+def output(value: Any, *, size: int = 8) -> list[OutputPart]:
+    """Make the parts of an answer that has a shape, as many lines of a script.
+
+    Args:
+        value: what has a JSON form. What is none is said by an `OutputPart` of its own.
+        size: characters of each part.
+    """
+    text = msgspec.json.encode(value).decode()
+    return [OutputPart(text[i : i + size]) for i in range(0, len(text), size)]
+
+
 class ScriptedModel(Model):
     """Answers its first request with the first script, and so on.
 
     An answer that names no `ModelFinish` ends with ``tool-calls`` if it called any, else ``stop``.
 
     >>> ScriptedModel([call("1", "get_weather", city="Oslo")], ["It is ", "cold."])
+    >>> ScriptedModel(output({"city": "Oslo"}))
     """
 
     def __init__(self, *answers: Iterable[Line]) -> None:

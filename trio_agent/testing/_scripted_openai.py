@@ -1,7 +1,7 @@
 """A scripted OpenAI-compatible HTTP server, for tests over real sockets."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ import trio
 
 from ..wire._sse import format_sse
 from ._openai_memory import Memory, WantsBack
-from ._openai_rules import refusal_of
+from ._openai_rules import lack_of, refusal_of
 from ._scripted_server import (
     Answer,
     Exchange,
@@ -25,6 +25,8 @@ from ._scripted_server import (
 )
 
 _BURST = 64
+_MANY = 99
+"""The index of a call behind all others."""
 
 
 def delta(content: Mapping[str, Any], *, finish_reason: str | None = None) -> bytes:
@@ -86,6 +88,28 @@ def tool_call(
     ]
 
 
+def output(*pieces: str, before: Answer = ()) -> Callable[[RecordedRequest], Answer]:
+    """Make a whole answer that has a shape, in the way in which the request asks for it.
+
+    It is text if there is a `response_format`, else a call of the tool that is forced, or of the
+    last one.
+
+    Args:
+        pieces: the JSON text, each in a chunk of its own.
+        before: what is said or called before, such as `reasoning`.
+    """
+
+    def answer(request: RecordedRequest) -> Answer:
+        if request.body.get("response_format"):
+            return [*before, *map(text, pieces), finish()]
+        choice = request.body.get("tool_choice")
+        chosen = choice if isinstance(choice, dict) else request.body["tools"][-1]
+        call = tool_call("call_output", chosen["function"]["name"], pieces, index=_MANY)
+        return [*before, call, finish("tool_calls")]
+
+    return answer
+
+
 def finish(reason: str = "stop") -> bytes:
     """Say why the answer is complete."""
     return delta({}, finish_reason=reason)
@@ -138,6 +162,8 @@ async def serve_scripted_openai(
     port: int = 0,
     strict: bool = False,
     wants_back: WantsBack | None = None,
+    knows_schemas: bool = True,
+    can_force: bool = True,
     task_status: trio.TaskStatus[ScriptedServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `POST /v1/chat/completions` and `GET /v1/models` on the loopback interface, forever.
@@ -153,12 +179,23 @@ async def serve_scripted_openai(
         wants_back: what a tool loop must bring back unmodified, or else it is refused as its
             provider would: `"reasoning_content"` (DeepSeek), `"thought_signature"` (Google) or
             `"reasoning_details"` (OpenRouter). Then the server is strict, too.
+        knows_schemas: whether a `response_format` may be a JSON Schema; DeepSeek refuses that.
+        can_force: whether a tool may be forced; DeepSeek refuses that while it thinks.
         task_status: told when the server listens.
     """
     memory = None if wants_back is None else Memory(wants_back)
+
+    def fault_of(body: Any) -> str | None:
+        fault = refusal_of(body) if strict or memory is not None else None
+        if fault is None and memory is not None:
+            fault = memory.refusal_of(body["messages"])
+        if fault is None and not (knows_schemas and can_force):
+            fault = lack_of(body, knows_schemas=knows_schemas, can_force=can_force)
+        return fault
+
     await serve_script(
         script if memory is None else memory.listen(script),
-        partial(_respond, strict=strict, memory=memory),
+        partial(_respond, fault_of=fault_of),
         path="/v1",
         last_words=b"data: [DONE]\n\n",
         refuse=_error,
@@ -173,21 +210,27 @@ def open_scripted_openai(
     port: int = 0,
     strict: bool = False,
     wants_back: WantsBack | None = None,
+    knows_schemas: bool = True,
+    can_force: bool = True,
 ) -> AbstractAsyncContextManager[ScriptedServer]:
     """Run `serve_scripted_openai` while the context lasts."""
-    serve = partial(serve_scripted_openai, strict=strict, wants_back=wants_back)
+    serve = partial(
+        serve_scripted_openai,
+        strict=strict,
+        wants_back=wants_back,
+        knows_schemas=knows_schemas,
+        can_force=can_force,
+    )
     return open_script(serve, script, port=port)
 
 
-def _respond(request: RecordedRequest, *, strict: bool, memory: Memory | None) -> Answer | None:
+def _respond(request: RecordedRequest, *, fault_of: Callable[[Any], str | None]) -> Answer | None:
     match request.method, request.path:
         case "GET", "/v1/models":
             model = {"id": "scripted", "object": "model", "created": 0, "owned_by": "trio-agent"}
             return [status(200, body={"object": "list", "data": [model]})]
         case "POST", "/v1/chat/completions":
-            fault = refusal_of(request.body) if strict or memory is not None else None
-            if fault is None and memory is not None:
-                fault = memory.refusal_of(request.body["messages"])
+            fault = fault_of(request.body)
             return None if fault is None else [_error(400, fault)]
         case _:
             return [_error(404, f"there is no {request.method} {request.path}")]

@@ -105,6 +105,29 @@ def tool_call(call_id: str, name: str, arguments: str | Iterable[Piece] = "{}") 
     return Words(write)
 
 
+def output(
+    *pieces: str, before: ResponseAnswer = ()
+) -> Callable[[RecordedRequest], ResponseAnswer]:
+    """Make a whole answer that has a shape, in the way in which the request asks for it.
+
+    It is text if there is a format, else a call of the tool that is forced, or of the last one.
+
+    Args:
+        pieces: the JSON text.
+        before: what is said or called before, such as `reasoning`.
+    """
+
+    def answer(request: RecordedRequest) -> ResponseAnswer:
+        body = request.body
+        if (body.get("text") or {}).get("format"):
+            return [*before, text(*pieces), finish()]
+        choice = body.get("tool_choice")
+        chosen = choice if isinstance(choice, dict) else body["tools"][-1]
+        return [*before, tool_call("call_output", chosen["name"], pieces), finish()]
+
+    return answer
+
+
 def item(type_: str, **fields: Any) -> Words:
     """Give an item of any type, such as `web_search_call`."""
 

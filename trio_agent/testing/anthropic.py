@@ -16,6 +16,7 @@ from ._scripted_anthropic import (
     event as event,
     finish as finish,
     open_scripted_anthropic as open_scripted_anthropic,
+    output as output,
     ping as ping,
     redacted_thinking as redacted_thinking,
     refuse as refuse,

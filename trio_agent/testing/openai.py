@@ -10,6 +10,7 @@ from ._scripted_openai import (
     delta as delta,
     finish as finish,
     open_scripted_openai as open_scripted_openai,
+    output as output,
     reasoning as reasoning,
     reasoning_details as reasoning_details,
     serve_scripted_openai as serve_scripted_openai,

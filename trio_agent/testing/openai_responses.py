@@ -18,6 +18,7 @@ from ._scripted_responses import (
     incomplete as incomplete,
     item as item,
     open_scripted_responses as open_scripted_responses,
+    output as output,
     reasoning as reasoning,
     refusal as refusal,
     serve_scripted_responses as serve_scripted_responses,

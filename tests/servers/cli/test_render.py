@@ -2,13 +2,17 @@
 
 import io
 
+import msgspec
 import pytest
+from log_kit import nested
 
 from trio_agent import (
     AnyEvent,
     ErrorDetail,
     ModelFinished,
     ModelSwitch,
+    OutputDelta,
+    OutputRetry,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -21,6 +25,7 @@ from trio_agent import (
     ToolInputDelta,
     ToolName,
     ToolOutcome,
+    ToolProgress,
     ToolRequest,
     ToolResult,
     Usage,
@@ -107,6 +112,13 @@ def test_text_that_ends_its_line_itself() -> None:
         ToolResult(at=1, tool=ToolOutcome("c", "t", {}, f"a{NASTY}b", "error")),
         RunError(at=1, error=ErrorDetail(f"a{NASTY}b", f"a{NASTY}b")),
         finish("cancelled", f"a{NASTY}b"),
+        ToolProgress(at=1, tool=ToolName("c", f"a{NASTY}b"), data={"message": f"a{NASTY}b"}),
+        OutputDelta(at=1, delta=f'"a{NASTY}b"'),
+        OutputRetry(at=1, message=f"a{NASTY}b"),
+        RunFinish(at=1, run=RunSummary("r", "", 1, "stop", Usage(), output=[f"a{NASTY}b"])),
+        *nested(f"c{NASTY}", TextDelta(at=1, delta=f"a{NASTY}b")),
+        *nested("c", RunStart(at=1, run_id="r", agent=f"a{NASTY}b\n")),
+        *nested("c", *nested("d", ToolCall(at=1, tool=ToolRequest("c", f"a{NASTY}b", NASTY)))),
         ModelSwitch(
             at=1,
             step_number=1,
@@ -118,8 +130,161 @@ def test_text_that_ends_its_line_itself() -> None:
 )
 def test_no_control_characters(event: AnyEvent) -> None:
     assert rendered(event).replace("\n", "").isprintable()
-    assert set(rendered(event, file=Terminal())) & UNPRINTABLE <= {"\x1b"}
+    assert set(rendered(event, file=Terminal())) & UNPRINTABLE <= {"\x1b", "\r"}
     assert "\x1b]" not in rendered(event, file=Terminal())
+
+
+def call_of(call_id: str, name: str = "ask") -> ToolCall:
+    return ToolCall(at=1, tool=ToolRequest(call_id, name, {}))
+
+
+def result_of(call_id: str, output: str = "x", status: str = "ok") -> ToolResult:
+    return ToolResult(at=1, tool=ToolOutcome(call_id, "ask", {}, output, status))
+
+
+def start(agent: str) -> RunStart:
+    return RunStart(at=1, run_id="r", agent=agent)
+
+
+def says(text: str) -> TextDelta:
+    return TextDelta(at=1, delta=text)
+
+
+def progress(data: object, call: str = "c") -> ToolProgress:
+    return ToolProgress(at=1, tool=ToolName(call, "ask"), data=data)
+
+
+class TestSubAgents:
+    def test_indented_below_their_names(self) -> None:
+        inner = nested("c/d", start("clerk"), says("Page 1\nand 2."), finish())
+        middle = [start("lawyer"), says("Let me "), says("see."), call_of("c/d"), *inner]
+        ended = [result_of("c/d"), says("It is."), finish()]
+        events = [call_of("c"), *nested("c", *middle, *ended), result_of("c"), says("Yes.")]
+        assert rendered(*events) == (
+            "-> ask({})\n"
+            "  lawyer:\n"
+            "  Let me see.\n"
+            "  -> ask({})\n"
+            "    clerk:\n"
+            "    Page 1\n"
+            "    and 2.\n"
+            "    [stop: 2 steps]\n"
+            "  lawyer:\n"
+            "  <- ok: x\n"
+            "  It is.\n"
+            "  [stop: 2 steps]\n"
+            "<- ok: x\n"
+            "Yes."
+        )
+
+    def test_side_by_side_they_take_turns_by_lines(self) -> None:
+        events: list[AnyEvent] = [*nested("a", start("one")), *nested("b", start("two"))]
+        for word in ("some ", "more ", "words"):
+            events += [*nested("a", says(word)), *nested("b", says(word))]
+        events += [
+            *nested("a", says("\n"), says("then")),
+            *nested("b", finish()),
+            *nested("a", finish()),
+        ]
+        assert rendered(*events) == (
+            "  one:\n  some more words\n"
+            "  two:\n  some more words\n  [stop: 2 steps]\n"
+            "  one:\n  then\n  [stop: 2 steps]\n"
+        )
+
+    def test_result_of_the_call_ends_what_has_no_end(self) -> None:
+        events = [
+            *nested("a", start("one"), says("half a ")),
+            *nested("b", start("two"), says("never shown?")),
+            result_of("b", "the server died", "unknown"),
+            result_of("a", "the server died", "unknown"),
+        ]
+        end = "<- unknown: the server died\n"
+        shown = f"  one:\n  half a \n  two:\n  never shown?\n{end}{end}"
+        assert rendered(*events) == shown
+
+    def test_next_run_may_have_the_same_ids(self) -> None:
+        events = [*nested("a", start("one"), says("x")), start("r"), *nested("a", start("two"))]
+        assert rendered(*events, *nested("a", says("y"))) == "  one:\n  x\n  two:\n  y"
+
+    def test_reasoning_has_lines_of_its_own(self) -> None:
+        thought = ReasoningDelta(at=1, delta="Hm.")
+        assert rendered(*nested("a", start("one"), thought, says("Yes."), thought)) == (
+            "  one:\n  Hm.\n  Yes.\n  Hm."
+        )
+
+    @pytest.mark.parametrize("raw", [b'{"type":"news","at":1}', b'{"type":"text-delta"}', b"{"])
+    def test_what_can_not_be_read_is_left_out(self, raw: bytes) -> None:
+        [event] = nested("c", says("x"))
+        assert rendered(msgspec.structs.replace(event, raw=msgspec.Raw(raw))) == ""
+
+    def test_depth_has_an_end_on_the_screen(self) -> None:
+        events: list[AnyEvent] = [start("deep"), says("x")]
+        for _ in range(100):
+            events = nested("c", *events)
+        assert rendered(*events) == f"{16 * ' '}deep:\n{16 * ' '}x"
+
+    def test_they_count_neither_as_calls_nor_in_the_speed(self) -> None:
+        renderer = Renderer(io.StringIO())
+        for event in nested("a", start("one"), says("x"), call_of("a/b")):
+            renderer.show(event)
+        assert (renderer.tool_calls, renderer.speed()) == (0, "no token came")
+
+
+class TestProgress:
+    def test_the_last_one_stands_over_the_result(self) -> None:
+        events = [progress({"done": n, "total": 4}) for n in range(1, 4)]
+        assert rendered(call_of("c"), *events, result_of("c")) == (
+            f"-> ask({{}})\n.. [{18 * '#'}{6 * ' '}] 3/4\n<- ok: x\n"
+        )
+
+    def test_on_a_terminal_a_line_is_rewritten(self) -> None:
+        events = [progress({"message": word}) for word in ("one", "two")]
+        shown = rendered(*events, result_of("c"), file=Terminal())
+        assert shown.startswith(
+            "\r.. ask one\x1b[K\r.. ask two\x1b[K\r\x1b[K\x1b[2m.. two\x1b[0m\n"
+        )
+
+    def test_it_breaks_no_line(self) -> None:
+        events = [
+            *nested("a", start("one"), says("half ")),
+            progress(1),
+            *nested("a", says("whole")),
+        ]
+        assert rendered(*events, file=Terminal()).endswith("  half whole")
+
+    def test_of_a_sub_agents_call(self) -> None:
+        events = [progress("reading", "a/b"), result_of("a/b")]
+        assert rendered(*nested("a", start("one"), *events)) == (
+            "  one:\n  .. reading\n  <- ok: x\n"
+        )
+
+
+class TestOutput:
+    @staticmethod
+    def pieces(*texts: str) -> list[AnyEvent]:
+        return [OutputDelta(at=1, delta=text) for text in texts]
+
+    @staticmethod
+    def end(output: object) -> RunFinish:
+        return RunFinish(at=1, run=RunSummary("r", "", 1, "stop", Usage(), output=output))
+
+    def test_it_flows(self) -> None:
+        events = [*self.pieces('{"a"', ": 1}"), self.end({"a": 1})]
+        assert rendered(*events) == '{"a": 1}\n[stop: 1 steps]\n'
+
+    def test_what_is_asked_again(self) -> None:
+        again = OutputRetry(at=1, message="a: 2 at most")
+        events = [*self.pieces("3"), again, *self.pieces("2"), self.end(2)]
+        assert rendered(*events) == (
+            "3\n[this is no answer, it is asked again: a: 2 at most]\n2\n[stop: 1 steps]\n"
+        )
+
+    @pytest.mark.parametrize("written", [["1"], ["{"], []])
+    def test_another_value_than_was_written(self, written: list[str]) -> None:
+        text = "".join(written)
+        shown = rendered(*self.pieces(*written), self.end(None))
+        assert shown == (f"{text}\n" if text else "") + "null\n[stop: 1 steps]\n"
 
 
 def test_colours_on_a_terminal_only() -> None:

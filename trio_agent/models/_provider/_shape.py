@@ -14,6 +14,7 @@ import msgspec
 
 from ..._errors import ModelError
 from .._parts import ModelRequest, OutputSpec, ToolSpec
+from ._strict_schema import Subset
 
 OutputMode: TypeAlias = Literal["schema", "tool"]
 MODES: Final[tuple[OutputMode, ...]] = ("schema", "tool")
@@ -62,7 +63,7 @@ def by_tool(
     *,
     can_force: bool = True,
     has_others: bool = False,
-    strict: bool | None = None,
+    held_to: Subset | None = None,
 ) -> ModelRequest:
     """Return the request that asks for the same by a tool.
 
@@ -71,10 +72,12 @@ def by_tool(
         spec: the shape.
         can_force: whether the provider lets a tool be forced. Else an instruction asks for it.
         has_others: whether there are tools beside those of the request.
-        strict: whether the provider is to hold the input to the schema.
+        held_to: what the provider is to hold the input to, if that can be.
     """
+    schema = None if held_to is None else held_to.narrow(spec.schema)
+    strict = True if schema is not None else None
     description = f"{_DESCRIPTION}\n\n{spec.description}".strip()
-    final = ToolSpec(spec.name, description, spec.schema, strict)
+    final = ToolSpec(spec.name, description, schema or spec.schema, strict)
     choice, instructions = request.tool_choice, request.instructions
     if choice is None and "tool_choice" not in request.options:
         if not can_force:

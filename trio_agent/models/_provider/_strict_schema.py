@@ -1,4 +1,8 @@
-"""Whether a provider can hold an answer to a JSON Schema, by what it knows of JSON Schema. Pure.
+"""What a provider can hold an answer to, of what a JSON Schema says. Pure.
+
+The rule: a schema may become narrower, never wider. Whatever a model writes by the narrower one has
+the shape that was asked for: objects that say nothing of other properties get none, and what has a
+default is always written.
 
 Sources: OpenAI's guide "Structured Outputs", section "Supported schemas"; Anthropic's
 documentation, "Structured outputs", section "JSON Schema limitations".
@@ -33,8 +37,39 @@ class Subset:
     max_depth: int
     max_properties: int
 
-    def takes(self, schema: Mapping[str, Any]) -> bool:
-        """Whether a schema, which is that of an object, has nothing else in it."""
+    def narrow(self, schema: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return a schema that the provider can hold a model to, None if there is none.
+
+        Args:
+            schema: of an object.
+        """
+        narrowed = self._narrowed(schema)
+        return narrowed if self._takes(narrowed) else None
+
+    def _narrowed(self, schema: Any) -> Any:
+        if not isinstance(schema, Mapping):
+            return schema
+        narrowed = {name: value for name, value in schema.items() if name != "default"}
+        for name in ("properties", "$defs"):
+            if name in narrowed:
+                inner = narrowed[name].items()
+                narrowed[name] = {each: self._narrowed(value) for each, value in inner}
+        if "anyOf" in narrowed:
+            narrowed["anyOf"] = [self._narrowed(each) for each in narrowed["anyOf"]]
+        if "items" in narrowed:
+            narrowed["items"] = self._narrowed(narrowed["items"])
+        if "properties" in narrowed:
+            narrowed.setdefault("additionalProperties", False)
+            required = schema.get("required", ())
+            narrowed["required"] = [
+                name
+                for name, value in schema["properties"].items()
+                if name in required or (isinstance(value, Mapping) and "default" in value)
+            ]
+        return narrowed
+
+    def _takes(self, schema: Mapping[str, Any]) -> bool:
+        """Whether a schema has nothing in it that the provider refuses."""
         if schema.get("type") != "object" or "anyOf" in schema:
             return False
         left: list[tuple[Any, int]] = [(schema, 0)]
@@ -86,7 +121,7 @@ OPENAI: Final = Subset(
 """Which `strict: true` wants."""
 
 ANTHROPIC: Final = Subset(
-    keywords=_COMMON | {"default"},
+    keywords=_COMMON,
     formats=_FORMATS | {"uri"},
     may_lack=True,
     max_depth=10,

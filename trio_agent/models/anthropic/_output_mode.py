@@ -27,7 +27,7 @@ def output_mode(origin: str, model: str, request: ModelRequest) -> OutputMode:
     """Return the mode that suits an endpoint."""
     if request.output is None or host_of(origin) != _OURS or _NO_SCHEMA.match(model):
         return "tool"
-    return "schema" if ANTHROPIC.takes(request.output.schema) else "tool"
+    return "tool" if ANTHROPIC.narrow(request.output.schema) is None else "schema"
 
 
 def can_force(origin: str, options: Mapping[str, Any]) -> bool:

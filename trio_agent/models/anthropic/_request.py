@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 from ..._events import ToolRequest
 from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from .._parts import ModelRequest, ToolSpec, refuse_reserved
+from .._provider._strict_schema import ANTHROPIC
 from .._provider._tool_text import sendable_input, sendable_name, sendable_output
 from .._provider._unique_ids import UniqueIds
 from ._files import content_blocks, text_blocks
@@ -81,7 +82,8 @@ def encode_request(
         if request.tool_choice is not None:
             body["tool_choice"] = _tool_choice(request.tool_choice)
     if request.output is not None:
-        form = {"type": "json_schema", "schema": request.output.schema}
+        schema = ANTHROPIC.narrow(request.output.schema) or request.output.schema
+        form = {"type": "json_schema", "schema": schema}
         body["output_config"] = {**(options.get("output_config") or {}), "format": form}
     if is_refused(body):
         body["thinking"] = OFF

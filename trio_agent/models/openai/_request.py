@@ -158,7 +158,8 @@ class _Writer:
 
     def response_format(self, output: OutputSpec) -> dict[str, Any]:
         schema = self._schema(output.schema) or output.schema
-        said = {"name": output.name, "schema": schema, "strict": OPENAI.takes(schema)}
+        narrow = OPENAI.narrow(schema)
+        said = {"name": output.name, "schema": narrow or schema, "strict": narrow is not None}
         if output.description:
             said["description"] = output.description
         return {"type": "json_schema", "json_schema": said}

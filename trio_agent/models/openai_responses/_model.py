@@ -111,7 +111,7 @@ class ResponsesCodec:
                     request,
                     spec,
                     can_force=can_force(self.origin, request.options),
-                    strict=OPENAI.takes(spec.schema),
+                    held_to=OPENAI,
                 )
             elif not shows_schema(self.origin):
                 request = with_schema(request, spec)

@@ -128,8 +128,13 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 def _format(output: OutputSpec) -> dict[str, Any]:
-    strict = OPENAI.takes(output.schema)
-    said = {"type": "json_schema", "name": output.name, "schema": output.schema, "strict": strict}
+    narrow = OPENAI.narrow(output.schema)
+    said = {
+        "type": "json_schema",
+        "name": output.name,
+        "schema": narrow or output.schema,
+        "strict": narrow is not None,
+    }
     return {**said, "description": output.description} if output.description else said
 
 

@@ -1,0 +1,57 @@
+"""Runs as they stand in lists, here and at a server's clients."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .._events import ErrorDetail, RunError, RunFinish
+from .._log.store import RunInfo
+from .run import RunOutcome
+
+
+class ListedRun(msgspec.Struct, frozen=True, rename="camel"):
+    """A run in a list."""
+
+    id: str
+    agent: str
+    """The agent's name."""
+    status: RunOutcome
+    """How it ended, or `active`."""
+    created_at: int
+    """Unix time in milliseconds."""
+    metadata: Mapping[str, Any] = {}
+    """What was given at the start."""
+    owner: str | None = None
+    """The principal whose run it is, None where nobody is asked."""
+    error: ErrorDetail | None = None
+    """Why it failed, if it did."""
+
+
+class RunPage(msgspec.Struct, frozen=True):
+    """A piece of a list of runs, newest first."""
+
+    runs: tuple[ListedRun, ...]
+    next: str | None
+    """What to pass as `before` for the next page; None behind the last one, which is empty."""
+
+
+def listed(info: RunInfo) -> ListedRun:
+    """Show what a store knows of a run."""
+    record = info.record
+    status: RunOutcome = "active"
+    error: ErrorDetail | None = None
+    match info.last and info.last.event:
+        case RunFinish(run=run):
+            status = run.finish_reason
+        case RunError(error=detail):
+            status, error = "error", detail
+    return ListedRun(
+        id=record.run_id,
+        agent=record.agent,
+        status=status,
+        created_at=record.created_at,
+        metadata=record.metadata,
+        owner=record.owner,
+        error=error,
+    )

@@ -1,0 +1,70 @@
+"""What one run is to have of its own: options and limits over its agent's.
+
+What is asked for is checked where it is given, and kept in its plain form: who repeats a request
+has asked for the same, in whichever form it was written.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from .._config import AgentConfig
+from .._limits import LIMIT_NAMES, Limits
+from .._log.plain import is_deep
+from ..models._parts import check_options
+
+
+@attrs.frozen
+class RunSettings:
+    """Made by `read_settings`."""
+
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=check_options)
+    limits: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def over(self, agent: AgentConfig) -> AgentConfig:
+        """Return the agent as it is to run."""
+        if not self.options and not self.limits:
+            return agent
+        return attrs.evolve(
+            agent,
+            options={**agent.options, **self.options},
+            limits=attrs.evolve(agent.limits, **self.limits),
+        )
+
+
+def read_settings(
+    options: Mapping[str, Any] | None, limits: Limits | Mapping[str, Any] | None
+) -> RunSettings:
+    """Check what a run is to have of its own.
+
+    Raises:
+        ValueError: an option is for the agent to set, or is no JSON; there is no such limit, or it
+            can't have that value.
+    """
+    options = dict(options or {})
+    try:
+        if is_deep(options):
+            raise ValueError("options are nested too deeply")
+        msgspec.json.encode(options)
+    except (TypeError, UnicodeEncodeError) as exc:
+        raise ValueError(f"options are JSON, for the provider: {exc}") from None
+    if isinstance(limits, Limits):
+        limits = attrs.asdict(limits)
+    return RunSettings(
+        options, {name: _limit(name, value) for name, value in (limits or {}).items()}
+    )
+
+
+def _limit(name: str, value: Any) -> Any:
+    known = attrs.fields_dict(Limits)
+    if name not in known:
+        names = ", ".join(LIMIT_NAMES.values())
+        raise ValueError(f"there is no limit {name!r}; there are: {names}")
+    try:
+        converted = msgspec.convert(value, known[name].type)
+        Limits(**{name: converted})
+    except (msgspec.ValidationError, ValueError) as exc:
+        raise ValueError(f"the limit {name} can't be {value!r}: {exc}") from None
+    return converted
