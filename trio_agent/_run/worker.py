@@ -86,8 +86,6 @@ class Worker:
         shape = agent.shape
         self.output: Any = msgspec.UNSET
         """The answer with the shape that was asked for, once it is accepted."""
-        self.shaped: bool = shape is not None
-        """Whether a shape was asked for."""
         self.machine: Machine = Machine(
             run.id,
             agent.name,
