@@ -7,6 +7,9 @@ from typing import Final, Literal, TypeAlias
 import attrs
 from attrs.validators import ge, gt, optional
 
+# Said so that type checkers don't take the default for all that it can be.
+_TOOL_RETRIES: Final[int | None] = 5
+
 
 @attrs.frozen(kw_only=True)
 class Limits:
@@ -38,7 +41,7 @@ class Limits:
     model_retries: int = attrs.field(default=3, validator=ge(0))
     retry_window: float = attrs.field(default=15.0, validator=ge(0))
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
-    tool_retries: int | None = attrs.field(default=5, validator=optional(ge(0)))
+    tool_retries: int | None = attrs.field(default=_TOOL_RETRIES, validator=optional(ge(0)))
     output_retries: int = attrs.field(default=2, validator=ge(0))
 
 

@@ -21,7 +21,16 @@ _FILES: Final = {
     "/page/page.css": ("page.css", "text/css; charset=utf-8"),
     **{
         f"/page/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("api", "app", "figures", "streams", "transcript", "viewer")
+        for name in (
+            "api",
+            "app",
+            "card",
+            "elements",
+            "figures",
+            "streams",
+            "transcript",
+            "viewer",
+        )
     },
 }
 _SETTINGS: Final = "/page/settings.json"

@@ -506,7 +506,7 @@ async def test_the_principal_reaches_the_run(
     async with open_runtime() as runtime:
         run = await runtime.start(quick(), "hi", **given)
         given.get("claims", {}).clear()  # it is a copy
-        assert jobs[0].principal == principal
+        assert jobs[0].order.principal == principal
         [private] = await runtime.store.read_private(run.id, [0])
         claims = {} if principal is None else principal.claims
         assert msgspec.json.decode(private)["claims"] == claims

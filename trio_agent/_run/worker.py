@@ -357,11 +357,10 @@ class Worker:
         machine = self.machine
         terminal = machine.terminal
         assert terminal is not None
-        failed = isinstance(terminal, RunError)
         return RunEnd(
             outcome=outcome_of(terminal),
-            reason=None if failed else terminal.run.reason,
-            error=terminal.error.code if failed else None,
+            reason=terminal.run.reason if isinstance(terminal, RunFinish) else None,
+            error=terminal.error.code if isinstance(terminal, RunError) else None,
             steps=machine.step,
             usage=machine.budget.usage,
             own_usage=machine.budget.own_usage,

@@ -1,7 +1,7 @@
 // The page: which run is shown, by how many viewers, and the list of all of them.
 
 import { Problem, ask, hasToken, post, setToken } from "./api.js";
-import { clone } from "./transcript.js";
+import { clone } from "./elements.js";
 import { Viewer, countOf, statusText } from "./viewer.js";
 
 const MOST_VIEWERS = 4;

@@ -6,7 +6,7 @@ export function seconds(ms) {
 }
 
 const TERMINAL = new Set(["run-finish", "error"]);
-const SPOKEN = new Set(["text-delta", "reasoning-delta", "tool-input-delta"]);
+const SPOKEN = new Set(["text-delta", "reasoning-delta", "output-delta", "tool-input-delta"]);
 
 export class Figures {
   #started;
@@ -17,6 +17,7 @@ export class Figures {
   #paced = 0; // deltas behind the first one of their step
   #speaking = 0; // ms from each step's first delta to its last one
   #usage;
+  #own; // usage without sub-agents
   #events = 0;
   #seen; // client clock, from the request to the first delta
 
@@ -44,6 +45,7 @@ export class Figures {
     // What a failed run cost comes with its error.
     const usage = event.type === "run-finish" ? event.run.usage : event.usage;
     if (TERMINAL.has(event.type) && usage?.outputTokens) this.#usage = usage;
+    if (event.type === "run-finish") this.#own = event.run.ownUsage;
     this.ended = event.at;
   }
 
@@ -63,11 +65,10 @@ export class Figures {
       rows.push(["tokens/s", speed.toFixed(speed < 100 ? 1 : 0), note]);
     }
     if (this.#usage) {
-      const { inputTokens, cachedInputTokens, outputTokens, reasoningTokens } = this.#usage;
-      const cached = cachedInputTokens ? ` (${cachedInputTokens} cached)` : "";
-      const thought = reasoningTokens ? ` (${reasoningTokens} reasoning)` : "";
-      const text = `${inputTokens} in${cached}, ${outputTokens} out${thought}`;
-      rows.push(["tokens", text, "as the provider counted"]);
+      rows.push(["tokens", tokens(this.#usage), "as the provider counted"]);
+      if (this.#own && this.#own.totalTokens !== this.#usage.totalTokens) {
+        rows.push(["of its own", tokens(this.#own), "without those of sub-agents"]);
+      }
     }
     if (this.#events) {
       rows.push(["events", String(this.#events), "of the run’s log, each seen once"]);
@@ -75,4 +76,10 @@ export class Figures {
     }
     return rows;
   }
+}
+
+function tokens({ inputTokens, cachedInputTokens, outputTokens, reasoningTokens }) {
+  const cached = cachedInputTokens ? ` (${cachedInputTokens} cached)` : "";
+  const thought = reasoningTokens ? ` (${reasoningTokens} reasoning)` : "";
+  return `${inputTokens} in${cached}, ${outputTokens} out${thought}`;
 }

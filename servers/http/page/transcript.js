@@ -1,12 +1,7 @@
-// What a run says, as elements. Whatever comes from a run becomes text nodes, never HTML.
+// What an agent says and does, as elements: the run's own, or that of a sub-agent within a call.
 
-import { seconds } from "./figures.js";
-
-const PIECE = 4096; // characters of a text node, so that appending stays cheap
-
-export const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
-
-const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+import { Card } from "./card.js";
+import { append, clone } from "./elements.js";
 
 const ENDS = new Map([
   ["stop", "The model said all that it had to say."],
@@ -17,20 +12,32 @@ const ENDS = new Map([
   ["budget", "The run’s budget is spent."],
 ]);
 
+const BLOCKS = new Map([
+  ["text", "text-template"],
+  ["reasoning", "reasoning-template"],
+  ["output", "answer-template"],
+]);
+
 export class Transcript {
   #stream;
-  #block = null; // the element that text is being appended to
+  #depth;
+  #block = null; // the element that is being written
   #kind = "";
-  #tools = new Map();
+  #said = []; // this step's blocks of text
+  #answer = null; // this step's output
+  #cards = new Map();
 
-  constructor(stream) {
+  /** depth: 0 for the run's own agent, 1 for a sub-agent, and so on. */
+  constructor(stream, depth = 0) {
     this.#stream = stream;
+    this.#depth = depth;
   }
 
   take(event) {
     switch (event.type) {
       case "step-start":
         this.#end();
+        this.#refuse(this.#answer ? [this.#answer] : []);
         if (event.stepNumber > 1) this.#line("step", `step ${event.stepNumber}`);
         break;
       case "text-delta":
@@ -39,49 +46,74 @@ export class Transcript {
       case "reasoning-delta":
         this.#append("reasoning", event.delta);
         break;
-      case "tool-input-delta":
-        append(this.#tool(event.tool).querySelector(".input"), event.delta);
+      case "output-delta":
+        this.#append("output", event.delta);
         break;
-      case "tool-call": {
-        const card = this.#tool(event.tool);
-        card.dataset.status = "running";
-        card.dataset.since = event.at;
-        card.querySelector(".outcome").textContent = "running";
-        card.querySelector(".input").textContent = pretty(event.tool.input);
+      case "output-retry":
+        this.#refuse(this.#answer ? [this.#answer] : this.#said);
+        this.#line("retry", `Not yet what was asked for, and asked again: ${event.message}`);
+        break;
+      case "tool-input-delta":
+        this.#card(event.tool).written(event.delta);
+        break;
+      case "tool-call":
+        this.#card(event.tool).called(event);
+        break;
+      case "tool-progress":
+        this.#card(event.tool).progress(event.data);
+        break;
+      case "nested": {
+        const depth = this.#depth + 1;
+        const card = this.#card({ id: event.call, name: event.call });
+        card.nested(event.event, depth, (stream) => new Transcript(stream, depth));
         break;
       }
       case "tool-result":
-        this.#result(event);
+        this.#card(event.tool).ended(event);
         break;
       case "model-switch": {
         const { code, message } = event.error;
         this.#line("step", `${event.from} → ${event.to} (${code}: ${message})`);
         break;
       }
-      case "run-finish": {
-        const { finishReason, reason } = event.run;
-        // A newer server may know more reasons.
-        const known = ENDS.get(finishReason);
-        const why = known ?? `The run finished: ${finishReason}.`;
-        this.#line(known ? `end ${finishReason}` : "end", reason ? `${why} (${reason})` : why);
+      case "run-finish":
+        this.#finish(event.run);
         break;
-      }
       case "error":
         this.#line("end error", `${event.error.code}: ${event.error.message}`);
         break;
     }
   }
 
+  #finish({ finishReason, reason, output }) {
+    if (output !== undefined) {
+      this.#answer ??= this.#begin("output");
+      this.#answer.querySelector("pre").textContent = JSON.stringify(output, null, 2);
+    }
+    // Of a sub-agent that is through, its box says so.
+    if (this.#depth && finishReason === "stop") return this.#end();
+    // A newer server may know more reasons.
+    const known = ENDS.get(finishReason);
+    const why = known ?? `The run finished: ${finishReason}.`;
+    this.#line(known ? `end ${finishReason}` : "end", reason ? `${why} (${reason})` : why);
+  }
+
   #append(kind, text) {
     if (this.#kind !== kind) {
       this.#end();
+      const element = kind === "output" && this.#answer ? this.#answer : this.#begin(kind);
       this.#kind = kind;
-      const element = kind === "text" ? document.createElement("div") : clone("reasoning-template");
-      this.#stream.append(element);
-      if (kind === "text") element.className = "text";
-      this.#block = kind === "text" ? element : element.querySelector(".text");
+      this.#block = kind === "text" ? element : element.querySelector(".text, pre");
+      if (kind === "text") this.#said.push(element);
+      if (kind === "output") this.#answer = element;
     }
     append(this.#block, text);
+  }
+
+  #begin(kind) {
+    const element = clone(BLOCKS.get(kind));
+    this.#stream.append(element);
+    return element;
   }
 
   /** Close what is being written; reasoning folds away when the answer begins. */
@@ -89,6 +121,18 @@ export class Transcript {
     if (this.#kind === "reasoning") this.#block.parentElement.open = false;
     this.#kind = "";
     this.#block = null;
+  }
+
+  /** Strike what is no part of the answer, and begin another. */
+  #refuse(blocks) {
+    for (const block of blocks) {
+      const struck = document.createElement("del");
+      block.replaceWith(struck);
+      struck.append(block);
+    }
+    this.#end();
+    this.#said = [];
+    this.#answer = null;
   }
 
   #line(className, text) {
@@ -99,36 +143,15 @@ export class Transcript {
     this.#stream.append(line);
   }
 
-  #tool({ id, name }) {
-    let card = this.#tools.get(id);
+  #card({ id, name }) {
+    let card = this.#cards.get(id);
     // A provider may use an id again in a later step.
-    if (!card || card.dataset.done) {
+    if (!card || card.done) {
       this.#end();
-      card = clone("tool-template");
-      card.dataset.status = "writing";
-      card.querySelector(".name").textContent = name;
-      card.querySelector(".outcome").textContent = "the model writes";
-      this.#tools.set(id, card);
-      this.#stream.append(card);
+      card = new Card(name);
+      this.#cards.set(id, card);
+      this.#stream.append(card.element);
     }
     return card;
   }
-
-  #result({ tool, at }) {
-    const card = this.#tool(tool);
-    card.dataset.status = tool.status;
-    card.dataset.done = "yes";
-    card.querySelector(".outcome").textContent = tool.status;
-    const since = Number(card.dataset.since);
-    if (since) card.querySelector(".took").textContent = seconds(at - since);
-    const output = card.querySelector(".output");
-    output.textContent = pretty(tool.output);
-    output.hidden = false;
-  }
-}
-
-function append(element, text) {
-  const last = element.lastChild;
-  if (last?.nodeType === Node.TEXT_NODE && last.length < PIECE) last.appendData(text);
-  else element.append(text);
 }

@@ -1,9 +1,10 @@
 // One viewer of one run: a connection of its own, what it brought, and what one can do to the run.
 
 import { ask, post } from "./api.js";
+import { clone } from "./elements.js";
 import { Figures, seconds } from "./figures.js";
 import { Follower } from "./streams.js";
-import { Transcript, clone } from "./transcript.js";
+import { Transcript } from "./transcript.js";
 
 const LOOK = 700; // ms between two looks at what a cut viewer misses
 
@@ -282,12 +283,23 @@ const nameOf = (tool) => (typeof tool === "string" ? tool : (tool.name ?? JSON.s
 function merged(events) {
   const result = [];
   for (const event of events) {
-    const last = result.at(-1);
-    const same = last?.type === event.type && event.delta && last.tool?.id === event.tool?.id;
-    if (same) result[result.length - 1] = { ...last, delta: last.delta + event.delta };
+    const one = joined(result.at(-1), event);
+    if (one) result[result.length - 1] = one;
     else result.push(event);
   }
   return result;
+}
+
+/** Two events as one, at whatever level they are; undefined if they stay two. */
+function joined(last, event) {
+  if (last?.type !== event.type) return undefined;
+  if (event.type === "nested") {
+    const inner = last.call === event.call ? joined(last.event, event.event) : undefined;
+    return inner && { ...event, event: inner };
+  }
+  if (last.tool?.id !== event.tool?.id) return undefined;
+  if (event.type === "tool-progress") return event;
+  return event.delta ? { ...last, delta: last.delta + event.delta } : undefined;
 }
 
 /** A sum over all that was seen, to compare viewers (FNV-1a in two lanes). */

@@ -6,13 +6,16 @@ them. So is the end, which the SDK tells only those who wait for an answer.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 from mcp.client._transport import ReadStream, TransportStreams, WriteStream
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification
+
+MAX_MESSAGE: Final = 16 * 2**20
+"""Bytes of one message from a server."""
 
 Streams: TypeAlias = TransportStreams
 """What is read from a server, and what is written to it."""

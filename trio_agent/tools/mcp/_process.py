@@ -25,13 +25,10 @@ from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from ..._nursery import open_plain_nursery
-from ._inbound import Streams
+from ._inbound import MAX_MESSAGE, Streams
 from ._where import Command
 
 logger = logging.getLogger("trio_agent")
-
-MAX_MESSAGE: Final = 16 * 2**20
-"""Bytes of one message from a server."""
 
 _GRACE: Final = 2.0
 """Seconds to end by itself; again, to end on SIGTERM; again, to be seen to have ended."""
