@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from trio_agent._events import (
@@ -12,6 +13,9 @@ from trio_agent._events import (
     ErrorDetail,
     ModelFinished,
     ModelSwitch,
+    Nested,
+    OutputDelta,
+    OutputRetry,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -24,6 +28,7 @@ from trio_agent._events import (
     ToolInputDelta,
     ToolName,
     ToolOutcome,
+    ToolProgress,
     ToolRequest,
     ToolResult,
     Usage,
@@ -53,6 +58,14 @@ EVENTS: dict[str, AnyEvent] = {
     '{"type":"tool-result","at":1,"tool":'
     '{"id":"1","name":"t","input":"{","output":1.5,"status":"ok"}}': ToolResult(
         at=1, tool=ToolOutcome("1", "t", "{", 1.5, "ok")
+    ),
+    '{"type":"tool-progress","at":1,"tool":{"id":"1","name":"t"},"data":null}': ToolProgress(
+        at=1, tool=ToolName("1", "t"), data=None
+    ),
+    '{"type":"output-delta","at":1,"delta":"{\\"a\\""}': OutputDelta(at=1, delta='{"a"'),
+    '{"type":"output-retry","at":1,"message":"no"}': OutputRetry(at=1, message="no"),
+    '{"type":"nested","at":1,"call":"1","event":[]}': Nested(
+        at=1, call="1", raw=msgspec.Raw(b"[]")
     ),
     '{"type":"model-switch","at":1,"stepNumber":1,"from":"a","to":"b",'
     '"error":{"code":"c","message":"m"}}': ModelSwitch(
