@@ -31,16 +31,23 @@ FIELDS = {
     "text-delta": ["at", "delta"],
     "reasoning-delta": ["at", "delta"],
     "tool-input-delta": ["at", "tool", "delta"],
+    "output-delta": ["at", "delta"],
     "model-switch": ["at", "stepNumber", "from", "to", "error"],
     "model-finish": ["at", "stepNumber", "model", "reason", "usage"],
     "tool-call": ["at", "tool"],
+    "tool-progress": ["at", "tool", "data"],
+    "nested": ["at", "call", "event"],
     "tool-result": ["at", "tool"],
+    "output-retry": ["at", "message"],
     "step-finish": ["at", "stepNumber", "usage"],
     "run-finish": ["at", "run"],
     "error": ["at", "error", "usage"],
 }
 TERMINAL = {"run-finish", "error"}
-PROMPT = {"run-start", "model-finish", "tool-call", "tool-result", "run-finish", "error"}
+PROMPT = {
+    *("run-start", "model-finish", "tool-call", "tool-result", "output-retry"),
+    *("run-finish", "error"),
+}
 USAGE = ["inputTokens", "outputTokens", "totalTokens", "cachedInputTokens", "reasoningTokens"]
 
 
@@ -76,7 +83,10 @@ def test_an_event(tag: str) -> None:
         (ToolName, ["id", "name"]),
         (ToolRequest, ["id", "name", "input"]),
         (ToolOutcome, ["id", "name", "input", "output", "status"]),
-        (RunSummary, ["id", "text", "steps", "finishReason", "usage", "reason"]),
+        (
+            RunSummary,
+            ["id", "text", "steps", "finishReason", "usage", "reason", "ownUsage", "output"],
+        ),
         (ErrorDetail, ["code", "message"]),
     ],
 )

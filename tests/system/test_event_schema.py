@@ -1,14 +1,17 @@
 """The JSON Schema of the events, held against the streams of real runs."""
 
 import json
+from typing import cast
 
 import jsonschema
 import pytest
+import trio
+import trio.testing
 
-from trio_agent import Agent, ModelError, ToolError, open_runtime, tool
+from trio_agent import Agent, ModelError, ToolContext, ToolError, open_runtime, tool
 from trio_agent._events import EVENT_TYPES
 from trio_agent.models._parts import ModelFinish, ReasoningPart, SwitchPart
-from trio_agent.testing import Line, ScriptedModel, call
+from trio_agent.testing import Line, ScriptedModel, call, output
 from trio_agent.wire import event_schema
 
 VALIDATOR = jsonschema.Draft202012Validator(event_schema())
@@ -19,6 +22,12 @@ def add(a: int, b: int) -> int:
     if a == b:
         raise ToolError("boring")
     return a + b
+
+
+@tool
+async def wait(context: ToolContext) -> None:
+    context.progress({"done": 1, "total": 2})
+    await trio.testing.wait_all_tasks_blocked()
 
 
 STORIES: list[list[list[Line]]] = [
@@ -34,9 +43,20 @@ STORIES: list[list[list[Line]]] = [
 ]
 
 
-async def events_of(story: list[list[Line]]) -> list[dict[str, object]]:
+def plain(story: list[list[Line]]) -> Agent:
+    return Agent(model=ScriptedModel(*story), tools=[add])
+
+
+def shaped() -> Agent:
+    """One with a sub-agent, whose answer is none at first."""
+    clerk = Agent(model=ScriptedModel([call("1", "wait")], ["done"]), name="clerk", tools=[wait])
+    model = ScriptedModel([call("1", "clerk", prompt="?")], output("x"), output(7))
+    return Agent(model=model, tools=[clerk.as_tool()], output=int)
+
+
+async def events_of(agent: Agent) -> list[dict[str, object]]:
     async with open_runtime() as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel(*story), tools=[add]), "hi")
+        run = await runtime.start(agent, "hi")
         async with run.subscribe() as events:
             entries = []
             while not entries or not entries[-1].terminal:
@@ -46,15 +66,19 @@ async def events_of(story: list[list[Line]]) -> list[dict[str, object]]:
 
 async def test_real_streams_keep_it() -> None:
     seen: set[object] = set()
-    for story in STORIES:
-        for event in await events_of(story):
+    for agent in (*map(plain, STORIES), shaped()):
+        for event in await events_of(agent):
+            while event["type"] == "nested":
+                VALIDATOR.validate(event)
+                seen.add(event["type"])
+                event = cast(dict[str, object], event["event"])
             VALIDATOR.validate(event)
             seen.add(event["type"])
     assert seen == set(EVENT_TYPES)
 
 
 async def test_it_refuses_what_is_no_event() -> None:
-    [start, *_, finish] = await events_of(STORIES[1])
+    [start, *_, finish] = await events_of(plain(STORIES[1]))
     for event in (
         {**start, "type": "nonsense"},
         {**start, "at": "now"},
