@@ -280,6 +280,9 @@ class TestOutput:
             "3\n[this is no answer, it is asked again: a: 2 at most]\n2\n[stop: 1 steps]\n"
         )
 
+    def test_that_was_given_as_text(self) -> None:
+        assert rendered(says("[1"), says("]"), self.end([1])) == "[1]\n[stop: 1 steps]\n"
+
     @pytest.mark.parametrize("written", [["1"], ["{"], []])
     def test_another_value_than_was_written(self, written: list[str]) -> None:
         text = "".join(written)
