@@ -72,3 +72,15 @@ def at_all_levels(events: Sequence[AnyEvent]) -> Iterator[AnyEvent]:
 def nested(call: str, *events: AnyEvent) -> list[AnyEvent]:
     """The events of the sub-agent in a call, as they stand in the log above it."""
     return [Nested(at=e.at, call=call, raw=msgspec.Raw(encode_event(e))) for e in events]
+
+
+def within(events: Sequence[AnyEvent], *calls: str) -> list[AnyEvent]:
+    """The events of the sub-agent in this call, which is in that call, and so on from above."""
+    for call in calls:
+        events = [
+            inner
+            for event in events
+            if isinstance(event, Nested) and event.call == call
+            if (inner := event.event) is not None
+        ]
+    return list(events)
