@@ -84,3 +84,10 @@ def within(events: Sequence[AnyEvent], *calls: str) -> list[AnyEvent]:
             if (inner := event.event) is not None
         ]
     return list(events)
+
+
+def check_levels(events: Sequence[AnyEvent]) -> None:
+    """Check the whole log of a run whose process lived: each sub-agent has come to its end, too."""
+    check_log(events)
+    for call in {event.call for event in events if isinstance(event, Nested)}:
+        check_levels(within(events, call))

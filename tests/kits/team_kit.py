@@ -42,9 +42,9 @@ async def look(context: ToolContext, city: str) -> str:
     return city
 
 
-@tool
+@tool(abandon=True)
 def count(context: ToolContext, n: int) -> int:
-    """Count, in a thread, and say how far it is."""
+    """Count, in a thread that may be let go, and say how far it is."""
     context.progress(n)
     return n + 1
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from log_kit import at_all_levels, check_log, within
+from log_kit import at_all_levels, check_levels, within
 from runtime_kit import logged, text_of
 from team_kit import COSTS, OWN_COSTS, PLACE, Place, Retold, costs, count, look, make_team
 
@@ -51,7 +51,7 @@ async def played(
         except RunFailed as failure:
             came = failure
         events = await logged(runtime.store, run.id)
-    check_log(events)
+    check_levels(events)
     return came, events
 
 
@@ -337,6 +337,40 @@ async def test_a_tool_below_may_end_the_run() -> None:
     assert outcomes(events)["1"][0] == outcomes(within(events, "1"))["1/1"][0] == "cancelled"
 
 
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+async def test_a_thread_that_is_let_go_below(how: str, mock_clock: trio.testing.MockClock) -> None:
+    hangs, release = trio.Event(), threading.Event()
+
+    @tool(abandon=True)
+    def hang() -> None:
+        """Hang."""
+        trio.from_thread.run_sync(hangs.set)
+        release.wait()
+
+    leaf = Agent(name="leaf", model=Retold([call("1", "hang")]), tools=[hang])
+    middle = Agent(name="middle", model=asking("leaf"), tools=[leaf.as_tool()])
+    agent = Agent(model=asking("middle"), tools=[middle.as_tool(deadline=5)])
+    try:
+        async with open_runtime() as runtime:
+            run = await runtime.start(agent, "hi")
+            await hangs.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            if how == "deadline":
+                mock_clock.jump(6)
+                await run.wait()
+            receipt = await run.cancel()
+            events = await logged(runtime.store, run.id)
+    finally:
+        release.set()
+    check_levels(events)
+    assert receipt.abandoned == ("1/1/1",)
+    statuses = {
+        e.tool.id: e.tool.status for e in at_all_levels(events) if isinstance(e, ToolResult)
+    }
+    outer = "cancelled" if how == "cancelled" else "error"
+    assert statuses == {"1/1/1": "unknown", "1/1": "cancelled", "1": outer}
+
+
 async def test_who_fails_again_and_again_ends_whoever_calls() -> None:
     class Insisting(Model):
         async def generate(self, request: object, emit: Any) -> ModelFinish:
@@ -408,7 +442,7 @@ async def test_many_teams_side_by_side() -> None:
             result = await run.wait()
             assert (result.text, result.usage.total_tokens) == ("I ask. Oslo.", COSTS)
             events = await logged(runtime.store, run.id)
-            check_log(events)
+            check_levels(events)
             starts = [e for e in at_all_levels(events) if isinstance(e, RunStart)]
             assert [start.run_id for start in starts] == [run.id] * 4
             shaped = [e.delta for e in at_all_levels(events) if isinstance(e, OutputDelta)]
