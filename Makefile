@@ -17,6 +17,8 @@ STARTABLE := serve_http,serve_websocket,serve_script,serve_scripted_openai
 STARTABLE := $(STARTABLE),serve_scripted_anthropic,serve_scripted_responses,_serve,serve_fake,_keep_open,_pump
 FLAKE8 := flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127,ASYNC128 \
   --startable-in-context-manager=$(STARTABLE)
+# Tests that type checkers run: wrong types have to be errors, too.
+TYPED = $(addprefix ../,$(shell find tests -name 'typing_*.py'))
 # What pip says is for those whose installation fails.
 PIP = log=$$(mktemp) && $(BIN)/python -m pip install --disable-pip-version-check $(1) >$$log 2>&1 \
   || { cat $$log; exit 1; }; rm -f $$log
@@ -41,7 +43,7 @@ test-all:  ## The test suite on each Python of this machine, 3.11 to 3.14, in a 
 	  .venv-$$version/bin/python -m pytest -q --numprocesses=auto --dist=loadfile $(ARGS); \
 	done
 
-check: $(READY)  ## Format, lint, types of the built package, layers.
+check: $(READY)  ## Format, lint, types of the built package and what they must refuse, layers.
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/$(FLAKE8) trio_agent servers benchmarks docs
@@ -55,6 +57,8 @@ check: $(READY)  ## Format, lint, types of the built package, layers.
 	cd build && ../$(BIN)/mypy --config-file ../pyproject.toml --python-executable installed/bin/python -p trio_agent
 	@# This option of pyright knows an environment by its place on the PATH only.
 	cd build && PATH="$$PWD/installed/bin:$$PATH" ../$(BIN)/pyright --verifytypes trio_agent --ignoreexternal
+	cd build && ../$(BIN)/mypy --config-file ../pyproject.toml --python-executable installed/bin/python $(TYPED)
+	cd build && ../$(BIN)/pyright --pythonpath installed/bin/python $(TYPED)
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 audit: $(READY)  ## Ask for known vulnerabilities of what is installed. Needs the network.

@@ -3,6 +3,7 @@
 from ._shared.guard import (
     LOOPBACK_HOSTS as LOOPBACK_HOSTS,
     Authorize as Authorize,
+    Caller as Caller,
     Guard as Guard,
     Unauthorized as Unauthorized,
     bearer_tokens as bearer_tokens,

@@ -1,7 +1,11 @@
 """What an agent is made of."""
 
+import functools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 
 from trio_agent._agent import Agent
@@ -9,6 +13,9 @@ from trio_agent._config import AgentConfig
 from trio_agent.local import LocalModel
 from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import ScriptedModel
+from trio_agent.tools._context import RunContext, RunFacts, ToolContext
+from trio_agent.tools._contract import Tool
+from trio_agent.tools._source import OpenTools, ToolSource
 from trio_agent.tools._tool import tool
 
 
@@ -39,7 +46,7 @@ def test_an_agent_is_immutable_and_has_a_name_for_everything() -> None:
     with pytest.raises(AttributeError):
         agent.name = "other"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Agent(ScriptedModel())  # type: ignore[call-arg]
+        Agent(ScriptedModel())  # type: ignore[call-overload]
 
 
 def test_the_fingerprint_is_of_what_the_model_is_told() -> None:
@@ -78,3 +85,134 @@ def test_options_that_the_agent_sets_are_refused(name: str) -> None:
         Agent(model=ScriptedModel(), options={"temperature": 0, name: None})
     with pytest.raises(ValueError, match=f"options: '{name}' is set by the agent"):
         LocalModel(options={name: None})
+
+
+# What an agent can do
+
+
+class Source(ToolSource):
+    def __init__(self, declared: str = "far") -> None:
+        self._declared = declared
+
+    def open(self) -> AbstractAsyncContextManager[OpenTools]:
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        return self._declared
+
+
+class Remote(Tool[object]):
+    name = "far away"
+    description = ""
+    schema: Mapping[str, Any] = {}
+
+    async def call(self, arguments: Any, context: ToolContext[object]) -> Any: ...
+
+
+def greet(context: RunContext) -> str:
+    return context.run_id
+
+
+@attrs.frozen
+class Verdict:
+    why: str
+
+
+def validate(context: RunContext, value: Verdict) -> Verdict:
+    return value
+
+
+def test_nothing_is_asked_for_by_default() -> None:
+    agent = Agent(model=ScriptedModel())
+    assert (agent.instructions, agent.tools, agent.sources, agent.output_validators) == (
+        *("", (), ()),
+        (),
+    )
+    assert (agent.open_deps, agent.output, agent.shape, agent.prepare) == (None,) * 4
+    assert agent.tool_errors == "type"
+
+
+def test_what_is_given_is_there() -> None:
+    source = Source()
+    agent = Agent(
+        model=ScriptedModel(),
+        instructions=greet,
+        sources=[source],
+        output=Verdict,
+        output_validators=[validate],
+        tool_errors="hidden",
+        tool_choice="what the source has",
+    )
+    assert agent.sources == (source,)
+    assert agent.output_validators == (validate,)
+    assert agent.output is Verdict
+    assert agent.shape is not None
+    assert agent.shape.parse('{"why": "so"}') == Verdict("so")
+    other: Any = attrs.evolve(agent, name="other")  # type: ignore[misc]  # of overloads
+    assert isinstance(other, Agent)
+    assert other.shape is not None
+
+
+def test_an_answer_of_type_str_is_text() -> None:
+    assert Agent(model=ScriptedModel(), output=str).shape is None
+
+
+@pytest.mark.parametrize("output", [(Verdict, int), Verdict | int])
+def test_a_union_may_be_a_tuple(output: Any) -> None:
+    shape = Agent(model=ScriptedModel(), output=output).shape
+    assert shape is not None
+    assert (shape.parse('{"why": ""}'), shape.parse("3")) == (Verdict(""), 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"instructions": None}, TypeError, "instructions are a str or a function .* not None"),
+        ({"tools": [3]}, TypeError, "a tool is made of a function or another callable, not of 3"),
+        ({"tools": [Remote()]}, ValueError, "'far away' is no tool name"),
+        ({"sources": [look]}, TypeError, "sources: <function look .* is no ToolSource; a single"),
+        ({"sources": [Source]}, TypeError, "sources: <class .*Source'> is no ToolSource"),
+        ({"open_deps": "shop"}, TypeError, "open_deps: 'shop' is no function"),
+        ({"prepare": []}, TypeError, r"prepare: \[\] is no function"),
+        ({"output_validators": [None]}, TypeError, "output_validators: None is no function"),
+        ({"output": Source}, TypeError, "output: Source has no JSON form"),
+        ({"tool_errors": "all"}, ValueError, r"'tool_errors' must be in .* \(got 'all'\)"),
+        ({"tool_choice": "far away"}, ValueError, "tool_choice is"),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(settings: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Agent(model=ScriptedModel(), **settings)
+
+
+def test_the_fingerprint_is_of_what_was_declared() -> None:
+    def made(**settings: Any) -> bytes:
+        return Agent(model=ScriptedModel(), **settings).fingerprint()
+
+    assert made() == made(prepare=list, output_validators=[greet])
+    prints = [
+        made(**settings)
+        for settings in (
+            {},
+            {"instructions": greet},
+            {"instructions": functools.partial(greet)},
+            {"sources": [Source()]},
+            {"sources": [Source("elsewhere")]},
+            {"output": Verdict},
+            {"output": int},
+        )
+    ]
+    assert len(set(prints)) == len(prints)
+    assert made(instructions=greet) == made(instructions=greet)
+
+
+@asynccontextmanager
+async def open_nothing(facts: RunFacts) -> AsyncIterator[None]:
+    yield
+
+
+async def test_deps_come_from_one_of_two() -> None:
+    agent = Agent(model=ScriptedModel("Hi"), open_deps=open_nothing)
+    with pytest.raises(ValueError, match=r"opens its dependencies \(open_deps\): give it no deps"):
+        await agent.run("Hi", deps=None)
+    assert (await agent.run("Hi")).output == "Hi"

@@ -1,29 +1,66 @@
 """An agent, and the ways to run it in the program that you are in."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypedDict, Unpack, overload
 
-import attrs
+from typing_extensions import TypeVar
 
-from ._config import AgentConfig
-from ._limits import Retention, RuntimeLimits
+from ._config import AgentConfig, OutT_co
+from ._limits import Limits, Retention, RuntimeLimits
 from ._log.subscription import Subscription
-from ._messages import AnyMessage
+from ._messages import AnyMessage, Prepare
 from ._run.channels import OutputChannel, TextChannel
+from ._run.job import NO_DEPS
 from ._run.result import Result
 from ._run.run import Run
 from ._runtime.open_runtime import open_runtime
+from .models._model import Model
 from .tools._agent_tool import agent_tool
-from .tools._contract import Tool
+from .tools._context import RunContext, RunFacts
+from .tools._contract import DepsT_contra, Tool
+from .tools._source import ToolSource
+
+# With a default, mypy doesn't ask for an annotation where nothing says what the dependencies are.
+DepsT = TypeVar("DepsT", default=Any)
+OutT = TypeVar("OutT", default=Any)
+OutT2 = TypeVar("OutT2", default=Any)
+OutT3 = TypeVar("OutT3", default=Any)
+OutT4 = TypeVar("OutT4", default=Any)
 
 # Nothing is removed before its only reader has it, however slow: the log goes with the runtime.
 _ALONE = RuntimeLimits(max_streams=1, retention=Retention(seconds=math.inf))
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Agent(AgentConfig):
+if TYPE_CHECKING:
+
+    class _Function(Protocol):
+        """A plain function. A `FunctionTool` is none, or its dependencies would not be checked."""
+
+        @property
+        def __qualname__(self) -> str: ...
+
+        @property
+        def __call__(self) -> Callable[..., Any]: ...
+
+    class _Settings(TypedDict, Generic[DepsT], total=False):
+        """What `Agent` takes besides `model` and `output`, for type checkers."""
+
+        name: str
+        instructions: str | Callable[[RunContext[DepsT]], str]
+        tools: Iterable[Tool[DepsT] | _Function]
+        sources: Iterable[ToolSource]
+        open_deps: Callable[[RunFacts], AbstractAsyncContextManager[DepsT]] | None
+        output_validators: Iterable[Callable[[RunContext[DepsT], Any], Any]]
+        prepare: Prepare | None
+        tool_errors: Literal["hidden", "type", "message"]
+        limits: Limits
+        options: Mapping[str, Any]
+        tool_choice: str | None
+
+
+class Agent(AgentConfig[DepsT_contra, OutT_co]):
     """An agent: a model, its instructions, its tools and its limits. Immutable.
 
     Its methods open a runtime of their own for one run. To run many, to share connections, or to
@@ -35,8 +72,22 @@ class Agent(AgentConfig):
             ``"anthropic:"``, says whose model it is; any other colon belongs to the name
             (``"llama3:8b"``).
         name: what the agent is called in events, lists and requests.
-        instructions: the system prompt. It is never part of an event.
+        instructions: the system prompt, or a function of the `RunContext` that returns it, called
+            once when the run begins. It is never part of an event.
         tools: what the model may call: made by `tool`, or plain functions.
+        sources: where further tools come from. One of `tools` wins over one of these with the same
+            name, an earlier source over a later one.
+        open_deps: opens what the tools, the instructions and the validators work with, for each
+            run: a function of the `RunFacts` that returns an async context manager. Or give
+            `deps` where the run is started.
+        output: the type of the answer: a dataclass, an attrs class, a msgspec struct, a pydantic
+            model, a TypedDict, a list, ...; or several, as a tuple or a union. By default the
+            answer is text.
+        output_validators: functions ``f(context, value)``, sync or async, that return the value of
+            the answer, or raise `ToolError` to have it corrected.
+        prepare: what the model is sent of the messages, before each call: a pure function of them.
+        tool_errors: what model and viewers read of an exception that is no `ToolError`:
+            ``"hidden"``, its ``"type"``, or its ``"message"``, too. The log has the traceback.
         limits: what one run may use.
         options: passed to the provider as they are: `temperature`, `max_tokens`, ...
         tool_choice: whether the first step has to call a tool: ``"required"``, ``"none"``,
@@ -45,53 +96,127 @@ class Agent(AgentConfig):
 
     Raises:
         TypeError, ValueError: the model is none, a tool can't be described to a model, two tools
-            have one name, the choice is no tool, or an option is for the agent to set.
+            have one name, the choice is no tool, an option is for the agent to set, or a source
+            or a function is none.
     """
 
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        # What the answer is depends on `output`, and mypy takes a tuple of types for one of
+        # what they have in common. At run time it is as in `AgentConfig`.
+        @overload
+        def __init__(
+            self: "Agent[DepsT, str]",
+            *,
+            model: Model | str,
+            output: None = None,
+            **settings: Unpack[_Settings[DepsT]],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: "Agent[DepsT, OutT]",
+            *,
+            model: Model | str,
+            output: type[OutT],
+            **settings: Unpack[_Settings[DepsT]],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: "Agent[DepsT, OutT | OutT2]",
+            *,
+            model: Model | str,
+            output: tuple[type[OutT], type[OutT2]],
+            **settings: Unpack[_Settings[DepsT]],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: "Agent[DepsT, OutT | OutT2 | OutT3]",
+            *,
+            model: Model | str,
+            output: tuple[type[OutT], type[OutT2], type[OutT3]],
+            **settings: Unpack[_Settings[DepsT]],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: "Agent[DepsT, OutT | OutT2 | OutT3 | OutT4]",
+            *,
+            model: Model | str,
+            output: tuple[type[OutT], type[OutT2], type[OutT3], type[OutT4]],
+            **settings: Unpack[_Settings[DepsT]],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: "Agent[DepsT, Any]",
+            *,
+            model: Model | str,
+            output: object,
+            **settings: Unpack[_Settings[DepsT]],
+        ) -> None: ...
+        def __init__(self, **settings: Any) -> None: ...
+
     async def run(
-        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
-    ) -> Result:
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[AnyMessage] = (),
+        deps: DepsT_contra = NO_DEPS,
+    ) -> Result[OutT_co]:
         """Run to the end and return what came of it. Cancelling it cancels the run.
 
         Args:
             prompt: what the user says; behind `messages`, if both are given.
             messages: an earlier transcript, such as `Result.messages`.
+            deps: what the tools work with, if the agent opens none itself.
 
         Raises:
             RunFailed: the run ended with `error`.
+            ValueError: nothing was said, or `deps` were given to an agent that opens its own.
         """
         async with open_runtime(limits=_ALONE) as runtime:
-            run = await runtime.start(self, prompt, messages=messages)
+            run = await runtime.start(self, prompt, messages=messages, deps=deps)
             return await run.wait()
 
     @asynccontextmanager
     async def stream_events(
-        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[AnyMessage] = (),
+        deps: DepsT_contra = NO_DEPS,
     ) -> AsyncIterator[Subscription]:
         """Run and yield the channel of all events. Leaving the block early cancels the run.
 
         The block is left when everything of the run is gone. Arguments as for `run`.
         """
-        async with self._started(prompt, messages) as (_, events):
+        async with self._started(prompt, messages, deps) as (_, events):
             yield events
 
     @asynccontextmanager
     async def stream(
-        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[AnyMessage] = (),
+        deps: DepsT_contra = NO_DEPS,
     ) -> AsyncIterator[TextChannel]:
         """Run and yield the channel of the answer's text. As `stream_events` in all else."""
-        async with self._started(prompt, messages) as (run, events):
+        async with self._started(prompt, messages, deps) as (run, events):
             yield TextChannel(run, events)
 
     @asynccontextmanager
     async def stream_output(
-        self, prompt: str | None = None, *, messages: Sequence[AnyMessage] = ()
-    ) -> AsyncIterator[OutputChannel]:
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[AnyMessage] = (),
+        deps: DepsT_contra = NO_DEPS,
+    ) -> AsyncIterator[OutputChannel[OutT_co]]:
         """Run and yield the channel of what there is of the answer with a shape so far.
 
         Its `OutputChannel.result` has the whole of it. As `stream_events` in all else.
         """
-        async with self._started(prompt, messages) as (run, events):
+        async with self._started(prompt, messages, deps) as (run, events):
             yield OutputChannel(run, events)
 
     def as_tool(
@@ -123,10 +248,10 @@ class Agent(AgentConfig):
 
     @asynccontextmanager
     async def _started(
-        self, prompt: str | None, messages: Sequence[AnyMessage]
-    ) -> AsyncIterator[tuple[Run, Subscription]]:
+        self, prompt: str | None, messages: Sequence[AnyMessage], deps: DepsT_contra
+    ) -> AsyncIterator[tuple[Run[OutT_co], Subscription]]:
         async with open_runtime(limits=_ALONE) as runtime:
-            run = await runtime.start(self, prompt, messages=messages)
+            run = await runtime.start(self, prompt, messages=messages, deps=deps)
             async with run.subscribe() as events:
                 try:
                     yield run, events

@@ -21,11 +21,10 @@ from .models._names import to_model
 from .models._parts import ToolSpec, check_options
 from .tools._call import Tell
 from .tools._context import RunContext, RunFacts
-from .tools._contract import Tool
+from .tools._contract import DepsT_contra, Tool
 from .tools._source import ToolSource
 from .tools._tool import as_tool
 
-DepsT_contra = TypeVar("DepsT_contra", contravariant=True, default=Any)
 OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 
@@ -79,9 +78,9 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
         default=None, validator=_check_function
     )
     output: Any = None
-    """The type of the answer, a union of types or a tuple of them; None: text."""
+    """The type of the answer, a union of types or a tuple of them; None, as `str`: text."""
     shape: Shape[Any] | None = attrs.field(init=False, repr=False)
-    """What comes of `output`."""
+    """What `output` means; None: text."""
     output_validators: tuple[Callable[..., Any], ...] = attrs.field(
         default=(), converter=_to_validators
     )
@@ -93,12 +92,14 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
 
     @shape.default
     def _shape_of_output(self) -> Shape[Any] | None:
-        return None if self.output is None else shape_of(self.output)
+        return None if self.output is None or self.output is str else shape_of(self.output)
 
     @tool_choice.validator
     def _check_tool_choice(self, _: object, choice: str | None) -> None:
         if choice in (None, "auto", "none") or (choice == "required" and self.tools):
             return
+        if self.sources and isinstance(choice, str):
+            return  # What is there is known when they are open.
         if choice not in self.tools_by_name:
             names = ", ".join(sorted(self.tools_by_name)) or "none"
             raise ValueError(
@@ -118,6 +119,19 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
 
     def fingerprint(self) -> bytes:
         """Encode what a continuation of a run must find unchanged."""
-        return msgspec.json.encode(
-            [self.name, self.instructions, [attrs.asdict(spec) for spec in self.tool_specs]]
-        )
+        told = self.instructions
+        declared: list[Any] = [
+            self.name,
+            told if isinstance(told, str) else _name_of(told),
+            [attrs.asdict(spec) for spec in self.tool_specs],
+        ]
+        if self.shape is not None:
+            declared.append(attrs.asdict(self.shape.spec))
+        if self.sources:
+            declared.append([source.fingerprint() for source in self.sources])
+        return msgspec.json.encode(declared)
+
+
+def _name_of(function: object) -> list[str]:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return [named.__module__, str(named.__qualname__)]

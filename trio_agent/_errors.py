@@ -7,6 +7,8 @@ Trio's own errors keep their meaning: `trio.ClosedResourceError` is your doing,
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     # What a failed run leaves behind is told with its failure, and made far above.
     from ._run.result import Result
 
@@ -116,7 +118,7 @@ class RunFailed(TrioAgentError):
     and what it cost; None where only its end is known.
     """
 
-    def __init__(self, code: str, message: str, result: "Result | None" = None) -> None:
+    def __init__(self, code: str, message: str, result: "Result[Any] | None" = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message

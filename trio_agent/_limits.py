@@ -7,7 +7,6 @@ from typing import Final, Literal, TypeAlias
 import attrs
 from attrs.validators import ge, gt, optional
 
-
 # Said so that type checkers don't take the default for all that it can be.
 _TOOL_RETRIES: Final[int | None] = 5
 

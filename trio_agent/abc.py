@@ -1,4 +1,4 @@
-"""What you implement: models, stores and instruments."""
+"""What you implement: models, stores, tools, where tools come from, and instruments."""
 
 from ._file_lock import lock_file as lock_file
 from ._instrument.contract import Instrument as Instrument
@@ -48,3 +48,5 @@ from .models._parts import (
     ToolSpec as ToolSpec,
 )
 from .stores._watch import NewsWatch as NewsWatch
+from .tools._contract import Tool as Tool
+from .tools._source import OpenTools as OpenTools, ToolSource as ToolSource

@@ -8,11 +8,17 @@ from typing import Any, Final, TypeAlias
 import attrs
 from starlette.requests import HTTPConnection
 
+from trio_agent import Principal
+
 from .problem import Problem
 
-Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
-"""Tells the principal of a request (None: nobody in particular, who sees every run), or raises
-`Unauthorized`. It is asked for every route and for the WebSocket handshake."""
+Caller: TypeAlias = str | Principal | None
+"""Who asks: the id of a principal, or a principal with claims for the tools of its runs. None is
+nobody in particular, who sees every run."""
+
+Authorize: TypeAlias = Callable[[HTTPConnection], Awaitable[Caller]]
+"""Tells who sends a request, or raises `Unauthorized`. It is asked for every route and for the
+WebSocket handshake."""
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 """The names that a guard allows by default; add them to your own."""
@@ -84,8 +90,8 @@ class Guard:
     origins: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     headers: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
 
-    async def check(self, request: HTTPConnection, *, public: bool = False) -> str | None:
-        """Return the principal of the request. A checkpoint if `authorize` is one.
+    async def check(self, request: HTTPConnection, *, public: bool = False) -> Caller:
+        """Return the caller of the request. A checkpoint if `authorize` is one.
 
         What is `public` needs no credentials, but the right host and origin all the same.
 

@@ -1,7 +1,7 @@
 """What the servers offer, whatever the wire: runs of known agents, each to its owner."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, Literal
 
@@ -14,7 +14,9 @@ from trio_agent import (
     CancelAfter,
     CursorExpired,
     KeyReused,
+    MessagePage,
     OnDisconnect,
+    Principal,
     Run,
     Runtime,
     TooLarge,
@@ -23,6 +25,8 @@ from trio_agent import (
 )
 from trio_agent.abc import RunInfo
 
+from .allowed import Allowed
+from .guard import Caller
 from .messages import Said, messages_of
 from .problem import STORE_AWAY, Problem
 from .store_watch import StoreWatch
@@ -47,6 +51,9 @@ class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
         None
     )
     metadata: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    limits: dict[str, int | float | None] = {}
+    """By their names in JSON."""
 
 
 @attrs.frozen
@@ -68,6 +75,12 @@ class Service:
         agents: what can be run; the first is the one that a client gets who names none.
         on_disconnect: what becomes of a run without viewers unless its client says otherwise.
         not_ready: says why new runs would fail now; None if all is well.
+        allow_options: names of the options that a client may set for its run; by default none.
+        allow_limits: names of the limits that it may lower, such as ``maxTokens``; by default
+            none.
+
+    Raises:
+        ValueError: there are no agents, or two have the same name; or there is no such limit.
     """
 
     def __init__(
@@ -77,6 +90,8 @@ class Service:
         *,
         on_disconnect: OnDisconnect = "continue",
         not_ready: Callable[[], str | None] = lambda: None,
+        allow_options: Iterable[str] = (),
+        allow_limits: Iterable[str] = (),
     ) -> None:
         if not agents:
             raise ValueError("give at least one agent")
@@ -86,6 +101,7 @@ class Service:
             raise ValueError("two agents have the same name")
         self._on_disconnect = on_disconnect
         self._not_ready = not_ready
+        self._allowed = Allowed(allow_options, allow_limits)
         self._store_watch = StoreWatch(runtime.store)
 
     async def watch_store(self) -> None:
@@ -114,8 +130,8 @@ class Service:
         runtime = self.runtime
         await (runtime.wait_draining() if runtime.store.shared else runtime.wait_drained())
 
-    async def start(self, owner: str | None, start: Start, *, key: str | None = None) -> Run:
-        """Start a run, or find the one that this owner started with the same key."""
+    async def start(self, caller: Caller, start: Start, *, key: str | None = None) -> Run:
+        """Start a run, or find the one that this caller started with the same key."""
         name = next(iter(self.agents)) if start.agent is None else start.agent
         agent = self.agents.get(name)
         if agent is None:
@@ -125,13 +141,18 @@ class Service:
             raise Problem(400, "bad-request", f"an idempotency key has 1 to {_MAX_KEY} characters")
         if len(msgspec.json.encode(start.metadata)) > _MAX_METADATA:
             raise Problem(400, "bad-request", f"metadata has at most {_MAX_METADATA} bytes of JSON")
+        options = self._allowed.check_options(start.options)
+        limits = self._allowed.check_limits(start.limits, agent.limits)
         try:
             return await self.runtime.start(
                 agent,
                 start.prompt,
                 messages=messages_of(start.messages),
                 on_disconnect=self._policy(start.on_disconnect),
-                owner=owner,
+                owner=_owner(caller),
+                claims=caller.claims if isinstance(caller, Principal) else None,
+                options=options,
+                limits=limits,
                 metadata=start.metadata,
                 idempotency_key=key,
             )
@@ -149,42 +170,48 @@ class Service:
             case seconds:
                 return CancelAfter(float(seconds))
 
-    async def info(self, owner: str | None, run_id: str) -> RunInfo:
-        """Tell what the store knows of a run, if it belongs to this owner."""
-        with _removed_as_unknown(owner, run_id):
+    async def info(self, caller: Caller, run_id: str) -> RunInfo:
+        """Tell what the store knows of a run, if it belongs to this caller."""
+        with _removed_as_unknown(caller, run_id):
             info = await self.runtime.store.info(run_id)
-        if owner is not None and info.record.owner != owner:
+        if (owner := _owner(caller)) is not None and info.record.owner != owner:
             raise UnknownRun(run_id)
         return info
 
-    async def infos(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        """Tell what the store knows of the runs of this owner, newest first."""
+    async def infos(self, caller: Caller, before: str | None, limit: int) -> Sequence[RunInfo]:
+        """Tell what the store knows of the runs of this caller, newest first."""
         if before is not None:
-            await self.info(owner, before)
-        return await self.runtime.store.find(owner, before, limit)
+            await self.info(caller, before)
+        return await self.runtime.store.find(_owner(caller), before, limit)
 
-    async def run(self, owner: str | None, run_id: str) -> Run:
-        """Find a run that belongs to this owner."""
-        with _removed_as_unknown(owner, run_id):
+    async def run(self, caller: Caller, run_id: str) -> Run:
+        """Find a run that belongs to this caller."""
+        with _removed_as_unknown(caller, run_id):
             run = await self.runtime.find(run_id)
-        if owner is not None and run.owner != owner:
+        if (owner := _owner(caller)) is not None and run.owner != owner:
             raise UnknownRun(run_id)
         return run
 
-    async def blob(self, owner: str | None, run_id: str, digest: str) -> bytes:
-        """Read a file that was given to a run, if that belongs to this owner."""
-        await self.info(owner, run_id)
+    async def blob(self, caller: Caller, run_id: str, digest: str) -> bytes:
+        """Read a file that was given to a run, if that belongs to this caller."""
+        await self.info(caller, run_id)
         if not _DIGEST.fullmatch(digest):
             raise UnknownBlob(run_id, digest)
-        with _removed_as_unknown(owner, run_id):
+        with _removed_as_unknown(caller, run_id):
             return await self.runtime.store.read_blob(run_id, digest)
 
-    async def cancel(self, owner: str | None, run_id: str) -> Mapping[str, object] | None:
-        """Cancel a run that belongs to this owner, and wait until it is gone.
+    async def messages(self, caller: Caller, run_id: str, after: int) -> MessagePage:
+        """Read what was said in a run that belongs to this caller, and before it."""
+        await self.info(caller, run_id)
+        with _removed_as_unknown(caller, run_id):
+            return await self.runtime.messages(run_id, after=after)
+
+    async def cancel(self, caller: Caller, run_id: str) -> Mapping[str, object] | None:
+        """Cancel a run that belongs to this caller, and wait until it is gone.
 
         Returns the receipt as JSON; None if it is not gone after half a minute.
         """
-        run = await self.run(owner, run_id)
+        run = await self.run(caller, run_id)
         with trio.move_on_after(_CANCEL_WAIT):
             receipt = await run.cancel("requested by a client")
             return {
@@ -194,20 +221,24 @@ class Service:
             }
         return None
 
-    async def delete(self, owner: str | None, run_id: str) -> None:
-        """Remove a finished run that belongs to this owner."""
-        info = await self.info(owner, run_id)
+    async def delete(self, caller: Caller, run_id: str) -> None:
+        """Remove a finished run that belongs to this caller."""
+        info = await self.info(caller, run_id)
         if info.active:
             raise Problem(409, "run-active", "the run is active: cancel it first")
         await self.runtime.delete(run_id)
 
 
+def _owner(caller: Caller) -> str | None:
+    return caller.id if isinstance(caller, Principal) else caller
+
+
 @contextmanager
-def _removed_as_unknown(owner: str | None, run_id: str) -> Iterator[None]:
+def _removed_as_unknown(caller: Caller, run_id: str) -> Iterator[None]:
     # Whose a removed run was is forgotten, and that there was one is nobody else's business.
     try:
         yield
     except CursorExpired:
-        if owner is None:
+        if caller is None:
             raise
         raise UnknownRun(run_id) from None

@@ -46,6 +46,8 @@ def run_serve(options: argparse.Namespace) -> int:
             store_patience=options.store_patience,
         ),
         on_disconnect=options.on_disconnect,
+        allow_options=options.allow_option,
+        allow_limits=options.allow_limit,
         grace=options.grace,
         heartbeat=options.heartbeat,
         keep_alive=options.keep_alive,

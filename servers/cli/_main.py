@@ -157,6 +157,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         ("--allow-host", "this Host"),
         ("--allow-origin", "this Origin"),
         ("--allow-header", "this header of pages of such origins"),
+        ("--allow-option", "this option of the model in requests, such as temperature"),
+        ("--allow-limit", "this limit in requests if it is lower, such as maxTokens"),
     ):
         text = f"accept {what}, too; can be repeated"
         add_repeatable(parser, option, metavar="NAME", help=text)

@@ -46,6 +46,8 @@ class ServeOptions:
     guard: Guard
     limits: RuntimeLimits
     on_disconnect: OnDisconnect
+    allow_options: Sequence[str]
+    allow_limits: Sequence[str]
     grace: float
     heartbeat: float
     keep_alive: float
@@ -95,6 +97,8 @@ async def serve(options: ServeOptions) -> None:
                     port=options.port,
                     guard=options.guard,
                     on_disconnect=options.on_disconnect,
+                    allow_options=options.allow_options,
+                    allow_limits=options.allow_limits,
                     heartbeat=options.heartbeat,
                     keep_alive=options.keep_alive,
                     max_body=options.max_body,
@@ -113,6 +117,8 @@ async def serve(options: ServeOptions) -> None:
                         port=options.ws_port,
                         guard=_guard_for_page(options.guard, addresses),
                         on_disconnect=options.on_disconnect,
+                        allow_options=options.allow_options,
+                        allow_limits=options.allow_limits,
                         heartbeat=options.heartbeat,
                         max_message=options.max_body,
                         max_connections=options.max_connections,

@@ -1,6 +1,6 @@
 """The HTTP server: guard, routes, and their host."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import trio
@@ -13,7 +13,7 @@ from trio_agent import Agent, OnDisconnect, Runtime
 from trio_agent.abc import open_plain_nursery
 
 from .._shared.addresses import address_of, require_guard
-from .._shared.guard import Guard, path_of
+from .._shared.guard import Caller, Guard, path_of
 from .._shared.service import Service
 from ._answers import answer_to
 from ._blobs import Blobs
@@ -63,7 +63,7 @@ class _Guarded:
             return
         await self._app(scope, receive, send)
 
-    async def _check(self, scope: Scope) -> str | None:
+    async def _check(self, scope: Scope) -> Caller:
         path = path_of(scope)
         if path in HEALTH_PATHS:
             return None
@@ -126,6 +126,8 @@ async def serve_http(
     root_path: str = "",
     write_deadline: float = 10.0,
     not_ready: Callable[[], str | None] = lambda: None,
+    allow_options: Iterable[str] = (),
+    allow_limits: Iterable[str] = (),
     websocket_port: Callable[[], int | None] = lambda: None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -154,18 +156,29 @@ async def serve_http(
             with it. The proxy may cut it off or leave it.
         write_deadline: seconds after which a client that doesn't read is cut off.
         not_ready: says why new runs would fail now; shown by ``/health/ready``.
+        allow_options: names of the options that a client may set for its run; by default none.
+        allow_limits: names of the limits that it may lower, such as ``maxTokens``; by default
+            none.
         websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
         task_status: is told the addresses, such as ``http://127.0.0.1:8000``.
 
     Raises:
         OSError: the address can't be bound.
         ValueError: there are no agents, or two have the same name; others than this machine can
-            reach the address and there is no `authorize`; or `root_path` is no path.
+            reach the address and there is no `authorize`; there is no such limit; or `root_path`
+            is no path.
     """
     require_guard(host, guard)
     if root_path and (not root_path.startswith("/") or root_path.endswith("/")):
         raise ValueError(f"root_path begins with a slash and ends without one, not {root_path!r}")
-    service = Service(runtime, agents, on_disconnect=on_disconnect, not_ready=not_ready)
+    service = Service(
+        runtime,
+        agents,
+        on_disconnect=on_disconnect,
+        not_ready=not_ready,
+        allow_options=allow_options,
+        allow_limits=allow_limits,
+    )
     app = create_app(
         service, guard, heartbeat=heartbeat, max_body=max_body, websocket_port=websocket_port
     )

@@ -21,7 +21,7 @@ from ._answers import json_response
 from ._endpoint import Endpoint
 from ._resume import accepts_events, cursor_of, for_reconnects
 from ._sse import HEADERS, EventStream
-from ._views import RunView, view_of
+from ._views import RunView, view_of, whole_view_of
 
 _PAGE: Final = 50
 _MAX_PAGE: Final = 500
@@ -48,6 +48,7 @@ class Routes:
             ),
             Route("/runs/{run_id}", Endpoint({"GET": self.show, "DELETE": self.delete})),
             Route("/runs/{run_id}/events", Endpoint({"GET": for_reconnects(self.events)})),
+            Route("/runs/{run_id}/messages", Endpoint({"GET": self.messages})),
             Route("/runs/{run_id}/cancel", Endpoint({"POST": self.cancel})),
             Route("/agents", Endpoint({"GET": self.list_agents})),
             Route("/stream", Endpoint({"GET": for_reconnects(self.stream)})),
@@ -94,7 +95,14 @@ class Routes:
         return json_response({"runs": runs, "next": more})
 
     async def show(self, request: Request) -> Response:
-        return json_response(await self._view(request, request.path_params["run_id"]))
+        info = await self._service.info(request["principal"], request.path_params["run_id"])
+        return json_response(whole_view_of(info, _root(request)))
+
+    async def messages(self, request: Request) -> Response:
+        after = _number(request, "after", default=0, most=1 << 53)
+        run_id = request.path_params["run_id"]
+        page = await self._service.messages(request["principal"], run_id, after)
+        return json_response(page)
 
     async def delete(self, request: Request) -> Response:
         await self._service.delete(request["principal"], request.path_params["run_id"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from trio_agent import Cursor, RunError, RunFinish
+from trio_agent import Cursor, RunError, RunFinish, Usage
 from trio_agent.abc import RunInfo
 
 
@@ -21,6 +21,14 @@ class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Where its events are."""
     metadata: dict[str, Any] = {}
     error: dict[str, str] | None = None
+    # What came of it: only where one run is looked at.
+    text: str | None = None
+    output: Any = msgspec.UNSET
+    steps: int | None = None
+    finish_reason: str | None = None
+    reason: str | None = None
+    usage: Usage | None = None
+    own_usage: Usage | None = None
 
 
 def view_of(info: RunInfo, root: str) -> RunView:
@@ -43,3 +51,23 @@ def view_of(info: RunInfo, root: str) -> RunView:
         metadata=dict(record.metadata),
         error=error,
     )
+
+
+def whole_view_of(info: RunInfo, root: str) -> RunView:
+    """Show a run as `view_of`, and what came of it if it has ended."""
+    view = view_of(info, root)
+    match info.last and info.last.event:
+        case RunFinish(run=run):
+            return msgspec.structs.replace(
+                view,
+                text=run.text,
+                output=run.output,
+                steps=run.steps,
+                finish_reason=run.finish_reason,
+                reason=run.reason,
+                usage=run.usage,
+                own_usage=run.own_usage,
+            )
+        case RunError(usage=usage):
+            return msgspec.structs.replace(view, usage=usage)
+    return view

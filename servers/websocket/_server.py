@@ -1,7 +1,7 @@
 """The WebSocket server: handshakes under guard, and the end of connections."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import h11
@@ -20,7 +20,7 @@ from trio_agent import Agent, OnDisconnect, Runtime
 
 from .._shared.accept import serve_connections
 from .._shared.addresses import address_of, require_guard
-from .._shared.guard import Guard
+from .._shared.guard import Caller, Guard
 from .._shared.intake import LARGEST_AT_ONCE, Intake
 from .._shared.problem import Problem, problem_of
 from .._shared.service import Service
@@ -129,8 +129,8 @@ class WebSocketServer:
 
     async def _shake_hands(
         self, stream: ClosingStream, nursery: trio.Nursery
-    ) -> tuple[WebSocketConnection, str | None] | None:
-        """Accept a client and return its principal, too; refuse it and return None."""
+    ) -> tuple[WebSocketConnection, Caller] | None:
+        """Accept a client and return who it is, too; refuse it and return None."""
         limit = _HARD_LIMIT * self._max_message
         with trio.move_on_after(_HANDSHAKE):
             request = await wrap_server_stream(
@@ -140,7 +140,7 @@ class WebSocketServer:
             try:
                 if connection["path"] != "/":
                     raise Problem(404, "not-found", "the WebSocket is at /")
-                principal = await self._guard.check(connection)
+                caller = await self._guard.check(connection)
             except Exception as exc:
                 problem = problem_of(exc)
                 if problem.status == 500:
@@ -150,15 +150,15 @@ class WebSocketServer:
                 offered = [p for p in _subprotocols(request) if p.lower() == _BEARER]
                 websocket = await request.accept(subprotocol=offered[0] if offered else None)
                 stream.websocket = websocket
-                return websocket, principal
+                return websocket, caller
         return None
 
     async def _serve_websocket(
-        self, websocket: WebSocketConnection, principal: str | None, stream: ClosingStream
+        self, websocket: WebSocketConnection, caller: Caller, stream: ClosingStream
     ) -> None:
         session = Session(
             self._service,
-            principal,
+            caller,
             websocket,
             stream,
             drained=self._drained,
@@ -221,6 +221,8 @@ async def serve_websocket(
     port: int = 0,
     guard: Guard | None = None,
     on_disconnect: OnDisconnect = "continue",
+    allow_options: Iterable[str] = (),
+    allow_limits: Iterable[str] = (),
     heartbeat: float = 15.0,
     max_message: int = MAX_MESSAGE,
     max_connections: int = 10_000,
@@ -242,6 +244,9 @@ async def serve_websocket(
             page of another port is of another origin. With another address than a loopback one
             it has to have an `authorize`.
         on_disconnect: what becomes of a run without viewers unless its client says otherwise.
+        allow_options: names of the options that a client may set for its run; by default none.
+        allow_limits: names of the limits that it may lower, such as ``maxTokens``; by default
+            none.
         heartbeat: seconds between two pings.
         max_message: bytes of a request, with the files in it; 8 MiB by default. All that are
             being received have 16 times as many together.
@@ -252,11 +257,17 @@ async def serve_websocket(
 
     Raises:
         OSError: the address can't be bound.
-        ValueError: there are no agents, or two have the same name; or others than this machine
-            can reach the address and there is no `authorize`.
+        ValueError: there are no agents, or two have the same name; others than this machine can
+            reach the address and there is no `authorize`; or there is no such limit.
     """
     require_guard(host, guard)
-    service = Service(runtime, agents, on_disconnect=on_disconnect)
+    service = Service(
+        runtime,
+        agents,
+        on_disconnect=on_disconnect,
+        allow_options=allow_options,
+        allow_limits=allow_limits,
+    )
     server = WebSocketServer(
         service,
         guard,

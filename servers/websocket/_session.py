@@ -13,6 +13,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from trio_agent import Cursor, CursorExpired, Run, Subscription
 
+from .._shared.guard import Caller
 from .._shared.problem import Problem, problem_of
 from .._shared.service import Service
 from ._closing_stream import ClosingStream
@@ -79,7 +80,7 @@ class Session:
 
     Args:
         service: what is served.
-        owner: the principal of the handshake.
+        caller: who sent the handshake.
         websocket: the connection, whose reader task runs already.
         stream: what it sends through.
         drained: is set when everybody has to leave.
@@ -91,7 +92,7 @@ class Session:
     def __init__(
         self,
         service: Service,
-        owner: str | None,
+        caller: Caller,
         websocket: WebSocketConnection,
         stream: ClosingStream,
         *,
@@ -101,7 +102,7 @@ class Session:
         max_message: int = MAX_MESSAGE,
     ) -> None:
         self._service = service
-        self._owner = owner
+        self._caller = caller
         self._websocket = websocket
         self._stream = stream
         self._drained = drained
@@ -200,7 +201,7 @@ class Session:
             case StartRequest():
                 await self._start(request, nursery)
             case SubscribeRequest():
-                run = await self._service.run(self._owner, request.run_id)
+                run = await self._service.run(self._caller, request.run_id)
                 if run.id in self._followed:
                     raise Problem(409, "already-subscribed", "this connection follows that run")
                 self._check_room()
@@ -220,7 +221,7 @@ class Session:
     async def _start(self, request: StartRequest, nursery: trio.Nursery) -> None:
         if request.follow:
             self._check_room()
-        run = await self._service.start(self._owner, request, key=request.key)
+        run = await self._service.start(self._caller, request, key=request.key)
         if request.follow and run.id not in self._followed:
             following = _Following(run, 0)
             answer = following.answer("started", request.request_id)
@@ -229,7 +230,7 @@ class Session:
             await self._send(answer_frame("started", request.request_id, runId=run.id))
 
     async def _cancel(self, request: CancelRequest) -> None:
-        receipt = await self._service.cancel(self._owner, request.run_id) or {}
+        receipt = await self._service.cancel(self._caller, request.run_id) or {}
         answer = answer_frame("cancelled", request.request_id, runId=request.run_id, **receipt)
         await self._send(answer)
 

@@ -20,18 +20,24 @@ from trio_agent import (
     AnyMessage,
     AssistantMessage,
     CancelAfter,
+    CursorExpired,
     File,
     KeyReused,
     LimitExceeded,
     ModelError,
     ModelFinished,
     ModelSwitch,
+    Result,
     RunError,
+    RunFailed,
+    RunPage,
     Runtime,
     StoreUnavailable,
+    SystemMessage,
     Text,
     ToolMessage,
     ToolRequest,
+    UnknownRun,
     Usage,
     UserMessage,
 )
@@ -241,3 +247,133 @@ class TestURL:
             async with canned(STREAM + END % 1) as (url, requests):
                 await receive_all(url + end)
             assert head_of(requests[0])[0] == "GET /agents/runs/r/events"
+
+
+async def test_what_came_of_a_run() -> None:
+    go = trio.Event()
+    scripts = [["a", go, ModelFinish("stop", Usage(1, 2, 3))], [ModelError("odd", "it\nbroke")]]
+    model = ScriptedModel(*scripts)
+    async with open_server(model) as server, open_client(server.url) as client:
+        run = await server.start()
+        assert await client.result(run.id) is None
+        assert await client.messages(run.id) == (UserMessage("hi"),)
+        with pytest.raises(ServerError) as caught:
+            await client.delete(run.id)
+        assert (caught.value.status, caught.value.code) == (409, "run-active")
+        go.set()
+        own = await run.wait()
+        assert await client.result(run.id) == own
+        assert await client.messages(run.id) == own.messages
+        failed = await server.start()
+        with pytest.raises(RunFailed):
+            await failed.wait()
+        with pytest.raises(RunFailed) as refused:
+            await client.result(failed.id)
+        assert (refused.value.code, refused.value.result) == ("odd", None)
+        assert refused.value.message.isprintable()
+        assert await client.messages(failed.id) == (UserMessage("hi"),)
+        await client.delete(run.id)
+        for act in (client.result, client.messages, client.delete):
+            with pytest.raises(CursorExpired):
+                await act(run.id)
+            with pytest.raises(UnknownRun):
+                await act("no?pe")
+
+
+async def test_an_answer_with_a_shape() -> None:
+    came = {"text": "t", "steps": 2, "usage": {}, "output": None, "reason": "r"}
+    ended = {"status": "stop", **came}
+    page = {"messages": [{"role": "user", "content": "a"}], "next": None}
+    async with (
+        canned(answer(200, ended), answer(200, page)) as (url, _),
+        open_client(url) as client,
+    ):
+        said = (UserMessage("a"),)
+        assert await client.result("r") == Result("r", "t", 2, "stop", Usage(), said, "r", None)
+
+
+async def test_listing_runs() -> None:
+    async with (
+        open_server(ScriptedModel(*[["a"]] * 3)) as server,
+        open_client(server.url) as client,
+    ):
+        runs = [await server.start(owner="ann", metadata={"n": n}) for n in range(3)]
+        for run in runs:
+            await run.wait()
+        first = await client.runs(limit=2)
+        assert [(run.id, run.status, run.metadata) for run in first.runs] == [
+            (runs[2].id, "stop", {"n": 2}),
+            (runs[1].id, "stop", {"n": 1}),
+        ]
+        assert first.runs[0].owner is None
+        second = await client.runs(before=first.next)
+        assert [run.id for run in second.runs] == [runs[0].id]
+        assert await client.runs(before=second.next) == RunPage((), None)
+        with pytest.raises(UnknownRun):
+            await client.runs(before="no&pe")
+
+
+async def test_messages_page_by_page() -> None:
+    said = [SystemMessage("x" * (1 << 20)), UserMessage("b")]
+    async with open_server(talking_model("a")) as server, open_client(server.url) as client:
+        run = await server.runtime.start(server.service.agents["agent"], messages=said)
+        result = await run.wait()
+        assert await client.messages(run.id) == result.messages
+
+
+@pytest.mark.parametrize(
+    ("pages", "most"),
+    [
+        ([{"messages": [], "next": 5}, {"messages": [], "next": 5}], 1000),
+        ([{"messages": [{"role": "user", "content": "x" * 900}], "next": 5}, {}], 1000),
+        ([{"messages": [{"role": "user", "content": "x" * 2000}], "next": None}], 1000),
+        ([{"messages": [], "next": 5}], 10),
+        ([{"messages": [{"role": "robot", "content": "x"}], "next": None}], 1000),
+        ([{"messages": 1}], 1000),
+    ],
+)
+async def test_pages_that_a_server_should_not_send(
+    pages: list[object], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_agent.client._client.MAX_TRANSCRIPT", most)
+    answers = [answer(200, page) for page in pages]
+    async with canned(*answers) as (url, _), open_client(url) as client:
+        with pytest.raises(ServerError) as caught:
+            await client.messages("r")
+        assert caught.value.code == "bad-response"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.info("r"),
+        lambda client: client.result("r"),
+        lambda client: client.messages("r"),
+        lambda client: client.runs(),
+        lambda client: client.delete("r"),
+        lambda client: client.blob("r", "0" * 64),
+    ],
+)
+async def test_what_can_not_be_asked_over_websocket(
+    ask: Callable[[Client], Awaitable[object]],
+) -> None:
+    async with open_websocket_server(talking_model("a")) as server, open_client(server.url) as ws:
+        with pytest.raises(ServerError) as caught:
+            await ask(ws)
+        assert caught.value.code == "not-supported"
+
+
+async def test_options_and_limits() -> None:
+    model = talking_model("a")
+    allowed = {"allow_options": ["seed"], "allow_limits": ["maxTokens"]}
+    async with open_server(model, **allowed) as server, open_client(server.url) as client:
+        run_id = await client.start("x", options={"seed": 1}, limits={"max_tokens": 7})
+        await (await server.runtime.find(run_id)).wait()
+        assert model.requests[0].options == {"seed": 1}
+        [private] = await server.runtime.store.read_private(run_id, [0])
+        assert json.loads(private)["limits"]["max_tokens"] == 7
+        with pytest.raises(ServerError) as caught:
+            await client.start("x", options={"top_p": 1})
+        assert caught.value.code == "not-allowed"
+        with pytest.raises(ValueError, match=r"^there is no limit 'maxTokens'; there are: max_st"):
+            await client.start("x", limits={"maxTokens": 7})

@@ -459,7 +459,7 @@ async def test_a_stream_may_say_how_it_is_encoded() -> None:
 
 
 async def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trio_agent.client._http._MAX_ANSWER", 1000)
+    monkeypatch.setattr("trio_agent.client._http.MAX_EVENT", 1000)
     for status, code in ((200, "bad-response"), (404, "http-error")):
         large = answer(status, {"id": "r", "more": "x" * 10_000})
         async with canned(large) as (url, _), open_client(url) as client:

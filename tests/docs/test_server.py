@@ -129,6 +129,8 @@ async def test_curl(tmp_path: Path) -> None:
         assert nothing == ""
 
         assert same_json(await run_script("show", URL=url, RUN=run)) == same_json(SHOWN["show"])
+        said = await run_script("messages", URL=url, RUN=run)
+        assert json.loads(said) == json.loads(SHOWN["messages-of-a-run"])
         listed = await run_script("list", URL=url, RUN=streamed_run)
         assert same_json(listed) == same_json(SHOWN["list"])
         unknown = await run_script("show", URL=url, RUN="nope")

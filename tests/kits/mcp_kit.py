@@ -48,13 +48,18 @@ class HTTPServer:
         await self.process.wait()
 
 
+async def _kill(process: trio.Process) -> None:
+    # It would wait for whoever is connected.
+    process.kill()
+
+
 @asynccontextmanager
 async def serving(*arguments: str, port: int = 0) -> AsyncIterator[HTTPServer]:
     """The server made with the SDK, on a socket."""
     command = [sys.executable, str(KITS / "mcp_server.py"), "http", str(port), *arguments]
     async with trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(
-            partial(trio.run_process, command, stdout=PIPE, check=False)
+            partial(trio.run_process, command, stdout=PIPE, check=False, deliver_cancel=_kill)
         )
         assert process.stdout is not None
         line = b""
@@ -70,13 +75,13 @@ async def tools_of(opened: OpenTools) -> dict[str, Tool[Any]]:
     return {tool.name: tool for tool in await opened.list_tools()}
 
 
-async def call(opened: OpenTools, name: str, **arguments: Any) -> Any:
-    return await (await tools_of(opened))[name].call(arguments, ToolContext())
+async def call(opened: OpenTools, tool: str, /, **arguments: Any) -> Any:
+    return await (await tools_of(opened))[tool].call(arguments, ToolContext())
 
 
-async def refusal(opened: OpenTools, name: str, **arguments: Any) -> str:
+async def refusal(opened: OpenTools, tool: str, /, **arguments: Any) -> str:
     try:
-        output = await call(opened, name, **arguments)
+        output = await call(opened, tool, **arguments)
     except ToolError as exc:
         return str(exc)
     raise AssertionError(f"it returned {output!r}")

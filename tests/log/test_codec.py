@@ -67,6 +67,14 @@ EVENTS: dict[str, AnyEvent] = {
     '{"id":"1","name":"t","input":"{","output":1.5,"status":"ok"}}': ToolResult(
         at=1, tool=ToolOutcome("1", "t", "{", 1.5, "ok")
     ),
+    '{"type":"tool-progress","at":1,"tool":{"id":"1","name":"t"},"data":null}': ToolProgress(
+        at=1, tool=ToolName("1", "t"), data=None
+    ),
+    '{"type":"output-delta","at":1,"delta":"{\\"a\\""}': OutputDelta(at=1, delta='{"a"'),
+    '{"type":"output-retry","at":1,"message":"no"}': OutputRetry(at=1, message="no"),
+    '{"type":"nested","at":1,"call":"1","event":[]}': Nested(
+        at=1, call="1", raw=msgspec.Raw(b"[]")
+    ),
     '{"type":"model-switch","at":1,"stepNumber":1,"from":"a","to":"b",'
     '"error":{"code":"c","message":"m"}}': ModelSwitch(
         at=1, step_number=1, from_="a", to="b", error=ErrorDetail("c", "m")

@@ -11,10 +11,14 @@ from trio_agent._messages import UserMessage
 from trio_agent.models._parts import (
     ModelFinish,
     ModelRequest,
+    OutputPart,
+    OutputSpec,
     ReasoningPart,
+    SwitchPart,
     TextPart,
     ToolInputPart,
     ToolSpec,
+    is_heard,
     refuse_reserved,
     reserved_option,
 )
@@ -27,6 +31,7 @@ def test_a_request_is_messages_and_nothing_else_by_default() -> None:
     assert (request.messages, request.instructions, request.tools) == (MESSAGES, "", ())
     assert request.options == {}
     assert request.tool_choice is None
+    assert request.output is None
     assert request.options is not ModelRequest(MESSAGES).options
 
 
@@ -53,7 +58,9 @@ def test_an_answer_costs_nothing_by_default() -> None:
         (ToolSpec("t", "Do it.", {}), "schema"),
         (ModelRequest(MESSAGES), "tools"),
         (ModelFinish("stop"), "reason"),
+        (OutputSpec("o", "It.", {}), "schema"),
         (TextPart("x"), "delta"),
+        (OutputPart("x"), "delta"),
         (ReasoningPart("x"), "delta"),
         (ToolInputPart("1", "t", "{"), "delta"),
     ],
@@ -65,7 +72,22 @@ def test_values_are_immutable(value: Any, field: str) -> None:
 
 
 def test_parts_of_different_kinds_are_never_equal() -> None:
-    parts = [TextPart("x"), ReasoningPart("x"), ToolInputPart("1", "t", "x")]
+    parts = [TextPart("x"), ReasoningPart("x"), OutputPart("x"), ToolInputPart("1", "t", "x")]
     for number, part in enumerate(parts):
         assert [each == part for each in parts] == [n == number for n in range(len(parts))]
     assert TextPart("x") == TextPart("x") != TextPart("y")
+
+
+@pytest.mark.parametrize(
+    ("part", "heard"),
+    [
+        (TextPart("x"), True),
+        (TextPart(""), False),
+        (OutputPart("{"), True),
+        (OutputPart(""), False),
+        (ToolInputPart("1", "t", ""), True),
+        (SwitchPart("a", "b", "connect", "no"), False),
+    ],
+)
+def test_what_can_not_be_taken_back(part: Any, heard: bool) -> None:
+    assert is_heard(part) is heard

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from trio_agent._errors import ModelError
+from trio_agent._events import ToolRequest
 from trio_agent._log.plain import UNREADABLE
-from trio_agent._run.kept import decode_kept, set_aside, wanted_back
+from trio_agent._messages import AssistantMessage, UserMessage
+from trio_agent._run.kept import decode_kept, set_aside, wanted_back, without_provider
 from trio_agent.models._parts import ModelFinish
 
 
@@ -50,3 +52,11 @@ def test_what_could_not_be_read_back_is_refused() -> None:
 def test_what_is_damaged_is_told(data: bytes) -> None:
     with pytest.raises(UNREADABLE):
         decode_kept(data)
+
+
+def test_strangers_see_nothing_of_it() -> None:
+    calls = (ToolRequest("1", "t", {}),)
+    told = AssistantMessage("a", calls, "hm")
+    assert without_provider(AssistantMessage("a", calls, "hm", {"p": 1})) == told
+    for message in (told, UserMessage("a")):
+        assert without_provider(message) is message

@@ -72,13 +72,18 @@ async def test_all_pages_are_what_the_result_says(
 
 async def test_files_go_by_their_names_and_nothing_goes_to_strangers() -> None:
     kept = ModelFinish("stop", provider={"p": "a secret"})
+    before = AssistantMessage("b", provider={"p": "a secret"})
     said = UserMessage((Text("see"), File("image/png", data=b"PNG")))
     async with open_runtime() as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel(["a", kept])), messages=[said])
+        run = await runtime.start(Agent(model=ScriptedModel(["a", kept])), messages=[before, said])
         await run.wait()
         page = await runtime.messages(run.id)
     file = File("image/png", blob=f"{run.id}/{sha256(b'PNG').hexdigest()}")
-    assert page.messages == (UserMessage((Text("see"), file)), AssistantMessage("a"))
+    assert page.messages == (
+        AssistantMessage("b"),
+        UserMessage((Text("see"), file)),
+        AssistantMessage("a"),
+    )
 
 
 async def test_of_an_active_run_it_is_what_has_ended() -> None:

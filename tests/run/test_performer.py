@@ -226,7 +226,8 @@ async def test_a_tool_that_exits_ends_nothing_but_its_call(nested: bool) -> None
         assert (await run.wait()).text == "I stay."
         go_on.set()
         assert (await neighbour.wait()).text == "ab"
-    assert model.requests[1].messages[-1] == ToolMessage("1", "the tool failed (SystemExit)", "error")
+    told = ToolMessage("1", "the tool failed (SystemExit)", "error")
+    assert model.requests[1].messages[-1] == told
 
 
 async def test_a_model_that_fails_while_everything_is_cancelled() -> None:

@@ -43,6 +43,17 @@ def image(media_type: str) -> dict[str, Any]:
     return {"type": "image", "source": source}
 
 
+def shape(properties: Any) -> str | None:
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    form = {"type": "json_schema", "schema": schema}
+    return said(user(TEXT), output_config={"effort": "low", "format": form})
+
+
+def test_a_shape_that_is_taken() -> None:
+    assert shape({"x": {"type": "array", "items": {"type": "integer"}}}) is None
+    assert said(user(TEXT), output_config={"effort": "low"}) is None
+
+
 LOOP = (user(TEXT), assistant(USE), user(RESULT))
 ON = {"type": "enabled", "budget_tokens": 2000}
 
@@ -132,6 +143,14 @@ REFUSALS: list[tuple[str, str | None, str]] = [
      model="n"), "Invalid `signature` in `thinking` block"),
     ("sealed altered", said(user(TEXT), assistant(HIDDEN | {"data": "y"}, USE), user(RESULT)),
      "Invalid `data` in `redacted_thinking` block"),
+    ("format", said(user(TEXT), output_config={"format": {"type": "json_object"}}),
+     "output_config.format.type: Input should be 'json_schema'"),
+    ("no schema", said(user(TEXT), output_config={"format": {"type": "json_schema"}}),
+     "output_config.format.schema: Field required"),
+    ("open object", shape({"x": {"type": "array", "items": {"type": "object"}}}),
+     "For 'object' type, 'additionalProperties' must be explicitly set to false"),
+    ("bound", shape({"x": {"anyOf": [{"type": "integer", "minimum": 0}]}}),
+     "For 'integer' type, property 'minimum' is not supported"),
     ("final thinking, off", said(user(TEXT), assistant(THOUGHT)),
      "an `assistant` message in the final position cannot contain `thinking`"),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trio_agent.testing._openai_rules import refusal_of
+from trio_agent.testing._openai_rules import lack_of, refusal_of
 
 HI = {"role": "user", "content": "Hi"}
 
@@ -92,3 +92,69 @@ def test_what_is_no_request(body: Any) -> None:
 )
 def test_tools(tool: Any, taken: bool) -> None:
     assert (refusal_of({"messages": [HI], "tools": [tool]}) is None) is taken
+
+
+FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+def schema(**said: Any) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "a", **said}}}
+
+
+def strict_tool(parameters: Any) -> dict[str, Any]:
+    function = {"name": "f", "strict": True, "parameters": parameters}
+    return {"tools": [{"type": "function", "function": function}]}
+
+
+def choosing(name: str) -> dict[str, Any]:
+    return {"tools": [FUNCTION], "tool_choice": {"function": {"name": name}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"response_format": {"type": "json_object"}}, None),
+        (schema(schema=CLOSED, strict=True), None),
+        (schema(schema={"type": "object"}, strict=False), None),
+        (schema(schema={"type": "object", "default": {}}), None),
+        (strict_tool(CLOSED), None),
+        (choosing("f"), None),
+        ({"tools": [FUNCTION], "tool_choice": "required"}, None),
+        ({"response_format": {"type": "yaml"}}, "Invalid value: 'yaml'"),
+        ({"response_format": "json_schema"}, "Invalid value: 'None'"),
+        ({"response_format": {"type": "json_schema"}}, "json_schema.name': string does not match"),
+        (schema(name="a b", schema=CLOSED), "json_schema.name': string does not match"),
+        (schema(), "Missing required parameter: 'response_format.json_schema.schema'"),
+        (schema(schema={"type": "object"}, strict=True), "response_format 'a': In context=(), "),
+        (schema(schema=CLOSED | {"default": {}}, strict=True), "'default' is not permitted"),
+        (strict_tool({"type": "object"}), "Invalid schema for function 'f': In context=(), "),
+        (choosing("g"), "Tool choice 'g' not found"),
+        ({"tool_choice": "auto"}, "only allowed when 'tools' are set"),
+    ],
+)
+def test_shapes_and_choices(fields: dict[str, Any], why: str | None) -> None:
+    said = refusal_of({"messages": [HI], **fields})
+    assert (said is None) is (why is None)
+    assert (why or "") in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "knows_schemas", "can_force", "why"),
+    [
+        (schema(schema=CLOSED), True, True, None),
+        (schema(schema=CLOSED), False, True, "This response_format type is unavailable now"),
+        ({"response_format": {"type": "json_object"}}, False, False, None),
+        ({"tool_choice": "required"}, True, False, "does not support this tool_choice"),
+        (choosing("f"), True, False, "does not support this tool_choice"),
+        ({"tool_choice": "auto"}, True, False, None),
+        (choosing("f"), False, True, None),
+        ({}, False, False, None),
+    ],
+)
+def test_what_some_providers_lack(
+    fields: dict[str, Any], knows_schemas: bool, can_force: bool, why: str | None
+) -> None:
+    said = lack_of(fields, knows_schemas=knows_schemas, can_force=can_force)
+    assert (said is None) is (why is None)
+    assert (why or "") in (said or "")

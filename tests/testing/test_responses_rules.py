@@ -26,6 +26,11 @@ def strict(schema: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return tool(parameters={"additionalProperties": False, "type": "object", **schema}, **fields)
 
 
+def shape(schema: Any, **fields: Any) -> dict[str, Any]:
+    said = {"type": "json_schema", "name": "final", "schema": schema, **fields}
+    return {"text": {"format": {name: each for name, each in said.items() if each is not None}}}
+
+
 INNER = {"type": "object", "properties": {"y": {}}, "required": ["y"]}
 NO_MORE = "'additionalProperties' is required to be supplied and to be false."
 MISSING = "'required' is required to be supplied and to be an array including every key in"
@@ -45,6 +50,9 @@ MISSING = "'required' is required to be supplied and to be an array including ev
         {**tool(), "tool_choice": {"type": "function", "name": "f"}},
         {**tool(), "tool_choice": "required"},
         {"tools": [{"type": "web_search"}]},
+        {"text": {"format": {"type": "text"}, "verbosity": "low"}},
+        shape({"type": "object", "properties": {"x": {}}}),
+        shape({"type": "object", "additionalProperties": False}, strict=True, description="A."),
     ],
 )
 def test_what_is_taken(fields: dict[str, Any]) -> None:
@@ -123,6 +131,30 @@ def test_what_is_taken(fields: dict[str, Any]) -> None:
         (
             {**tool(), "tool_choice": {"type": "function", "name": "g"}}, "tool_choice", None,
             "Tool choice 'g' not found in 'tools' parameter.",
+        ),
+        (
+            {"text": {"format": {"type": "yaml"}}}, "text.format.type", "invalid_value",
+            "Invalid value: 'yaml'. Supported values are: 'text', 'json_object', 'json_schema'.",
+        ),
+        (
+            {"text": {"format": "text"}}, "text.format", "invalid_type",
+            "Invalid type for 'text.format': expected an object.",
+        ),
+        (
+            shape({}, json_schema={}), "text.format.json_schema", "unknown_parameter",
+            "Unknown parameter: 'text.format.json_schema'.",
+        ),
+        (
+            shape({}, name="a b"), "text.format.name", "invalid_value",
+            "Invalid 'text.format.name': string does not match pattern.",
+        ),
+        (
+            shape(None), "text.format.schema", "missing_required_parameter",
+            "Missing required parameter: 'text.format.schema'.",
+        ),
+        (
+            shape({"type": "object"}, strict=True), "text.format.schema", "invalid_json_schema",
+            f"Invalid schema for response_format 'final': In context=(), {NO_MORE}",
         ),
         (
             {"input": [{"type": "thought"}]}, "input[0]", "invalid_value",

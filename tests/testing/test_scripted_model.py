@@ -14,11 +14,12 @@ from trio_agent.models._parts import (
     ModelFinish,
     ModelPart,
     ModelRequest,
+    OutputPart,
     ReasoningPart,
     TextPart,
     ToolInputPart,
 )
-from trio_agent.testing import Line, ScriptedModel, call
+from trio_agent.testing import Line, ScriptedModel, call, output
 
 ASK = ModelRequest((UserMessage("Hi"),))
 CALL = ToolInputPart("1", "t", "{}")
@@ -130,3 +131,15 @@ async def test_a_script_that_is_over_says_so(answers: int, scripted: str) -> Non
 )
 def test_a_call_has_its_arguments_in_json(arguments: dict[str, Any], text: str) -> None:
     assert call("1", "get_weather", **arguments) == ToolInputPart("1", "get_weather", text)
+
+
+async def test_an_answer_that_has_a_shape() -> None:
+    parts, finish = await ask("So: ", *output({"x": "ä", "y": [1]}, size=7))
+    assert parts == [
+        TextPart("So: "),
+        OutputPart('{"x":"ä'),
+        OutputPart('","y":['),
+        OutputPart("1]}"),
+    ]
+    assert finish.reason == "stop"
+    assert output("a") == [OutputPart('"a"')]

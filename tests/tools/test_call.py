@@ -4,7 +4,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,9 @@ import trio.testing
 
 from trio_agent._errors import ToolError
 from trio_agent._events import ToolRequest
-from trio_agent.tools._call import Outcome, call_tool
+from trio_agent.tools._call import Outcome, Tell, call_tool
+from trio_agent.tools._context import ToolContext
+from trio_agent.tools._contract import Tool
 from trio_agent.tools._threads import ToolThreads
 from trio_agent.tools._tool import tool
 
@@ -33,14 +35,15 @@ async def call_made(
     deadline: float = math.inf,
     on_abandoned: Callable[[], None] = nothing_is_abandoned,
     threads: ToolThreads | None = None,
+    tell: Tell = "message",
     **arguments: Any,
 ) -> Outcome:
     return await call_tool(
         {made.name: made},
         ToolRequest("1", made.name, arguments),
-        run_id="r",
+        ToolContext(run_id="r", deps="shop", threads=threads),
         deadline=deadline,
-        threads=threads or ToolThreads(1),
+        tell=tell,
         on_abandoned=on_abandoned,
     )
 
@@ -62,9 +65,8 @@ async def test_an_unknown_tool_is_told_what_there_is() -> None:
         return await call_tool(
             tools,
             ToolRequest("1", "nope", {}),
-            run_id="r",
+            ToolContext(run_id="r"),
             deadline=1,
-            threads=ToolThreads(1),
             on_abandoned=nothing_is_abandoned,
         )
 
@@ -145,6 +147,94 @@ async def test_whatever_a_tool_raises_is_told(
         assert "s3cret" not in caplog.text
     else:
         assert not errors
+
+
+@pytest.mark.parametrize(
+    ("tell", "failures", "told"),
+    [
+        ("type", [ValueError("s3cret")], "the tool failed (ValueError)"),
+        ("type", [KeyError("x"), ValueError("y")], "the tool failed (KeyError, ValueError)"),
+        ("hidden", [ValueError("s3cret")], "the tool failed"),
+        ("hidden", [KeyError("x"), ValueError("y")], "the tool failed"),
+        ("message", [ValueError("s3cret")], "ValueError: s3cret"),
+        ("hidden", [ToolError("try later"), ValueError("s3cret")], "try later"),
+        ("type", [ToolError("try later")], "try later"),
+    ],
+)
+async def test_how_much_is_told(
+    tell: Tell, failures: list[Exception], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the whole of it, whatever is told."""
+    failure = failures[0] if len(failures) == 1 else ExceptionGroup("g", failures)
+
+    def fail() -> None:
+        raise failure
+
+    assert await call_made(tool(fail), tell=tell) == ("error", told)
+    for each in failures:
+        if not isinstance(each, ToolError):
+            assert str(each) in caplog.text
+
+
+async def test_a_context_comes_to_sync_and_async_functions() -> None:
+    def sell(context: ToolContext[str], n: int) -> list[Any]:
+        return [context.deps, n]
+
+    async def buy(context: ToolContext[str], n: int) -> list[Any]:
+        await trio.lowlevel.checkpoint()
+        return [context.run_id, n]
+
+    assert await call(sell, n=1) == ("ok", ["shop", 1])
+    assert await call(buy, n=2) == ("ok", ["r", 2])
+
+
+class Remote(Tool[object]):
+    """A tool that is no function."""
+
+    name = "remote"
+    description = ""
+    schema: Mapping[str, Any] = {}
+
+    def __init__(self, work: Callable[[], Awaitable[Any]], deadline: float | None = None) -> None:
+        self._work = work
+        self._deadline = deadline
+        self.asked: list[Any] = []
+
+    @property
+    def deadline(self) -> float | None:
+        return self._deadline
+
+    async def call(self, arguments: Any, context: ToolContext[object]) -> Any:
+        self.asked.append((arguments, context.deps))
+        return await self._work()
+
+
+async def test_any_tool_is_called(autojump_clock: trio.testing.MockClock) -> None:
+    async def answer() -> set[str]:
+        await trio.lowlevel.checkpoint()
+        return {"a"}
+
+    async def fail() -> None:
+        async with trio.open_nursery():
+            raise ToolError("not now")
+
+    async def break_down() -> None:
+        raise OSError("s3cret")
+
+    remote = Remote(answer)
+    assert await call_made(remote, x=1) == ("ok", ["a"])
+    assert remote.asked == [({"x": 1}, "shop")]
+    assert await call_made(Remote(fail)) == ("error", "not now")
+    assert await call_made(Remote(break_down), tell="type") == (
+        "error",
+        "the tool failed (OSError)",
+    )
+    begin = trio.current_time()
+    forever = Remote(trio.sleep_forever, deadline=3)
+    told = "error", "the tool did not finish within 3 s"
+    assert await call_made(forever) == told
+    assert await call_made(Remote(trio.sleep_forever), deadline=3) == told
+    assert trio.current_time() - begin == 6
 
 
 async def test_a_thread_gets_no_ctrl_c() -> None:

@@ -1,17 +1,22 @@
 """Pydantic models as arguments and outputs, through the tools that have them."""
 
+import dataclasses
 import datetime
 import subprocess
 import sys
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, Optional
 
 import attrs
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from typing_extensions import TypedDict
 
 from trio_agent._errors import ToolError
-from trio_agent.tools._tool import encode_output, tool
+from trio_agent.tools._output import encode_output
+from trio_agent.tools._pydantic import adapted
+from trio_agent.tools._tool import tool
 
 
 class Place(BaseModel):
@@ -143,3 +148,98 @@ def test_a_default_is_shown() -> None:
 def test_pydantic_is_not_imported() -> None:
     code = "import sys, trio_agent; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What only pydantic can tell apart
+
+
+class Named(BaseModel):
+    name: str = Field(alias="fullName")
+
+    @field_validator("name")
+    @classmethod
+    def known(cls, name: str) -> str:
+        if name == "X":
+            raise ValueError("nobody is called X")
+        return name
+
+
+@pydantic_dataclass
+class Party:
+    size: int = Field(gt=1)
+
+
+@dataclasses.dataclass
+class Stay:
+    guest: Named
+    places: list[Place]
+
+
+class Search(TypedDict):
+    near: NotRequired[Place]
+
+
+NAMED = Named(fullName="Ann")
+
+
+def chosen(annotation: Any) -> Any:
+    def choose(it: Any) -> None: ...
+
+    choose.__annotations__["it"] = annotation
+    return tool(choose)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "parsed"),
+    [
+        (Named, {"fullName": "Ann"}, NAMED),
+        (Named | Place, {"city": "Oslo"}, Place(city="Oslo")),
+        (Named | Place, {"fullName": "Ann"}, NAMED),
+        (Named | str, "Ann", "Ann"),
+        (Optional[Named | int], None, None),  # noqa: UP045 - it is another class
+        (list[Named | Place], [{"fullName": "Ann"}, {"city": "Oslo"}], [NAMED, Place(city="Oslo")]),
+        (dict[str, Named | None], {"a": {"fullName": "Ann"}, "b": None}, {"a": NAMED, "b": None}),
+        (list[Party] | None, [{"size": 2}], [Party(2)]),
+        (Annotated[Named | Place, "note"], {"city": "Oslo"}, Place(city="Oslo")),
+        (Annotated[Cat | Dog, Field(discriminator="kind")], {"kind": "dog"}, Dog(kind="dog")),
+        (Party, {"size": 2.0}, Party(2)),
+        (Stay, {"guest": {"fullName": "Ann"}, "places": []}, Stay(NAMED, [])),
+        (Search, {"near": {"city": "Oslo"}}, {"near": Place(city="Oslo")}),
+        (tuple[Named | Place, int], [{"city": "Oslo"}, 1], (Place(city="Oslo"), 1)),
+    ],
+)
+def test_types_with_models_in_them(annotation: Any, value: Any, parsed: Any) -> None:
+    made = chosen(annotation)
+    assert "$" not in repr(made.schema)
+    assert made.parse({"it": value}) == {"it": parsed}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "message"),
+    [
+        (Named, {"name": "Ann"}, r"^fullName: Field required - at `\$.it`"),
+        (Named, {"fullName": "X"}, r"^fullName: Value error, nobody is called X - at `\$.it`"),
+        (
+            Stay,
+            {"guest": {"fullName": "X"}, "places": []},
+            r"nobody is called X - at `\$.it.guest`",
+        ),
+        (Named | Place, {}, r"^Named.fullName: Field required; Place.city: Field required"),
+        (Party, {"size": 1}, r"^size: Input should be greater than 1"),
+        (list[Party], [{"size": 1}], r"^size: Input should be greater than 1 - at `\$.it\[0\]`"),
+    ],
+)
+def test_what_is_to_correct_in_them(annotation: Any, value: Any, message: str) -> None:
+    with pytest.raises(ToolError, match=message):
+        chosen(annotation).parse({"it": value})
+
+
+def test_outputs_have_the_names_that_the_schema_has() -> None:
+    assert encode_output([NAMED]) == [{"fullName": "Ann"}]
+    assert encode_output(Stay(NAMED, [])) == {"guest": {"fullName": "Ann"}, "places": []}
+    assert encode_output(Party(2)) == {"size": 2}
+
+
+def test_what_is_not_pydantics_stays_as_it_is() -> None:
+    for annotation in (int | str, list[int] | None, Stay | None, Literal["a"], dict[str, Any]):
+        assert adapted(annotation) is annotation

@@ -1,7 +1,6 @@
 import dataclasses
 import datetime
 import enum
-import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from trio_agent.tools._schema import (
     arguments_schema,
     arguments_type,
     parameter_docs,
-    parameters_of,
     summary,
 )
+from trio_agent.tools._signature import signature_of
 
 
 @attrs.frozen
@@ -67,7 +66,7 @@ POINT = {
 
 
 def schema_of(function: Callable[..., Any], **descriptions: str) -> dict[str, Any]:
-    return arguments_schema(parameters_of(function), descriptions)
+    return arguments_schema(signature_of(function).parameters, descriptions)
 
 
 def property_of(annotation: Any, **default: Any) -> Any:
@@ -235,73 +234,10 @@ def test_annotations_are_resolved() -> None:
     }
 
 
-def test_annotations_that_cannot_be_resolved() -> None:
-    def function(x: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
-
-    with pytest.raises(TypeError, match=r"'Nowhere' is not defined.*outside of `if TYPE_CHECKING"):
-        parameters_of(function)
-
-
-class Retry:
-    def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
-
-
-class Service:
-    def method(self, x: int) -> None: ...
-
-    def __call__(self, y: int) -> None: ...
-
-
-def test_partials_wrappers_and_methods() -> None:
-    def function(a: int, b: int, c: int, d: int = 4) -> None: ...
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> None: ...
-
-    def names(function: Callable[..., Any]) -> dict[str, Any]:
-        return {p.name: p.annotation for p in parameters_of(function)}
-
-    assert names(wrapper) == {"a": int, "b": int, "c": int, "d": int}
-    assert names(functools.partial(function, 1)) == {"b": int, "c": int, "d": int}
-    assert names(functools.partial(function, b=2)) == {"a": int, "c": int, "d": int}
-    assert names(functools.partial(functools.partial(wrapper, 1), c=2)) == {"b": int, "d": int}
-    assert names(functools.lru_cache(function)) == {"a": int, "b": int, "c": int, "d": int}
-    assert names(Retry(function)) == {"a": int, "b": int, "c": int, "d": int}
-    assert names(Service().method) == {"x": int}
-    assert names(Service()) == {"y": int}
-    assert names(functools.partial(Service())) == {"y": int}
-
-
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda x, /: None, "'x' is positional-only, but a model names its arguments: drop the /"),
-        (lambda *args: None, r"\*args has no schema: declare each parameter"),
-        (lambda **kwargs: None, r"\*\*kwargs has no schema: declare each parameter"),
-        (Service.method, r"'self' can't come from a model: .* tool\(instance.method\)"),
-    ],
-)
-def test_impossible_parameters(function: Callable[..., Any], message: str) -> None:
-    with pytest.raises(TypeError, match=message):
-        parameters_of(function)
-
-
-def test_self_is_an_ordinary_name_elsewhere() -> None:
-    def function(x, self): ...  # type: ignore[no-untyped-def]
-
-    def first(self: str) -> None: ...
-
-    assert [p.name for p in parameters_of(function)] == ["x", "self"]
-    assert [p.name for p in parameters_of(first)] == ["self"]
-
-
 def test_arguments_type_validates() -> None:
     def function(a: Point, when: datetime.datetime, b: list[int] = [1], *, c: str) -> None: ...  # noqa: B006
 
-    cls = arguments_type(parameters_of(function))
+    cls = arguments_type(signature_of(function).parameters)
     value: Any = msgspec.convert({"c": "c", "a": {"x": 1}, "when": "2024-01-01T00:00:00Z"}, cls)
     assert (value.a, value.c) == (Point(1), "c")
     assert value.when == datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)

@@ -1,19 +1,18 @@
 import datetime
-import enum
 import functools
-import json
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Literal
 
 import attrs
-import msgspec
 import pytest
 import trio
 
 from trio_agent._errors import ToolError
 from trio_agent.models._parts import ToolSpec
-from trio_agent.tools._tool import Tool, as_tool, encode_output, output_text, tool
+from trio_agent.tools._context import ToolContext
+from trio_agent.tools._function import FunctionTool
+from trio_agent.tools._tool import as_tool, tool
 
 
 @attrs.frozen
@@ -95,8 +94,10 @@ def test_identity_and_repr() -> None:
     first, second = tool(add), tool(add)
     assert first != second
     assert len({first, second, first}) == 2
-    assert repr(first).startswith("Tool(name='add', function=<function add at ")
-    assert repr(first).endswith(", deadline=None, abandon=False, is_async=False)")
+    assert repr(first).startswith("FunctionTool(name='add', function=<function add at ")
+    assert repr(first).endswith(
+        ", deadline=None, abandon=False, is_async=False, takes_context=False)"
+    )
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         first.name = "other"  # type: ignore[misc]
 
@@ -175,7 +176,7 @@ def test_what_is_no_tool(obj: Any) -> None:
 
 
 def test_a_tool_is_made_once() -> None:
-    with pytest.raises(TypeError, match=r"not of Tool\(name='add'"):
+    with pytest.raises(TypeError, match=r"not of FunctionTool\(name='add'"):
         tool(tool(add))
 
 
@@ -201,136 +202,19 @@ def test_a_bad_signature_names_its_tool() -> None:
         def lock(x: Service) -> None: ...
 
 
+def test_a_context_out_of_place_names_its_tool() -> None:
+    def sell(n: int, context: ToolContext[str]) -> None: ...
+
+    with pytest.raises(TypeError, match="tool 'sell': 'context' can't come from a model"):
+        tool(sell)
+
+
 def test_as_tool() -> None:
     made = tool(add)
     assert as_tool(made) is made
-    assert isinstance(as_tool(add), Tool)
-    assert as_tool(add).function is add
-
-
-# Arguments
-
-
-@pytest.mark.parametrize("encode", [lambda value: value, json.dumps])
-def test_parse(encode: Callable[[Any], Any]) -> None:
-    parse = tool(get_weather).parse
-    assert parse(encode({"city": "Oslo"})) == {"city": "Oslo"}
-    assert parse(encode({"at": {"x": 1}, "city": "Oslo", "unit": "f"})) == {
-        "city": "Oslo",
-        "unit": "f",
-        "at": Point(1),
-    }
-
-
-@pytest.mark.parametrize("city", ["New\nYork", "New\tYork", "\ufffd"])
-def test_parse_mends_what_is_broken_in_form_only(city: str) -> None:
-    written = json.dumps({"city": city}).replace("\\n", "\n").replace("\\t", "\t")
-    arguments = written.replace("\\ufffd", "\\ud83d")
-    assert tool(get_weather).parse(arguments) == {"city": city}
-
-
-def test_parse_converts_what_json_cannot_say() -> None:
-    @tool
-    def function(when: datetime.date, counts: dict[int, float], tags: set[str]) -> None: ...
-
-    assert function.parse({"when": "2024-02-29", "counts": {"1": 2}, "tags": ["a", "a"]}) == {
-        "when": datetime.date(2024, 2, 29),
-        "counts": {1: 2.0},
-        "tags": {"a"},
-    }
-
-
-def test_defaults_are_the_functions_own() -> None:
-    sentinel: Any = object()
-
-    @tool
-    def function(a: int = sentinel, b: list[int] = [1]) -> tuple[int, list[int]]:  # noqa: B006
-        return a, b
-
-    assert function.parse({}) == {}
-    assert function(**function.parse({"b": [2]})) == (sentinel, [2])
-
-
-def test_no_text_is_no_arguments() -> None:
-    assert tool(lambda: 1, name="one").parse("") == {}
-    with pytest.raises(ToolError, match="missing required field `a`"):
-        tool(add).parse("")
-
-
-@pytest.mark.parametrize(
-    ("annotation", "value", "parsed"),
-    [
-        (int, 5.0, 5),
-        (int, -0.0, 0),
-        (int, 2.0**53, 2**53),
-        (int | None, 5.0, 5),
-        (Literal[5], 5.0, 5),
-        (list[int], [1.0, 2], [1, 2]),
-        (dict[str, Point], {"a": {"x": 1.0, "y": 2.0}}, {"a": Point(1, 2)}),
-        (tuple[int, float], [1.0, 2.0], (1, 2.0)),
-        (float, 5, 5.0),
-        (float, 5.0, 5.0),
-        (Any, 5.0, 5.0),
-    ],
-)
-def test_json_has_one_kind_of_number(annotation: Any, value: Any, parsed: Any) -> None:
-    def function(x: Any) -> None: ...
-
-    function.__annotations__["x"] = annotation
-    result = tool(function).parse(json.dumps({"x": value}))["x"]
-    assert result == parsed
-    assert type(result) is type(parsed)
-    assert repr(result) == repr(parsed)
-
-
-@pytest.mark.parametrize("value", [5.5, 1e300, 2.0**53 + 2, "5", True, None])
-def test_what_means_no_integer(value: Any) -> None:
-    with pytest.raises(ToolError, match=r"^Expected `int`, got `\w+` - at `\$.a`"):
-        tool(add).parse({"a": value})
-
-
-FIELDS = r"expected fields: city, unit \(optional\), at \(optional\)"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"city": 1}, rf"^Expected `str`, got `int` - at `\$.city`; {FIELDS}$"),
-        ({"city": "", "at": {"x": "1"}}, rf"^Expected `int`, got `str` - at `\$.at.x`; {FIELDS}$"),
-        ({"city": "", "unit": "k"}, rf"^Invalid enum value 'k' - at `\$.unit`; {FIELDS}$"),
-        ({}, f"^Object missing required field `city`; {FIELDS}$"),
-        ({"citty": "", "x": 1}, rf"unknown field `citty`; {FIELDS}; unknown fields: citty, x$"),
-        ([], f"^Expected `object`, got `array`; {FIELDS}$"),
-        (None, f"^Expected `object`, got `null`; {FIELDS}$"),
-        ("null", f"^Expected `object`, got `null`; {FIELDS}$"),
-        ('"{}"', f"^Expected `object`, got `str`; {FIELDS}$"),
-        ('{"city": ', "^the arguments are no valid JSON: Input data was truncated$"),
-        ("Oslo", r"^the arguments are no valid JSON: .* \(byte 0\)$"),
-        ('"\ud800"x', "^the arguments are no valid JSON: .*surrogates not allowed$"),
-        ("[" * 100_000, "^the arguments are nested too deeply$"),
-    ],
-)
-def test_parse_tells_what_to_correct(arguments: Any, message: str) -> None:
-    with pytest.raises(ToolError, match=message):
-        tool(get_weather).parse(arguments)
-
-
-def test_corrections_without_parameters() -> None:
-    with pytest.raises(ToolError, match="expected fields: none; unknown fields: x"):
-        tool(lambda: 1, name="one").parse({"x": 1})
-
-
-def test_a_correction_is_bounded() -> None:
-    with pytest.raises(ToolError) as caught:
-        tool(add).parse({"x" * 100_000: 1})
-    assert len(str(caught.value)) == 2000
-
-
-def test_parse_reports_a_validator() -> None:
-    def halve(even: Even) -> None: ...
-
-    with pytest.raises(ToolError, match=r"^n must be even - at `\$.even`; expected fields: even$"):
-        tool(halve).parse({"even": {"n": 3}})
+    other = as_tool(add)
+    assert isinstance(other, FunctionTool)
+    assert other.function is add
 
 
 # A schema of one's own
@@ -400,87 +284,3 @@ def test_strict_is_up_to_you() -> None:
 def test_bad_schemas(function: Any, schema: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         tool(function, name="add", schema=schema)
-
-
-# Outputs
-
-
-@pytest.mark.parametrize(
-    ("value", "output"),
-    [
-        (None, None),
-        ("é", "é"),
-        ("a\x00b", "a\x00b"),
-        (1.5, 1.5),
-        (2**70, 2**70),
-        ((1, (2,)), [1, [2]]),
-        ({1: {"a"}}, {"1": ["a"]}),
-        (Point(1), {"x": 1, "y": 0}),
-        (datetime.date(2024, 2, 29), "2024-02-29"),
-        (enum.Enum("E", "A").A, 1),  # type: ignore[attr-defined]
-        (b"hi", "aGk="),
-        ([math.nan, math.inf], [None, None]),
-    ],
-)
-def test_encode_output(value: Any, output: Any) -> None:
-    encoded = encode_output(value)
-    assert encoded == output
-    assert type(encoded) is type(output)
-    assert msgspec.json.decode(msgspec.json.encode(encoded)) == output
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (Service(), "returned a Service that has no JSON form: Encoding objects of type Service"),
-        ([object()], "returned a list that has no JSON form: Encoding objects of type object"),
-        ({(1, 2): 3}, "returned a dict that has no JSON form: a tuple can't be the key"),
-        ("\ud800", "returned a str that has no JSON form: .*surrogates not allowed"),
-        (Point(10**5000), "returned a Point that has no JSON form"),
-        (msgspec.Raw(b"{oops"), "returned a Raw that has no JSON form: JSON is malformed"),
-    ],
-)
-def test_output_without_json_form(value: Any, message: str) -> None:
-    with pytest.raises(ToolError, match=message):
-        encode_output(value)
-
-
-def nested(depth: int) -> Any:
-    value: Any = 1
-    for number in range(depth):
-        value = [value] if number % 2 else {"a": value}
-    return value
-
-
-@pytest.mark.parametrize("depth", [100, 500, 100_000])
-def test_deep_output(depth: int) -> None:
-    with pytest.raises(ToolError, match="the output is nested too deeply"):
-        encode_output(nested(depth))
-
-
-def test_output_just_not_too_deep() -> None:
-    assert encode_output(nested(99)) == nested(99)
-
-
-def test_output_that_contains_itself() -> None:
-    value: list[Any] = []
-    value.append(value)
-    with pytest.raises(ToolError, match="the output is nested too deeply"):
-        encode_output(value)
-
-
-def test_output_bound() -> None:
-    assert encode_output("é", max_output=4) == "é"
-    with pytest.raises(ToolError, match="the output is 4 bytes long, 3 are allowed: ask for less"):
-        encode_output("é", max_output=3)
-    assert len(encode_output("x" * (2**20 - 2))) == 2**20 - 2
-    with pytest.raises(ToolError, match="1048577 bytes long, 1048576 are allowed"):
-        encode_output("x" * (2**20 - 1))
-
-
-@pytest.mark.parametrize(
-    ("output", "text"),
-    [("plain é", "plain é"), (None, "null"), ({"a": [1, "é"]}, '{"a":[1,"é"]}'), ("", "")],
-)
-def test_output_text(output: Any, text: str) -> None:
-    assert output_text(output) == text

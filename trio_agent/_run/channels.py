@@ -23,7 +23,7 @@ OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 class TextChannel(trio.abc.ReceiveChannel[str]):
     """Yields the answer of one run, piece by piece."""
 
-    def __init__(self, run: Run, events: Subscription) -> None:
+    def __init__(self, run: Run[Any], events: Subscription) -> None:
         self._run = run
         self._events = events
         self._end: RunError | RunFinish | None = None
@@ -59,7 +59,7 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
     the place of what was there. The last one is the output of the run.
     """
 
-    def __init__(self, run: Run, events: Subscription) -> None:
+    def __init__(self, run: Run[OutT_co], events: Subscription) -> None:
         self._run = run
         self._events = events
         self._partial = PartialOutput()
@@ -89,7 +89,7 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
             if changed and self._partial.value is not msgspec.UNSET:
                 return self._partial.value
 
-    async def result(self) -> Result:
+    async def result(self) -> Result[OutT_co]:
         """Wait for the end of the run, and return what came of it. A checkpoint.
 
         Whatever was received until then, and whatever has not been.
@@ -108,7 +108,7 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
         await self._events.aclose()
 
 
-async def _check_end(run: Run, end: RunError | RunFinish | None) -> None:
+async def _check_end(run: Run[Any], end: RunError | RunFinish | None) -> None:
     """Raise what is to be told of an end that is none."""
     if isinstance(end, RunError):
         await run.wait()

@@ -12,6 +12,7 @@ import msgspec
 
 from .._errors import ModelError
 from .._log.plain import encode_json, is_deep
+from .._messages import AnyMessage, AssistantMessage
 from ..models._parts import ModelFinish
 
 decode_kept = msgspec.json.Decoder(dict[str, Any]).decode
@@ -24,6 +25,13 @@ def wanted_back(finish: ModelFinish) -> Mapping[str, Any]:
     What was cut may hold calls that nobody answers, which providers refuse.
     """
     return finish.provider if finish.reason in ("stop", "tool-calls") else {}
+
+
+def without_provider(message: AnyMessage) -> AnyMessage:
+    """Return a message as strangers may see it."""
+    if isinstance(message, AssistantMessage) and message.provider:
+        return msgspec.structs.replace(message, provider={})
+    return message
 
 
 def set_aside(finish: ModelFinish) -> tuple[ModelFinish, bytes]:

@@ -1,7 +1,7 @@
 """A run that lives in a runtime of this process."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import trio
 
@@ -14,7 +14,7 @@ from .result import Result
 from .run import Receipt, Run, RunOutcome, outcome_of
 
 
-class LiveRun(Run):
+class LiveRun(Run[Any]):
     """A run with its cancel scopes. What it does is its `Performer`'s business."""
 
     def __init__(
@@ -35,7 +35,7 @@ class LiveRun(Run):
         """Subscriptions that follow it in other processes."""
         self._done = trio.Event()
         self._terminal: RunFinish | RunError | None = None
-        self._result: Result | None = None
+        self._result: Result[Any] | None = None
         self._failure: StoreUnavailable | FenceLost | None = None
         feed.on_use.append(self._viewers_changed)
         if isinstance(on_disconnect, CancelAfter):
@@ -53,7 +53,7 @@ class LiveRun(Run):
             return "active"
         return outcome_of(self._terminal)
 
-    async def wait(self) -> Result:
+    async def wait(self) -> Result[Any]:
         self._check_outside()
         await self._done.wait()
         terminal = self._terminal_or_failure()
@@ -76,7 +76,7 @@ class LiveRun(Run):
     def end(
         self,
         terminal: RunFinish | RunError,
-        result: Result | None,
+        result: Result[Any] | None,
         failure: StoreUnavailable | FenceLost | None,
     ) -> None:
         """Everything of the run is gone: those who wait for it go on."""

@@ -131,7 +131,7 @@ class Machine:
         return self.state is State.DONE
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> Result[Any] | None:
         """What came of the run, once it finished or failed; None before."""
         if self.terminal is None:
             return None

@@ -12,6 +12,7 @@ from .._events import RunError, RunFinish, StepFinish
 from .._log.log import PAGE_BYTES
 from .._log.store import Store
 from .._messages import AnyMessage
+from .kept import without_provider
 from .record import said_before
 from .transcript import Transcript
 
@@ -46,7 +47,8 @@ async def read_messages(store: Store, run_id: str, after: int) -> MessagePage:
     transcript = Transcript()
     size = 0
     if after == 0:
-        transcript = Transcript(await said_before(store, run_id, files=False))
+        said = await said_before(store, run_id, files=False)
+        transcript = Transcript([without_provider(message) for message in said])
         size = len(msgspec.json.encode(transcript.messages))
         if size > PAGE_BYTES:
             return MessagePage(transcript.messages, _BEGUN)

@@ -3,7 +3,6 @@
 import sys
 
 import attrs
-import msgspec
 import trio
 
 from .._errors import FenceLost, StoreUnavailable
@@ -22,6 +21,7 @@ class Performer:
         self._closing_bound = job.closing_bound
         self._run = run
         self._log = log
+        self._shaped = job.order.agent.shape is not None
         self._worker = Worker(job, job.order.agent, job.messages, run, log)
         log.on_lost = run.stop_as_lost
 
@@ -64,7 +64,7 @@ class Performer:
         terminal, result = machine.terminal, machine.result
         assert terminal is not None
         assert result is not None
-        if self._worker.output is not msgspec.UNSET:
+        if self._shaped:
             result = attrs.evolve(result, output=self._worker.output)
         self._run.end(terminal, result, failure)
         return failure is None

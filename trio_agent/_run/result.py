@@ -1,17 +1,21 @@
 """What came of a run, whether it finished or failed."""
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 import attrs
 import msgspec
+from typing_extensions import TypeVar
 
+from .._errors import RunIncomplete
 from .._events import FinishReason, RunError, RunFinish, Usage
 from .._messages import AnyMessage
 from .transcript import Transcript
 
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
+
 
 @attrs.frozen
-class Result:
+class Result(Generic[OutT_co]):
     """What came of a run."""
 
     run_id: str
@@ -24,11 +28,24 @@ class Result:
     """The transcript, from the first message on; every tool call is paired with its result."""
     reason: str | None = None
     """More about the finish reason: who cancelled, which deadline passed, what failed."""
-    output: Any = ""
-    """The answer's value, if it was to have a shape and has it; otherwise the `text`."""
+    _output: Any = msgspec.UNSET
+
+    @property
+    def output(self) -> OutT_co:
+        """The answer: a value of the shape that was asked for; where none was, the text.
+
+        Of a run that was found in a store: the JSON of the value.
+
+        Raises:
+            RunIncomplete: a shape was asked for, and the run ended without such an answer.
+        """
+        if self._output is msgspec.UNSET:
+            raise RunIncomplete(self.finish_reason)
+        output: OutT_co = self._output
+        return output
 
 
-def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result:
+def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result[Any]:
     """Say what came of a run that ended with this event, and with this transcript."""
     if isinstance(terminal, RunFinish):
         run = terminal.run

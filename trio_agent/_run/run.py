@@ -4,10 +4,11 @@ import contextvars
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Generic, Literal, TypeAlias
 
 import attrs
 import trio
+from typing_extensions import TypeVar
 
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
@@ -17,10 +18,12 @@ from .._log.store import RunRecord, Store
 from .._log.subscription import Subscription, resolve_cursor
 from .result import Result
 
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
+
 RunOutcome: TypeAlias = FinishReason | Literal["error"]
 """How a run ended: its finish reason, or `error`."""
 
-_current_run: Final[contextvars.ContextVar["Run | None"]] = contextvars.ContextVar(
+_current_run: Final[contextvars.ContextVar["Run[Any] | None"]] = contextvars.ContextVar(
     "trio_agent_current_run", default=None
 )
 
@@ -46,7 +49,7 @@ class RunStatistics:
     """Open subscriptions in this process."""
 
 
-class Run(ABC):
+class Run(ABC, Generic[OutT_co]):
     """A run: one that lives here (`Runtime.start`), or one that the store knows of."""
 
     def __init__(self, record: RunRecord, feed: Feed, store: Store) -> None:
@@ -101,7 +104,7 @@ class Run(ABC):
         return Subscription(self._feed, ViewerPages(self._store), offset)
 
     @abstractmethod
-    async def wait(self) -> Result:
+    async def wait(self) -> Result[OutT_co]:
         """Wait until everything of the run is gone, then return what came of it. A checkpoint.
 
         Cancelling the wait does not cancel the run. Waiting makes nobody a viewer.
@@ -163,7 +166,7 @@ def outcome_of(terminal: RunFinish | RunError) -> RunOutcome:
     return "error" if isinstance(terminal, RunError) else terminal.run.finish_reason
 
 
-def current_run() -> Run | None:
+def current_run() -> Run[Any] | None:
     """Return the run that this code is a part of, such as a tool's; None outside of all runs.
 
     Also in the threads of sync tools.
@@ -172,7 +175,7 @@ def current_run() -> Run | None:
 
 
 @contextmanager
-def entered(run: Run) -> Iterator[None]:
+def entered(run: Run[Any]) -> Iterator[None]:
     """Make `run` the current one of this task, and of those that it starts, for a while."""
     token = _current_run.set(run)
     try:

@@ -1,7 +1,7 @@
 """A run whose worker is elsewhere, or gone: what the store knows of it."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import trio
 
@@ -15,7 +15,7 @@ from .result import Result, result_of
 from .run import Receipt, Run, RunOutcome, outcome_of
 
 
-class StoredRun(Run):
+class StoredRun(Run[Any]):
     """A run as the store tells it.
 
     Args:
@@ -47,7 +47,7 @@ class StoredRun(Run):
         self._take_terminal()
         return "active" if self._terminal is None else outcome_of(self._terminal)
 
-    async def wait(self) -> Result:
+    async def wait(self) -> Result[Any]:
         terminal = await self._wait_closed()
         try:
             said = await said_before(self._store, self.id)

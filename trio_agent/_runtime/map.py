@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
+from typing import Any, Generic, TypeAlias
 
 import attrs
 import trio
+from typing_extensions import TypeVar
 
 from .._config import AgentConfig
 from .._errors import TrioAgentError
@@ -17,9 +18,11 @@ from .._run.run import Run
 RunInput: TypeAlias = str | Sequence[AnyMessage]
 """A prompt, or a transcript to go on from."""
 
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
+
 
 @attrs.frozen
-class Mapped:
+class Mapped(Generic[OutT_co]):
     """What came of one input."""
 
     index: int
@@ -30,7 +33,7 @@ class Mapped:
     """None if the run could not be started."""
     seconds: float
     """From its start to its end."""
-    result: Result | None
+    result: Result[OutT_co] | None
     """None if it failed."""
     error: Exception | None
     """Why it failed: `RunFailed` with a `code`, or a `ValueError` about the input."""

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 import trio
+from typing_extensions import TypeVar
 
 from .._config import AgentConfig
 from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
@@ -31,6 +32,9 @@ from .pool import ModelPool
 if TYPE_CHECKING:
     # What users pass. All that is used of it is its configuration, which is below.
     from .._agent import Agent
+
+DepsT = TypeVar("DepsT")
+OutT = TypeVar("OutT")
 
 
 @attrs.frozen
@@ -69,19 +73,19 @@ class Runtime:
 
     async def start(
         self,
-        agent: "Agent",
+        agent: "Agent[DepsT, OutT]",
         prompt: str | None = None,
         *,
         messages: Sequence[AnyMessage] = (),
+        deps: DepsT = NO_DEPS,
         on_disconnect: OnDisconnect = "continue",
         owner: str | None = None,
         claims: Mapping[str, Any] | None = None,
-        deps: Any = NO_DEPS,
         options: Mapping[str, Any] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Run:
+    ) -> Run[OutT]:
         """Start a run; it lives in the runtime, whatever becomes of you. A checkpoint.
 
         Args:
@@ -89,11 +93,11 @@ class Runtime:
             prompt: what the user says; behind `messages`, if both are given.
             messages: an earlier transcript, such as `Result.messages`. A file may be one that an
                 earlier run of this owner was given (`File.blob`).
+            deps: what the agent depends on, if it doesn't open that itself (`open_deps`). It must
+                serve the run for as long as that lasts.
             on_disconnect: what becomes of the run when nobody watches.
             owner: the principal whose run it is.
             claims: JSON: what else is known of the owner, for the tools. Never shown.
-            deps: what the agent depends on, if it doesn't open that itself (`open_deps`). It must
-                serve the run for as long as that lasts.
             options: passed to the provider, over the agent's.
             limits: what this run may use: some limits by their names, over the agent's, or all.
             metadata: JSON of yours, shown wherever the run is listed.
@@ -179,7 +183,7 @@ class Runtime:
         said: tuple[AnyMessage, ...],
         record: RunRecord,
         make: Callable[[tuple[AnyMessage, ...]], RunRecord],
-    ) -> Run:
+    ) -> Run[Any]:
         """Start a run that has its place; `make` makes its record anew, with its files."""
         try:
             if _names_files(said):
@@ -200,7 +204,7 @@ class Runtime:
             return nullcontext()
         return self._by_key.setdefault((record.owner, record.idempotency_key), trio.Lock())
 
-    async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run:
+    async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run[Any]:
         """Start a run as soon as there is a place."""
         said = _said(value) if isinstance(value, str) else _said(None, value)
         self._check_size(_size_of(said))
@@ -218,12 +222,12 @@ class Runtime:
 
     def map(
         self,
-        agent: "Agent",
+        agent: "Agent[Any, OutT]",
         inputs: Iterable[RunInput],
         *,
         concurrency: int = 8,
         deadline: float | None = None,
-    ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Mapped]]:
+    ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Mapped[OutT]]]:
         """Run an agent over many inputs and yield a channel of what came of each, as it comes.
 
         ``async with runtime.map(agent, prompts) as results: async for mapped in results``. Inputs
@@ -248,7 +252,7 @@ class Runtime:
             self._start_in_turn, agent, inputs, concurrency=concurrency, deadline=deadline
         )
 
-    async def find(self, run_id: str) -> Run:
+    async def find(self, run_id: str) -> Run[Any]:
         """Find a run, wherever it lives or lived, by its id. A checkpoint.
 
         Raises:

@@ -14,22 +14,29 @@ import attrs
 import msgspec
 import trio
 
-from .._errors import LimitExceeded, StoreUnavailable, TrioAgentError
+from .._errors import LimitExceeded, RunFailed, StoreUnavailable, TrioAgentError
 from .._http import TransportError, open_transport
-from .._limits import CancelAfter, OnDisconnect
+from .._http.words import clean
+from .._limits import LIMIT_NAMES, CancelAfter, OnDisconnect
 from .._log.cursor import Cursor
-from .._messages import AnyMessage, AssistantMessage
+from .._messages import AnyMessage
 from .._nursery import expect_trio, open_plain_nursery
 from .._run.files import files_of
+from .._run.kept import without_provider
+from .._run.listed import RunPage
+from .._run.result import Result
 from .._run.run import Receipt
 from ._backoff import Backoff
 from ._http import MAX_BLOB, HTTPWire
-from ._remote import Passing, Wire
+from ._remote import Passing, ServerError, Wire
 from ._subscription import RemoteSubscription
 from ._websocket import WebSocketWire
 
 _ANSWER_SECONDS: Final = 60.0
 """Within which a request is answered; a server answers a cancel within half a minute."""
+
+MAX_TRANSCRIPT: Final = 64 << 20
+"""Bytes of the JSON of all messages of a run; more are not received."""
 
 _SLOWEST: Final = 100_000
 """Bytes of files that are sent or received in a second, at least."""
@@ -53,12 +60,15 @@ class Client:
         messages: Sequence[AnyMessage] = (),
         agent: str | None = None,
         on_disconnect: OnDisconnect | None = None,
+        options: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Start a run and return its id. A checkpoint.
 
-        Arguments as for `Runtime.start`; `agent` is the name of one of the server's. Without an
+        Arguments as for `Runtime.start`; `agent` is the name of one of the server's, and `options`
+        and `limits` are those that it allows: limits by their names, lower than its own. Without an
         `idempotency_key` one is made up. Files go with their data; where they are an earlier
         run's (`File.blob`), with its name only. `AssistantMessage.provider` is left out, because
         servers take it from nobody. If the connection breaks before the answer has come, the
@@ -66,6 +76,7 @@ class Client:
         seconds: no second run is started.
 
         Raises:
+            ValueError: there is no such limit.
             KeyReused: the key belongs to a run that was asked for with other words.
             LimitExceeded: the server has as many runs as it may have, or is shutting down.
             StoreUnavailable: the server, its store or a proxy has a problem that may pass.
@@ -76,9 +87,11 @@ class Client:
         policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
         wishes = {
             "prompt": prompt,
-            "messages": [_without_provider(message) for message in messages] or None,
+            "messages": [without_provider(message) for message in messages] or None,
             "agent": agent,
             "onDisconnect": policy,
+            "options": options or None,
+            "limits": _in_json(limits) or None,
             "metadata": metadata,
         }
         said = {name: value for name, value in wishes.items() if value is not None}
@@ -134,6 +147,76 @@ class Client:
         """
         return await self._ask(self._wire.info(run_id))
 
+    async def result(self, run_id: str) -> Result | None:
+        """Return what came of a run, as `Run.wait` tells it; None while it is active. A checkpoint.
+
+        Its messages are those that `messages` returns.
+
+        Raises:
+            RunFailed: the run ended with `error`. It has no `result`: ask for `messages`.
+            As `messages`.
+        """
+        ended = await self._ask(self._wire.ended(run_id))
+        if ended.status == "active":
+            return None
+        if ended.error is not None:
+            raise RunFailed(clean(ended.error.code), clean(ended.error.message))
+        return Result(
+            run_id,
+            ended.text,
+            ended.steps,
+            ended.status,
+            ended.usage,
+            await self.messages(run_id),
+            ended.reason,
+            ended.text if ended.output is msgspec.UNSET else ended.output,
+        )
+
+    async def messages(self, run_id: str) -> tuple[AnyMessage, ...]:
+        """Return what was said before and in a run, so that another one can go on from it.
+
+        Of an active run, up to the last step that has ended. Files go by their names
+        (`File.blob`); `blob` gets them. More than 64 MiB is not received. A checkpoint.
+
+        Raises:
+            As `cancel`; CursorExpired if the log is damaged, ServerError `not-supported` over
+                WebSocket, too.
+        """
+        said: list[AnyMessage] = []
+        after, room = 0, MAX_TRANSCRIPT
+        while True:
+            page, size = await self._ask(self._wire.messages(run_id, after, room))
+            said += page.messages
+            if page.next is None:
+                return tuple(said)
+            room -= size
+            if page.next <= after or room <= 0:
+                message = "the pages of messages have no end, or there is more than 64 MiB"
+                raise ServerError(200, "bad-response", message)
+            after = page.next
+
+    async def runs(self, *, before: str | None = None, limit: int = 50) -> RunPage:
+        """List the runs that you may see, newest first. A checkpoint.
+
+        As `Runtime.runs`; a server does not tell the owners.
+
+        Args:
+            before: the id of a run behind which the page begins; by default the newest is first.
+            limit: runs of a page, 1 to 500.
+
+        Raises:
+            As `cancel`, about the run `before`; ServerError `not-supported` over WebSocket, too.
+        """
+        return await self._ask(self._wire.runs(before, limit))
+
+    async def delete(self, run_id: str) -> None:
+        """Remove a finished run, and the files that it was given. A checkpoint.
+
+        Raises:
+            As `cancel`; ServerError `run-active` if it is, `not-supported` over WebSocket, too.
+        """
+        await self._ask(self._wire.delete(run_id))
+
     async def blob(self, run_id: str, digest: str) -> bytes:
         """Return a file that was given to a run. A checkpoint.
 
@@ -171,10 +254,11 @@ class Client:
             raise exc.error from None
 
 
-def _without_provider(message: AnyMessage) -> AnyMessage:
-    if isinstance(message, AssistantMessage) and message.provider:
-        return msgspec.structs.replace(message, provider={})
-    return message
+def _in_json(limits: Mapping[str, Any] | None) -> dict[str, Any]:
+    names = {name: in_json for in_json, name in LIMIT_NAMES.items()}
+    if unknown := sorted((limits or {}).keys() - names.keys()):
+        raise ValueError(f"there is no limit {unknown[0]!r}; there are: {', '.join(names)}")
+    return {names[name]: value for name, value in (limits or {}).items()}
 
 
 def _seconds_for(messages: Sequence[AnyMessage]) -> float:

@@ -15,12 +15,15 @@ from .._errors import UnknownBlob
 from .._http import Response, Transport, TransportError
 from .._log.codec import EventInvalid
 from .._log.plain import UNREADABLE
+from .._run.listed import RunPage
+from .._run.message_page import MessagePage
 from .._run.run import Receipt
 from ..wire._sse import SSEDecoder, SSEError
 from ._remote import (
     MAX_ERROR,
     MAX_EVENT,
     Cancelled,
+    Ended,
     EventSource,
     Passing,
     RemoteEvent,
@@ -76,7 +79,29 @@ class HTTPWire(Wire):
         return (await self._request("POST", path, Cancelled, run_id=run_id)).receipt
 
     async def info(self, run_id: str) -> dict[str, Any]:
-        return await self._request("GET", _path_of(run_id), dict[str, Any], run_id=run_id)
+        return await self._request(
+            "GET", _path_of(run_id), dict[str, Any], run_id=run_id, max_bytes=MAX_EVENT
+        )
+
+    async def ended(self, run_id: str) -> Ended:
+        return await self._request(
+            "GET", _path_of(run_id), Ended, run_id=run_id, max_bytes=MAX_EVENT
+        )
+
+    async def messages(self, run_id: str, after: int, max_bytes: int) -> tuple[MessagePage, int]:
+        path = f"{_path_of(run_id)}/messages?after={after}"
+        page = await self._request("GET", path, msgspec.Raw, run_id=run_id, max_bytes=max_bytes)
+        return _decode(200, page, MessagePage), len(page)
+
+    async def runs(self, before: str | None, limit: int) -> RunPage:
+        path = f"/runs?limit={limit}"
+        if before is not None:
+            path += f"&before={quote(before, safe='')}"
+        return await self._request("GET", path, RunPage, run_id=before or "", max_bytes=MAX_EVENT)
+
+    async def delete(self, run_id: str) -> None:
+        async with self._stream("DELETE", _path_of(run_id), headers={}, run_id=run_id):
+            pass
 
     async def blob(self, run_id: str, digest: str) -> bytes:
         path = f"{_path_of(run_id)}/blobs/{quote(digest, safe='')}"
@@ -125,6 +150,7 @@ class HTTPWire(Wire):
         body: object = None,
         headers: Mapping[str, str] | None = None,
         run_id: str = "",
+        max_bytes: int = _MAX_ANSWER,
     ) -> _T:
         content = b"" if body is None else msgspec.json.encode(body)
         headers = dict(headers or {})
@@ -135,13 +161,10 @@ class HTTPWire(Wire):
             _,
             response,
         ):
-            rest = await response.receive_rest(seconds=_ANSWER_SECONDS, max_bytes=_MAX_ANSWER)
+            rest = await response.receive_rest(seconds=_ANSWER_SECONDS, max_bytes=max_bytes)
             if response.error is not None:
                 raise response.error
-            try:
-                return msgspec.json.decode(rest, type=answer)
-            except UNREADABLE as exc:
-                raise ServerError(status, "bad-response", str(exc)) from None
+            return _decode(status, rest, answer)
 
     @asynccontextmanager
     async def _stream(
@@ -166,6 +189,13 @@ class HTTPWire(Wire):
             if status >= 300:
                 await _raise_error(status, fields, response, run_id)
             yield status, fields, response
+
+
+def _decode(status: int, body: bytes | msgspec.Raw, answer: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=answer)
+    except UNREADABLE as exc:
+        raise ServerError(status, "bad-response", str(exc)) from None
 
 
 def _path_of(run_id: str) -> str:

@@ -20,10 +20,12 @@ from .._errors import (
     TrioAgentError,
     UnknownRun,
 )
-from .._events import AnyEvent
+from .._events import AnyEvent, ErrorDetail, Usage
 from .._http.words import clean
 from .._log.codec import decode_event
 from .._log.plain import UNREADABLE
+from .._run.listed import RunPage
+from .._run.message_page import MessagePage
 from .._run.run import Receipt
 
 MAX_EVENT: Final = 16 << 20
@@ -114,7 +116,7 @@ class EventSource(ABC):
 
 
 class Wire(ABC):
-    """One way to talk to a server.
+    """One way to talk to a server. What is not abstract is for those over which it can be asked.
 
     All methods are checkpoints. They raise `Passing`, or what `Client` says that they raise.
     """
@@ -128,20 +130,40 @@ class Wire(ABC):
         """Cancel a run and return the receipt, if it is gone soon enough."""
 
     @abstractmethod
-    async def info(self, run_id: str) -> dict[str, Any]:
-        """Return what the server tells of a run."""
-
-    @abstractmethod
-    async def blob(self, run_id: str, digest: str) -> bytes:
-        """Return a file that was given to a run."""
-
-    @abstractmethod
     async def check(self) -> None:
         """Raise why the server can't start runs now, if it can't."""
 
     @abstractmethod
     def events(self, run_id: str, after: str) -> AbstractAsyncContextManager[EventSource]:
         """Connect to the events of a run behind a cursor."""
+
+    async def info(self, run_id: str) -> dict[str, Any]:
+        """Return what the server tells of a run."""
+        raise _not_supported(f"run {run_id!r}")
+
+    async def ended(self, run_id: str) -> "Ended":
+        """Return what came of a run."""
+        raise _not_supported(f"run {run_id!r}")
+
+    async def messages(self, run_id: str, after: int, max_bytes: int) -> tuple[MessagePage, int]:
+        """Return a page of what was said in a run, and its size in bytes."""
+        raise _not_supported(f"what was said in {run_id!r} behind {after}, {max_bytes} bytes")
+
+    async def runs(self, before: str | None, limit: int) -> RunPage:
+        """Return a page of the list of runs."""
+        raise _not_supported(f"{limit} runs before {before!r}")
+
+    async def delete(self, run_id: str) -> None:
+        """Remove a finished run."""
+        raise _not_supported(f"the removal of {run_id!r}")
+
+    async def blob(self, run_id: str, digest: str) -> bytes:
+        """Return a file that was given to a run."""
+        raise _not_supported(f"{run_id}/{digest}")
+
+
+def _not_supported(what: str) -> ServerError:
+    return ServerError(0, "not-supported", f"ask for {what} over HTTP")
 
 
 class Cancelled(msgspec.Struct, frozen=True, rename="camel"):
@@ -157,6 +179,18 @@ class Cancelled(msgspec.Struct, frozen=True, rename="camel"):
         if self.outcome is None:
             return None
         return Receipt(self.outcome, self.last_offset, self.abandoned)
+
+
+class Ended(msgspec.Struct, frozen=True, rename="camel"):
+    """What the server tells of how a run went."""
+
+    status: str
+    text: str = ""
+    output: Any = msgspec.UNSET
+    steps: int = 0
+    reason: str | None = None
+    usage: Usage = Usage()
+    error: ErrorDetail | None = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True):

@@ -157,12 +157,6 @@ class WebSocketWire(Wire):
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise ServerError(0, "bad-response", str(exc)) from None
 
-    async def info(self, run_id: str) -> dict[str, Any]:
-        raise ServerError(0, "not-supported", f"ask for run {run_id!r} over HTTP")
-
-    async def blob(self, run_id: str, digest: str) -> bytes:
-        raise ServerError(0, "not-supported", f"ask for {run_id}/{digest} over HTTP")
-
     async def check(self) -> None:
         async with self._open():
             pass

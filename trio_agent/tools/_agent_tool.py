@@ -14,10 +14,12 @@ def agent_tool(agent: Any, *, name: str, description: str, deadline: float) -> T
         """Ask.
 
         Args:
+            context: of the call.
             prompt: What is to be done, with all that must be known for it: nothing else is seen.
         """
-        if context._run_agent is None:
+        run_agent = context._run_agent  # noqa: SLF001 - it is for us, and nobody else's
+        if run_agent is None:
             raise RuntimeError("a sub-agent works in the run of an agent: there is none")
-        return await context._run_agent(agent, prompt)
+        return await run_agent(agent, prompt)
 
     return tool(ask, name=name, description=description, deadline=deadline)

@@ -1,8 +1,9 @@
 """One call of one tool: validated, bounded by a deadline, and always with an outcome.
 
 Whatever a tool raises, `SystemExit` included and in whatever groups of its nurseries, is the
-outcome of its call, and nobody else's trouble: the model reads a sentence (whose text viewers read,
-too, so that it holds no more than `tell` allows), the log has the traceback. Two things go on: `trio.Cancelled`, and `KeyboardInterrupt`, which is Ctrl-C.
+outcome of its call, and nobody else's trouble: the model reads a sentence, which viewers read,
+too, so that it says no more than `tell` allows; the log has the traceback. Two things go on:
+`trio.Cancelled`, and `KeyboardInterrupt`, which is Ctrl-C.
 """
 
 import logging
@@ -18,9 +19,8 @@ from .._nursery import split_stops
 from ._blocking import notice_blocking
 from ._context import ToolContext
 from ._contract import Tool
-from ._function import FunctionTool
+from ._function import FunctionTool, threads_of
 from ._output import encode_output
-from ._threads import ToolThreads
 
 logger = logging.getLogger("trio_agent")
 
@@ -100,7 +100,7 @@ async def _call_in_thread(
 ) -> Outcome:
     work = tool.bind(call.input, context)
     with trio.move_on_after(seconds) as waiting:
-        place = await (context._threads or ToolThreads(1)).place()
+        place = await threads_of(context).place()
     if waiting.cancelled_caught:
         return "error", f"no thread was free within {seconds:g} s: the tool was not started"
 

@@ -67,7 +67,7 @@ class FunctionTool(Tool[DepsT_contra], Generic[P, R, DepsT_contra]):
         work = self.bind(arguments, context)
         if self.is_async:
             return await work()
-        place = await (context._threads or ToolThreads(1)).place()
+        place = await threads_of(context).place()
         return await place.run(work, abandon=self.abandon)
 
     def bind(self, arguments: Any, context: ToolContext[DepsT_contra]) -> partial[Any]:
@@ -114,6 +114,12 @@ class FunctionTool(Tool[DepsT_contra], Generic[P, R, DepsT_contra]):
             if unknown := [name for name in arguments if name not in known]:
                 text += f"; unknown fields: {', '.join(unknown)}"
         return text[:MAX_CORRECTION]
+
+
+def threads_of(context: ToolContext[Any]) -> ToolThreads:
+    """The threads of the runtime, or one of its own where there is no runtime, as in tests."""
+    threads = context._threads  # noqa: SLF001 - it is for us, and nobody else's
+    return ToolThreads(1) if threads is None else threads
 
 
 def _decode(text: str) -> Any:

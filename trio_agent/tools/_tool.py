@@ -47,6 +47,12 @@ class _Decorator(Protocol):
 
 @overload
 def tool(
+    function: functools.partial[R], /, **options: Unpack[_Options]
+) -> FunctionTool[..., R, Any]: ...
+
+
+@overload
+def tool(
     function: Callable[Concatenate[ToolContext[DepsT], P], R], /, **options: Unpack[_Options]
 ) -> FunctionTool[Concatenate[ToolContext[DepsT], P], R, DepsT]: ...
 

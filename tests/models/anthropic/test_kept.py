@@ -100,3 +100,54 @@ def test_thoughts() -> None:
     assert [is_thought({"type": name}) for name in ("thinking", "redacted_thinking", "text")] == [
         True, True, False,
     ]  # fmt: skip
+
+
+def shaped(text: str, *types: str) -> list[dict[str, Any]]:
+    kinds: dict[str, dict[str, Any]] = {
+        "thinking": {"type": "thinking", "thinking": "hm", "signature": "s"},
+        "text": {"type": "text", "text": text},
+        "said": {"type": "text", "text": "So: "},
+        "tool_use": {"type": "tool_use", "name": "f", "input": {}},
+    }
+    return [kinds[each] for each in types]
+
+
+CALLED = (ToolRequest("1", "f", {}),)
+
+
+@pytest.mark.parametrize(
+    ("kept", "content", "calls", "back"),
+    [
+        (("thinking", "text"), "{1}", (), ("thinking", "text")),
+        (("thinking", "text"), "1", (), ("thinking", "text")),
+        (("said", "thinking", "text"), "So: {1}", (), ("said", "thinking", "text")),
+        (("said", "thinking", "text"), "So: 1", (), ("thinking", "text")),
+        (("thinking", "tool_use", "text"), "1", CALLED, ("thinking", "tool_use", "text")),
+        (("thinking", "text", "tool_use"), "1", CALLED, ("thinking", "text", "tool_use")),
+        (("thinking", "text", "thinking"), "1", (), ("thinking", "text")),
+    ],
+)
+def test_the_text_of_a_shape_is_that_of_the_message(
+    kept: Any, content: str, calls: Any, back: Any
+) -> None:
+    provider = {"o": keep(shaped("{1}", *kept), "m", shaped=True)}
+    message = AssistantMessage(content, calls, provider=provider)
+    text = "{1}" if content.endswith("{1}") else content
+    assert kept_blocks(message, "o", "m") == shaped(text, *back)
+
+
+@pytest.mark.parametrize("calls", [(), (*CALLED, *CALLED), (ToolRequest("1", "g", {}),)])
+def test_who_changes_the_calls_beside_a_shape_loses_it(calls: Any) -> None:
+    kept = keep(shaped("{1}", "thinking", "text", "tool_use"), "m", shaped=True)
+    assert kept_blocks(AssistantMessage("1", calls, provider={"o": kept}), "o", "m") is None
+
+
+def test_a_text_that_was_nowhere_loses_it() -> None:
+    kept = keep(shaped("", "thinking", "tool_use"), "m", shaped=True)
+    message = AssistantMessage("1", CALLED, provider={"o": kept})
+    assert kept_blocks(message, "o", "m") is None
+
+
+def test_text_and_calls_of_a_shape_are_not_kept_in_any_order() -> None:
+    assert keep(shaped("1", "tool_use", "text"), "m", shaped=True) == {}
+    assert keep(shaped("1", "tool_use", "text"), "m") != {}

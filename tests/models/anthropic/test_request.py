@@ -20,7 +20,7 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
-from trio_agent.models._parts import ModelRequest, ToolSpec
+from trio_agent.models._parts import ModelRequest, OutputSpec, ToolSpec
 from trio_agent.models.anthropic._request import (
     DEFAULT_MAX_TOKENS,
     anthropic_id,
@@ -330,3 +330,17 @@ def test_whatever_stands_in_a_transcript_is_taken(
     assert json.loads(json.dumps(body)) == body
     roles = [turn["role"] for turn in body["messages"]]
     assert all(a != b for a, b in itertools.pairwise(roles))
+
+
+def test_a_shape_is_a_format_of_the_output() -> None:
+    open_schema = {"type": "object", "properties": {"x": {"type": "string", "minLength": 1}}}
+    narrowed = {"additionalProperties": False, "required": []}
+    for schema, more in (({"type": "object", "properties": {}}, narrowed), (open_schema, {})):
+        output = OutputSpec("final", "A verdict.", schema)
+        options = {"output_config": {"effort": "low"}}
+        body = encode(UserMessage("Hi"), output=output, options=options)
+        assert body["output_config"] == {
+            "effort": "low",
+            "format": {"type": "json_schema", "schema": {**schema, **more}},
+        }
+        assert "tools" not in body

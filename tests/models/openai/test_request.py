@@ -16,7 +16,7 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
-from trio_agent.models._parts import ModelRequest, ToolSpec
+from trio_agent.models._parts import ModelRequest, OutputSpec, ToolSpec
 from trio_agent.models.openai._dialects import gemini_schema, mistral_id
 from trio_agent.models.openai._request import RequestForm, encode_request
 
@@ -292,3 +292,33 @@ def test_the_choice_of_a_tool(choice: str, encoded_choice: Any) -> None:
     assert "tool_choice" not in encode_request(ModelRequest((), tool_choice=choice), "m")
     request = ModelRequest((), tools=tools, options=options)
     assert encode_request(request, "m")["tool_choice"] == "auto"
+
+
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False, "required": []}
+OPEN = {"type": "object", "properties": {"x": {}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent", "strict"),
+    [({"type": "object", "properties": {}}, CLOSED, True), (OPEN, OPEN, False)],
+)
+def test_a_shape_is_a_response_format(schema: Any, sent: Any, strict: bool) -> None:
+    for description in ("A verdict.", ""):
+        output = OutputSpec("final", description, schema)
+        body = encode_request(ModelRequest((UserMessage("Hi"),), output=output), "m")
+        said = {"name": "final", "schema": sent, "strict": strict}
+        said |= {"description": description} if description else {}
+        assert body["response_format"] == {"type": "json_schema", "json_schema": said}
+
+
+def test_a_shape_is_in_the_dialect_of_the_provider() -> None:
+    form = RequestForm(schema_dialect="gemini")
+    for properties in ({"x": {"type": ["integer", "null"]}}, {}):
+        schema = {"type": "object", "properties": properties}
+        request = ModelRequest((UserMessage("Hi"),), output=OutputSpec("final", "", schema))
+        said = encode_request(request, "m", form)["response_format"]["json_schema"]
+        if properties:
+            assert said["schema"]["properties"] == {"x": {"type": "integer", "nullable": True}}
+            assert said["strict"] is False
+        else:
+            assert said["schema"] == CLOSED

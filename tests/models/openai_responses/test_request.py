@@ -15,7 +15,7 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
-from trio_agent.models._parts import ModelRequest, ToolSpec
+from trio_agent.models._parts import ModelRequest, OutputSpec, ToolSpec
 from trio_agent.models.openai_responses._request import encode_request
 
 ORIGIN = "openai-responses@api.openai.com"
@@ -213,3 +213,29 @@ def test_what_the_provider_wants_back_comes_back_before_the_result() -> None:
 def test_the_state_of_another_answer_is_not_used(answer: AssistantMessage) -> None:
     assert REASONING not in items(answer)
     assert items(answer)[-1]["type"] == "function_call"
+
+
+@pytest.mark.parametrize(
+    ("schema", "more", "strict"),
+    [
+        (SCHEMA, {"additionalProperties": False, "required": []}, True),
+        ({"type": "object", "properties": {"x": {}}}, {}, False),
+    ],
+)
+def test_a_shape_is_a_format_of_the_text(schema: Any, more: Any, strict: bool) -> None:
+    for description in ("A verdict.", ""):
+        output = OutputSpec("final", description, schema)
+        form = encoded(UserMessage("Hi"), output=output)["text"]["format"]
+        assert form.pop("description", "") == description
+        assert form == {
+            "type": "json_schema",
+            "name": "final",
+            "schema": {**schema, **more},
+            "strict": strict,
+        }
+
+
+def test_a_shape_stands_beside_other_options_of_the_text() -> None:
+    output = OutputSpec("final", "", SCHEMA)
+    body = encoded(UserMessage("Hi"), output=output, options={"text": {"verbosity": "low"}})
+    assert body["text"].keys() == {"verbosity", "format"}

@@ -185,3 +185,44 @@ def test_reasoning_that_can_not_be_looked_up_is_left_out() -> None:
     state = {"output": [bare, message()]}
     assert back(state, AssistantMessage("Hi")) == [without(message())]
     assert back(state, AssistantMessage("Hi"), stored=True) == [bare, message()]
+
+
+def shaped(*values: dict[str, Any], final: str | None = None) -> Any:
+    items = [Item(kind_of(value), value=value) for value in values]
+    for item, value in zip(items, values, strict=True):
+        if item.kind == "function_call":
+            item.name = value["name"]
+            item.arguments.add(value["arguments"])
+    return kept_state(items, stored=False, shaped=True, final_tool=final)
+
+
+THOUGHT = {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
+
+
+def function(name: str, arguments: str) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": name, "name": name, "arguments": arguments}
+
+
+@pytest.mark.parametrize("text", ["{1}", "1"])
+def test_the_text_of_a_shape_is_that_of_the_message(text: str) -> None:
+    state = shaped(THOUGHT, message("So: "), THOUGHT, message("{1}"))
+    content = f"So: {text}" if text == "{1}" else text
+    items = back(state, AssistantMessage(content))
+    said = "".join(part["text"] for each in items for part in each.get("content", ()))
+    assert said == content
+    assert [each["type"] for each in items if each["type"] == "reasoning"] == ["reasoning"] * 2
+
+
+def test_the_call_of_the_final_tool_goes_back_as_text_where_it_was() -> None:
+    calls = (THOUGHT, function("final", "{1}"), function("f", "{}"), function("final", "{2}"))
+    state = shaped(*calls, final="final")
+    items = back(state, AssistantMessage("{1}", (ToolRequest("f", "f", {}),)))
+    assert [each["type"] for each in items] == ["reasoning", "message", "function_call"]
+    assert items[1]["content"][0]["text"] == "{1}"
+    assert back(state, AssistantMessage("{1}")) is None
+    assert shaped(*calls[1:], final="final") is None
+
+
+def test_a_text_of_a_shape_that_was_nowhere_loses_the_state() -> None:
+    state = shaped(THOUGHT, function("f", "{}"))
+    assert back(state, AssistantMessage("1", (ToolRequest("f", "f", {}),))) is None

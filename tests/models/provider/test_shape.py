@@ -21,16 +21,17 @@ def request(**fields: Any) -> ModelRequest:
     ("fields", "how", "choice", "is_told"),
     [
         ({}, {}, "final", False),
-        ({"tools": (TOOL,)}, {}, "required", False),
-        ({}, {"has_others": True}, "required", False),
+        ({"tools": (TOOL,)}, {}, "required", True),
+        ({}, {"has_others": True}, "required", True),
         ({}, {"can_force": False}, None, True),
         ({"tools": (TOOL,)}, {"can_force": False}, None, True),
         ({"tools": (TOOL,), "tool_choice": "f"}, {}, "f", False),
-        ({"tool_choice": "auto"}, {"can_force": False}, "auto", False),
-        ({"options": {"tool_choice": "auto"}}, {}, None, False),
+        ({"tools": (TOOL,), "tool_choice": "none"}, {}, "none", False),
+        ({"tool_choice": "auto"}, {"can_force": False}, "auto", True),
+        ({"options": {"tool_choice": "auto"}}, {}, None, True),
     ],
 )
-def test_the_final_tool_is_forced_where_nothing_else_is_said(
+def test_the_final_tool_is_forced_or_asked_for(
     fields: dict[str, Any], how: dict[str, Any], choice: str | None, is_told: bool
 ) -> None:
     asked = by_tool(request(**fields), SPEC, **how)

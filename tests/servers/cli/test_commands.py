@@ -127,6 +127,8 @@ class TestServeOptions:
             (["--max-connections", "5"], "max_connections", 5),
             (["--root-path", "/agents/"], "root_path", "/agents"),
             (["--allow-header", "X-Tenant"], "guard.headers", {"x-tenant"}),
+            (["--allow-option", "seed"], "allow_options", ["seed"]),
+            (["--allow-limit", "maxSteps"], "allow_limits", ["maxSteps"]),
             (["--store-patience", "30"], "limits.store_patience", 30),
             (["--allow-host", "A.example"], "guard.hosts", {*LOOPBACK_HOSTS, "a.example"}),
             (

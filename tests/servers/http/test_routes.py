@@ -35,7 +35,9 @@ from trio_agent import (
     CancelAfter,
     File,
     KeyReused,
+    Limits,
     MemoryStore,
+    Principal,
     Run,
     RuntimeLimits,
     StoreUnavailable,
@@ -43,10 +45,11 @@ from trio_agent import (
     Text,
     ToolMessage,
     ToolRequest,
+    Usage,
     UserMessage,
     open_runtime,
 )
-from trio_agent.abc import Model, ModelFinish, Retention
+from trio_agent.abc import Entry, Model, ModelFinish, Retention
 from trio_agent.servers import Guard, Service, bearer_tokens, create_app
 from trio_agent.testing import ScriptedModel, StoreProxy
 from trio_agent.wire import event_schema
@@ -172,6 +175,51 @@ class TestStart:
             listed = await server.request("GET", "/runs")
             for body in (streamed.body, shown.body, listed.body):
                 assert b"signature" not in body
+
+    async def test_options_and_limits(self) -> None:
+        limits = Limits(max_tokens=100)
+        model = ScriptedModel(*[["hi", ModelFinish("stop", Usage(1, 1, 2))]] * 2)
+        agent = Agent(model=model, limits=limits, options={"seed": 1, "top_p": 1})
+        allowed = {"allow_options": ["seed"], "allow_limits": ["maxTokens"]}
+        async with open_server(agent, **allowed) as server:
+            body = {"prompt": "x", "options": {"seed": 2}, "limits": {"maxTokens": 1}}
+            key = {"Idempotency-Key": "k"}
+            view = (await server.request("POST", "/runs", key, body)).json
+            assert (await server.request("POST", "/runs", key, body)).json["id"] == view["id"]
+            result = await (await server.runtime.find(view["id"])).wait()
+            assert result.finish_reason == "budget"
+            assert model.requests[0].options == {"seed": 2, "top_p": 1}
+            for other in ({"seed": 3}, {}):
+                body["options"] = other
+                answer = await server.request("POST", "/runs", key, body)
+                assert (answer.status, answer.code) == (422, "key-reused")
+
+    @pytest.mark.parametrize(
+        ("wanted", "status", "message"),
+        [
+            ({"options": {"seed": 1}}, 403, "allow it with --allow-option seed"),
+            ({"limits": {"maxSteps": 1}}, 403, "allow it with --allow-limit maxSteps"),
+            ({"limits": {"maxTokens": 101}}, 400, "at most 100 - at `$.limits.maxTokens`"),
+            ({"limits": {"maxTokens": 0}}, 400, "'max_tokens' must be >= 1: 0"),
+            ({"limits": {"maxTokens": 1.5}}, 400, "Expected `int | null`, got `float`"),
+            ({"limits": {"maxTokens": "1"}}, 400, "at `$.limits[...]`"),
+            ({"limits": []}, 400, "at `$.limits`"),
+            ({"options": {"model": "x"}}, 400, "'model' is set by the agent and its model: remove"),
+        ],
+    )
+    async def test_options_and_limits_that_are_not_taken(
+        self, wanted: dict[str, Any], status: int, message: str
+    ) -> None:
+        agent = Agent(model=endless("x"), limits=Limits(max_tokens=100))
+        allowed = {"allow_options": ["model"], "allow_limits": ["maxTokens"]}
+        async with open_server(agent, **allowed) as server:
+            answer = await server.request("POST", "/runs", body={"prompt": "x", **wanted})
+            assert (answer.status, answer.code) == (
+                status,
+                "not-allowed" if status == 403 else "bad-request",
+            )
+            assert message in answer.json["error"]["message"]
+            assert server.runtime.statistics().active == 0
 
     async def test_choice_of_agent(self) -> None:
         one, two = (Agent(name=name, model=talking_model(name)) for name in ("one", "two"))
@@ -948,3 +996,97 @@ class TestReads:
             assert noting.asked == ["info"]
             await noting.server.request("GET", f"/runs/{noting.runs['stored'].id}/events")
             assert noting.asked.count("info") == 2
+
+
+class TestMessages:
+    async def test_of_a_finished_run(self) -> None:
+        agent = Agent(model=weather_model(), tools=[get_weather])
+        async with open_server(agent) as server:
+            file = {"type": "file", "mediaType": "image/png", "data": "UE5H"}
+            said = {"role": "user", "content": [{"type": "text", "text": "hi"}, file]}
+            view = (await server.request("POST", "/runs", body={"messages": [said]})).json
+            run = await server.runtime.find(view["id"])
+            await run.wait()
+            answer = await server.request("GET", f"/runs/{run.id}/messages")
+            page = answer.json
+            assert page["next"] is None
+            blob = page["messages"][0]["content"][1].pop("blob")
+            assert page["messages"] == [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "hi"},
+                        {"type": "file", "mediaType": "image/png"},
+                    ],
+                },
+                {
+                    "role": "assistant",
+                    "content": "Look.",
+                    "toolCalls": [{"id": "c1", "name": "get_weather", "input": {"city": "Oslo"}}],
+                },
+                {"role": "tool", "toolCallId": "c1", "content": "Oslo: snow"},
+                {"role": "assistant", "content": "Cold, é\n\u2028."},
+            ]
+            assert (await server.request("GET", f"/runs/{blob.replace('/', '/blobs/')}")).body == (
+                b"PNG"
+            )
+            # They are what a run takes.
+            again = {"messages": answer.json["messages"], "prompt": "and?", "agent": "agent"}
+            assert (await server.request("POST", "/runs", body=again)).status == 201
+
+    async def test_page_by_page(self) -> None:
+        long = "x" * (1 << 20)
+        async with open_server(talking_model("a")) as server:
+            run = await server.runtime.start(
+                server.service.agents["agent"], messages=[SystemMessage(long), UserMessage("b")]
+            )
+            await run.wait()
+            first = (await server.request("GET", f"/runs/{run.id}/messages")).json
+            assert [message["content"] for message in first["messages"]] == [long, "b"]
+            rest = await server.request("GET", f"/runs/{run.id}/messages?after={first['next']}")
+            assert rest.json == {"messages": [{"role": "assistant", "content": "a"}], "next": None}
+
+    @pytest.mark.parametrize("after", ["-1", "x", "1e3", "9" * 17])
+    async def test_no_place(self, after: str) -> None:
+        async with open_server(talking_model("a")) as server:
+            run = await server.start()
+            answer = await server.request("GET", f"/runs/{run.id}/messages?after={after}")
+            assert (answer.status, answer.code) == (400, "bad-request")
+
+    async def test_they_are_their_owners(self) -> None:
+        guard = Guard(authorize=bearer_tokens(TOKENS))
+        async with open_server(talking_model("a"), guard=guard) as server:
+            run = await server.start(owner="alice")
+            await run.wait()
+            path = f"/runs/{run.id}/messages"
+            assert (await server.request("GET", path, ALICE)).status == 200
+            for headers, status in ((BOB, 404), ({}, 401)):
+                assert (await server.request("GET", path, headers)).status == status
+            await server.runtime.delete(run.id)
+            assert (await server.request("GET", path, ALICE)).code == "unknown-run"
+
+
+async def test_a_log_that_can_not_be_read() -> None:
+    store = MemoryStore()
+    async with open_server(talking_model("a"), store=store) as server:
+        run = await server.start()
+        await run.wait()
+        store._runs[run.id].log.entries[1] = Entry(2, b"{", terminal=False)
+        answer = await server.request("GET", f"/runs/{run.id}/messages")
+        assert (answer.status, answer.code) == (410, "cursor-expired")
+
+
+async def test_the_claims_of_a_principal_are_its_runs() -> None:
+    async def authorize(request: object) -> Principal:
+        return Principal("ann", {"plan": "free"})
+
+    async with open_server(talking_model("a"), guard=Guard(authorize=authorize)) as server:
+        view = (await server.request("POST", "/runs", body={"prompt": "x"})).json
+        assert (await server.runtime.store.info(view["id"])).record.owner == "ann"
+        [private] = await server.runtime.store.read_private(view["id"], [0])
+        assert json.loads(private)["claims"] == {"plan": "free"}
+        foreign = await server.start(owner="bob")
+        shown = [run["id"] for run in (await server.request("GET", "/runs")).json["runs"]]
+        assert shown == [view["id"]]
+        assert (await server.request("GET", f"/runs/{foreign.id}")).status == 404
+        assert (await server.request("GET", f"/runs/{view['id']}")).json["agent"] == "agent"

@@ -19,7 +19,7 @@ from trio_agent import (
     Usage,
 )
 from trio_agent.abc import Entry, RunInfo, RunRecord
-from trio_agent.servers.http._views import view_of
+from trio_agent.servers.http._views import view_of, whole_view_of
 
 
 def info(**changes: Any) -> RunInfo:
@@ -63,6 +63,48 @@ def test_a_finished_run_has_its_reason(reason: FinishReason) -> None:
 def test_a_failed_run_has_its_error() -> None:
     view = shown(last=Entry.of(3, RunError(at=1, error=ErrorDetail("auth", "no"))))
     assert (view["status"], view["error"]) == ("error", {"code": "auth", "message": "no"})
+
+
+def whole(**changes: Any) -> Any:
+    """The JSON of a view of one run."""
+    return json.loads(msgspec.json.encode(whole_view_of(info(**changes), "")))
+
+
+USAGE = {
+    "inputTokens": 1,
+    "outputTokens": 2,
+    "totalTokens": 3,
+    "cachedInputTokens": 0,
+    "reasoningTokens": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "shown_too"),
+    [
+        ({}, {}),
+        ({"own_usage": Usage(1, 2, 3)}, {"ownUsage": USAGE}),
+        ({"output": {"a": 1}}, {"output": {"a": 1}}),
+        ({"output": None}, {"output": None}),
+        ({"reason": "a client left"}, {"reason": "a client left"}),
+    ],
+)
+def test_what_came_of_a_finished_run(more: dict[str, Any], shown_too: dict[str, Any]) -> None:
+    finish = RunFinish(at=1, run=RunSummary("r", "", 2, "stop", Usage(1, 2, 3), **more))
+    last = Entry.of(3, finish)
+    came = {"text": "", "steps": 2, "finishReason": "stop", "usage": USAGE, **shown_too}
+    assert whole(last=last) == {**shown(last=last), **came}
+    assert not came.keys() & shown(last=last).keys()  # not in lists
+
+
+def test_what_came_of_a_failed_run() -> None:
+    error = RunError(at=1, error=ErrorDetail("auth", "no"), usage=Usage(1, 2, 3))
+    last = Entry.of(3, error)
+    assert whole(last=last) == {**shown(last=last), "usage": USAGE}
+
+
+def test_an_active_run_has_no_more_than_in_a_list() -> None:
+    assert whole() == shown()
 
 
 @pytest.mark.parametrize("root", ["", "/api", "/api/v1"])

@@ -36,6 +36,7 @@ from trio_agent import (
     open_runtime,
 )
 from trio_agent.servers import serve_websocket
+from trio_agent.servers._shared.allowed import Allowed
 from trio_agent.servers._shared.intake import FREE, LARGEST_AT_ONCE
 from trio_agent.servers._shared.problem import STORE_AWAY
 from trio_agent.servers.websocket._requests import MAX_MESSAGE
@@ -73,6 +74,18 @@ class TestRequests:
             assert (run.agent, run.metadata) == ("two", {"a": 1})
             # It does not follow: the next message is an answer again.
             assert await socket.ask({"type": "?"}) == error("unknown-type")
+
+    async def test_start_takes_what_the_operator_allows(self) -> None:
+        model = talking_model("x")
+        async with open_websocket_server(model) as kit, await kit.open() as socket:
+            asked = {"type": "start", "prompt": "hi", "follow": False}
+            for more in ({"options": {"seed": 1}}, {"limits": {"maxSteps": 1}}):
+                assert await socket.ask({**asked, **more}) == error("not-allowed")
+            kit.service._allowed = Allowed(["seed"], ["maxSteps"])
+            more = {"options": {"seed": 1}, "limits": {"maxSteps": 1}}
+            answer = await socket.ask({**asked, **more})
+            await (await kit.runtime.find(answer["runId"])).wait()
+            assert model.requests[0].options == {"seed": 1}
 
     async def test_the_same_key_gives_the_same_run(self) -> None:
         async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:

@@ -2,7 +2,8 @@
 
 There are two ways. In schema mode the provider holds the text of the answer to a JSON Schema; in
 tool mode the answer is the input of a tool, the last one of the request, which is forced where
-that can be. What a request says of its tools by itself comes first.
+that can be. Beside other tools, a sentence asks for it, too: not every provider that takes a choice
+respects it. What a request says of its tools by itself comes first.
 
 Nobody answers the call of that tool: it goes back as a text of the model's.
 """
@@ -70,7 +71,7 @@ def by_tool(
     Args:
         request: what is asked.
         spec: the shape.
-        can_force: whether the provider lets a tool be forced. Else an instruction asks for it.
+        can_force: whether the provider lets a tool be forced.
         has_others: whether there are tools beside those of the request.
         held_to: what the provider is to hold the input to, if that can be.
     """
@@ -79,13 +80,10 @@ def by_tool(
     description = f"{_DESCRIPTION}\n\n{spec.description}".strip()
     final = ToolSpec(spec.name, description, schema or spec.schema, strict)
     choice, instructions = request.tool_choice, request.instructions
-    if choice is None and "tool_choice" not in request.options:
-        if not can_force:
-            instructions = _with_sentence(instructions, _INSTRUCTION.format(spec.name))
-        elif request.tools or has_others:
-            choice = "required"
-        else:
-            choice = spec.name
+    if choice is None and can_force and "tool_choice" not in request.options:
+        choice = "required" if request.tools or has_others else spec.name
+    if choice in (None, "auto", "required"):
+        instructions = _with_sentence(instructions, _INSTRUCTION.format(spec.name))
     return attrs.evolve(
         request,
         tools=(*request.tools, final),

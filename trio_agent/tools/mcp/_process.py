@@ -25,13 +25,10 @@ from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from ..._nursery import open_plain_nursery
-from ._inbound import Streams
+from ._inbound import MAX_MESSAGE, Streams
 from ._where import Command
 
 logger = logging.getLogger("trio_agent")
-
-MAX_MESSAGE: Final = 16 * 2**20
-"""Bytes of one message from a server."""
 
 _GRACE: Final = 2.0
 """Seconds to end by itself; again, to end on SIGTERM; again, to be seen to have ended."""
@@ -68,12 +65,13 @@ async def open_process(
     # Nothing may be awaited before the process has somebody who ends it.
     sender, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
     try:
-        async with open_plain_nursery() as nursery:
-            nursery.start_soon(_write, process, outgoing)
-            if process.stderr is not None:
-                nursery.start_soon(_log_stderr, name, process.stderr)
-            yield _Lines(name, process, on_lost), sender
-            nursery.cancel_scope.cancel(reason="the connection is closed")
+        with sender, outgoing:
+            async with open_plain_nursery() as nursery:
+                nursery.start_soon(_write, process, outgoing)
+                if process.stderr is not None:
+                    nursery.start_soon(_log_stderr, name, process.stderr)
+                yield _Lines(name, process, on_lost), sender
+                nursery.cancel_scope.cancel(reason="the connection is closed")
     finally:
         with trio.CancelScope(shield=True):
             await _stop(name, process)

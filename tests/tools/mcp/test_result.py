@@ -1,0 +1,65 @@
+"""What a call returned, as a tool's output."""
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mcp", reason="pip install 'trio-agent[mcp]'")
+
+from mcp_types import CallToolResult
+
+from trio_agent import ToolError
+from trio_agent.tools.mcp._result import output_of
+
+
+def result(*content: dict[str, Any], **more: Any) -> CallToolResult:
+    return CallToolResult.model_validate({"content": content, **more}, by_name=False)
+
+
+TEXT = {"type": "text", "text": "one"}
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        (result(), ""),
+        (result(TEXT), "one"),
+        (result(TEXT, {"type": "text", "text": "two"}), "one\ntwo"),
+        (result(TEXT, structuredContent={"a": [1]}), {"a": [1]}),
+        (result(TEXT, structuredContent={}), {}),
+        (result(structuredContent=0), 0),
+        (
+            result(TEXT, {"type": "image", "data": "AAAA", "mimeType": "image/png"}),
+            "one\n[left out: image, image/png, about 3 bytes]",
+        ),
+        (
+            result({"type": "audio", "data": "AA==", "mimeType": "audio/" + "x" * 300}),
+            "[left out: audio, audio/" + "x" * 194 + "…, about 1 bytes]",
+        ),
+        (result({"type": "resource", "resource": {"uri": "a://b", "text": "hello"}}), "hello"),
+        (
+            result({"type": "resource", "resource": {"uri": "a://b", "blob": "AAAA"}}),
+            "[left out: file a://b, of an unknown type]",
+        ),
+        (
+            result({"type": "resource_link", "uri": "a://b", "name": "the file"}),
+            "[a link to the file: a://b]",
+        ),
+    ],
+)
+def test_outputs(given: CallToolResult, output: Any) -> None:
+    assert output_of(given) == output
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (result(TEXT, isError=True, structuredContent={"a": 1}), "one"),
+        (result(isError=True), "the tool failed, and did not say why"),
+        (result({"type": "text", "text": "x" * 20_000}, isError=True), "x" * 10_000),
+    ],
+)
+def test_errors(given: CallToolResult, message: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        output_of(given)
+    assert str(caught.value) == message
