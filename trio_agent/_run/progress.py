@@ -1,8 +1,8 @@
 """How far a call of a tool is, as its viewers see it.
 
 A tool may say so from any thread and as often as it likes: it never waits, and what comes faster
-than the store can take it is replaced by the latest. Its part of the log is bounded, so that
-progress ends no run.
+than the store can take it is replaced by the latest. It is told only while half of the run's log
+is free, so that progress ends no run, however many calls tell of theirs.
 """
 
 from collections import deque
@@ -25,9 +25,10 @@ class Progress:
         tool: the call.
         log: where it is told.
         nursery: of the run; a task in it lives only while there is something to tell.
+        least: bytes of the log that it leaves to what matters more.
     """
 
-    def __init__(self, tool: ToolName, log: EventLog, nursery: trio.Nursery) -> None:
+    def __init__(self, tool: ToolName, log: EventLog, nursery: trio.Nursery, *, least: int) -> None:
         self._tool = tool
         self._log = log
         self._nursery = nursery
@@ -35,8 +36,7 @@ class Progress:
         self._latest: deque[Any] = deque(maxlen=1)
         self._telling = False
         self._closed = False
-        # Half of the room is for what matters more.
-        self._least = log.free // 2
+        self._least = least
 
     def __call__(self, data: Any) -> None:
         """See `ToolContext.progress`."""

@@ -112,6 +112,8 @@ class Worker:
             metadata=run.metadata,
         )
         """What it tells those who work for it."""
+        self.left_free: int = log.free // 2 if parent is None else parent[0].left_free
+        """Bytes of the run's log that are not for progress."""
         self._toolset = Toolset(agent.tools_by_name, ())
         self._instructions = ""
         self._full = False
@@ -271,7 +273,8 @@ class Worker:
 
     async def _call(self, nursery: trio.Nursery, call: ToolRequest) -> None:
         place = ToolFacts(run=self.context, step=self.machine.step, tool=call.name, call_id=call.id)
-        progress = Progress(ToolName(call.id, call.name), self._log, nursery)
+        name = ToolName(call.id, call.name)
+        progress = Progress(name, self._log, nursery, least=self.left_free)
         context = ToolContext[Any](
             run_id=self.context.run_id,
             agent=self.context.agent,
