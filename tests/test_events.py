@@ -31,16 +31,23 @@ FIELDS = {
     "text-delta": ["at", "delta"],
     "reasoning-delta": ["at", "delta"],
     "tool-input-delta": ["at", "tool", "delta"],
+    "output-delta": ["at", "delta"],
     "model-switch": ["at", "stepNumber", "from", "to", "error"],
     "model-finish": ["at", "stepNumber", "model", "reason", "usage"],
     "tool-call": ["at", "tool"],
+    "tool-progress": ["at", "tool", "data"],
     "tool-result": ["at", "tool"],
+    "output-retry": ["at", "message"],
+    "nested": ["at", "call", "event"],
     "step-finish": ["at", "stepNumber", "usage"],
     "run-finish": ["at", "run"],
     "error": ["at", "error", "usage"],
 }
 TERMINAL = {"run-finish", "error"}
-PROMPT = {"run-start", "model-finish", "tool-call", "tool-result", "run-finish", "error"}
+PROMPT = {
+    *("run-start", "model-finish", "tool-call", "tool-result", "output-retry"),
+    *("run-finish", "error"),
+}
 USAGE = ["inputTokens", "outputTokens", "totalTokens", "cachedInputTokens", "reasoningTokens"]
 
 
@@ -75,8 +82,11 @@ def test_an_event(tag: str) -> None:
         (Usage, USAGE),
         (ToolName, ["id", "name"]),
         (ToolRequest, ["id", "name", "input"]),
-        (ToolOutcome, ["id", "name", "input", "output", "status"]),
-        (RunSummary, ["id", "text", "steps", "finishReason", "usage", "reason"]),
+        (ToolOutcome, ["id", "name", "input", "output", "status", "files"]),
+        (
+            RunSummary,
+            ["id", "text", "steps", "finishReason", "usage", "reason", "ownUsage", "output"],
+        ),
         (ErrorDetail, ["code", "message"]),
     ],
 )

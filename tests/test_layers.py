@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 FLOORS = (
     # values
-    ("_errors", "_events", "_messages", "_limits", "_nursery", "_file_lock"),
+    ("_errors", "_content", "_events", "_messages", "_limits", "_nursery", "_file_lock"),
     # one log; bytes on a wire
     ("_log", "_http", "wire"),
     # what is implemented more than once, each by a contract that stands below
@@ -35,32 +35,33 @@ PLACES = {
 }
 
 PURE = {
-    "_errors", "_events", "_messages", "_limits", "_config", "_log/codec", "_log/cursor",
-    "_log/log", "_log/plain", "_run/machine", "_run/transcript", "_run/open_call", "_run/result",
-    "_run/states", "_run/budget", "_run/failures", "_run/speech", "_run/nested", "_output/shape",
-    "_output/unwrapper", "_output/repair", "_output/partial", "tools/_convert", "_run/files",
-    "_run/trim", "_run/prepare", "_instrument/contract", "_instrument/facts", "models/_parts",
-    "models/_names", "models/openai/_chat", "models/_provider/_errors", "models/openai/_request",
-    "models/openai/_dialects", "models/_provider/_endpoint", "tools/_schema", "tools/_tool",
-    "tools/_output", "tools/_pydantic", "tools/_signature", "wire/__init__", "wire/_sse",
-    "models/_provider/_arguments", "models/openai/_calls", "models/openai/_chunk",
-    "models/_provider/_codec", "models/_provider/_file_data", "models/_provider/_json",
-    "models/_provider/_tool_text", "models/_provider/_complaint", "models/_provider/_finish_reason",
-    "models/openai/_lenient", "models/_provider/_nesting", "models/_provider/_odd_event",
-    "models/_provider/_retry_after", "models/_provider/_surrogates", "models/openai/_think_tags",
-    "models/_provider/_loose", "models/_provider/_unique_ids", "models/openai_responses/_content",
-    "models/_provider/_final_tool", "models/_provider/_output_mode", "models/_provider/_shape",
-    "models/_provider/_strict_schema", "models/openai_responses/_decoder",
-    "models/openai_responses/_ending", "models/openai_responses/_event",
-    "models/openai_responses/_item", "models/openai_responses/_items",
-    "models/openai_responses/_output", "models/openai_responses/_request",
-    "models/openai_responses/_state", "models/openai_responses/_usage", "models/_provider/_stream",
-    "models/anthropic/_blocks", "models/anthropic/_event", "models/anthropic/_files",
-    "models/anthropic/_kept", "models/anthropic/_lenient", "models/anthropic/_messages",
-    "models/anthropic/_request", "models/anthropic/_output_mode", "models/anthropic/_thinking",
-    "servers/_shared/content", "servers/_shared/intake", "servers/_shared/media_types",
-    "servers/_shared/messages", "servers/http/_views", "servers/websocket/_frames",
-    "servers/websocket/_requests",
+    "_errors", "_content", "_events", "_messages", "_limits", "_config", "_log/codec",
+    "_log/cursor", "_log/log", "_log/plain", "_run/machine", "_run/transcript", "_run/open_call",
+    "_run/result", "_run/states", "_run/budget", "_run/failures", "_run/speech", "_run/nested",
+    "_output/shape", "_output/unwrapper", "_output/repair", "_output/partial", "tools/_convert",
+    "_run/files", "_run/trim", "_run/prepare", "_instrument/contract", "_instrument/facts",
+    "models/_parts", "models/_names", "models/openai/_chat", "models/_provider/_errors",
+    "models/openai/_request", "models/openai/_dialects", "models/_provider/_endpoint",
+    "tools/_schema", "tools/_tool", "tools/_output", "tools/_pydantic", "tools/_signature",
+    "wire/__init__", "wire/_sse", "models/_provider/_arguments", "models/openai/_calls",
+    "models/openai/_chunk", "models/_provider/_codec", "models/_provider/_file_data",
+    "models/_provider/_json", "models/_provider/_tool_text", "models/_provider/_complaint",
+    "models/_provider/_finish_reason", "models/openai/_lenient", "models/_provider/_nesting",
+    "models/_provider/_odd_event", "models/_provider/_retry_after", "models/_provider/_surrogates",
+    "models/openai/_think_tags", "models/_provider/_loose", "models/_provider/_unique_ids",
+    "models/openai_responses/_content", "models/_provider/_final_tool",
+    "models/_provider/_output_mode", "models/_provider/_shape", "models/_provider/_strict_schema",
+    "models/openai_responses/_decoder", "models/openai_responses/_ending",
+    "models/openai_responses/_event", "models/openai_responses/_item",
+    "models/openai_responses/_items", "models/openai_responses/_output",
+    "models/openai_responses/_request", "models/openai_responses/_state",
+    "models/openai_responses/_usage", "models/_provider/_stream", "models/anthropic/_blocks",
+    "models/anthropic/_event", "models/anthropic/_files", "models/anthropic/_kept",
+    "models/anthropic/_lenient", "models/anthropic/_messages", "models/anthropic/_request",
+    "models/anthropic/_output_mode", "models/anthropic/_thinking", "servers/_shared/content",
+    "servers/_shared/intake", "servers/_shared/media_types", "servers/_shared/messages",
+    "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
+    "servers/_shared/allowed", "_run/settings", "_run/listed",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""
 NOT_PURE = {

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
+from ._content import File
+
 SCHEMA_VERSION = 2
 """The `schema` of `run-start`. It grows when an old reader would misread a new event."""
 
@@ -64,14 +66,18 @@ class ToolRequest(Value, frozen=True):
     input: Any
 
 
-class ToolOutcome(Value, frozen=True):
-    """What came of it. `output` is the tool's JSON value, or a sentence if it did not succeed."""
+class ToolOutcome(Value, frozen=True, omit_defaults=True):
+    """What came of it. `output` is the tool's JSON value, or a sentence if it did not succeed.
+
+    `files` came with it: for the model to look at, and for viewers.
+    """
 
     id: str
     name: str
     input: Any
     output: Any
     status: ToolStatus
+    files: tuple[File, ...] = ()
 
 
 class ToolName(Value, frozen=True):

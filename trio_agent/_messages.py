@@ -5,38 +5,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ._content import (
+    Content as Content,
+    File as File,
+    Part as Part,
+    Text as Text,
+    text_of as text_of,
+)
 from ._events import ToolRequest, ToolStatus
-
-
-class Part(msgspec.Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True):
-    """A piece of a message's content. In JSON the `type` tells what it is."""
-
-
-class Text(Part, frozen=True, tag="text"):
-    """A text among files."""
-
-    text: str
-
-
-class File(Part, frozen=True, tag="file"):
-    """An image, a recording, a document: exactly one of `url`, `data` and `blob`.
-
-    `data` is the file itself (base64 in JSON). `url` is where the provider finds it: nobody here
-    looks. `blob` is ``{run id}/{SHA-256 in hex}``: it was given to that run. Nothing is checked
-    before a run is started with it.
-    """
-
-    media_type: str
-    """Such as ``image/png``; ``image/*`` if it is a `url` of which no more is known."""
-    url: str | None = None
-    data: bytes | None = None
-    blob: str | None = None
-    name: str | None = None
-    """What the user calls it, for providers that want to know."""
-
-
-Content: TypeAlias = str | tuple[Text | File, ...]
-"""What a user may say."""
 
 
 class Message(msgspec.Struct, frozen=True, rename="camel", tag_field="role", omit_defaults=True):
@@ -70,11 +46,12 @@ class AssistantMessage(Message, frozen=True, tag="assistant"):
 
 
 class ToolMessage(Message, frozen=True, tag="tool"):
-    """The result of one call, as text for the model."""
+    """The result of one call, as text for the model, and the files that came with it."""
 
     tool_call_id: str
     content: str
     status: ToolStatus = "ok"
+    files: tuple[File, ...] = ()
 
     def __post_init__(self) -> None:
         # msgspec leaves out the default object only: else what was read has another JSON, and with
@@ -88,13 +65,6 @@ AnyMessage: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMes
 
 Prepare: TypeAlias = Callable[[tuple[AnyMessage, ...]], Iterable[AnyMessage]]
 """Makes of a transcript what a model reads of it, and nothing else: no I/O, no state."""
-
-
-def text_of(content: Content) -> str:
-    """Return what of a content is text, without the files."""
-    if isinstance(content, str):
-        return content
-    return "".join(part.text for part in content if isinstance(part, Text))
 
 
 def unpaired_calls(messages: tuple[AnyMessage, ...]) -> str | None:

@@ -139,3 +139,18 @@ async def test_what_is_no_json(data: Any) -> None:
         progress = Progress(CALL, Log(), nursery, least=150)
         with pytest.raises(ValueError, match=r"^progress "):
             progress(data)
+
+
+@pytest.mark.parametrize(("has_room", "told"), [(True, [2]), (False, [])])
+async def test_what_was_told_last_stands_before_the_result(has_room: bool, told: list[int]) -> None:
+    log = Log()
+    log.has_room = has_room
+    async with trio.open_nursery() as nursery:
+        progress = Progress(CALL, log, nursery, least=150)
+        progress(1)
+        progress(2)
+        progress.flush()
+        progress.flush()
+        progress.close()
+        await settled()
+    assert log.data == told

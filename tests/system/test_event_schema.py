@@ -1,13 +1,16 @@
 """The JSON Schema of the events, held against the streams of real runs."""
 
 import json
+from typing import Any
 
 import jsonschema
 import pytest
+import trio
+import trio.testing
 
-from trio_agent import Agent, ModelError, ToolError, open_runtime, tool
+from trio_agent import Agent, ModelError, ToolContext, ToolError, open_runtime, tool
 from trio_agent._events import EVENT_TYPES
-from trio_agent.models._parts import ModelFinish, ReasoningPart, SwitchPart
+from trio_agent.models._parts import ModelFinish, OutputPart, ReasoningPart, SwitchPart
 from trio_agent.testing import Line, ScriptedModel, call
 from trio_agent.wire import event_schema
 
@@ -31,12 +34,26 @@ STORIES: list[list[list[Line]]] = [
     [["oh ", ModelError("broken", "no more")]],
     [[ModelFinish("content-filter")]],
     [[SwitchPart("one", "other", "connect", "no connection"), "hi"]],
+    [[call("1", "ask", prompt="what")], [OutputPart('["?"]')], [OutputPart("[]")]],
 ]
 
 
-async def events_of(story: list[list[Line]]) -> list[dict[str, object]]:
+@tool
+async def wait(context: ToolContext) -> None:
+    """Wait until it was told how long that takes."""
+    context.progress("a while")
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def events_of(story: list[list[Line]]) -> list[Any]:
+    waiter = Agent(model=ScriptedModel([call("1", "wait")], ["waited"]), tools=[wait])
+    agent = Agent(
+        model=ScriptedModel(*story),
+        tools=[add, waiter.as_tool(name="ask")],
+        output=list[int] if any(type(line[0]) is OutputPart for line in story) else None,
+    )
     async with open_runtime() as runtime:
-        run = await runtime.start(Agent(model=ScriptedModel(*story), tools=[add]), "hi")
+        run = await runtime.start(agent, "hi")
         async with run.subscribe() as events:
             entries = []
             while not entries or not entries[-1].terminal:
@@ -48,8 +65,10 @@ async def test_real_streams_keep_it() -> None:
     seen: set[object] = set()
     for story in STORIES:
         for event in await events_of(story):
-            VALIDATOR.validate(event)
-            seen.add(event["type"])
+            while event is not None:
+                VALIDATOR.validate(event)
+                seen.add(event["type"])
+                event = event.get("event")
     assert seen == set(EVENT_TYPES)
 
 

@@ -13,7 +13,7 @@ from trio_agent.testing import ScriptedModel
 from trio_agent.tools._call import call_tool
 from trio_agent.tools._context import ToolContext
 from trio_agent.tools._contract import Tool, check_name
-from trio_agent.tools._tool import tool
+from trio_agent.tools._tool import as_tool, tool
 
 
 class Echo(Tool[Any]):
@@ -81,3 +81,16 @@ def test_names(name: str) -> None:
 def test_what_is_no_name(name: object) -> None:
     with pytest.raises(ValueError, match="is no tool name: give it 1 to 64 of"):
         check_name(name)
+
+
+@pytest.mark.parametrize("name", ["far away", "", 1])
+def test_a_tool_of_any_kind_needs_a_name_that_providers_take(name: Any) -> None:
+    made = Echo()
+    assert as_tool(made) is made
+    with pytest.raises(ValueError, match="is no tool name"):
+        as_tool(type("Misnamed", (Echo,), {"name": name})())
+
+
+def test_a_tool_has_to_say_what_it_is() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Tool()  # type: ignore[abstract]

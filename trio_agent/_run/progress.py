@@ -61,7 +61,16 @@ class Progress:
         except (StoreUnavailable, FenceLost):
             return  # Whoever has to know is told where the run goes on.
         self._telling = False
-        if self._closed or not self._latest:
+        if not self._closed:
+            self._tell_latest()
+
+    def flush(self) -> None:
+        """The call is about to have its result: tell the latest, unless the store is behind."""
+        if self._log.has_room:
+            self._tell_latest()
+
+    def _tell_latest(self) -> None:
+        if not self._latest:
             return
         event = ToolProgress(at=now(), tool=self._tool, data=self._latest.pop())
         if self._log.free - len(msgspec.json.encode(event)) >= self._least:

@@ -298,6 +298,7 @@ class Worker:
                     tell=self._agent.tool_errors,
                     on_abandoned=partial(self._abandon, call.id),
                 )
+                progress.flush()
             finally:
                 progress.close()
             if len(msgspec.json.encode(output)) > self._log.free:
