@@ -106,7 +106,8 @@ async def test_behind_the_result_nothing_is_told() -> None:
 def test_behind_the_end_of_trio_nothing_is_told() -> None:
     async def main() -> Progress:
         async with trio.open_nursery() as nursery:
-            return Progress(CALL, Log(), nursery, least=150)
+            progress = Progress(CALL, Log(), nursery, least=150)
+        return progress
 
     trio.run(main)(1)
 
