@@ -104,12 +104,14 @@ async def test_behind_the_result_nothing_is_told() -> None:
 
 
 def test_behind_the_end_of_trio_nothing_is_told() -> None:
-    async def main() -> Progress:
-        async with trio.open_nursery() as nursery:
-            progress = Progress(CALL, Log(), nursery, least=150)
-        return progress
+    made: list[Progress] = []
 
-    trio.run(main)(1)
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            made.append(Progress(CALL, Log(), nursery, least=150))
+
+    trio.run(main)
+    made[0](1)
 
 
 async def test_room_is_left_to_others() -> None:
