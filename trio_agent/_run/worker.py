@@ -21,17 +21,14 @@ from .._errors import (
     FenceLost,
     LimitExceeded,
     ModelError,
-    StoreUnavailable,
     ToolError,
-    ToolSourceError,
 )
-from .._events import AnyEvent, FinishReason, RunError, RunFinish, ToolName, ToolRequest
+from .._events import AnyEvent, FinishReason, ToolName, ToolRequest
 from .._instrument.facts import (
     ModelEnd,
     ModelFacts,
     ModelRetried,
     ModelSwitched,
-    RunEnd,
     StepFacts,
     ToolEnd,
     ToolFacts,
@@ -43,6 +40,7 @@ from ..models._parts import ModelFinish, ModelRequest, SwitchPart
 from ..tools._call import call_tool
 from ..tools._context import RunContext, ToolContext
 from .emit import RunEmit, now
+from .ending import answer_of, failure_of, run_end_of
 from .episode import open_episode, without_answer
 from .job import Job
 from .kept import set_aside
@@ -52,7 +50,6 @@ from .nested import EventLog, NestedLog
 from .prepare import apply
 from .progress import Progress
 from .retry import generate_with_retries
-from .run import outcome_of
 from .states import AskModel, CheckOutput, RunTools
 from .toolset import Toolset
 
@@ -327,15 +324,8 @@ class Worker:
                 child.fail_by(exc)
             finally:
                 child.finish("cancelled", "its call was cancelled")
-                measured.end = child.how_it_ended()
-        match child.machine.terminal:
-            case RunFinish(run=run) if run.finish_reason == "stop":
-                return run.text if run.output is msgspec.UNSET else run.output
-            case RunFinish(run=run):
-                raise ToolError(f"the agent {agent.name!r} did not finish: {run.finish_reason}")
-            case RunError(error=error):
-                raise ToolError(f"the agent {agent.name!r} failed: {error.code}: {error.message}")
-        raise AssertionError("unreachable")
+                measured.end = run_end_of(child.machine)
+        return answer_of(agent.name, child.machine)
 
     def fail_by(self, exc: BaseException) -> None:
         """End with what came out of `work`.
@@ -352,46 +342,21 @@ class Worker:
             if not all(any(each is other for other in told) for each in failures):
                 logger.error("run %s: this failed behind its end", self._run.id, exc_info=exc)
             return
-        match failures[0] if len(failures) == 1 else exc:
-            case ModelError(code=code) as failure if code.startswith("timeout"):
-                self.finish("timeout", failure.message)
-            case ModelError() as failure:
-                self._fail(failure.code, failure.message)
-            case ToolSourceError() as failure:
-                self._fail("tools-unavailable", str(failure))
-            case LimitExceeded() as failure:
-                self._fail("log-limit", str(failure))
-            case StoreUnavailable() as failure:
-                self._fail("store-unavailable", str(failure))
-            case FenceLost():
-                pass  # The log is closed to us, and whoever has it knows how it ends.
-            case failure:
-                logger.error("run %s failed by a bug", self._run.id, exc_info=failure)
-                self._fail("internal", f"internal error ({type(failure).__name__})")
-
-    def how_it_ended(self, *, stored: bool = True) -> RunEnd:
-        """Say so to instruments, once the machine is done."""
-        machine = self.machine
-        terminal = machine.terminal
-        assert terminal is not None
-        return RunEnd(
-            outcome=outcome_of(terminal),
-            reason=terminal.run.reason if isinstance(terminal, RunFinish) else None,
-            error=terminal.error.code if isinstance(terminal, RunError) else None,
-            steps=machine.step,
-            usage=machine.budget.usage,
-            own_usage=machine.budget.own_usage,
-            stored=stored,
-        )
+        exc = failures[0] if len(failures) == 1 else exc
+        if isinstance(exc, FenceLost):
+            return  # The log is closed to us, and whoever has it knows how it ends.
+        failure = failure_of(exc)
+        if failure.is_bug:
+            logger.error("run %s failed by a bug", self._run.id, exc_info=exc)
+        if failure.code.startswith("timeout"):
+            self.finish("timeout", failure.message)
+        else:
+            self._publish(self.machine.fail(failure.code, failure.message, now()))
 
     def finish(self, finish_reason: FinishReason, reason: str | None) -> None:
         """End in good order, if it has not ended."""
         if not self.machine.done:
             self._publish(self.machine.finish(finish_reason, now(), reason=reason))
-
-    def _fail(self, code: str, message: str) -> None:
-        if not self.machine.done:
-            self._publish(self.machine.fail(code, message, now()))
 
     def _publish(self, events: Sequence[AnyEvent]) -> None:
         if events:
