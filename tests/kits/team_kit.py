@@ -106,3 +106,15 @@ def make_team(limits: Limits | None = None) -> Agent:
         tools=[guide.as_tool(), critic.as_tool(), count],
         limits=limits or Limits(),
     )
+
+
+def make_pair() -> Agent:
+    """A few words of all that a team has: for what is done at each byte of its log."""
+    scout = Agent(name="s", model=Retold(output(PLACE, size=99)), output=Place)
+    guide = Agent(
+        name="g",
+        model=Retold([call("1", "s", prompt="")], ["é\n"]),
+        tools=[scout.as_tool()],
+    )
+    calls = [call("1", "g", prompt=""), call("2", "look", city="")]
+    return Agent(name="l", model=Retold(calls, ["."]), tools=[guide.as_tool(), look])
