@@ -6,9 +6,8 @@ from trio_agent import Agent, AnyEvent, Nested, TextDelta, ToolContext, ToolProg
 @tool
 async def read(context: ToolContext, pages: int) -> str:
     """Read so many pages of the contract."""
-    for page in range(pages):
-        context.progress({"done": page + 1, "total": pages})
-        await trio.lowlevel.checkpoint()
+    context.progress({"message": f"reading {pages} pages"})
+    await trio.sleep(0.5)
     return "It holds."
 
 
@@ -22,8 +21,8 @@ def show(event: AnyEvent, indent: str = "") -> None:
             show(inner, indent + "  ")
         case TextDelta():
             print(indent + event.delta)
-        case ToolProgress() if event.data["done"] == event.data["total"]:
-            print(f"{indent}{event.tool.name}: all {event.data['total']} pages")
+        case ToolProgress():
+            print(f"{indent}{event.tool.name}: {event.data['message']}")
 
 
 async def main() -> None:
