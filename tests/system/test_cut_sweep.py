@@ -13,6 +13,7 @@ from team_kit import Retold, make_pair, make_shaped, make_team
 from trio_agent import Agent, FallbackModel, ModelError
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
 from trio_agent.testing import ScriptedModel, call
+from trio_agent.testing._scripted_model import Line
 from trio_agent.wire import SSEDecoder
 
 RESUMED_BY = 4
@@ -125,8 +126,8 @@ async def test_replay_of_what_an_agent_can_do_is_cut_after_every_byte(
 
 def again() -> Agent:
     """Tells the same story to everybody."""
-    told = [["Look.", call("c1", "get_weather", city="Oslo")], ["It ", "is ", "cold."]]
-    return Agent(model=Retold(*told), tools=[get_weather])
+    look: list[Line] = ["Look.", call("c1", "get_weather", city="Oslo")]
+    return Agent(model=Retold(look, ["It ", "is ", "cold."]), tools=[get_weather])
 
 
 @pytest.mark.parametrize(("make_agent", "step"), [(again, 19), (make_team, 97)])
