@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from trio_agent._content import File
 from trio_agent._errors import ToolError
 from trio_agent._events import ToolRequest
 from trio_agent.tools._call import Tell, call_tool
@@ -496,3 +497,38 @@ async def test_a_cancelled_tool_that_fails_is_cancelled(also: type[BaseException
     else:
         with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
             await run()
+
+
+PNG = File("image/png", data=b"a")
+
+
+async def draw() -> list[str | File]:
+    return ["drawn", PNG]
+
+
+def draw_in_a_thread() -> File:
+    return PNG
+
+
+def draw_too_much() -> list[File]:
+    return [PNG] * 2000
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (draw, ("ok", "drawn", (PNG,))),
+        (draw_in_a_thread, ("ok", "image/png", (PNG,))),
+        (draw_too_much, ("error", "the tool returned 2000 files, 100 are allowed", ())),
+    ],
+)
+async def test_files_are_no_part_of_the_output(function: Any, expected: object) -> None:
+    made = tool(function, description="Draw.")
+    outcome = await call_tool(
+        {made.name: made},
+        ToolRequest("1", made.name, {}),
+        ToolContext(run_id="r"),
+        deadline=math.inf,
+        on_abandoned=nothing_is_abandoned,
+    )
+    assert outcome == expected
