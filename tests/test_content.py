@@ -1,8 +1,36 @@
-"""Files in the one form in which they are kept. Messages with files: see `run/test_files`."""
+"""Contents: what of them is text, what they are as JSON, and the form in which files are kept."""
 
+import msgspec
 import pytest
 
 from trio_agent._content import Content, File, Text, checked_file, text_of
+
+IMAGE = File("image/png", data=b"png")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("as it is", "as it is"), ((), ""), ((Text("a"), IMAGE, Text("b")), "ab"), ((IMAGE,), "")],
+)
+def test_what_is_text(content: Content, text: str) -> None:
+    assert text_of(content) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "data"),
+    [
+        (Text("a"), b'{"type":"text","text":"a"}'),
+        (IMAGE, b'{"type":"file","mediaType":"image/png","data":"cG5n"}'),
+        (
+            File("image/*", url="https://x/y", name="y"),
+            b'{"type":"file","mediaType":"image/*","url":"https://x/y","name":"y"}',
+        ),
+        (File("a/b", blob="r/d"), b'{"type":"file","mediaType":"a/b","blob":"r/d"}'),
+    ],
+)
+def test_parts_as_json(part: Text | File, data: bytes) -> None:
+    assert msgspec.json.encode(part) == data
+    assert msgspec.json.decode(data, type=Text | File) == part
 
 
 @pytest.mark.parametrize(
@@ -36,11 +64,3 @@ def test_a_form(file: File, kept: File) -> None:
 def test_no_form(file: File, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         checked_file(file)
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [("a", "a"), ((Text("a"), File("a/b", data=b"a"), Text("b")), "ab"), ((), "")],
-)
-def test_the_text_of_a_content(content: Content, text: str) -> None:
-    assert text_of(content) == text

@@ -19,6 +19,7 @@ from trio_agent._errors import (
     StoreUnavailable,
     TooLarge,
     ToolError,
+    ToolSourceError,
     TrioAgentError,
     UnknownBlob,
     UnknownRun,
@@ -46,6 +47,7 @@ ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
     (StoreUnavailable("where"), "where", TrioAgentError, {}),
     (FenceLost("to whom"), "to whom", TrioAgentError, {}),
     (ToolError("in your words"), "in your words", TrioAgentError, {}),
+    (ToolSourceError("which server"), "which server", TrioAgentError, {}),
     (
         ModelError("rate-limit", "too fast"),
         "rate-limit: too fast",

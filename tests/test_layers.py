@@ -62,6 +62,7 @@ PURE = {
     "models/anthropic/_output_mode", "models/anthropic/_thinking", "servers/_shared/content",
     "servers/_shared/intake", "servers/_shared/media_types", "servers/_shared/messages",
     "servers/http/_views", "servers/websocket/_frames", "servers/websocket/_requests",
+    "servers/_shared/allowed", "_run/settings", "_run/listed",
 }  # fmt: skip
 """Values and decisions: they know no clock, no chance, no task and no I/O."""
 NOT_PURE = {

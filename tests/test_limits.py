@@ -20,6 +20,8 @@ from trio_agent._limits import CancelAfter, Limits, Retention, RuntimeLimits
         {"tool_deadline": 0},
         {"model_retries": -1},
         {"retry_window": -1},
+        {"tool_retries": -1},
+        {"output_retries": -1},
     ],
 )
 def test_limits_are_checked(wrong: dict[str, Any]) -> None:
@@ -58,6 +60,8 @@ def test_cancel_after_is_not_negative() -> None:
                 "max_tokens": 1,
                 "run_deadline": 1e-9,
                 "step_deadline": 1e-9,
+                "tool_retries": 0,
+                "output_retries": 0,
                 "model_retries": 0,
                 "retry_window": 0,
                 "tool_deadline": 1e-9,
@@ -91,6 +95,8 @@ def test_what_holds_if_nobody_says() -> None:
         "model_retries": 3,
         "retry_window": 15.0,
         "tool_deadline": 60.0,
+        "tool_retries": 5,
+        "output_retries": 2,
     }
     assert attrs.asdict(RuntimeLimits()) == {
         "max_streams": 1000,

@@ -78,7 +78,8 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         sources: where further tools come from. One of `tools` wins over one of these with the same
             name, an earlier source over a later one.
         open_deps: opens what the tools, the instructions and the validators work with, for each
-            run: a function of the `RunFacts` that returns an async context manager. Or give
+            run: a function of the `RunFacts` that returns an async context manager. It is left
+            before the run is gone, by an exception unless the run ended with ``stop``. Or give
             `deps` where the run is started.
         output: the type of the answer: a dataclass, an attrs class, a msgspec struct, a pydantic
             model, a TypedDict, a list, ...; or several, as a tuple or a union. By default the

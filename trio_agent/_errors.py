@@ -4,9 +4,11 @@ Trio's own errors keep their meaning: `trio.ClosedResourceError` is your doing,
 `trio.BrokenResourceError` the outside's, `trio.BusyResourceError` two tasks at once.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     # What a failed run leaves behind is told with its failure, and made far above.
     from ._run.result import Result
 

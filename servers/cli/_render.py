@@ -51,8 +51,8 @@ class Renderer:
         self._thinking: set[Speaker] = set()
         self._progress: dict[str, str] = {}
         """What each open call said last of how far it is."""
-        self._written: list[str] = []
-        """The run's output as it was shown, piece by piece."""
+        self._written: dict[type[AnyEvent], list[str]] = {TextDelta: [], OutputDelta: []}
+        """What the run's step has shown: its answer may be either."""
         self._speed = Speed()
         self.tool_calls = 0
 
@@ -83,19 +83,16 @@ class Renderer:
         return self._speed.text()
 
     def _check_output(self, event: AnyEvent) -> None:
-        """Show the output at the end if it is another than what was written, piece by piece."""
+        """Show the output at the end if it is another value than what was shown."""
         match event:
-            case OutputDelta(delta=delta):
-                self._written.append(delta)
+            case TextDelta(delta=delta) | OutputDelta(delta=delta):
+                self._written[type(event)].append(delta)
             case RunStart() | StepStart() | OutputRetry():
-                self._written.clear()
+                for pieces in self._written.values():
+                    pieces.clear()
             case RunFinish(run=run) if run.output is not msgspec.UNSET:
-                try:
-                    written = msgspec.json.decode("".join(self._written))
-                except (msgspec.MsgspecError, RecursionError):
-                    written = msgspec.UNSET
-                if written != run.output:
-                    self._line(self._root, _compact(run.output), _BOLD)
+                if run.output not in map(_meaning, self._written.values()):
+                    self._line(self._root, msgspec.json.encode(run.output).decode(), _BOLD)
 
     def _speaker(self, path: tuple[str, ...], event: AnyEvent) -> Speaker:
         if not path:
@@ -159,6 +156,13 @@ class Renderer:
 
     def _line(self, speaker: Speaker, text: str, colour: str) -> None:
         self._lines.line(speaker, printable(text), colour)
+
+
+def _meaning(pieces: list[str]) -> Any:
+    try:
+        return msgspec.json.decode("".join(pieces))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return msgspec.UNSET
 
 
 def _compact(value: Any) -> str:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -43,6 +43,8 @@ class Outcome(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     id: str | int | None = None
     run_id: str | None = None
     text: str | None = None
+    output: Any = msgspec.UNSET
+    """The JSON value of an answer with a shape; `null` is one."""
     error: dict[str, str] | None = None
     steps: int | None = None
     usage: Usage | None = None
@@ -86,6 +88,8 @@ def outcome_of(agent: Agent, item: Item, mapped: Mapped, *, now: float) -> Outco
         outcome.text = mapped.result.text
         outcome.steps = mapped.result.steps
         outcome.usage = mapped.result.usage
+        if agent.shape is not None and outcome.status == "stop":
+            outcome.output = agent.shape.to_json(mapped.result.output)
     else:
         code = getattr(mapped.error, "code", type(mapped.error).__name__)
         message = mapped.error.message if isinstance(mapped.error, RunFailed) else str(mapped.error)

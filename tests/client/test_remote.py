@@ -12,6 +12,7 @@ from trio_agent import (
     CursorInvalid,
     KeyReused,
     LimitExceeded,
+    Nested,
     Receipt,
     RunFinish,
     StoreUnavailable,
@@ -35,6 +36,25 @@ class TestEvents:
         event = RemoteEvent.read("r.e.1", '{"type":"text-delta","at":1,"delta":"é"}')
         assert (event.cursor, event.terminal) == ("r.e.1", False)
         assert event.event == TextDelta(at=1, delta="é")
+
+    def test_nested(self) -> None:
+        inner = '{"type":"text-delta","at":1,"delta":"é"}'
+        for call in ("a/b", "a"):
+            inner = f'{{"type":"nested","at":1,"call":"{call}","event":{inner}}}'
+        event = RemoteEvent.read("r.e.1", inner)
+        assert not event.terminal
+        assert isinstance(event.event, Nested)
+        assert isinstance(event.event.event, Nested)
+        assert event.event.event.event == TextDelta(at=1, delta="é")
+
+    @pytest.mark.parametrize("inner", ['{"type":"news","x":[1]}', '{"type":"text-delta"}', FINISH])
+    def test_whatever_is_nested_the_run_goes_on(self, inner: str) -> None:
+        data = f'{{"type":"nested","at":1,"call":"c","event":{inner}}}'
+        event = RemoteEvent.read("r.e.1", data)
+        assert (event.terminal, event.data) == (False, data)
+        assert isinstance(event.event, Nested)
+        assert bytes(event.event.raw) == inner.encode()
+        assert (event.event.event is None) == (inner != FINISH)
 
     def test_the_last(self) -> None:
         event = RemoteEvent.read("r.e.1", FINISH)

@@ -23,6 +23,7 @@ from trio_agent import (
     Limits,
     MemoryStore,
     ModelError,
+    Nested,
     RunError,
     RunFailed,
     RunFinish,
@@ -35,7 +36,7 @@ from trio_agent import (
 from trio_agent._events import EVENT_TYPES, FinishReason, ToolStatus
 from trio_agent.abc import ModelFinish, RunRecord, SwitchPart, ToolInputPart
 from trio_agent.models._provider._errors import error_from_response
-from trio_agent.testing import ScriptedModel, call
+from trio_agent.testing import Line, ScriptedModel, call, output
 from trio_agent.wire import decode_event, encode_event
 
 PAGE = (REPOSITORY / "docs" / "events.md").read_text()
@@ -79,10 +80,10 @@ class TestEvents:
         event = decode_event(SHOWN[name].encode())
         assert event is not None
         assert encode_event(event).decode() == SHOWN[name]
-        assert type(event) is EVENT_TYPES[name.removesuffix("-reason")]
+        assert type(event) is EVENT_TYPES[name.removesuffix("-reason").removesuffix("-output")]
 
     def test_every_event_is_shown(self) -> None:
-        assert set(SHOWN) == {*EVENT_TYPES, "run-finish-reason"}
+        assert set(SHOWN) == {*EVENT_TYPES, "run-finish-reason", "run-finish-output"}
         assert PAGE.count("```json") == len(SHOWN)
 
     def test_terminal_events(self) -> None:
@@ -200,6 +201,33 @@ class TestOrder:
         assert _end(events[-1]) == end
         check_log(events)
 
+    @pytest.mark.parametrize(
+        ("answers", "end"),
+        [
+            ([["a", call("1", "clerk", prompt="?"), OSLO], output(7)], "stop"),
+            ([[call("1", "clerk", prompt="?"), *output(7)]], "stop"),
+            ([[call("1", "clerk", prompt="?"), *output("x")], ["no"], output(7)], "stop"),
+            ([output("x"), output("y")], "output-invalid"),
+        ],
+    )
+    async def test_sub_agents_and_shapes(
+        self, answers: list[list[Line]], end: str, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """The events nested in a call are a log by the same grammar, but for its end."""
+        inner = ScriptedModel([OSLO, BERGEN], ["Snow."])
+        clerk = Agent(model=inner, name="clerk", tools=[look])
+        model = ScriptedModel(*answers)
+        tools = [clerk.as_tool(), look]
+        limits = Limits(output_retries=2 if end == "stop" else 1)
+        agent = Agent(model=model, tools=tools, output=int, limits=limits)
+        async with agent.stream_events("Hi") as channel:
+            events = [event async for event in channel]
+        check_log(events)
+        assert LOG.fullmatch("".join(f"<{_kind(event)}>" for event in events)), events
+        assert _end(events[-1]) == end
+        within = "".join(f"<{_kind(e.event)}>" for e in events if isinstance(e, Nested))
+        assert bool(LOG.fullmatch(within)) == ("1" in _succeeded(events)), within
+
     async def test_server_that_died_before_the_run_had_begun(self) -> None:
         store = MemoryStore()
         created = await store.create(RunRecord("a" * 32, "e1", "agent", 0))
@@ -230,10 +258,20 @@ class TestOrder:
             "<run-start><step-start><tool-call><tool-result><step-finish><run-finish>",
             "<run-start><step-start><text-delta><model-switch><model-finish><run-finish>",
             "<run-start><step-start><model-finish><text-delta><step-finish><run-finish>",
+            "<run-start><step-start><nested><model-finish><step-finish><run-finish>",
+            "<run-start><step-start><model-finish><nested><step-finish><run-finish>",
+            "<run-start><step-start><model-finish><tool-call><tool-progress><run-finish>",
+            "<run-start><step-start><model-finish><tool-call><tool-result><nested><run-finish>",
+            "<run-start><step-start><output-retry><model-finish><step-finish><run-finish>",
         ],
     )
     def test_what_is_no_log(self, log: str) -> None:
         assert LOG.fullmatch(log) is None
+
+
+def _succeeded(events: list[AnyEvent]) -> list[str]:
+    outcomes = [event.tool for event in events if isinstance(event, ToolResult)]
+    return [outcome.id for outcome in outcomes if outcome.status == "ok"]
 
 
 def _kind(event: Any) -> str:
@@ -308,6 +346,8 @@ COMPUTED = {
     "code",  # of a table of the module
     "error.code",
     "exc.code",
+    "failure.code",
+    "plain_text(part.code)",  # of another model
     "obstacle.code",
     "part.code",  # of another model, by which it was replaced
     "name",  # of `_name`

@@ -22,6 +22,13 @@ async def test_follow(tmp_path: Path) -> None:
     assert output == "Blue light scatters more.\n"
 
 
+async def test_history(tmp_path: Path) -> None:
+    await run_example("stores/sqlite", ANSWER, tmp_path)
+    output = await run_example("stores/history", [], tmp_path, "runs.db")
+    assert output == "stop {'topic': 'physics'} Blue light scatters more.\n"
+    assert await run_example("stores/history", [], tmp_path, "runs.db") == ""
+
+
 async def test_backup(tmp_path: Path) -> None:
     await run_example("stores/sqlite", ANSWER, tmp_path)
     assert await run_example("stores/backup", [], tmp_path, "runs.db", "copy.db") == ""

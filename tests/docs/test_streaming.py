@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from program_kit import run_example
+from program_kit import REPOSITORY, run_example
 from server_kit import open_server, talking_model
 
 from trio_agent.testing.openai import (
@@ -15,6 +15,7 @@ from trio_agent.testing.openai import (
     finish,
     pause,
     text,
+    tool_call,
     usage,
 )
 
@@ -72,6 +73,23 @@ async def test_policy(tmp_path: Path) -> None:
     assert await run_example("streaming/policy", script, tmp_path) == (
         "RunStart\ncancelled: nobody watches\n"
     )
+
+
+async def test_agents(tmp_path: Path) -> None:
+    script = [
+        [
+            text("I ask a lawyer."),
+            *tool_call("1", "lawyer", '{"prompt": "?"}'),
+            finish("tool_calls"),
+        ],
+        [*tool_call("1", "read", '{"pages": 12}'), finish("tool_calls")],
+        [text("It holds."), finish()],
+        [text("The lawyer says yes."), finish()],
+    ]
+    expected = (REPOSITORY / "docs" / "streaming.md").read_text()
+    output = await run_example("streaming/agents", script, tmp_path)
+    assert f"$ python agents.py\n{output}```\n" in expected
+    assert output.count("\n") == 4
 
 
 async def test_map(tmp_path: Path) -> None:

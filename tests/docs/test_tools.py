@@ -35,7 +35,7 @@ async def test_corrections(tmp_path: Path) -> None:
 async def test_errors(tmp_path: Path) -> None:
     output = await run_example("tools/errors", [], tmp_path)
     assert output == (
-        "order error: there is no coffee; there is: tea\ncount error: KeyError: 'coffee'\n"
+        "order error: there is no coffee; there is: tea\ncount error: the tool failed (KeyError)\n"
     )
     assert output in PAGE
     log = (tmp_path / "errors.log").read_text()

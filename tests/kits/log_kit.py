@@ -72,3 +72,22 @@ def at_all_levels(events: Sequence[AnyEvent]) -> Iterator[AnyEvent]:
 def nested(call: str, *events: AnyEvent) -> list[AnyEvent]:
     """The events of the sub-agent in a call, as they stand in the log above it."""
     return [Nested(at=e.at, call=call, raw=msgspec.Raw(encode_event(e))) for e in events]
+
+
+def within(events: Sequence[AnyEvent], *calls: str) -> list[AnyEvent]:
+    """The events of the sub-agent in this call, which is in that call, and so on from above."""
+    for call in calls:
+        events = [
+            inner
+            for event in events
+            if isinstance(event, Nested) and event.call == call
+            if (inner := event.event) is not None
+        ]
+    return list(events)
+
+
+def check_levels(events: Sequence[AnyEvent]) -> None:
+    """Check the whole log of a run whose process lived: each sub-agent has come to its end, too."""
+    check_log(events)
+    for call in {event.call for event in events if isinstance(event, Nested)}:
+        check_levels(within(events, call))

@@ -1,8 +1,9 @@
 """What servers of their own process run in tests: a model that needs nothing and takes its time."""
 
 import trio
+from team_kit import Retold
 
-from trio_agent import Agent, UserMessage, tool
+from trio_agent import Agent, Usage, UserMessage, tool
 from trio_agent._messages import text_of
 from trio_agent._run.files import files_of
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart
@@ -48,7 +49,19 @@ async def stare(city: str) -> None:
     await trio.sleep_forever()
 
 
+def asks(name: str, **arguments: str) -> Model:
+    """Says a word, and calls a tool."""
+    usage = Usage(10, 5, 15)
+    finish = ModelFinish("tool-calls", usage, provider=WANTED_BACK)
+    return Retold(["Well. ", call("1", name, **arguments), finish])
+
+
+# What is asked below stands still in a tool, two levels down.
+below = Agent(name="below", model=asks("look", city="Oslo"), tools=[stare])
+between = Agent(name="between", model=asks("below", prompt="go"), tools=[below.as_tool()])
+
 agents = [
+    Agent(name="above", model=asks("between", prompt="go"), tools=[between.as_tool()]),
     Agent(name="paced", model=PacedModel(), tools=[look]),
     Agent(name="staring", model=PacedModel(), tools=[stare]),
 ]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from trio_agent._events import (
@@ -12,6 +13,9 @@ from trio_agent._events import (
     ErrorDetail,
     ModelFinished,
     ModelSwitch,
+    Nested,
+    OutputDelta,
+    OutputRetry,
     ReasoningDelta,
     RunError,
     RunFinish,
@@ -24,6 +28,7 @@ from trio_agent._events import (
     ToolInputDelta,
     ToolName,
     ToolOutcome,
+    ToolProgress,
     ToolRequest,
     ToolResult,
     Usage,
@@ -50,9 +55,25 @@ EVENTS: dict[str, AnyEvent] = {
     '{"type":"tool-call","at":1,"tool":{"id":"1","name":"t","input":{"a":[null]}}}': ToolCall(
         at=1, tool=ToolRequest("1", "t", {"a": [None]})
     ),
+    '{"type":"output-delta","at":1,"delta":"{"}': OutputDelta(at=1, delta="{"),
+    '{"type":"output-retry","at":1,"message":"m"}': OutputRetry(at=1, message="m"),
+    '{"type":"tool-progress","at":1,"tool":{"id":"1","name":"t"},"data":[1,{"a":null}]}': (
+        ToolProgress(at=1, tool=ToolName("1", "t"), data=[1, {"a": None}])
+    ),
+    '{"type":"nested","at":1,"call":"1","event":{"type":"step-start","at":1,"stepNumber":2}}': (
+        Nested(at=1, call="1", raw=msgspec.Raw(b'{"type":"step-start","at":1,"stepNumber":2}'))
+    ),
     '{"type":"tool-result","at":1,"tool":'
     '{"id":"1","name":"t","input":"{","output":1.5,"status":"ok"}}': ToolResult(
         at=1, tool=ToolOutcome("1", "t", "{", 1.5, "ok")
+    ),
+    '{"type":"tool-progress","at":1,"tool":{"id":"1","name":"t"},"data":null}': ToolProgress(
+        at=1, tool=ToolName("1", "t"), data=None
+    ),
+    '{"type":"output-delta","at":1,"delta":"{\\"a\\""}': OutputDelta(at=1, delta='{"a"'),
+    '{"type":"output-retry","at":1,"message":"no"}': OutputRetry(at=1, message="no"),
+    '{"type":"nested","at":1,"call":"1","event":[]}': Nested(
+        at=1, call="1", raw=msgspec.Raw(b"[]")
     ),
     '{"type":"model-switch","at":1,"stepNumber":1,"from":"a","to":"b",'
     '"error":{"code":"c","message":"m"}}': ModelSwitch(
@@ -82,7 +103,8 @@ def test_wire_form(text: str) -> None:
     assert encode_event(EVENTS[text]).decode() == text
     assert decode_event(text.encode()) == EVENTS[text]
     with_more = {**json.loads(text), "unheardOf": {"x": 1}}
-    assert decode_event(json.dumps(with_more).encode()) == EVENTS[text]
+    more = json.dumps(with_more, separators=(",", ":"))
+    assert decode_event(more.encode()) == EVENTS[text]
 
 
 def changed(value: dict[str, Any]) -> Iterator[Any]:
@@ -172,6 +194,17 @@ class TestOneLine:
         event = decode_event(data)
         assert isinstance(event, TextDelta)
         assert event.delta == f"a{text}b".replace("\ud83d", "?")
+
+    def test_within_other_events(self) -> None:
+        inner = encode_event(TextDelta(at=1, delta=self.BREAKS))
+        for _ in range(3):
+            inner = encode_event(Nested(at=1, call="c", raw=msgspec.Raw(inner)))
+        assert len(inner.decode().splitlines()) == 1
+        event = decode_event(inner)
+        while isinstance(event, Nested):
+            event = event.event
+        assert isinstance(event, TextDelta)
+        assert event.delta == self.BREAKS
 
     def test_all_else_stays_as_it_is(self) -> None:
         text = "“naïve” — 天気 😀 \u2027\u202a\x84\x86"

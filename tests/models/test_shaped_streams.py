@@ -66,7 +66,7 @@ def completed(*output: Any) -> bytes:
 
 
 DONE = b"data: [DONE]\n\n"
-JSON = [OutputPart('{"x"'), OutputPart(":1}")]
+JSON: list[ModelPart] = [OutputPart('{"x"'), OutputPart(":1}")]
 STREAMS: dict[str, tuple[Decoding, OutputMode, bytes, list[ModelPart], str]] = {
     "chat-schema": (
         chat,

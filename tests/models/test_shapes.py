@@ -26,6 +26,7 @@ from trio_agent.models._parts import (
     ToolInputPart,
     ToolSpec,
 )
+from trio_agent.models._provider._shape import OutputMode
 from trio_agent.models.anthropic import AnthropicModel
 from trio_agent.models.openai import OpenAIModel
 from trio_agent.models.openai_responses import OpenAIResponsesModel
@@ -37,7 +38,7 @@ SPEC = OutputSpec("final", "A number.", SCHEMA)
 TOOL = ToolSpec("f", "Does.", {"type": "object"})
 CALL = ToolRequest("a", "f", {})
 ASK = ModelRequest((UserMessage("q"),), output=SPEC)
-MODES = ("schema", "tool")
+MODES: tuple[OutputMode, ...] = ("schema", "tool")
 
 
 @attrs.frozen
@@ -222,8 +223,8 @@ async def test_what_is_said_beside(language: Language, mode: str) -> None:
     script = testing.output('{"x":1}', before=[testing.text("So: ")])
     async with language.opened(script, output_mode=mode) as (_, model):
         parts, _ = await answer(model, ASK)
-    wanted = ("", "", 'So: {"x":1}', []) if mode == "schema" else ("So: ", "", '{"x":1}', [])
-    assert said(parts) == wanted
+    text, output = ("", 'So: {"x":1}') if mode == "schema" else ("So: ", '{"x":1}')
+    assert said(parts) == (text, "", output, [])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -301,7 +302,7 @@ async def test_a_provider_without_schemas_and_forced_tools() -> None:
     script = [openai.output('{"x":1}')]
     async with openai.open_scripted_openai(script, knows_schemas=False, can_force=False) as server:
         request = attrs.evolve(ASK, tools=(TOOL,))
-        for mode, error in (("schema", "response_format type"), ("tool", "this tool_choice")):
+        for mode, error in zip(MODES, ("response_format type", "this tool_choice"), strict=True):
             model = OpenAIModel("m", base_url=server.base_url, output_mode=mode)
             with pytest.raises(ModelError, match=error):
                 await answer(model, request)

@@ -53,7 +53,7 @@ async def settled() -> None:
 async def test_the_latest_counts() -> None:
     log = Log()
     async with trio.open_nursery() as nursery:
-        progress = Progress(CALL, log, nursery)
+        progress = Progress(CALL, log, nursery, least=150)
         for number in range(5):
             progress(number)
         await settled()
@@ -67,7 +67,7 @@ async def test_while_the_store_is_behind() -> None:
     log = Log()
     log.behind = trio.Event()
     async with trio.open_nursery() as nursery:
-        progress = Progress(CALL, log, nursery)
+        progress = Progress(CALL, log, nursery, least=150)
         progress(1)
         await settled()
         progress(2)
@@ -80,7 +80,7 @@ async def test_while_the_store_is_behind() -> None:
 async def test_from_a_thread_that_trio_has_not_started() -> None:
     log = Log()
     async with trio.open_nursery() as nursery:
-        progress = Progress(CALL, log, nursery)
+        progress = Progress(CALL, log, nursery, least=150)
         thread = threading.Thread(target=progress, args=("done",))
         thread.start()
         thread.join()
@@ -92,7 +92,7 @@ async def test_behind_the_result_nothing_is_told() -> None:
     log = Log()
     log.behind = trio.Event()
     async with trio.open_nursery() as nursery:
-        progress = Progress(CALL, log, nursery)
+        progress = Progress(CALL, log, nursery, least=150)
         progress(1)
         await settled()
         progress.close()
@@ -104,17 +104,20 @@ async def test_behind_the_result_nothing_is_told() -> None:
 
 
 def test_behind_the_end_of_trio_nothing_is_told() -> None:
-    async def main() -> Progress:
+    made: list[Progress] = []
+
+    async def main() -> None:
         async with trio.open_nursery() as nursery:
-            return Progress(CALL, Log(), nursery)
+            made.append(Progress(CALL, Log(), nursery, least=150))
 
-    trio.run(main)(1)
+    trio.run(main)
+    made[0](1)
 
 
-async def test_half_of_the_room_is_left_to_others() -> None:
+async def test_room_is_left_to_others() -> None:
     log = Log(free=300)
     async with trio.open_nursery() as nursery:
-        progress = Progress(CALL, log, nursery)
+        progress = Progress(CALL, log, nursery, least=150)
         log.free = 240
         progress("fits")
         await settled()
@@ -128,7 +131,7 @@ async def test_a_store_that_is_away_ends_nothing_here() -> None:
     log = Log()
     log.failure = StoreUnavailable("away")
     async with trio.open_nursery() as nursery:
-        Progress(CALL, log, nursery)(1)
+        Progress(CALL, log, nursery, least=150)(1)
         await settled()
     assert log.data == []
 
@@ -136,6 +139,21 @@ async def test_a_store_that_is_away_ends_nothing_here() -> None:
 @pytest.mark.parametrize("data", [object(), float("nan"), {1: 2}, "\ud800", 2**60])
 async def test_what_is_no_json(data: Any) -> None:
     async with trio.open_nursery() as nursery:
-        progress = Progress(CALL, Log(), nursery)
+        progress = Progress(CALL, Log(), nursery, least=150)
         with pytest.raises(ValueError, match=r"^progress "):
             progress(data)
+
+
+@pytest.mark.parametrize(("has_room", "told"), [(True, [2]), (False, [])])
+async def test_what_was_told_last_stands_before_the_result(has_room: bool, told: list[int]) -> None:
+    log = Log()
+    log.has_room = has_room
+    async with trio.open_nursery() as nursery:
+        progress = Progress(CALL, log, nursery, least=150)
+        progress(1)
+        progress(2)
+        progress.flush()
+        progress.flush()
+        progress.close()
+        await settled()
+    assert log.data == told

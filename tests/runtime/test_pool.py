@@ -1,18 +1,21 @@
-"""Models that are open while somebody uses them, and a while longer."""
+"""Models and sources that are open while somebody uses them, and a while longer."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from trio_agent._errors import ModelError, StoreUnavailable
-from trio_agent._runtime.pool import ModelPool
+from trio_agent._errors import ModelError, StoreUnavailable, ToolSourceError
+from trio_agent._runtime.pool import ModelPool, Pool, SourcePool
 from trio_agent.models._model import Emit, Model
 from trio_agent.models._parts import ModelFinish, ModelRequest
+from trio_agent.tools._contract import Tool
+from trio_agent.tools._source import OpenTools, ToolSource
 
 
 class Opened(Model):
@@ -239,3 +242,109 @@ async def test_a_model_that_breaks_down_is_opened_anew(caplog: pytest.LogCapture
             assert third is second
         assert model.opened == 2
         keepers.cancel_scope.cancel()
+
+
+class Source(ToolSource):
+    """A source that is opened as the test says."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.opened = 0
+
+    def fingerprint(self) -> str:
+        return "source"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[OpenTools]:
+        self.opened += 1
+        await trio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+        yield NoTools()
+
+
+class NoTools(OpenTools):
+    async def list_tools(self) -> Sequence[Tool[Any]]:
+        return []
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ToolSourceError("no such server"),
+        ExceptionGroup("of a nursery", [ToolSourceError("no such server")]),
+        ExceptionGroup("", [ExceptionGroup("", [ToolSourceError("no such server")])]),
+    ],
+)
+async def test_a_source_that_can_not_be_opened(failure: Exception) -> None:
+    """All who wait for it are told, each by an exception of its own."""
+    source = Source(failure)
+    told: list[ToolSourceError] = []
+    async with trio.open_nursery() as keepers:
+        pool = SourcePool(keepers)
+
+        async def use() -> None:
+            with pytest.raises(ToolSourceError, match="no such server") as caught:
+                async with pool.use(source):
+                    pytest.fail("it is not open")
+            told.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(use)
+            nursery.start_soon(use)
+        assert len(set(map(id, told))) == 2
+        assert source.opened == 1
+        source.failure = None
+        async with pool.use(source) as tools:
+            assert isinstance(tools, NoTools)
+        keepers.cancel_scope.cancel()
+
+
+async def test_a_bug_in_opening_a_source_is_no_trouble_of_the_source() -> None:
+    async with trio.open_nursery() as keepers:
+        with pytest.raises(KeyError):
+            async with SourcePool(keepers).use(Source(KeyError("bug"))):
+                pytest.fail("it is not open")
+
+
+@pytest.mark.parametrize("kind", [ModelPool, SourcePool])
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_what_exits_while_it_is_opened_ends_its_users_only(
+    kind: type[Pool[Any, Any]], grouped: bool
+) -> None:
+    class Exits:
+        @asynccontextmanager
+        async def open(self) -> AsyncIterator[None]:
+            if grouped:
+                async with trio.open_nursery():
+                    raise SystemExit(1)
+            raise SystemExit(1)
+            yield
+
+    async with trio.open_nursery() as keepers:
+        with pytest.raises(SystemExit):
+            async with kind(keepers).use(Exits()):
+                pytest.fail("it is not open")
+        assert not keepers.child_tasks
+
+
+async def test_what_fails_to_close_at_the_end_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In a nursery, too, where it comes together with the cancellation."""
+
+    class Sore(Opened):
+        @asynccontextmanager
+        async def open(self) -> AsyncIterator[Model]:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                try:
+                    yield self
+                finally:
+                    raise OSError("it can't be closed")
+
+    async with trio.open_nursery() as keepers:
+        async with ModelPool(keepers).use(Sore()):
+            pass
+        keepers.cancel_scope.cancel()
+    assert "it can't be closed" in caplog.text

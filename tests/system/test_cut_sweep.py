@@ -1,18 +1,25 @@
 """A client is cut after every byte of an event stream, and resumes: nothing is lost or repeated."""
 
 import json
+from collections.abc import Callable
+from itertools import islice
 
 import attrs
+import pytest
 import trio
 from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
+from team_kit import Retold, make_pair, make_team
 
 from trio_agent import Agent, FallbackModel, ModelError
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
-from trio_agent.testing import ScriptedModel
+from trio_agent.testing import ScriptedModel, call
 from trio_agent.wire import SSEDecoder
 
 RESUMED_BY = 4
 """Tasks that cut at the same time."""
+
+REQUESTS = 500
+"""On one connection; the server closes one after some more."""
 
 
 async def receive_exactly(client: Client, count: int) -> bytes:
@@ -56,13 +63,14 @@ async def sweep(server: Server, path: str, expected: list[tuple[str, bytes]]) ->
     places = iter(range(len(raw) + 1))
 
     async def cut() -> None:
-        async with await server.connect() as resuming:
-            for place in places:
-                async with await server.connect() as client:
-                    await client.stream.send_all(request)
-                    seen = read_events(await receive_exactly(client, place))
-                rest = await receive_whole(resuming, path, seen[-1][0] if seen else None)
-                assert seen + rest == expected, place
+        while some := list(islice(places, REQUESTS)):
+            async with await server.connect() as resuming:
+                for place in some:
+                    async with await server.connect() as client:
+                        await client.stream.send_all(request)
+                        seen = read_events(await receive_exactly(client, place))
+                    rest = await receive_whole(resuming, path, seen[-1][0] if seen else None)
+                    assert seen + rest == expected, place
 
     async with trio.open_nursery() as nursery:
         for _ in range(RESUMED_BY):
@@ -100,20 +108,28 @@ class Secretive(Model):
         return attrs.evolve(finish, provider={"p": SECRET.decode()})
 
 
-class Again(Model):
+async def test_replay_of_a_run_with_sub_agents_is_cut_after_every_byte() -> None:
+    async with open_server(make_pair(), seconds=6 * SOON) as server:
+        run = await server.start()
+        await run.wait()
+        expected = await logged(run, server)
+        assert sum(b'"type":"nested"' in data for _, data in expected) >= 10
+        assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
+
+
+def again() -> Agent:
     """Tells the same story to everybody."""
-
-    async def generate(self, request: object, emit: object) -> ModelFinish:  # type: ignore[override]
-        story = weather_model() if len(request.messages) == 1 else None  # type: ignore[attr-defined]
-        story = story or ScriptedModel(["It ", "is ", "cold."])
-        return await story.generate(request, emit)  # type: ignore[arg-type]
+    told = [["Look.", call("c1", "get_weather", city="Oslo")], ["It ", "is ", "cold."]]
+    return Agent(model=Retold(*told), tools=[get_weather])
 
 
-async def test_live_stream_is_cut_and_the_run_goes_on() -> None:
-    agent = Agent(model=Again(), tools=[get_weather])
-    async with open_server(agent) as server, await server.connect() as resuming:
+@pytest.mark.parametrize(("make_agent", "step"), [(again, 19), (make_team, 97)])
+async def test_live_stream_is_cut_and_the_run_goes_on(
+    make_agent: Callable[[], Agent], step: int
+) -> None:
+    async with open_server(make_agent()) as server, await server.connect() as resuming:
         whole = await server.request("GET", "/stream?prompt=x")
-        places = range(1, len(whole.body), 19)
+        places = range(1, len(whole.body), step)
         for place in places:
             # The same key finds the run again if not even the first event was seen.
             path = f"/stream?prompt=x&key={place}"

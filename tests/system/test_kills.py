@@ -15,19 +15,28 @@ from pathlib import Path
 
 import pytest
 import trio
+from log_kit import within
 from process_agents import WANTED_BACK
 from process_kit import PATIENCE, Viewer, Viewers, free_port, logged, open_server
 from store_kit import whole_log
 from valkey_kit import ValkeyServer, running_server
 
 from trio_agent import (
+    AssistantMessage,
     ModelFinished,
+    Nested,
     Receipt,
+    RunError,
+    RunFailed,
     RunFinish,
     SQLiteStore,
     ToolCall,
+    ToolMessage,
     ToolResult,
+    Usage,
+    UserMessage,
     ValkeyStore,
+    open_runtime,
 )
 from trio_agent.abc import Store
 from trio_agent.client import open_client
@@ -138,6 +147,49 @@ class TestSQLite:
         assert isinstance(result, ToolResult)
         assert result.tool.status == "unknown"
         assert viewer.reconnects > 0
+
+    async def test_killed_within_a_sub_agent(self, tmp_path: Path) -> None:
+        path, port = tmp_path / "runs.db", free_port()
+        with trio.fail_after(PATIENCE):
+            async with (
+                open_client(url_of(port), patience=PATIENCE) as client,
+                trio.open_nursery() as nursery,
+            ):
+                group = Viewers(client)
+                group.up.set()
+                viewer = group.add("key", "go", agent="above")
+
+                def in_the_tool() -> bool:
+                    seen = [each for event in viewer.events if (each := event.event) is not None]
+                    return any(isinstance(e, ToolCall) for e in within(seen, "1", "1/1"))
+
+                async with open_server(f"sqlite:{path}", port=port, cwd=tmp_path) as server:
+                    nursery.start_soon(viewer.run)
+                    await group.until(in_the_tool)
+                    await server.kill()
+                async with open_server(f"sqlite:{path}", port=port, cwd=tmp_path):
+                    await group.until(lambda: viewer.ended)
+        assert await outcomes_of(SQLiteStore(path, follow=True), [viewer]) == {"worker-lost": 1}
+        # One result closes all that is open below.
+        [*rest, result, end] = [event.event for event in viewer.events]
+        assert isinstance(result, ToolResult)
+        assert (result.tool.id, result.tool.status) == ("1", "unknown")
+        assert isinstance(rest[-1], Nested)
+        assert isinstance(end, RunError)
+        assert end.usage == Usage(30, 15, 45)
+        async with open_runtime(store=SQLiteStore(path)) as runtime:
+            with pytest.raises(RunFailed, match="worker-lost") as caught:
+                await (await runtime.find(viewer.run_id)).wait()
+        left = caught.value.result
+        assert left is not None
+        assert (left.text, left.steps, left.usage) == ("Well. ", 1, end.usage)
+        asked, said, outcome = left.messages
+        assert asked == UserMessage("go")
+        assert isinstance(said, AssistantMessage)
+        assert [call.id for call in said.tool_calls] == ["1"]
+        assert said.provider == WANTED_BACK
+        assert isinstance(outcome, ToolMessage)
+        assert (outcome.tool_call_id, outcome.status) == ("1", "unknown")
 
     async def test_terminated_with_open_streams(self, tmp_path: Path) -> None:
         path = tmp_path / "runs.db"

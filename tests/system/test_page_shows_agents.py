@@ -263,6 +263,11 @@ class TestOutput:
             '{\n  "a": [\n    1,\n    "<b>x</b>"\n  ]\n}'
         )
 
+    def test_that_was_said_as_text(self, show: Show) -> None:
+        shown = show([started("a"), STEP, delta("[1"), delta("]"), finished(output=[1])])
+        assert shown.locator("> .answer > pre").text_content() == "[\n  1\n]"
+        expect(shown.locator("> .text")).to_have_count(0)
+
     def test_null_is_one_that_no_delta_told(self, show: Show) -> None:
         shown = show([started("a"), STEP, finished(output=None)])
         expect(shown.locator("> .answer > pre")).to_have_text("null")

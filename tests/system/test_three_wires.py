@@ -134,6 +134,30 @@ async def test_a_conversation_of_three_turns(wires: tuple[Wire, ...]) -> None:
     assert usage.cached_input_tokens == 24
 
 
+@pytest.mark.parametrize("wire", WIRES.values(), ids=lambda wire: wire.name)
+async def test_a_sub_agent_with_tools_of_its_own(wire: Wire) -> None:
+    """Its calls' ids are longer than providers make them, and what is wanted back goes back."""
+    long = "call_abcdefghijklmnopqrstuvwx"
+    answers = [
+        wire.acts("somebody knows", (long, "inner", {"prompt": "Look."})),
+        wire.acts(
+            "outside", (long, "look", {"city": "Oslo"}), (f"{long}2", "look", {"city": "Rome"})
+        ),
+        wire.acts("again", (long, "look", {"city": "Bern"})),
+        wire.says("Snow."),
+        wire.says("It snows."),
+    ]
+    async with wire.open(answers) as server:
+        model = wire.model(server.base_url)
+        inner = Agent(model=model, name="inner", tools=[look])
+        agent = Agent(model=model, tools=[inner.as_tool()])
+        result = await agent.run("Does it snow?")
+        assert result.text == "It snows."
+        assert all(map(wire.brings_back, server.requests[2:]))
+    assert len(server.requests) == 5
+    assert [m.content for m in result.messages if isinstance(m, ToolMessage)] == ["Snow."]
+
+
 async def result_of_failed(path: Path, run_id: str) -> Result:
     async with open_runtime(store=SQLiteStore(path)) as runtime:
         run = await runtime.find(run_id)

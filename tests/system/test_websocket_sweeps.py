@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from log_kit import check_log
 from server_kit import SOON, Forever, Leaving, get_weather, weather_model
+from team_kit import make_team
 from trio_websocket import ConnectionClosed
 from websocket_kit import WebSocketKit, expected, open_websocket_server
 from wsproto import ConnectionType
@@ -104,6 +105,23 @@ async def test_replay_is_cut_after_every_byte() -> None:
             for _ in range(CUTTERS):
                 nursery.start_soon(cut)
         assert len(raw) > 1000
+
+
+async def test_a_run_with_sub_agents_is_cut_in_the_middle_and_goes_on() -> None:
+    """Behind each of its messages, while it is under way."""
+    async with open_websocket_server(make_team(), seconds=2 * SOON) as kit:
+        for place in range(1, 60):
+            async with await kit.open() as socket:
+                await socket.send({"prompt": "x"})
+                assert (await socket.receive())["type"] == "started"
+                seen = [await socket.receive() for _ in range(place)]
+            async with await kit.open() as socket:
+                request = {"type": "subscribe", "runId": seen[-1]["runId"], "after": seen[-1]["id"]}
+                assert (await socket.ask(request))["type"] == "subscribed"
+                rest = await socket.receive_run()
+            run = await kit.runtime.find(seen[0]["runId"])
+            assert seen + rest == await expected(kit, run), place
+            assert sum(message["type"] == "nested" for message in rest + seen) > 40
 
 
 class Browser:

@@ -70,6 +70,7 @@ def test_what_is_taken(messages: list[Any]) -> None:
         ([calls(call(type="tool")), result()], "expected 'function'"),
         ([calls(call(None)), result()], ".id': expected a string"),
         ([calls(call("")), result()], ".id': expected a string"),
+        ([calls(call("x" * 41)), result("x" * 41)], ".id': string too long"),
         ([calls(call(name="a b")), result()], "does not match pattern"),
         ([calls(call(name="x" * 65)), result()], "does not match pattern"),
         ([calls(call(function=None)), result()], "does not match pattern"),

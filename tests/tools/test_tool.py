@@ -1,7 +1,7 @@
 import datetime
 import functools
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Literal
 
 import attrs
@@ -11,7 +11,6 @@ import trio
 from trio_agent._errors import ToolError
 from trio_agent.models._parts import ToolSpec
 from trio_agent.tools._context import ToolContext
-from trio_agent.tools._contract import Tool
 from trio_agent.tools._function import FunctionTool
 from trio_agent.tools._tool import as_tool, tool
 
@@ -210,38 +209,12 @@ def test_a_context_out_of_place_names_its_tool() -> None:
         tool(sell)
 
 
-class Remote(Tool[object]):
-    description = "Far away."
-    schema: Mapping[str, Any] = {"type": "object"}
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    async def call(self, arguments: Any, context: ToolContext[object]) -> Any:
-        await trio.lowlevel.checkpoint()
-        return arguments
-
-
-def test_tools_of_any_kind_have_names_that_providers_take() -> None:
-    made = Remote("far-away")
-    assert as_tool(made) is made
-    assert (made.strict, made.deadline) == (None, None)
-    assert made.spec == ToolSpec("far-away", "Far away.", {"type": "object"})
-    for name in ("far away", "", 1):
-        with pytest.raises(ValueError, match=f"{name!r} is no tool name"):
-            as_tool(Remote(name))  # type: ignore[arg-type]
-
-
 def test_as_tool() -> None:
     made = tool(add)
     assert as_tool(made) is made
-    made = as_tool(add)
-    assert isinstance(made, FunctionTool)
-    assert made.function is add
+    other = as_tool(add)
+    assert isinstance(other, FunctionTool)
+    assert other.function is add
 
 
 # A schema of one's own

@@ -4,6 +4,8 @@ A channel ends only if the model said all that it had to say. Whoever receives o
 another end is told again, so that nobody takes it for success.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Generic
 
 import msgspec
@@ -11,7 +13,7 @@ import trio
 from typing_extensions import TypeVar
 
 from .._errors import RunIncomplete
-from .._events import RunError, RunFinish, TextDelta
+from .._events import AnyEvent, RunError, RunFinish, TextDelta
 from .._log.subscription import Subscription
 from .._output.partial import PartialOutput
 from .result import Result
@@ -37,15 +39,17 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
             RunIncomplete: the run finished with another reason than `stop`.
         """
         while True:
-            try:
+            event: AnyEvent | None = None
+            with suppress(trio.EndOfChannel):
                 event = await self._events.receive()
-            except trio.EndOfChannel:
-                await _check_end(self._run, self._end)
-                raise
-            if isinstance(event, TextDelta):
-                return event.delta
-            if isinstance(event, RunError | RunFinish):
-                self._end = event
+            match event:
+                case None:
+                    await _check_end(self._run, self._end)
+                    raise trio.EndOfChannel
+                case TextDelta(delta=delta):
+                    return delta
+                case RunError() | RunFinish():
+                    self._end = event
 
     async def aclose(self) -> None:
         """Receive no more. A checkpoint."""
@@ -76,11 +80,12 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
             RunIncomplete: the run finished with another reason than `stop`.
         """
         while True:
-            try:
+            events: Sequence[AnyEvent] = ()
+            with suppress(trio.EndOfChannel):
                 events = await self._events.receive_batch()
-            except trio.EndOfChannel:
+            if not events:
                 await _check_end(self._run, self._end)
-                raise
+                raise trio.EndOfChannel
             changed = False
             for event in events:
                 changed |= self._partial.add(event)

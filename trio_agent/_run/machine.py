@@ -157,21 +157,22 @@ class Machine:
             if self.done:
                 return events
             self._move(Input.SAID)
+        speech = self._speech
         for part in parts:
             if isinstance(part, SwitchPart):
-                events.append(self._speech.switch(part, at))
+                events.append(speech.switch(part, at))
                 continue
-            event = self._speech.event_of(part, at)
+            event = speech.event_of(part, at)
             if event is not None:
                 events.append(self._told(event))
                 self._deltas += 1
                 if self.budget.bounded:
                     self.budget.spend(1)
                     events += self._check_budget(at)
-            if self._speech.calls > MAX_CALLS and not self.done:
+            if speech.calls > MAX_CALLS and self.terminal is None:
                 message = f"the model asked for more than {MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
-            if self.done:
+            if self.terminal is not None:
                 break
         return events
 

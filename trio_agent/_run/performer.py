@@ -7,6 +7,7 @@ import trio
 
 from .._errors import FenceLost, StoreUnavailable
 from .._log.writer import RunLog
+from .ending import run_end_of
 from .job import Job
 from .live_run import LiveRun
 from .run import entered
@@ -41,7 +42,7 @@ class Performer:
             finally:
                 worker.finish("cancelled", self._why_cancelled())
                 stored = await self._end()  # noqa: ASYNC102 - shielded and bounded inside
-                measured.end = worker.how_it_ended(stored=stored)
+                measured.end = run_end_of(worker.machine, stored=stored)
 
     def _why_cancelled(self) -> str:
         if self._run.cancel_reason is not None:

@@ -1,8 +1,8 @@
 """How far a call of a tool is, as its viewers see it.
 
 A tool may say so from any thread and as often as it likes: it never waits, and what comes faster
-than the store can take it is replaced by the latest. Its part of the log is bounded, so that
-progress ends no run.
+than the store can take it is replaced by the latest. It is told only while half of the run's log
+is free, so that progress ends no run, however many calls tell of theirs.
 """
 
 from collections import deque
@@ -25,9 +25,10 @@ class Progress:
         tool: the call.
         log: where it is told.
         nursery: of the run; a task in it lives only while there is something to tell.
+        least: bytes of the log that it leaves to what matters more.
     """
 
-    def __init__(self, tool: ToolName, log: EventLog, nursery: trio.Nursery) -> None:
+    def __init__(self, tool: ToolName, log: EventLog, nursery: trio.Nursery, *, least: int) -> None:
         self._tool = tool
         self._log = log
         self._nursery = nursery
@@ -35,8 +36,7 @@ class Progress:
         self._latest: deque[Any] = deque(maxlen=1)
         self._telling = False
         self._closed = False
-        # Half of the room is for what matters more.
-        self._least = log.free // 2
+        self._least = least
 
     def __call__(self, data: Any) -> None:
         """See `ToolContext.progress`."""
@@ -61,7 +61,16 @@ class Progress:
         except (StoreUnavailable, FenceLost):
             return  # Whoever has to know is told where the run goes on.
         self._telling = False
-        if self._closed or not self._latest:
+        if not self._closed:
+            self._tell_latest()
+
+    def flush(self) -> None:
+        """The call is about to have its result: tell the latest, unless the store is behind."""
+        if self._log.has_room:
+            self._tell_latest()
+
+    def _tell_latest(self) -> None:
+        if not self._latest:
             return
         event = ToolProgress(at=now(), tool=self._tool, data=self._latest.pop())
         if self._log.free - len(msgspec.json.encode(event)) >= self._least:

@@ -6,13 +6,13 @@ What an agent depends on is opened before its first step, and closed after its l
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Final
 
-import attrs
 import msgspec
 import trio
 
@@ -21,29 +21,28 @@ from .._errors import (
     FenceLost,
     LimitExceeded,
     ModelError,
-    StoreUnavailable,
     ToolError,
-    ToolSourceError,
 )
-from .._events import AnyEvent, FinishReason, RunError, RunFinish, ToolName, ToolRequest
+from .._events import AnyEvent, FinishReason, ToolName, ToolRequest
 from .._instrument.facts import (
     ModelEnd,
     ModelFacts,
     ModelRetried,
     ModelSwitched,
-    RunEnd,
     StepFacts,
     ToolEnd,
     ToolFacts,
 )
 from .._messages import AnyMessage, UserMessage
-from .._nursery import leaves, split_stops
+from .._nursery import split_stops
 from ..models._model import Model, ask
 from ..models._parts import ModelFinish, ModelRequest, SwitchPart
 from ..tools._call import Outcome, call_tool
 from ..tools._context import RunContext, ToolContext
 from .emit import RunEmit, now
-from .job import NO_DEPS, Job
+from .ending import answer_of, failure_of, run_end_of
+from .episode import open_episode, without_answer
+from .job import Job
 from .kept import set_aside
 from .live_run import LiveRun
 from .machine import Expected, Machine
@@ -51,7 +50,6 @@ from .nested import EventLog, NestedLog
 from .prepare import apply
 from .progress import Progress
 from .retry import generate_with_retries
-from .run import outcome_of
 from .states import AskModel, CheckOutput, RunTools
 from .toolset import Toolset
 
@@ -111,47 +109,53 @@ class Worker:
             metadata=run.metadata,
         )
         """What it tells those who work for it."""
+        self.left_free: int = log.free // 2 if parent is None else parent[0].left_free
+        """Bytes of the run's log that are not for progress."""
         self._toolset = Toolset(agent.tools_by_name, ())
         self._instructions = ""
         self._full = False
+        # What was raised, and needs to be told no more.
+        self._told: list[BaseException] = []
 
     async def work(self) -> None:
         """Work until the machine is done, or the run's deadline has passed."""
         seconds = self._agent.limits.run_deadline
         with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
-            await self._begin()
+            try:
+                await self._begin()
+            except BaseException as exc:
+                if self.machine.done or trio.current_effective_deadline() > -math.inf:
+                    raise
+                # What fails to close while it is being cancelled is cancelled.
+                stop, failures = split_stops(exc)
+                if failures:
+                    logger.error("run %s was cancelled, and failed", self._run.id, exc_info=exc)
+                if stop is None:
+                    await trio.lowlevel.checkpoint()  # noqa: ASYNC102 - it raises Cancelled
+                    raise
+                raise stop from None  # noqa: ASYNC104 - what fails besides is logged
         if scope.cancelled_caught:
             self.finish("timeout", f"the run did not finish within {seconds:g} s")
 
     async def _begin(self) -> None:
         self._publish(self.machine.started(now()))
         await self._log.flush()
+        above = None if self._parent is None else self._parent.context
         async with AsyncExitStack() as stack:
-            await self._open(stack)
-            model = await stack.enter_async_context(self._job.use_model(self._agent.model))
-            await self._drive(model)
+            try:
+                opened = await open_episode(stack, self._job, self._agent, self.context, above)
+                self.context, self._toolset = opened.context, opened.toolset
+                self._instructions = opened.instructions
+                await self._drive(opened.model)
+            except BaseException as exc:
+                # How it ended is told before anything is closed, which may fail in its turn.
+                self.fail_by(exc)
+                raise
+            if (failure := without_answer(self.machine.terminal)) is not None:
+                self._told.append(failure)
+                raise failure
         if not self.machine.done:
             raise RuntimeError("what was opened for the run has swallowed why it ended")
-
-    async def _open(self, stack: AsyncExitStack) -> None:
-        agent, job = self._agent, self._job
-        facts = self.context
-        if self._parent is None and job.order.deps is not NO_DEPS:
-            deps = job.order.deps
-        elif agent.open_deps is not None:
-            deps = await stack.enter_async_context(agent.open_deps(facts))
-        else:
-            deps = None if self._parent is None else self._parent.context.deps
-        self.context = attrs.evolve(facts, deps=deps)
-        sources = [
-            await stack.enter_async_context(
-                job.use_source(source) if source.scope == "runtime" else source.open()
-            )
-            for source in agent.sources
-        ]
-        self._toolset = Toolset(agent.tools_by_name, sources)
-        told = agent.instructions
-        self._instructions = told if isinstance(told, str) else told(self.context)
 
     async def _drive(self, model: Model) -> None:
         seconds = self._agent.limits.step_deadline
@@ -242,8 +246,11 @@ class Worker:
                 if isawaitable(value):
                     value = await value
             output = shape.to_json(value)
-        except* ToolError as exc:
-            message = "; ".join(map(str, leaves(exc)))
+        except BaseException as exc:  # noqa: ASYNC103 - what asks for no correction is raised again
+            stop, failures = split_stops(exc)
+            if stop is not None or not all(isinstance(each, ToolError) for each in failures):
+                raise
+            message = "; ".join(map(str, failures))
             self._publish(self.machine.refused(message[:_MAX_CORRECTION], now()))
         else:
             if len(msgspec.json.encode(output)) > self._log.free:
@@ -263,7 +270,8 @@ class Worker:
 
     async def _call(self, nursery: trio.Nursery, call: ToolRequest) -> None:
         place = ToolFacts(run=self.context, step=self.machine.step, tool=call.name, call_id=call.id)
-        progress = Progress(ToolName(call.id, call.name), self._log, nursery)
+        name = ToolName(call.id, call.name)
+        progress = Progress(name, self._log, nursery, least=self.left_free)
         context = ToolContext[Any](
             run_id=self.context.run_id,
             agent=self.context.agent,
@@ -287,6 +295,7 @@ class Worker:
                     tell=self._agent.tool_errors,
                     on_abandoned=partial(self._abandon, call.id),
                 )
+                progress.flush()
             finally:
                 progress.close()
             if len(msgspec.json.encode(outcome)) > self._log.free:
@@ -316,15 +325,8 @@ class Worker:
                 child.fail_by(exc)
             finally:
                 child.finish("cancelled", "its call was cancelled")
-                measured.end = child.how_it_ended()
-        match child.machine.terminal:
-            case RunFinish(run=run) if run.finish_reason == "stop":
-                return run.text if run.output is msgspec.UNSET else run.output
-            case RunFinish(run=run):
-                raise ToolError(f"the agent {agent.name!r} did not finish: {run.finish_reason}")
-            case RunError(error=error):
-                raise ToolError(f"the agent {agent.name!r} failed: {error.code}: {error.message}")
-        raise AssertionError("unreachable")
+                measured.end = run_end_of(child.machine)
+        return answer_of(agent.name, child.machine)
 
     def fail_by(self, exc: BaseException) -> None:
         """End with what came out of `work`.
@@ -336,46 +338,26 @@ class Worker:
         if stop is not None:
             # What fails while everything is being cancelled is cancelled.
             raise stop from None
-        match failures[0] if len(failures) == 1 else exc:
-            case ModelError(code=code) as failure if code.startswith("timeout"):
-                self.finish("timeout", failure.message)
-            case ModelError() as failure:
-                self._fail(failure.code, failure.message)
-            case ToolSourceError() as failure:
-                self._fail("tools-unavailable", str(failure))
-            case LimitExceeded() as failure:
-                self._fail("log-limit", str(failure))
-            case StoreUnavailable() as failure:
-                self._fail("store-unavailable", str(failure))
-            case FenceLost():
-                pass  # The log is closed to us, and whoever has it knows how it ends.
-            case failure:
-                logger.error("run %s failed by a bug", self._run.id, exc_info=failure)
-                self._fail("internal", f"internal error ({type(failure).__name__})")
-
-    def how_it_ended(self, *, stored: bool = True) -> RunEnd:
-        """Say so to instruments, once the machine is done."""
-        machine = self.machine
-        terminal = machine.terminal
-        assert terminal is not None
-        return RunEnd(
-            outcome=outcome_of(terminal),
-            reason=terminal.run.reason if isinstance(terminal, RunFinish) else None,
-            error=terminal.error.code if isinstance(terminal, RunError) else None,
-            steps=machine.step,
-            usage=machine.budget.usage,
-            own_usage=machine.budget.own_usage,
-            stored=stored,
-        )
+        told, self._told = self._told, [*self._told, *failures]
+        if self.machine.done:
+            if not all(any(each is other for other in told) for each in failures):
+                logger.error("run %s: this failed behind its end", self._run.id, exc_info=exc)
+            return
+        exc = failures[0] if len(failures) == 1 else exc
+        if isinstance(exc, FenceLost):
+            return  # The log is closed to us, and whoever has it knows how it ends.
+        failure = failure_of(exc)
+        if failure.is_bug:
+            logger.error("run %s failed by a bug", self._run.id, exc_info=exc)
+        if failure.code.startswith("timeout"):
+            self.finish("timeout", failure.message)
+        else:
+            self._publish(self.machine.fail(failure.code, failure.message, now()))
 
     def finish(self, finish_reason: FinishReason, reason: str | None) -> None:
         """End in good order, if it has not ended."""
         if not self.machine.done:
             self._publish(self.machine.finish(finish_reason, now(), reason=reason))
-
-    def _fail(self, code: str, message: str) -> None:
-        if not self.machine.done:
-            self._publish(self.machine.fail(code, message, now()))
 
     def _publish(self, events: Sequence[AnyEvent]) -> None:
         if events:

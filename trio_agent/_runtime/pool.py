@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from .._errors import ModelError, ToolSourceError
+from .._nursery import split_stops
 from ..models._model import Model, unavailable
 from ..tools._source import OpenTools, ToolSource
 
@@ -35,7 +36,7 @@ class _Opened(Generic[OpenT]):
     turn: trio.Lock = attrs.field(factory=trio.Lock)
     opened: trio.Event = attrs.field(factory=trio.Event)
     value: OpenT | None = None
-    failure: Exception | None = None
+    failure: BaseException | None = None
     # Cancelled if nobody wants it any more before it is open.
     opening: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     # Closing an idle model is a deadline on this.
@@ -59,11 +60,11 @@ class Pool(ABC, Generic[KeyT, OpenT]):
         """Return what opens it."""
 
     @abstractmethod
-    def _refusal(self, failure: Exception | None) -> Exception:
+    def _refusal(self, failure: BaseException | None) -> Exception:
         """Say to its users why it is not open; None: it broke down as soon as it was.
 
         Raises:
-            Exception: the failure means a bug.
+            BaseException: the failure means a bug.
         """
 
     @asynccontextmanager
@@ -71,7 +72,7 @@ class Pool(ABC, Generic[KeyT, OpenT]):
         """Yield what is open. Waits while it is being opened. A checkpoint.
 
         Raises:
-            Exception: it can't be opened; the pool's kind says which.
+            BaseException: it can't be opened; the pool's kind says which.
         """
         entry = self._entries.get(key)
         if entry is None or entry.idle.cancel_called:
@@ -99,12 +100,15 @@ class Pool(ABC, Generic[KeyT, OpenT]):
                     with entry.idle:
                         await trio.sleep_forever()
                     self._forget(key, entry)
-        except Exception as exc:
-            if entry.value is None:
-                entry.failure = exc
-            else:
+        except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
+            stop, failures = split_stops(exc)
+            if failures and entry.value is None:
+                entry.failure = failures[0] if len(failures) == 1 else exc
+            elif failures:
                 # Its runs are told by their requests; the next run opens it anew.
-                logger.exception("%r broke down", key)
+                logger.error("%r broke down", key, exc_info=exc)
+            if stop is not None:
+                raise stop from None  # noqa: ASYNC104
         finally:
             entry.value = None
             self._forget(key, entry)
@@ -130,7 +134,7 @@ class ModelPool(Pool[Model, Model]):
     def _open(self, key: Model) -> AbstractAsyncContextManager[Model]:
         return key.open()
 
-    def _refusal(self, failure: Exception | None) -> Exception:
+    def _refusal(self, failure: BaseException | None) -> Exception:
         if failure is None:
             return ModelError("model-unavailable", "it broke down as soon as it was open")
         return unavailable(failure)
@@ -142,7 +146,7 @@ class SourcePool(Pool[ToolSource, OpenTools]):
     def _open(self, key: ToolSource) -> AbstractAsyncContextManager[OpenTools]:
         return key.open()
 
-    def _refusal(self, failure: Exception | None) -> Exception:
+    def _refusal(self, failure: BaseException | None) -> Exception:
         match failure:
             case None:
                 return ToolSourceError("a source of tools broke down as soon as it was open")

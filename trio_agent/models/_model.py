@@ -95,11 +95,11 @@ async def ask(model: Model, request: ModelRequest, emit: Emit) -> ModelFinish:
         raise
 
 
-def unavailable(failure: Exception) -> ModelError:
+def unavailable(failure: BaseException) -> ModelError:
     """Say what an exception of `Model.open` means: the model can't be opened.
 
     Raises:
-        Exception: it means a bug, and is raised as it is.
+        BaseException: it means a bug, and is raised as it is.
     """
     match failure:
         case ModelError(code="model-unavailable", message=message):

@@ -131,6 +131,11 @@ def _call_faults(calls: Any, place: str) -> Iterator[str]:
         id_, function = call.get("id"), call.get("function")
         if not isinstance(id_, str) or not id_:
             yield f"Invalid type for '{spot}.id': expected a string."
+        elif len(id_) > 40:
+            yield (
+                f"Invalid '{spot}.id': string too long. Expected a string with maximum length 40,"
+                f" but got a string with length {len(id_)} instead."
+            )
         elif id_ in ids:
             yield f"Duplicate value for 'tool_call_id' of '{id_}' in '{place}'."
         else:

@@ -72,7 +72,7 @@ class ToolContext(RunContext[DepsT_co]):
         """Show viewers how far the call is: a `ToolProgress` event. From any thread; never waits.
 
         The latest counts: what comes faster than it can be published is left out, as is what
-        comes behind the call's result or when the run's log is nearly full.
+        comes behind the call's result or when the run's log is half full.
 
         Args:
             data: JSON, such as ``{"done": 3, "of": 10}``. It is copied.

@@ -87,6 +87,8 @@ export class Transcript {
 
   #finish({ finishReason, reason, output }) {
     if (output !== undefined) {
+      // A model may have said its answer as text, which stands here in full.
+      if (!this.#answer && isJSON(this.#said)) for (const block of this.#said) block.remove();
       this.#answer ??= this.#begin("output");
       this.#answer.querySelector("pre").textContent = JSON.stringify(output, null, 2);
     }
@@ -153,5 +155,14 @@ export class Transcript {
       this.#stream.append(card.element);
     }
     return card;
+  }
+}
+
+function isJSON(blocks) {
+  try {
+    JSON.parse(blocks.map((block) => block.textContent).join(""));
+    return true;
+  } catch {
+    return false;
   }
 }

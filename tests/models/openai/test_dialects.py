@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from trio_agent.models.openai._dialects import gemini_schema, mistral_id
+from trio_agent.models.openai._dialects import gemini_schema, mistral_id, openai_id
 from trio_agent.tools import tool
 
 
@@ -16,6 +16,21 @@ def test_mistral_takes_nine_letters_and_digits() -> None:
     assert len(set(made)) == len(ids)
     assert made == [mistral_id(id_) for id_ in ids]
     assert mistral_id("a1B2c3D4e") == "a1B2c3D4e"
+
+
+def test_openai_takes_forty_characters() -> None:
+    for id_ in ("", "1/7", "call_NZa7xqfefoaMI2YYHowVXVlU", "x" * 40):
+        assert openai_id(id_) == id_
+    ids = [
+        "x" * 41,
+        "x" * 42,
+        "\udc80" * 41,
+        "call_abcdefghijklmnopqrstuvwx/call_abcdefghijklmnopqrs",
+    ]
+    made = [openai_id(id_) for id_ in ids]
+    assert all(len(id_) == 40 and id_.isascii() for id_ in made)
+    assert len(set(made)) == len(ids)
+    assert made == [openai_id(id_) for id_ in ids]
 
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}

@@ -262,7 +262,7 @@ class TestProgress:
         assert rendered(*events, file=Terminal()).endswith("  half whole")
 
     def test_of_a_sub_agents_call(self) -> None:
-        events = [progress("reading", "a/b"), result_of("a/b")]
+        events: list[AnyEvent] = [progress("reading", "a/b"), result_of("a/b")]
         assert rendered(*nested("a", start("one"), *events)) == (
             "  one:\n  .. reading\n  <- ok: x\n"
         )
@@ -278,15 +278,18 @@ class TestOutput:
         return RunFinish(at=1, run=RunSummary("r", "", 1, "stop", Usage(), output=output))
 
     def test_it_flows(self) -> None:
-        events = [*self.pieces('{"a"', ": 1}"), self.end({"a": 1})]
+        events: list[AnyEvent] = [*self.pieces('{"a"', ": 1}"), self.end({"a": 1})]
         assert rendered(*events) == '{"a": 1}\n[stop: 1 steps]\n'
 
     def test_what_is_asked_again(self) -> None:
         again = OutputRetry(at=1, message="a: 2 at most")
-        events = [*self.pieces("3"), again, *self.pieces("2"), self.end(2)]
+        events: list[AnyEvent] = [*self.pieces("3"), again, *self.pieces("2"), self.end(2)]
         assert rendered(*events) == (
             "3\n[this is no answer, it is asked again: a: 2 at most]\n2\n[stop: 1 steps]\n"
         )
+
+    def test_that_was_given_as_text(self) -> None:
+        assert rendered(says("[1"), says("]"), self.end([1])) == "[1]\n[stop: 1 steps]\n"
 
     @pytest.mark.parametrize("written", [["1"], ["{"], []])
     def test_another_value_than_was_written(self, written: list[str]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import attrs
 import msgspec
@@ -70,6 +71,32 @@ def test_a_line_is_compact_json(path: Path) -> None:
         "startedAt": 1_699_999_998_500,
         "endedAt": 1_700_000_000_000,
     }
+
+
+class Point(msgspec.Struct):
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("tp", "value", "status", "output"),
+    [
+        (Point, Point(1), "stop", {"x": 1}),
+        (Point | None, None, "stop", None),
+        # What there is then is text, and no output.
+        (Point, '{"x":', "length", "missing"),
+        (None, "text", "stop", "missing"),
+    ],
+)
+def test_output_stands_beside_the_text(
+    path: Path, tp: Any, value: Any, status: str, output: Any
+) -> None:
+    agent = Agent(model="m", output=tp)
+    result = Result("r", "It", 1, status, Usage(), (), output=value)
+    mapped = Mapped(1, "prompt 1", "r", 1.5, result, None, None)
+    said = json.loads(write(path, outcome_of(agent, ITEMS[1], mapped, now=0)))
+    assert said["text"] == "It"
+    assert said.get("output", "missing") == output
+    assert read(path, agent=agent) == {1: status}
 
 
 def test_what_a_failed_run_cost_is_told(path: Path) -> None:

@@ -11,6 +11,7 @@ from trio_agent import (
     CursorExpired,
     KeyReused,
     MemoryStore,
+    Principal,
     StoreUnavailable,
     UnknownRun,
     open_runtime,
@@ -28,6 +29,21 @@ async def test_agents() -> None:
             Service(runtime, [])
         with pytest.raises(ValueError, match="same name"):
             Service(runtime, [one, one])
+        with pytest.raises(ValueError, match=r"^there is no limit 'steps'"):
+            Service(runtime, [one], allow_limits=["steps"])
+
+
+async def test_what_was_said_is_for_its_owner(autojump_clock: object) -> None:
+    async with open_runtime() as runtime:
+        service = Service(runtime, [Agent(model=endless("x"))])
+        run = await service.start(Principal("alice"), Start(prompt="x"))
+        await run.wait()
+        for caller in ("alice", Principal("alice", {"a": 1}), None):
+            page = await service.messages(caller, run.id, 0)
+            assert [message.content for message in page.messages] == ["x", "x"]
+        for stranger in ("bob", Principal("bob")):
+            with pytest.raises(UnknownRun):
+                await service.messages(stranger, run.id, 0)
 
 
 async def test_who_is_nobody_in_particular_sees_all(autojump_clock: object) -> None:

@@ -200,7 +200,8 @@ async def test_calls_that_are_open_when_it_is_closed() -> None:
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery, sdk().open() as opened:
             progress = Progress()
-            nursery.start_soon(wait, (await tools_of(opened))["wait"], progress)
+            wait_tool = (await tools_of(opened))["wait"]
+            nursery.start_soon(wait, wait_tool, progress)  # noqa: ASYNC111
             await progress.begun.wait()
     assert len(failures) == 1
     assert "is gone: it was closed" in failures[0]

@@ -1,7 +1,7 @@
 """What some providers take in a form of their own. Pure functions.
 
 Sources: the Gemini API reference, "Schema" (a subset of OpenAPI 3.0); Mistral's refusal of other
-call ids than nine letters and digits.
+call ids than nine letters and digits, and OpenAI's of those with more than 40 characters.
 """
 
 import base64
@@ -17,6 +17,19 @@ _KEPT: Final = (
     *("minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum"),
 )
 _FORMATS: Final = frozenset({"enum", "date-time", "float", "double", "int32", "int64"})
+
+_MAX_OPENAI_ID: Final = 40
+
+
+def openai_id(call_id: str) -> str:
+    """Return an id of 40 characters at most that stands for a call id; its own, if it is short.
+
+    Those of sub-agents' calls are long: the ids of the calls that they are in come first.
+    """
+    if len(call_id) <= _MAX_OPENAI_ID:
+        return call_id
+    digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"call_{digest[: _MAX_OPENAI_ID - 5]}"
 
 
 def mistral_id(call_id: str) -> str:

@@ -26,7 +26,7 @@ from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
 from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
 from ._content import encode_content
-from ._dialects import gemini_schema, mistral_id
+from ._dialects import gemini_schema, mistral_id, openai_id
 from ._provider_state import restore_state, wants_reasoning
 
 SystemRole: TypeAlias = Literal["system", "developer", "user"]
@@ -111,7 +111,7 @@ class _Writer:
         self._wants_reasoning = False
         self._role = form.system_role
         self._empty_content = _EMPTY_CONTENT[form.empty_content]
-        self._id = CALL_IDS[ids] if isinstance(ids, str) else ids or str
+        self._id = CALL_IDS[ids] if isinstance(ids, str) else ids or openai_id
         self._schema = SCHEMA_DIALECTS[dialect] if isinstance(dialect, str) else dialect or dict
 
     def messages(self, messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:

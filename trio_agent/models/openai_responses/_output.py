@@ -87,8 +87,7 @@ class Output:
             case "response.refusal.delta":
                 if event.delta:
                     item = self.items.of("message", event)
-                    part = _part_of("message", event)
-                    self._say(item, "message", part, event.delta, parts, refuses=True)
+                    self._refuse(item, event.content_index, event.delta, parts)
             case "response.reasoning_summary_part.added":
                 self._breaks = True
             case _:
@@ -106,8 +105,10 @@ class Output:
         if text:
             item, part = self.items.of(STREAMS[stream], event), _part_of(stream, event)
             if rest := item.rest_of_part(stream, part, text):
-                refuses = bool(event.refusal) or is_refusal(event.part)
-                self._say(item, stream, part, rest, parts, refuses=refuses)
+                if event.refusal or is_refusal(event.part):
+                    self._refuse(item, part, rest, parts)
+                else:
+                    self._say(item, stream, part, rest, parts)
 
     def _added(self, event: Event, parts: list[ModelPart]) -> None:
         value = event.item or {}
@@ -149,20 +150,17 @@ class Output:
             if call.part_id and (delta := call.arguments.end()):
                 parts.append(ToolInputPart(call.part_id, call.name, delta))
 
+    def _refuse(self, item: Item, part: int | None, text: str, parts: list[ModelPart]) -> None:
+        item.say("message", part, text)
+        parts.append(TextPart(text))
+
     def _say(
-        self,
-        item: Item,
-        stream: Stream,
-        part: int | None,
-        text: str,
-        parts: list[ModelPart],
-        *,
-        refuses: bool = False,
+        self, item: Item, stream: Stream, part: int | None, text: str, parts: list[ModelPart]
     ) -> None:
         begins = item.begins(stream, part)
         item.say(stream, part, text)
         if stream == "message":
-            parts.append(TextPart(text) if refuses else self._text(text))
+            parts.append(self._text(text))
             return
         if self._has_thought and (begins or self._breaks):
             text = f"\n\n{text}"
@@ -177,10 +175,10 @@ class Output:
             for stream, kind in STREAMS.items():
                 if kind == item.kind:
                     for part, rest in item.rest(stream, value):
-                        refuses = stream == "message" and is_refusal(
-                            items(value.get("content"))[part]
-                        )
-                        self._say(item, stream, part, rest, parts, refuses=refuses)
+                        if stream == "message" and is_refusal(items(value["content"])[part]):
+                            self._refuse(item, part, rest, parts)
+                        else:
+                            self._say(item, stream, part, rest, parts)
         item.closed = True
         if item.value is None:
             item.value = value

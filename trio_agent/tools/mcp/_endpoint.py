@@ -165,7 +165,7 @@ class _Endpoint:
                         return
                     await self._events(response, decoder, None)
             last = decoder.last_event_id or last
-            await trio.sleep(_pause(decoder))
+            await trio.sleep(max(_AGAIN, _pause(decoder)))
 
     async def _answer(
         self, request: JSONRPCRequest, headers: Mapping[str, str]
@@ -192,7 +192,7 @@ class _Endpoint:
                     return _error(request, CONNECTION_CLOSED, what)
             attempts = 0 if decoder.last_event_id not in ("", last) else attempts + 1
             last = decoder.last_event_id or last
-            if not last or attempts > _MAX_AGAIN:
+            if not last or attempts >= _MAX_AGAIN:
                 return _error(request, CONNECTION_CLOSED, "the connection broke before the answer")
             method, content = "GET", b""
             await trio.sleep(_pause(decoder))

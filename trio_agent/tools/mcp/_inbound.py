@@ -9,18 +9,16 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import anyio
-from anyio.abc import ObjectReceiveStream
-from mcp.client._transport import ReadStream, TransportStreams, WriteStream
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification
 
 MAX_MESSAGE: Final = 16 * 2**20
 """Bytes of one message from a server."""
 
-Streams: TypeAlias = TransportStreams
+Reading: TypeAlias = ObjectReceiveStream[SessionMessage | Exception]
+Streams: TypeAlias = tuple[Reading, ObjectSendStream[SessionMessage]]
 """What is read from a server, and what is written to it."""
-Reading: TypeAlias = ReadStream[SessionMessage | Exception]
-Writing: TypeAlias = WriteStream[SessionMessage]
 
 
 class Inbound(ObjectReceiveStream[SessionMessage | Exception]):

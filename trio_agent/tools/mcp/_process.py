@@ -65,12 +65,13 @@ async def open_process(
     # Nothing may be awaited before the process has somebody who ends it.
     sender, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
     try:
-        async with open_plain_nursery() as nursery:
-            nursery.start_soon(_write, process, outgoing)
-            if process.stderr is not None:
-                nursery.start_soon(_log_stderr, name, process.stderr)
-            yield _Lines(name, process, on_lost), sender
-            nursery.cancel_scope.cancel(reason="the connection is closed")
+        with sender, outgoing:
+            async with open_plain_nursery() as nursery:
+                nursery.start_soon(_write, process, outgoing)
+                if process.stderr is not None:
+                    nursery.start_soon(_log_stderr, name, process.stderr)
+                yield _Lines(name, process, on_lost), sender
+                nursery.cancel_scope.cancel(reason="the connection is closed")
     finally:
         with trio.CancelScope(shield=True):
             await _stop(name, process)
