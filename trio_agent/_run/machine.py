@@ -136,7 +136,8 @@ class Machine:
         """What came of the run, once it finished or failed; None before."""
         if self.terminal is None:
             return None
-        return result_of(self._run_id, self.terminal, self._transcript)
+        shaped = self._output is not None
+        return result_of(self._run_id, self.terminal, self._transcript, shaped=shaped)
 
     def started(self, at: int) -> list[AnyEvent]:
         """The run begins."""
