@@ -13,7 +13,15 @@ from typing import Any, Final, Literal, TypeAlias, assert_never
 import attrs
 
 from ..._events import ToolRequest
-from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
+from ..._messages import (
+    AnyMessage,
+    AssistantMessage,
+    File,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
 from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
 from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
@@ -107,13 +115,26 @@ class _Writer:
         self._schema = SCHEMA_DIALECTS[dialect] if isinstance(dialect, str) else dialect or dict
 
     def messages(self, messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:
-        """Write a transcript. A message that says nothing is left out: some refuse it."""
+        """Write a transcript. A message that says nothing is left out: some refuse it.
+
+        Results are texts; what else came with them is shown behind the last one of their step, for
+        nothing may come between them.
+        """
         self._wants_reasoning = wants_reasoning(messages, self._origin)
-        return [
-            self._message(message, calling)
-            for message, calling in zip(messages, _calling_turns(messages), strict=True)
-            if not _is_silence(message)
-        ]
+        written: list[dict[str, Any]] = []
+        shown: list[Text | File] = []
+        for message, calling in zip(messages, _calling_turns(messages), strict=True):
+            if shown and not isinstance(message, ToolMessage):
+                written.append(_shown(shown))
+                shown = []
+            if not _is_silence(message):
+                written.append(self._message(message, calling))
+            if isinstance(message, ToolMessage) and message.files:
+                shown += [Text(self._caption(message)), *message.files]
+        return [*written, _shown(shown)] if shown else written
+
+    def _caption(self, message: ToolMessage) -> str:
+        return f"Files that came with the result of the tool call {self._id(message.tool_call_id)}:"
 
     def _message(self, message: AnyMessage, calling: bool) -> dict[str, Any]:
         match message:
@@ -163,6 +184,10 @@ class _Writer:
         if output.description:
             said["description"] = output.description
         return {"type": "json_schema", "json_schema": said}
+
+
+def _shown(parts: Sequence[Text | File]) -> dict[str, Any]:
+    return {"role": "user", "content": encode_content(tuple(parts))}
 
 
 def _tool_choice(choice: str) -> Any:
