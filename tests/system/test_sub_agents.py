@@ -28,6 +28,7 @@ from trio_agent import (
     RuntimeLimits,
     ToolContext,
     ToolMessage,
+    ToolOutcome,
     ToolProgress,
     ToolResult,
     ToolSourceError,
@@ -431,13 +432,13 @@ async def test_one_thread_while_a_tool_above_hangs(mock_clock: trio.testing.Mock
                 await trio.testing.wait_all_tasks_blocked()
                 mock_clock.jump(6)
                 # Its place is free, so that those below can work, however long it hangs.
-                async for event in events:
-                    if isinstance(event, ToolResult):
-                        first = event.tool
-                        break
+                results: list[ToolOutcome] = []
+                while not results:
+                    event = await events.receive()
+                    results += [event.tool] if isinstance(event, ToolResult) else []
             finally:
                 release.set()
-        assert (first.id, first.output) == ("2", "Counted.")
+        assert [(result.id, result.output) for result in results] == [("2", "Counted.")]
         assert (await run.wait()).text == "Done."
 
 
