@@ -367,7 +367,12 @@ def test_files_of_a_result_stand_in_it(message: ToolMessage, content: list[Any])
     ]
 
 
-def test_a_file_of_a_result_that_is_not_taken() -> None:
-    sound = ToolMessage("t", "r", files=(File("audio/wav", data=b"a"),))
-    with pytest.raises(ModelError, match="Anthropic takes no audio/wav"):
-        encode(ASK, answer("", called()), sound)
+def test_the_model_is_told_of_a_file_of_a_result_that_is_not_taken() -> None:
+    sound = ToolMessage("t", "r", files=(File("audio/wav", data=b"a", name="a.wav"),))
+    body = encode(ASK, answer("", called()), sound)
+    assert refused(body) is None
+    [result] = body["messages"][-1]["content"]
+    assert result["content"] == [
+        {"type": "text", "text": "r"},
+        {"type": "text", "text": "[A file that you can't be shown: 'a.wav', audio/wav]"},
+    ]

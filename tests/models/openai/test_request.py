@@ -354,7 +354,9 @@ def test_files_of_results_are_of_the_call_as_the_provider_knows_it() -> None:
     assert (told["tool_call_id"], shown["content"][0]) == ("xcall_1", caption("xcall_1"))
 
 
-def test_a_file_of_a_result_that_is_not_taken() -> None:
+def test_the_model_is_told_of_a_file_of_a_result_that_is_not_taken() -> None:
     result = ToolMessage("a", "", files=(File("text/csv", data=b"a"),))
-    with pytest.raises(ModelError, match="no place in a chat completion"):
-        encoded(calling(ToolRequest("a", "f", {})), result)
+    *_, shown = encoded(calling(ToolRequest("a", "f", {})), result)
+    assert shown["content"][1:] == [
+        {"type": "text", "text": "[A file that you can't be shown: text/csv]"}
+    ]

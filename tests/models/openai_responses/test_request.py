@@ -255,5 +255,6 @@ def test_files_of_a_result_stand_in_it() -> None:
         },
     ]
     sound = ToolMessage("call_1", "", files=(File("audio/wav", data=b"a"),))
-    with pytest.raises(ModelError, match="can't be sent"):
-        items(call, sound)
+    _, output = items(call, sound)
+    told = {"type": "input_text", "text": "[A file that you can't be shown: audio/wav]"}
+    assert output["output"][1:] == [told]

@@ -26,7 +26,7 @@ from .._parts import ModelRequest, ToolSpec, refuse_reserved
 from .._provider._strict_schema import ANTHROPIC
 from .._provider._tool_text import sendable_input, sendable_name, sendable_output
 from .._provider._unique_ids import UniqueIds
-from ._files import content_blocks, text_blocks
+from ._files import content_blocks, result_blocks, text_blocks
 from ._kept import is_thought, kept_blocks, kept_container
 from ._thinking import OFF, budget_of, is_off, is_refused
 
@@ -212,7 +212,7 @@ class _Writer:
         }
         if message.files:
             # Of an error nothing but text is taken, so that this is none: its text says enough.
-            return {**result, "content": content_blocks((Text(content), *message.files))}
+            return {**result, "content": result_blocks((Text(content), *message.files))}
         return result if message.status == "ok" else {**result, "is_error": True}
 
 

@@ -23,9 +23,10 @@ from ..._messages import (
     UserMessage,
 )
 from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
+from .._provider._file_data import encode_shown
 from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
-from ._content import encode_content
+from ._content import content_part, encode_content
 from ._dialects import gemini_schema, mistral_id, openai_id
 from ._provider_state import restore_state, wants_reasoning
 
@@ -187,7 +188,7 @@ class _Writer:
 
 
 def _shown(parts: Sequence[Text | File]) -> dict[str, Any]:
-    return {"role": "user", "content": encode_content(tuple(parts))}
+    return {"role": "user", "content": list(encode_shown(parts, content_part))}
 
 
 def _tool_choice(choice: str) -> Any:
