@@ -127,7 +127,11 @@ async def test_a_script_that_is_over_says_so(answers: int, scripted: str) -> Non
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
-    [({}, "{}"), ({"city": "Malmö", "days": [1, None]}, '{"city":"Malmö","days":[1,null]}')],
+    [
+        ({}, "{}"),
+        ({"city": "Malmö", "days": [1, None]}, '{"city":"Malmö","days":[1,null]}'),
+        ({"id": 7, "name": "Ada"}, '{"id":7,"name":"Ada"}'),
+    ],
 )
 def test_a_call_has_its_arguments_in_json(arguments: dict[str, Any], text: str) -> None:
     assert call("1", "get_weather", **arguments) == ToolInputPart("1", "get_weather", text)

@@ -24,7 +24,7 @@ Line: TypeAlias = (
 to wait for, an error to raise, or the end of the answer."""
 
 
-def call(id: str, name: str, **arguments: Any) -> ToolInputPart:  # noqa: A002
+def call(id: str, name: str, /, **arguments: Any) -> ToolInputPart:  # noqa: A002
     """Make the part that calls a tool with these arguments."""
     return ToolInputPart(id, name, msgspec.json.encode(arguments).decode())
 
