@@ -102,3 +102,29 @@ async def test_files(tmp_path: Path) -> None:
     output = await run_example("tools/files", [], tmp_path)
     assert [line.partition(":")[0] for line in output.splitlines()] == ["event", "model"]
     assert output in PAGE
+
+
+async def test_context(tmp_path: Path) -> None:
+    lines = (await run_example("tools/context", [], tmp_path)).splitlines()
+    # Of progress some may be left out.
+    shown = PAGE.split("$ python context.py\n")[1].partition("```")[0].splitlines()
+    assert [line for line in shown if line in lines] == lines
+    assert lines[0] == "['item', 'count']"
+    assert lines[-2:] == ["c1: 2 of tea are on their way", "['c1']"]
+
+
+async def test_retries(tmp_path: Path) -> None:
+    output = await run_example("tools/retries", [], tmp_path)
+    assert f"It prints `{output.strip()}`" in PAGE
+
+
+async def test_contract(tmp_path: Path) -> None:
+    output = await run_example("tools/contract", [], tmp_path)
+    assert output == 'the fields are: id\n{"route":"order_status","id":"7"}\n'
+    assert output in PAGE
+
+
+async def test_pydantic_models(tmp_path: Path) -> None:
+    output = await run_example("tools/pydantic_models", [], tmp_path)
+    assert [line.partition(":")[0] for line in output.splitlines()] == ["error", "ok"]
+    assert output in PAGE
