@@ -158,23 +158,25 @@ async def test_follow(tmp_path: Path) -> None:
 
 async def test_cut_and_resumed(tmp_path: Path) -> None:
     """Whatever a viewer has missed, it gets: it sees the log, and so the same partial values."""
-    async with desk([*LOOK, FAIL], [openai.output(*decide())], tmp_path) as (url, _):
-        async with open_client(url, token=ANN) as client:
-            run_id = await client.start(PROMPT)
-            whole = await read(client, run_id)
-            async with open_proxy(int(url.rpartition(":")[2])) as proxy:
-                proxy.cuts = chain(range(700, 2000, 100), repeat(10**9))
-                async with (
-                    open_client(proxy.url, token=ANN) as unlucky,
-                    unlucky.subscribe(run_id) as events,
-                ):
-                    pieces = [event async for event in events]
-                    assert events.reconnects >= 3
-            assert pieces == whole
-            for event in whole[:: max(1, len(whole) // 8)]:
-                rest = await read(client, run_id, after=event.cursor)
-                assert rest == whole[whole.index(event) + 1 :]
-            result = await client.result(run_id)
+    async with (
+        desk([*LOOK, FAIL], [openai.output(*decide())], tmp_path) as (url, _),
+        open_client(url, token=ANN) as client,
+    ):
+        run_id = await client.start(PROMPT)
+        whole = await read(client, run_id)
+        async with open_proxy(int(url.rpartition(":")[2])) as proxy:
+            proxy.cuts = chain(range(700, 2000, 100), repeat(10**9))
+            async with (
+                open_client(proxy.url, token=ANN) as unlucky,
+                unlucky.subscribe(run_id) as events,
+            ):
+                pieces = [event async for event in events]
+                assert events.reconnects >= 3
+        assert pieces == whole
+        for event in whole[:: max(1, len(whole) // 8)]:
+            rest = await read(client, run_id, after=event.cursor)
+            assert rest == whole[whole.index(event) + 1 :]
+        result = await client.result(run_id)
 
     events = [event.event for event in whole]
     check_log(events)
@@ -183,7 +185,7 @@ async def test_cut_and_resumed(tmp_path: Path) -> None:
         assert event is not None
         if partial.add(event):
             values.append(partial.value)
-    assert values[0] == {"order": "A7", "refund": 40} or len(values) > 1
+    assert len(values) > 1
     assert values[-1] == VERDICT
     for before, after in pairwise(values):
         assert set(before) <= set(after)
@@ -197,26 +199,28 @@ async def test_cut_and_resumed(tmp_path: Path) -> None:
 async def test_cancelled(tmp_path: Path) -> None:
     """The receipt covers the sub-agent, in the middle of its answer, and the server's tool."""
     hanging = [anthropic.text("Not "), anthropic.pause(trio.Event())]
-    async with desk([*LOOK[:2], hanging], [], tmp_path) as (url, scripted):
-        async with open_client(url, token=ANN) as client:  # noqa: SIM117
-            run_id = await client.start(PROMPT)
-            seen: list[Any] = []
-            async with client.subscribe(run_id) as events:
-                async for remote in events:
-                    seen.append(remote.event)
-                    if said_below(remote.event) == "Not ":
-                        receipt = await client.cancel(run_id)
-                        assert receipt is not None
-                        assert receipt.outcome == "cancelled"
-                        assert receipt.abandoned == ()
-            check_log(seen)
-            results = {e.tool.id: e.tool for e in seen if isinstance(e, ToolResult)}
-            assert (results["t3"].status, results["t3"].output) == (
-                "cancelled",
-                "cancelled before it finished",
-            )
-            assert receipt.last_offset == int(remote.cursor.rpartition(".")[2])
-            assert len(scripted.bodies()) == 3
+    async with (
+        desk([*LOOK[:2], hanging], [], tmp_path) as (url, scripted),
+        open_client(url, token=ANN) as client,
+    ):
+        run_id = await client.start(PROMPT)
+        seen: list[Any] = []
+        async with client.subscribe(run_id) as events:
+            async for remote in events:
+                seen.append(remote.event)
+                if said_below(remote.event) == "Not ":
+                    receipt = await client.cancel(run_id)
+                    assert receipt is not None
+                    assert receipt.outcome == "cancelled"
+                    assert receipt.abandoned == ()
+        check_log(seen)
+        results = {e.tool.id: e.tool for e in seen if isinstance(e, ToolResult)}
+        assert (results["t3"].status, results["t3"].output) == (
+            "cancelled",
+            "cancelled before it finished",
+        )
+        assert receipt.last_offset == int(remote.cursor.rpartition(".")[2])
+        assert len(scripted.bodies()) == 3
 
 
 async def test_principals(tmp_path: Path) -> None:
