@@ -123,13 +123,18 @@ def _part(part: Part, place: str) -> Text | File:
         if part.text is None:
             raise bad(f"a part of type {part.type} has a text", place)
         return Text(part.text)
-    if part.type in _IMAGES or part.type in _FILES:
-        return _file(part, place)
-    known = ", ".join((*_TEXTS[:2], *_IMAGES, *_FILES))
-    raise bad(f"the type of a part is one of {known}, not {part.type[:40]!r}", f"{place}.type")
+    return file_of(part, place, _TEXTS[:2])
 
 
-def _file(part: Part, place: str) -> File:
+def file_of(part: Part, place: str, others: Sequence[str] = ()) -> File:
+    """Return the file that a part is, where only files may be, or some others.
+
+    Raises:
+        Problem: it can't be meant.
+    """
+    if part.type not in (*_IMAGES, *_FILES):
+        known = ", ".join((*others, *_IMAGES, *_FILES))
+        raise bad(f"the type of a part is one of {known}, not {part.type[:40]!r}", f"{place}.type")
     chat, source, audio = part.file or _ChatFile(), part.source or _Source(), part.input_audio
     if part.file_id or chat.file_id or source.file_id:
         raise bad("a file_id names a file at a provider: give its url or its data", place)

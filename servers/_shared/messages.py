@@ -20,7 +20,7 @@ from trio_agent import (
     UserMessage,
 )
 
-from .content import AnyContent, bad, content_of, text_of
+from .content import AnyContent, Part, bad, content_of, file_of, text_of
 
 
 class _Function(msgspec.Struct, frozen=True):
@@ -45,6 +45,7 @@ class Said(msgspec.Struct, frozen=True):
     function_call: Any = None
     our_call_id: str | None = msgspec.field(name="toolCallId", default=None)
     tool_call_id: str | None = None
+    files: tuple[Part, ...] = ()
     status: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
@@ -76,7 +77,11 @@ def _message(said: Said, place: str) -> AnyMessage:
             call = said.our_call_id or said.tool_call_id
             if call is None:
                 raise bad("a tool message has the tool_call_id of its call", place)
-            return ToolMessage(call, text_of(said.content, content), said.status or "ok")
+            text = text_of(said.content, content)
+            files = (
+                file_of(part, f"{place}.files[{index}]") for index, part in enumerate(said.files)
+            )
+            return ToolMessage(call, text, said.status or "ok", tuple(files))
     known = "system, developer, user, assistant or tool"
     raise bad(f"the role of a message is {known}, not {said.role[:40]!r}", f"{place}.role")
 

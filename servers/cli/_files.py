@@ -1,4 +1,4 @@
-"""Files that the command line names, for a model to look at."""
+"""Files that the command line names, for a model to look at, and those that tools returned."""
 
 import mimetypes
 from collections.abc import Sequence
@@ -8,7 +8,11 @@ from typing import Final
 from trio_agent import File, RuntimeLimits
 
 from .._shared.media_types import by_name
+from ._text import printable_line
 from ._usage import UsageError
+
+_LONGEST: Final = 200
+"""Characters of a name or a URL that are shown."""
 
 MAX_BYTES: Final = RuntimeLimits().max_blob_bytes
 """Of all files together, which is what servers take by default."""
@@ -37,6 +41,13 @@ def read_files(paths: Sequence[str]) -> tuple[File, ...]:
             raise UsageError(f"--file {path}: files have at most {most} together")
         files.append(File(_media_type(path, data), data=data, name=Path(path).name))
     return tuple(files)
+
+
+def file_line(file: File) -> str:
+    """Say what a file is, in a line: its name, its media type, its size or where it is."""
+    where = file.url or f"{len(file.data or b'')} bytes"
+    words = [word for word in (file.name, file.media_type, where) if word]
+    return ", ".join(printable_line(word[:_LONGEST]) for word in words)
 
 
 def _media_type(path: str, data: bytes) -> str:

@@ -24,6 +24,7 @@ from trio_agent import (
     ToolResult,
 )
 
+from ._files import file_line
 from ._lines import Lines, Speaker
 from ._progress import progress_line
 from ._speed import Speed
@@ -124,6 +125,8 @@ class Renderer:
                     self._line(speaker, f".. {line}", _DIM)
                 colour = _STATUS.get(tool.status, _DIM)
                 self._line(speaker, f"<- {tool.status}: {_compact(tool.output)}", colour)
+                for file in tool.files:
+                    self._line(speaker, f"   {file_line(file)}", colour)
             case OutputRetry(message=message):
                 self._line(speaker, f"[this is no answer, it is asked again: {message}]", _DIM)
             case ModelSwitch(from_=before, to=to, error=error):

@@ -27,6 +27,7 @@ _FILES: Final = {
             "card",
             "elements",
             "figures",
+            "files",
             "streams",
             "transcript",
             "viewer",

@@ -19,13 +19,16 @@ from trio_agent import (
     CursorInvalid,
     File,
     Receipt,
+    ToolResult,
     UnknownBlob,
     UnknownRun,
     UserMessage,
 )
+from trio_agent._events import ToolOutcome
 from trio_agent.client import Client, ServerError, TransportError, _http, open_client
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.testing import ScriptedModel
+from trio_agent.wire import encode_event
 
 
 async def test_cancelling() -> None:
@@ -466,3 +469,14 @@ async def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(ServerError) as caught:
                 await client.info("r")
             assert (caught.value.status, caught.value.code) == (status, code)
+
+
+async def test_a_result_with_the_largest_file() -> None:
+    file = File("image/png", data=bytes(4 << 20), name="plot.png")
+    outcome = ToolOutcome("1", "plot", {}, "a plot", "ok", (file,))
+    data = encode_event(ToolResult(at=1, tool=outcome))
+    stream = STREAM + b"data: " + data + b"\nid: r.e.1\n\n" + END % 2
+    async with canned(stream, DONE) as (url, _):
+        result, _ = await receive_all(url)
+    assert isinstance(result.event, ToolResult)
+    assert result.event.tool.files == (file,)

@@ -96,3 +96,9 @@ async def test_own_tests(tmp_path: Path) -> None:
         check=False,
     )
     assert b"3 passed" in done.stdout, done.stdout
+
+
+async def test_files(tmp_path: Path) -> None:
+    output = await run_example("tools/files", [], tmp_path)
+    assert [line.partition(":")[0] for line in output.splitlines()] == ["event", "model"]
+    assert output in PAGE

@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from trio_agent import Agent, AssistantMessage, Limits, ToolContext, Usage, tool
-from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
+from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, OutputPart
 from trio_agent.testing import ScriptedModel, call, output
 from trio_agent.testing._scripted_model import Line
 
@@ -118,3 +118,12 @@ def make_pair() -> Agent:
     )
     calls = [call("1", "g", prompt=""), call("2", "look", city="")]
     return Agent(name="l", model=Retold(calls, ["."]), tools=[guide.as_tool(), look])
+
+
+def make_shaped() -> Agent:
+    """An answer that is wrapped, corrected, and given beside a call."""
+    model = Retold(
+        [OutputPart('{"output":["é'), OutputPart('","b"]}')],
+        [call("1", "look", city=""), *output({"output": [1, 23]}, size=5)],
+    )
+    return Agent(name="s", model=model, tools=[look], output=list[int])

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from trio_agent._messages import AnyMessage, AssistantMessage, File, Text, UserMessage
-from trio_agent._run.files import checked, files_of, put_in, set_apart
+from trio_agent._messages import (
+    AnyMessage,
+    AssistantMessage,
+    File,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
+from trio_agent._run.files import checked, files_of, nameless, put_in, set_apart
 
 DIGEST = sha256(b"a").hexdigest()
 
@@ -95,3 +102,33 @@ async def test_files_are_put_in_again() -> None:
     assert read == [("r", DIGEST)], "each is read once"
     assert await put_in(messages, read_blob) == tuple(messages)
     assert len(read) == 1
+
+
+def test_files_of_results_are_as_those_of_a_user() -> None:
+    given = (
+        ToolMessage("1", "x", files=(File("A/B", url="data:,a"), File("a/b", url="https://h/"))),
+        ToolMessage("2", "y", "error"),
+    )
+    taken = checked(given)
+    files = (File("a/b", data=b"a"), File("a/b", url="https://h/"))
+    assert taken == (ToolMessage("1", "x", files=files), given[1])
+    stored, blobs = set_apart(taken, "r")
+    apart = File("a/b", blob=f"r/{DIGEST}")
+    assert list(files_of(stored)) == [apart, files[1]]
+    assert blobs == {DIGEST: b"a"}
+    assert list(files_of(nameless(stored))) == [File("a/b", blob=f"/{DIGEST}"), files[1]]
+
+
+async def test_files_of_results_are_put_in_again() -> None:
+    async def read(run_id: str, digest: str) -> bytes:
+        assert (run_id, digest) == ("r", DIGEST)
+        return b"a"
+
+    said = (ToolMessage("1", "x", files=(File("a/b", blob=f"r/{DIGEST}"),)),)
+    assert await put_in(said, read) == (ToolMessage("1", "x", files=(File("a/b", data=b"a"),)),)
+
+
+def test_it_is_told_which_file_of_a_result_is_none() -> None:
+    result = ToolMessage("1", "x", files=(File("a/b", data=b"a"), File("a/b")))
+    with pytest.raises(ValueError, match=r"one of .* at `\$\.messages\[1\]\.files\[1\]`$"):
+        checked([UserMessage("x"), result])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from trio_agent._errors import RunIncomplete
 from trio_agent._events import (
     ErrorDetail,
     RunError,
@@ -57,3 +58,13 @@ def test_of_a_run_that_failed() -> None:
     assert result_of("r", end, folded) == Result(
         "r", "ab", 2, "error", Usage(1, 1, 2), said, "it broke", "ab"
     )
+
+
+def test_a_text_is_no_answer_where_a_shape_was_asked_for() -> None:
+    failed = RunError(at=0, error=ErrorDetail("c", "it broke"))
+    finished = RunFinish(at=0, run=RunSummary("r", "ab", 2, "timeout", Usage()))
+    for end, reason in ((failed, "error"), (finished, "timeout")):
+        result = result_of("r", end, transcript(), shaped=True)
+        assert result.text == "ab"
+        with pytest.raises(RunIncomplete, match=reason):
+            _ = result.output

@@ -144,6 +144,7 @@ def test_what_is_too_old_is_not_counted() -> None:
         (SystemMessage("東京"), 6),
         (UserMessage("\ud800"), 5),
         (ToolMessage("an id is not counted", "1234"), 5),
+        (ToolMessage("1", "1234", files=(File("a/b", data=b"a"),) * 2), 2005),
         (UserMessage((Text("1234"), File("image/png", data=b"x" * 100_000))), 1005),
         (AssistantMessage("1234", reasoning="12345678"), 7),
         (AssistantMessage("", (ToolRequest("1", "look", {"a": 1}),)), 11),

@@ -8,11 +8,12 @@ import attrs
 import pytest
 import trio
 from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
-from team_kit import Retold, make_pair, make_team
+from team_kit import Retold, make_pair, make_shaped, make_team
 
 from trio_agent import Agent, FallbackModel, ModelError
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
 from trio_agent.testing import ScriptedModel, call
+from trio_agent.testing._scripted_model import Line
 from trio_agent.wire import SSEDecoder
 
 RESUMED_BY = 4
@@ -108,19 +109,25 @@ class Secretive(Model):
         return attrs.evolve(finish, provider={"p": SECRET.decode()})
 
 
-async def test_replay_of_a_run_with_sub_agents_is_cut_after_every_byte() -> None:
-    async with open_server(make_pair(), seconds=6 * SOON) as server:
+@pytest.mark.parametrize(
+    ("make_agent", "kind", "times"), [(make_pair, "nested", 10), (make_shaped, "output-delta", 4)]
+)
+async def test_replay_of_what_an_agent_can_do_is_cut_after_every_byte(
+    make_agent: Callable[[], Agent], kind: str, times: int
+) -> None:
+    async with open_server(make_agent(), seconds=6 * SOON) as server:
         run = await server.start()
         await run.wait()
         expected = await logged(run, server)
-        assert sum(b'"type":"nested"' in data for _, data in expected) >= 10
+        kinds = [json.loads(data)["type"] for _, data in expected]
+        assert kinds.count(kind) >= times
         assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
 
 
 def again() -> Agent:
     """Tells the same story to everybody."""
-    told = [["Look.", call("c1", "get_weather", city="Oslo")], ["It ", "is ", "cold."]]
-    return Agent(model=Retold(*told), tools=[get_weather])
+    look: list[Line] = ["Look.", call("c1", "get_weather", city="Oslo")]
+    return Agent(model=Retold(look, ["It ", "is ", "cold."]), tools=[get_weather])
 
 
 @pytest.mark.parametrize(("make_agent", "step"), [(again, 19), (make_team, 97)])

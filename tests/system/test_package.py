@@ -194,4 +194,6 @@ print(json.dumps([names, sorted(str(f) for f in files)]))
         assert metadata["Version"] == trio_agent.__version__
         assert metadata["Requires-Python"] == ">=3.11"
         assert metadata["License-Expression"] == "MIT"
-        assert set(metadata.get_all("Provides-Extra") or ()) == {"completion", "local", "valkey"}
+        assert set(metadata.get_all("Provides-Extra") or ()) == {
+            *("completion", "local", "mcp", "valkey"),
+        }

@@ -209,6 +209,46 @@ class TestProgress:
         expect(shown.locator(".progress")).to_be_visible(visible=visible)
 
 
+class TestFiles:
+    PIXEL = (
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
+        "Jggg=="
+    )
+
+    def shown(self, show: Show, *files: dict[str, str]) -> "Locator":
+        ended = result("c", "plot", "a plot")
+        ended["tool"]["files"] = [{"type": "file", **file} for file in files]
+        log = [started("a"), STEP, called("c", "plot"), ended, finished()]
+        return show(log).locator("> .tool > .file")
+
+    def test_a_picture_is_shown(self, show: Show) -> None:
+        picture = {"mediaType": "image/png", "data": self.PIXEL, "name": "plot.png"}
+        shown = self.shown(show, picture)
+        expect(shown).to_have_js_property("naturalWidth", 1)
+        expect(shown).to_have_attribute("alt", "plot.png")
+
+    def test_everything_else_is_named(self, show: Show, page: "Page") -> None:
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
+        shown = self.shown(
+            show,
+            {"mediaType": "image/svg+xml", "data": "AAAA", "name": "<img src=x onerror=alert(1)>"},
+            {"mediaType": "text/html", "data": "AAAA" * 1024},
+            {"mediaType": "image/png", "url": "https://elsewhere.invalid/x.png"},
+            {"mediaType": 'image/png" onerror="alert(1)', "data": "AA=="},
+        )
+        expect(shown).to_have_text(
+            [
+                "<img src=x onerror=alert(1)> · image/svg+xml · 3 B",
+                "text/html · 3 KiB",
+                "image/png · https://elsewhere.invalid/x.png",
+                'image/png" onerror="alert(1) · 1 B',
+            ]
+        )
+        expect(shown.locator("img")).to_have_count(0)
+        assert not [url for url in requested if "elsewhere" in url]
+
+
 class TestOutput:
     PIECES = (delta('{"a": ', "output-delta"), delta('[1, "x', "output-delta"))
 

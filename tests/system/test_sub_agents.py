@@ -28,6 +28,7 @@ from trio_agent import (
     RuntimeLimits,
     ToolContext,
     ToolMessage,
+    ToolOutcome,
     ToolProgress,
     ToolResult,
     ToolSourceError,
@@ -132,9 +133,14 @@ async def test_a_run_that_fails_has_paid_for_all_below() -> None:
     assert events[-1].usage == failure.result.usage == Usage(2, 9, 11)
 
 
-def chatter(words: int = 1000) -> Model:
-    """Says so many words, and then nothing more."""
-    return ScriptedModel([*["a"] * words, trio.Event()])
+def chatter() -> Model:
+    """Says much more than it may."""
+    return ScriptedModel(["a"] * 1000)
+
+
+def silent() -> Model:
+    """Says a few words, and then nothing more."""
+    return ScriptedModel(["a", "b", trio.Event()])
 
 
 def asking(*names: str, prompt: str = "go") -> Model:
@@ -235,11 +241,11 @@ FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "length": ({"model": Retold(["a", ModelFinish("length")])}, "did not finish: length"),
     "run-deadline": (
-        {"model": chatter(3), "limits": Limits(run_deadline=5)},
+        {"model": silent(), "limits": Limits(run_deadline=5)},
         "did not finish: timeout",
     ),
     "step-deadline": (
-        {"model": chatter(3), "limits": Limits(step_deadline=5)},
+        {"model": silent(), "limits": Limits(step_deadline=5)},
         "did not finish: timeout",
     ),
     "model": (
@@ -310,7 +316,7 @@ async def test_a_log_that_a_sub_agent_fills_ends_the_run() -> None:
 
 
 async def test_a_deadline_of_the_call(autojump_clock: trio.testing.MockClock) -> None:
-    leaf = Agent(name="leaf", model=chatter(3))
+    leaf = Agent(name="leaf", model=silent())
     middle = Agent(name="middle", model=asking("leaf"), tools=[leaf.as_tool()])
     agent = Agent(model=asking("middle"), tools=[middle.as_tool(deadline=5)])
     result, events = await played(agent)
@@ -426,12 +432,13 @@ async def test_one_thread_while_a_tool_above_hangs(mock_clock: trio.testing.Mock
                 await trio.testing.wait_all_tasks_blocked()
                 mock_clock.jump(6)
                 # Its place is free, so that those below can work, however long it hangs.
-                async for event in events:
-                    if isinstance(event, ToolResult):
-                        break
+                results: list[ToolOutcome] = []
+                while not results:
+                    event = await events.receive()
+                    results += [event.tool] if isinstance(event, ToolResult) else []
             finally:
                 release.set()
-        assert (event.tool.id, event.tool.output) == ("2", "Counted.")
+        assert [(result.id, result.output) for result in results] == [("2", "Counted.")]
         assert (await run.wait()).text == "Done."
 
 

@@ -162,3 +162,28 @@ REFUSALS: list[tuple[str, str | None, str]] = [
 def test_what_is_refused(told: str | None, message: str) -> None:
     assert told is not None
     assert message in told
+
+
+@pytest.mark.parametrize(
+    ("blocks", "fields", "message"),
+    [
+        ([TEXT], {"is_error": True}, None),
+        ([TEXT, {"type": "image", "source": {"type": "url", "url": "https://h"}}], {}, None),
+        ([{"type": "image", "source": {"type": "url"}}], {"is_error": True}, "type `text` if"),
+        ([{"type": "audio"}], {}, "Input tag 'audio' found using 'type' does not match"),
+        ([USE], {}, "Input tag 'tool_use' found using 'type' does not match"),
+        (
+            [{"type": "image", "source": {"type": "base64", "media_type": "image/bmp"}}],
+            {},
+            "image.source.base64.media_type: Input should be",
+        ),
+    ],
+)
+def test_what_a_result_may_hold(
+    blocks: list[Any], fields: dict[str, Any], message: str | None
+) -> None:
+    told = said(user(TEXT), assistant(USE), user({**RESULT, "content": blocks, **fields}))
+    if message is None:
+        assert told is None
+    else:
+        assert message in str(told)

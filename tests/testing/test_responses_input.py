@@ -166,3 +166,22 @@ def test_encrypted_content_has_a_code_of_its_own() -> None:
     with pytest.raises(Refused) as info:
         check_input([{**REASONING, "encrypted_content": "x" * 9}, ANSWER], ledger(), stores=False)
     assert info.value.error["code"] == "invalid_encrypted_content"
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        ([{"type": "input_text", "text": "x"}, IMAGE, FILE], None),
+        ([{"type": "output_text", "text": "x"}], "input[2].output[0]"),
+        ([IMAGE, {"type": "input_image", "image_url": "x"}], "input[2].output[1].image_url"),
+        ({"a": 1}, "input[2].output"),
+    ],
+)
+def test_what_an_output_may_hold(output: Any, place: str | None) -> None:
+    given = [USER, CALL, {**OUTPUT, "output": output}]
+    if place is None:
+        check_input(given, ledger(), stores=False)
+        return
+    with pytest.raises(Refused) as caught:
+        check_input(given, ledger(), stores=False)
+    assert str(caught.value.error["param"]).startswith(place)

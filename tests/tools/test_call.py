@@ -5,26 +5,30 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import trio
 import trio.testing
 
+from trio_agent._content import File
 from trio_agent._errors import ToolError
 from trio_agent._events import ToolRequest
-from trio_agent.tools._call import Outcome, Tell, call_tool
+from trio_agent.tools._call import Tell, call_tool
 from trio_agent.tools._context import ToolContext
 from trio_agent.tools._contract import Tool
 from trio_agent.tools._threads import ToolThreads
 from trio_agent.tools._tool import tool
+
+Told: TypeAlias = tuple[str, Any]
+"""A status and an output."""
 
 
 def nothing_is_abandoned() -> None:
     pytest.fail("a thread was let go")
 
 
-async def call(function: Any, *, deadline: float = math.inf, **arguments: Any) -> Outcome:
+async def call(function: Any, *, deadline: float = math.inf, **arguments: Any) -> Told:
     made = tool(function)
     return await call_made(made, deadline=deadline, **arguments)
 
@@ -37,8 +41,8 @@ async def call_made(
     threads: ToolThreads | None = None,
     tell: Tell = "message",
     **arguments: Any,
-) -> Outcome:
-    return await call_tool(
+) -> Told:
+    outcome = await call_tool(
         {made.name: made},
         ToolRequest("1", made.name, arguments),
         ToolContext(run_id="r", deps="shop", threads=threads),
@@ -46,6 +50,8 @@ async def call_made(
         tell=tell,
         on_abandoned=on_abandoned,
     )
+    assert outcome.files == ()
+    return outcome[:2]
 
 
 async def test_async_and_sync() -> None:
@@ -61,14 +67,15 @@ async def test_async_and_sync() -> None:
 
 
 async def test_an_unknown_tool_is_told_what_there_is() -> None:
-    async def call_nope(tools: Mapping[str, Any]) -> Outcome:
-        return await call_tool(
+    async def call_nope(tools: Mapping[str, Any]) -> Told:
+        outcome = await call_tool(
             tools,
             ToolRequest("1", "nope", {}),
             ToolContext(run_id="r"),
             deadline=1,
             on_abandoned=nothing_is_abandoned,
         )
+        return outcome[:2]
 
     assert await call_nope({}) == ("error", "there is no tool 'nope'; the tools are: none")
 
@@ -310,7 +317,7 @@ async def test_a_sync_tool_is_waited_for() -> None:
         go_on.wait()
         return "late"
 
-    outcomes: list[Outcome] = []
+    outcomes: list[Told] = []
 
     async def run(scope: trio.CancelScope) -> None:
         with scope:
@@ -406,7 +413,7 @@ async def test_waiting_for_a_thread_takes_nothing_from_the_deadline(
     autojump_clock.autojump_threshold = 0.01
     threads = ToolThreads(1)
     place = await threads.place()
-    outcomes: list[Outcome] = []
+    outcomes: list[Told] = []
 
     async def run() -> None:
         outcomes.append(
@@ -431,7 +438,7 @@ async def test_a_tool_that_hangs_does_not_hold_up_the_others(abandon: bool) -> N
     """When its deadline has passed, its place is for another one."""
     go_on = threading.Event()
     threads = ToolThreads(1)
-    outcomes: list[Outcome] = []
+    outcomes: list[Told] = []
 
     async def hang() -> None:
         made = tool(go_on.wait, name="hang", deadline=0.01, abandon=abandon)
@@ -490,3 +497,38 @@ async def test_a_cancelled_tool_that_fails_is_cancelled(also: type[BaseException
     else:
         with pytest.RaisesGroup(KeyboardInterrupt, flatten_subgroups=True):
             await run()
+
+
+PNG = File("image/png", data=b"a")
+
+
+async def draw() -> list[str | File]:
+    return ["drawn", PNG]
+
+
+def draw_in_a_thread() -> File:
+    return PNG
+
+
+def draw_too_much() -> list[File]:
+    return [PNG] * 2000
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (draw, ("ok", "drawn", (PNG,))),
+        (draw_in_a_thread, ("ok", "image/png", (PNG,))),
+        (draw_too_much, ("error", "the tool returned 2000 files, 100 are allowed", ())),
+    ],
+)
+async def test_files_are_no_part_of_the_output(function: Any, expected: object) -> None:
+    made = tool(function, description="Draw.")
+    outcome = await call_tool(
+        {made.name: made},
+        ToolRequest("1", made.name, {}),
+        ToolContext(run_id="r"),
+        deadline=math.inf,
+        on_abandoned=nothing_is_abandoned,
+    )
+    assert outcome == expected

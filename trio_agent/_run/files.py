@@ -1,35 +1,28 @@
 """Files in messages: in the messages while a run works, beside the run in its store.
 
-What is given comes in three forms. A `data:` URL is taken as the data that it holds. A file that
-an earlier run was given is read when the next run starts, which then has its own: runs are removed
-one by one. URLs are for the provider; nobody here looks what is behind one.
+A file that an earlier run was given is read when the next run starts, which then has its own: runs
+are removed one by one. Files that a tool of the run has returned are in its log.
 """
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 
+from .._content import checked_file
 from .._log.cursor import valid_run_id
-from .._messages import AnyMessage, Content, File, Text, UserMessage
+from .._messages import AnyMessage, File, Text, ToolMessage, UserMessage
 
-_MEDIA_TYPE: Final = re.compile(  # RFC 6838
-    r"[a-z0-9!#$&^_.+-]{1,127}/([a-z0-9!#$&^_.+-]{1,127}|\*)"
-)
-_DATA_URL: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),(.*)", re.DOTALL | re.IGNORECASE)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def files_of(messages: Sequence[AnyMessage]) -> Iterator[File]:
     """Return all files, in their order."""
     for message in messages:
-        if isinstance(message, UserMessage) and not isinstance(message.content, str):
-            yield from (part for part in message.content if isinstance(part, File))
+        _, parts = _parts(message)
+        yield from (part for part in parts if isinstance(part, File))
 
 
 def checked(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
@@ -42,58 +35,24 @@ def checked(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
 
 
 def _checked(message: AnyMessage, place: str) -> AnyMessage:
-    if not isinstance(message, UserMessage) or isinstance(message.content, str):
-        return message
-    if not message.content:
+    if isinstance(message, UserMessage) and message.content == ():
         raise ValueError(f"a message has no content: give it a text or a file - at `{place}`")
-    parts: list[Text | File] = []
-    for index, part in enumerate(message.content):
+    field, parts = _parts(message)
+    taken: list[Text | File] = []
+    for index, part in enumerate(parts):
         try:
-            parts.append(_checked_file(part) if isinstance(part, File) else part)
+            taken.append(_checked_file(part) if isinstance(part, File) else part)
         except ValueError as exc:
-            raise ValueError(f"{exc} - at `{place}.content[{index}]`") from None
-    return msgspec.structs.replace(message, content=tuple(parts))
+            raise ValueError(f"{exc} - at `{place}.{field}[{index}]`") from None
+    return msgspec.structs.replace(message, **{field: tuple(taken)}) if parts else message
 
 
 def _checked_file(file: File) -> File:
-    if file.url is not None and (match := _DATA_URL.fullmatch(file.url)):
-        file = msgspec.structs.replace(file, url=None, data=_data_in(match[2], match[3]))
-    media_type = file.media_type.partition(";")[0].strip().lower()
-    if not _MEDIA_TYPE.fullmatch(media_type):
-        raise ValueError(f"{file.media_type[:80]!r} is no media type, such as image/png")
-    given = [form for form in (file.url, file.data, file.blob) if form is not None]
-    if len(given) != 1:
-        raise ValueError("a file has exactly one of url, data and blob")
-    if file.url is None and media_type.endswith("/*"):
-        raise ValueError(f"{media_type!r} is for files by their URL: say which it is")
-    if file.data == b"":
-        raise ValueError("a file is empty")
-    if file.url is not None and not _is_web(file.url):
-        raise ValueError("the url of a file begins with https://, http:// or data:")
     if file.blob is not None:
         run_id, _, digest = file.blob.partition("/")
         if not (valid_run_id(run_id) and _DIGEST.fullmatch(digest)):
             raise ValueError("the blob of a file is {run id}/{SHA-256}: pass it as you got it")
-    return msgspec.structs.replace(file, media_type=media_type)
-
-
-def _data_in(parameters: str, text: str) -> bytes:
-    """Source: RFC 2397."""
-    data = unquote_to_bytes(text)
-    if not parameters.lower().endswith(";base64"):
-        return data
-    try:
-        return base64.b64decode(b"".join(data.split()), validate=True)
-    except binascii.Error:
-        raise ValueError("the data: URL of a file has no base64 in it") from None
-
-
-def _is_web(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable()
+    return checked_file(file)
 
 
 def set_apart(
@@ -149,9 +108,19 @@ def nameless(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
 
 
 def _mapped(message: AnyMessage, change: Callable[[File], File]) -> AnyMessage:
-    if not isinstance(message, UserMessage) or isinstance(message.content, str):
+    field, parts = _parts(message)
+    if not parts:
         return message
-    parts: Content = tuple(
-        part if isinstance(part, Text) else change(part) for part in message.content
-    )
-    return msgspec.structs.replace(message, content=parts)
+    changed = (part if isinstance(part, Text) else change(part) for part in parts)
+    return msgspec.structs.replace(message, **{field: tuple(changed)})
+
+
+def _parts(message: AnyMessage) -> tuple[str, tuple[Text | File, ...]]:
+    """Return where in a message files may be, and what is there."""
+    match message:
+        case UserMessage(content=tuple() as parts):
+            return "content", parts
+        case ToolMessage(files=files):
+            return "files", files
+        case _:
+            return "", ()

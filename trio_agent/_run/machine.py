@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 import msgspec
 
+from .._content import File
 from .._events import (
     AnyEvent,
     ErrorDetail,
@@ -135,7 +136,8 @@ class Machine:
         """What came of the run, once it finished or failed; None before."""
         if self.terminal is None:
             return None
-        return result_of(self._run_id, self.terminal, self._transcript)
+        shaped = self._output is not None
+        return result_of(self._run_id, self.terminal, self._transcript, shaped=shaped)
 
     def started(self, at: int) -> list[AnyEvent]:
         """The run begins."""
@@ -249,10 +251,15 @@ class Machine:
         self._abandoned.add(call_id)
 
     def returned(
-        self, call_id: str, status: Literal["ok", "error", "unknown"], output: Any, at: int
+        self,
+        call_id: str,
+        status: Literal["ok", "error", "unknown"],
+        output: Any,
+        at: int,
+        files: tuple[File, ...] = (),
     ) -> list[AnyEvent]:
         """A tool returned."""
-        result = self._answer_call(call_id, status, output, at)
+        result = self._answer_call(call_id, status, output, at, files)
         self._failures.add(result.tool.name, ok=status == "ok")
         if self._transcript.calls:
             self._move(Input.RETURNED)
@@ -307,11 +314,12 @@ class Machine:
         status: Literal["ok", "error", "cancelled", "unknown"],
         output: Any,
         at: int,
+        files: tuple[File, ...] = (),
     ) -> ToolResult:
         calls = {call.id: call for call in self._transcript.calls}
         assert call_id in calls, "a call has one result"
         call = calls[call_id]
-        outcome = ToolOutcome(call.id, call.name, call.input, output, status)
+        outcome = ToolOutcome(call.id, call.name, call.input, output, status, files)
         return self._told(ToolResult(at=at, tool=outcome))
 
     def _told(self, event: _E) -> _E:

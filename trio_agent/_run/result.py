@@ -34,7 +34,8 @@ class Result(Generic[OutT_co]):
     def output(self) -> OutT_co:
         """The answer: a value of the shape that was asked for; where none was, the text.
 
-        Of a run that was found in a store: the JSON of the value.
+        Of a run that was found in a store: the JSON of the value. No log tells that a shape was
+        asked for, so that without such an answer it is the text there.
 
         Raises:
             RunIncomplete: a shape was asked for, and the run ended without such an answer.
@@ -45,15 +46,31 @@ class Result(Generic[OutT_co]):
         return output
 
 
-def result_of(run_id: str, terminal: RunFinish | RunError, transcript: Transcript) -> Result[Any]:
-    """Say what came of a run that ended with this event, and with this transcript."""
+def result_of(
+    run_id: str,
+    terminal: RunFinish | RunError,
+    transcript: Transcript,
+    *,
+    shaped: bool = False,
+) -> Result[Any]:
+    """Say what came of a run that ended with this event, and with this transcript.
+
+    Args:
+        run_id: names it.
+        terminal: how it ended.
+        transcript: what was said until then.
+        shaped: whether a shape was asked for, so that a text is no answer.
+    """
+    output: Any = msgspec.UNSET
     if isinstance(terminal, RunFinish):
         run = terminal.run
         reason: str | None = run.reason
         text, steps, finish_reason, usage = run.text, run.steps, run.finish_reason, run.usage
-        output = text if run.output is msgspec.UNSET else run.output
+        output = run.output
     else:
         text, steps, finish_reason = transcript.text, transcript.steps, "error"
-        usage, reason, output = terminal.usage, terminal.error.message, text
+        usage, reason = terminal.usage, terminal.error.message
+    if output is msgspec.UNSET and not shaped:
+        output = text
     said = transcript.messages
     return Result(run_id, text, steps, finish_reason, usage, said, reason, output)

@@ -100,7 +100,7 @@ class Transcript:
         for call in calls:
             outcome = self._outcomes[call.id]
             content = output_text(outcome.output)
-            self.messages += (ToolMessage(call.id, content, outcome.status),)
+            self.messages += (ToolMessage(call.id, content, outcome.status, outcome.files),)
         self.messages += tuple(map(UserMessage, self._corrections))
         self._step_began = len(self._said)
         self._thought.clear()

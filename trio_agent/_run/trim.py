@@ -99,6 +99,8 @@ def estimate(message: AnyMessage) -> int:
         for call in message.tool_calls:
             size = len(call.name) + len(encode_json(call.input))
             tokens += _MESSAGE + -(-size // _BYTES)
+    if isinstance(message, ToolMessage):
+        tokens += _FILE * len(message.files)
     return tokens
 
 

@@ -37,7 +37,7 @@ from .._messages import AnyMessage, UserMessage
 from .._nursery import split_stops
 from ..models._model import Model, ask
 from ..models._parts import ModelFinish, ModelRequest, SwitchPart
-from ..tools._call import call_tool
+from ..tools._call import Outcome, call_tool
 from ..tools._context import RunContext, ToolContext
 from .emit import RunEmit, now
 from .ending import answer_of, failure_of, run_end_of
@@ -287,7 +287,7 @@ class Worker:
         )
         with self._instruments.tool(place) as measured:
             try:
-                status, output = await call_tool(
+                outcome = await call_tool(
                     self._toolset.by_name,
                     call,
                     context,
@@ -298,11 +298,12 @@ class Worker:
                 progress.flush()
             finally:
                 progress.close()
-            if len(msgspec.json.encode(output)) > self._log.free:
+            if len(msgspec.json.encode(outcome)) > self._log.free:
                 self._full = True
-                status, output = "error", "the output does not fit into the run's log"
+                outcome = Outcome("error", "the output does not fit into the run's log")
+            status, output, files = outcome
             measured.end = ToolEnd(status=status)
-        self._publish(self.machine.returned(call.id, status, output, now()))
+        self._publish(self.machine.returned(call.id, status, output, now(), files))
 
     def _abandon(self, call_id: str) -> None:
         self._run.abandoned.append(call_id)

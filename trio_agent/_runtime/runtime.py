@@ -300,9 +300,9 @@ class Runtime:
     async def messages(self, run_id: str, *, after: int = 0) -> MessagePage:
         """Return what was said before and in a run, a page at a time. A checkpoint.
 
-        Of an active run it is what was said up to the last step that has ended. Files go by their
-        names (`File.blob`), and what providers want back is left out: `Result.messages` of
-        `Run.wait` has all. Go on with ``after=page.next`` until that is None.
+        Of an active run it is what was said up to the last step that has ended. Files that
+        it was given go by their names (`File.blob`), and what providers want back is left out:
+        `Result.messages` of `Run.wait` has all. Go on with ``after=page.next`` until that is None.
 
         Args:
             run_id: the run.

@@ -21,6 +21,7 @@ _BLOCKS = (
     *("code_execution_tool_result", "bash_code_execution_tool_result", "container_upload"),
     *("text_editor_code_execution_tool_result", "tool_search_tool_result"),
 )
+_IN_RESULTS = ("text", "image", "document", "search_result")
 _NOT_HELD = (
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength"),
     *("maxLength", "maxItems", "uniqueItems"),
@@ -156,11 +157,26 @@ def _of_block(block: Mapping[str, Any], place: str) -> Iterator[str]:
                 yield f"{place}.tool_use.name: String should match pattern {pattern}"
             if not isinstance(block.get("input"), dict):
                 yield f"{place}.tool_use.input: Input should be a valid dictionary"
+        case "tool_result" if isinstance(block.get("content"), list):
+            yield from _of_content(block, f"{place}.tool_result")
         case type_ if type_ not in _BLOCKS:
-            yield (
-                f"{place}: Input tag '{type_}' found using 'type' does not match any of the"
-                f" expected tags: {', '.join(map(repr, _BLOCKS))}"
-            )
+            yield _no_such_tag(type_, _BLOCKS, place)
+
+
+def _of_content(result: Mapping[str, Any], place: str) -> Iterator[str]:
+    for number, block in enumerate(result["content"]):
+        if block.get("type") not in _IN_RESULTS:
+            yield _no_such_tag(block.get("type"), _IN_RESULTS, f"{place}.content.{number}")
+        if result.get("is_error") and block["type"] != "text":
+            yield f"{place}: all content must be type `text` if `is_error` is true"
+        yield from _of_block(block, f"{place}.content.{number}")
+
+
+def _no_such_tag(type_: Any, known: Sequence[str], place: str) -> str:
+    return (
+        f"{place}: Input tag '{type_}' found using 'type' does not match any of the expected tags:"
+        f" {', '.join(map(repr, known))}"
+    )
 
 
 def _of_results(turns: Sequence[Mapping[str, Any]]) -> Iterator[str]:

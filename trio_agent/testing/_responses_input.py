@@ -100,7 +100,15 @@ def _check_item(item: Any, place: str) -> None:
             check_name(item.get("name"), f"{place}.name")
             check_type(required(item, "arguments", place), str, f"{place}.arguments")
         else:
-            required(item, "output", place)
+            _check_output(required(item, "output", place), f"{place}.output")
+
+
+def _check_output(output: Any, place: str) -> None:
+    if isinstance(output, list):
+        for number, part in enumerate(output):
+            _check_part(part, "user", f"{place}[{number}]")
+    else:
+        check_type(output, str, place)
 
 
 def _check_message(item: Mapping[str, Any], place: str) -> None:

@@ -9,16 +9,18 @@ too, so that it says no more than `tell` allows; the log has the traceback. Two 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import trio
 
+from .._content import File
 from .._errors import ToolError
 from .._events import ToolRequest
 from .._nursery import split_stops
 from ._blocking import notice_blocking
 from ._context import ToolContext
 from ._contract import Tool
+from ._files import take_files
 from ._function import FunctionTool, threads_of
 from ._output import encode_output
 
@@ -27,7 +29,14 @@ logger = logging.getLogger("trio_agent")
 _MAX_ERROR: Final = 10_000
 """Characters of an error that the model is told."""
 
-Outcome: TypeAlias = tuple[Literal["ok", "error", "unknown"], Any]
+
+class Outcome(NamedTuple):
+    """What came of a call."""
+
+    status: Literal["ok", "error", "unknown"]
+    output: Any
+    """A JSON value."""
+    files: tuple[File, ...] = ()
 
 
 Tell: TypeAlias = Literal["hidden", "type", "message"]
@@ -44,7 +53,7 @@ async def call_tool(
     tell: Tell = "type",
     on_abandoned: Callable[[], None],
 ) -> Outcome:
-    """Run the tool that a call names and return its status and output.
+    """Run the tool that a call names and return what came of it.
 
     The deadline counts from where the tool starts. A sync function waits for a thread before
     that, for as long at most. Unless it may be abandoned, its end is waited for even when the
@@ -62,14 +71,14 @@ async def call_tool(
     tool = tools.get(call.name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
-        return "error", f"there is no tool {call.name!r}; the tools are: {known}"
+        return Outcome("error", f"there is no tool {call.name!r}; the tools are: {known}")
     try:
         seconds = deadline if tool.deadline is None else tool.deadline
         if isinstance(tool, FunctionTool) and not tool.is_async:
             return await _call_in_thread(tool, call, context, seconds, on_abandoned)
         with trio.move_on_after(seconds):
-            return "ok", encode_output(await _call_async(tool, call, context))
-        return "error", f"the tool did not finish within {seconds:g} s"
+            return _returned(await _call_async(tool, call, context))
+        return Outcome("error", f"the tool did not finish within {seconds:g} s")
     except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
         stop, failures = split_stops(exc)
         told_by_tool = [_message(each) for each in failures if isinstance(each, ToolError)]
@@ -81,7 +90,12 @@ async def call_tool(
             # A tool that fails while it is being cancelled is cancelled.
             raise stop from None  # noqa: ASYNC104
         told = "; ".join(told_by_tool) or _sentence(failures, tell)
-        return "error", _readable(told)  # noqa: ASYNC104
+        return Outcome("error", _readable(told))  # noqa: ASYNC104
+
+
+def _returned(value: object) -> Outcome:
+    rest, files = take_files(value)
+    return Outcome("ok", encode_output(rest), files)
 
 
 async def _call_async(tool: Tool[Any], call: ToolRequest, context: ToolContext[Any]) -> Any:
@@ -102,7 +116,8 @@ async def _call_in_thread(
     with trio.move_on_after(seconds) as waiting:
         place = await threads_of(context).place()
     if waiting.cancelled_caught:
-        return "error", f"no thread was free within {seconds:g} s: the tool was not started"
+        why = f"no thread was free within {seconds:g} s: the tool was not started"
+        return Outcome("error", why)
 
     def run() -> Any:
         try:
@@ -113,13 +128,14 @@ async def _call_in_thread(
 
     try:
         with trio.move_on_after(seconds):
-            return "ok", encode_output(await place.run(run, abandon=tool.abandon))
+            return _returned(await place.run(run, abandon=tool.abandon))
     finally:
         if place.running:
             on_abandoned()
     if place.running:
-        return "unknown", f"nobody waits any more after {seconds:g} s: the outcome is unknown"
-    return "error", f"the tool did not finish within {seconds:g} s"
+        why = f"nobody waits any more after {seconds:g} s: the outcome is unknown"
+        return Outcome("unknown", why)
+    return Outcome("error", f"the tool did not finish within {seconds:g} s")
 
 
 def _tell_blocking(run_id: str, call: ToolRequest, seconds: float) -> None:

@@ -1,6 +1,7 @@
 // A call of a tool as a box: its arguments, how far it is, what a sub-agent does in it, its result.
 
 import { append, clone, pretty, short } from "./elements.js";
+import { shown } from "./files.js";
 import { seconds } from "./figures.js";
 
 const DEEPEST = 6; // levels that are indented; a narrow column can't be read
@@ -72,6 +73,7 @@ export class Card {
     if (this.#since) this.#parts.took.textContent = seconds(at - this.#since);
     this.#parts.output.textContent = pretty(tool.output);
     this.#parts.output.hidden = false;
+    this.#parts.output.after(...(tool.files ?? []).map(shown));
     if (tool.status === "ok") this.#parts.progress.hidden = true;
     if (!this.#nested) return;
     // A sub-agent folds away with a good result, which says what came of it; else it is looked into.

@@ -344,3 +344,35 @@ def test_a_shape_is_a_format_of_the_output() -> None:
             "format": {"type": "json_schema", "schema": {**schema, **more}},
         }
         assert "tools" not in body
+
+
+PNG = File("image/png", data=b"a")
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "YQ=="}}
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        (ToolMessage("t", "r", files=(PNG,)), [{"type": "text", "text": "r"}, IMAGE]),
+        (ToolMessage("t", " ", files=(PNG,)), [{"type": "text", "text": "(no output)"}, IMAGE]),
+        # An error has text only, so that it is told as none.
+        (ToolMessage("t", "r", "error", (PNG,)), [{"type": "text", "text": "r"}, IMAGE]),
+    ],
+)
+def test_files_of_a_result_stand_in_it(message: ToolMessage, content: list[Any]) -> None:
+    body = encode(ASK, answer("", called()), message)
+    assert refused(body) is None
+    assert body["messages"][-1]["content"] == [
+        {"type": "tool_result", "tool_use_id": "t", "content": content}
+    ]
+
+
+def test_the_model_is_told_of_a_file_of_a_result_that_is_not_taken() -> None:
+    sound = ToolMessage("t", "r", files=(File("audio/wav", data=b"a", name="a.wav"),))
+    body = encode(ASK, answer("", called()), sound)
+    assert refused(body) is None
+    [result] = body["messages"][-1]["content"]
+    assert result["content"] == [
+        {"type": "text", "text": "r"},
+        {"type": "text", "text": "[A file that you can't be shown: 'a.wav', audio/wav]"},
+    ]

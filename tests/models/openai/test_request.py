@@ -322,3 +322,41 @@ def test_a_shape_is_in_the_dialect_of_the_provider() -> None:
             assert said["strict"] is False
         else:
             assert said["schema"] == CLOSED
+
+
+PNG = File("image/png", data=b"a")
+SHOWN = {"type": "image_url", "image_url": {"url": "data:image/png;base64,YQ=="}}
+
+
+def caption(id_: str) -> dict[str, str]:
+    text = f"Files that came with the result of the tool call {id_}:"
+    return {"type": "text", "text": text}
+
+
+def test_files_of_results_follow_behind_all_of_their_step() -> None:
+    calls = calling(ToolRequest("a", "f", {}), ToolRequest("b", "f", {}), ToolRequest("c", "f", {}))
+    again = calling(ToolRequest("d", "f", {}))
+    _, *results, shown, _, last, last_shown = encoded(
+        *(calls, ToolMessage("a", "1", files=(PNG, PNG)), ToolMessage("b", "2")),
+        *(ToolMessage("c", "3", files=(PNG,)), again, ToolMessage("d", "4", files=(PNG,))),
+    )
+    assert [(result["role"], result["content"]) for result in results] == [
+        *(("tool", "1"), ("tool", "2"), ("tool", "3"))
+    ]
+    assert shown == {"role": "user", "content": [caption("a"), SHOWN, SHOWN, caption("c"), SHOWN]}
+    assert last == {"role": "tool", "tool_call_id": "d", "content": "4"}
+    assert last_shown == {"role": "user", "content": [caption("d"), SHOWN]}
+
+
+def test_files_of_results_are_of_the_call_as_the_provider_knows_it() -> None:
+    call, result = calling(ToolRequest("call_1", "f", {})), ToolMessage("call_1", "", files=(PNG,))
+    _, told, shown = encoded(call, result, call_ids=lambda id_: f"x{id_}")
+    assert (told["tool_call_id"], shown["content"][0]) == ("xcall_1", caption("xcall_1"))
+
+
+def test_the_model_is_told_of_a_file_of_a_result_that_is_not_taken() -> None:
+    result = ToolMessage("a", "", files=(File("text/csv", data=b"a"),))
+    *_, shown = encoded(calling(ToolRequest("a", "f", {})), result)
+    assert shown["content"][1:] == [
+        {"type": "text", "text": "[A file that you can't be shown: text/csv]"}
+    ]

@@ -239,3 +239,22 @@ def test_a_shape_stands_beside_other_options_of_the_text() -> None:
     output = OutputSpec("final", "", SCHEMA)
     body = encoded(UserMessage("Hi"), output=output, options={"text": {"verbosity": "low"}})
     assert body["text"].keys() == {"verbosity", "format"}
+
+
+def test_files_of_a_result_stand_in_it() -> None:
+    files = (File("image/png", url="https://h/x"), File("application/pdf", data=b"a"))
+    call = AssistantMessage("", (ToolRequest("call_1", "f", {}),))
+    _, output = items(call, ToolMessage("call_1", "", files=files))
+    assert output["output"] == [
+        {"type": "input_text", "text": "(no output)"},
+        {"type": "input_image", "image_url": "https://h/x", "detail": "auto"},
+        {
+            "type": "input_file",
+            "filename": "file.pdf",
+            "file_data": "data:application/pdf;base64,YQ==",
+        },
+    ]
+    sound = ToolMessage("call_1", "", files=(File("audio/wav", data=b"a"),))
+    _, output = items(call, sound)
+    told = {"type": "input_text", "text": "[A file that you can't be shown: audio/wav]"}
+    assert output["output"][1:] == [told]

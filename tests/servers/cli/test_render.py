@@ -9,6 +9,7 @@ from log_kit import nested
 from trio_agent import (
     AnyEvent,
     ErrorDetail,
+    File,
     ModelFinished,
     ModelSwitch,
     OutputDelta,
@@ -97,6 +98,12 @@ def test_signs_that_are_joined_stay_joined() -> None:
     assert rendered(TextDelta(at=1, delta=family)) == family
 
 
+def test_files_of_a_result() -> None:
+    files = (File("image/png", data=b"abc", name="a\nb"), File("a/b", url="https://h/x"))
+    result = ToolResult(at=1, tool=ToolOutcome("c", "plot", {}, "a plot", "ok", files))
+    assert rendered(result) == ("<- ok: a plot\n   a b, image/png, 3 bytes\n   a/b, https://h/x\n")
+
+
 def test_text_that_ends_its_line_itself() -> None:
     assert rendered(*run_of("a\n"), finish()) == "a\n[stop: 2 steps]\n"
 
@@ -110,6 +117,7 @@ def test_text_that_ends_its_line_itself() -> None:
         ToolCall(at=1, tool=ToolRequest("c", f"a{NASTY}b", f"a{NASTY}b")),
         ToolCall(at=1, tool=ToolRequest("c", "a", {"a": f"a{NASTY}b"})),
         ToolResult(at=1, tool=ToolOutcome("c", "t", {}, f"a{NASTY}b", "error")),
+        ToolResult(at=1, tool=ToolOutcome("c", "t", {}, 1, "ok", (File(NASTY, name=NASTY),))),
         RunError(at=1, error=ErrorDetail(f"a{NASTY}b", f"a{NASTY}b")),
         finish("cancelled", f"a{NASTY}b"),
         ToolProgress(at=1, tool=ToolName("c", f"a{NASTY}b"), data={"message": f"a{NASTY}b"}),

@@ -19,6 +19,8 @@ from trio_agent import (
 from trio_agent.servers._shared.messages import Said, messages_of
 from trio_agent.servers._shared.problem import Problem
 
+PNG = File("image/png", data=b"abc", name="n")
+
 
 def read(*messages: Any) -> tuple[AnyMessage, ...]:
     return messages_of(msgspec.convert(messages, tuple[Said, ...]))
@@ -137,6 +139,14 @@ def test_arguments(arguments: Any, value: Any) -> None:
             {"role": "assistant", "toolCalls": [{"id": "c", "input": 1}]},
             "at `$.messages[1].toolCalls[0]`",
         ),
+        (
+            {"role": "tool", "toolCallId": "c", "content": "", "files": [{"type": "text"}]},
+            "not 'text' - at `$.messages[1].files[0].type`",
+        ),
+        (
+            {"role": "tool", "toolCallId": "c", "content": "", "files": [{"type": "file"}]},
+            "exactly one of url, data (in base64) and blob - at `$.messages[1].files[0]`",
+        ),
         ({"role": "tool", "content": "r"}, "has the tool_call_id of its call - at `$.messages[1]`"),
     ],
     ids=repr,
@@ -150,8 +160,9 @@ def test_what_can_not_be_meant(message: dict[str, Any], said: str) -> None:
 def test_what_we_write_is_what_we_read() -> None:
     messages: tuple[AnyMessage, ...] = (
         SystemMessage("s"),
-        UserMessage((Text("a"), File("image/png", data=b"abc", name="n"))),
+        UserMessage((Text("a"), PNG)),
         AssistantMessage("", (ToolRequest("c", "t", {"a": [1]}),), "hm"),
         ToolMessage("c", "r", "unknown"),
+        ToolMessage("d", "r", files=(PNG, File("a/b", url="https://h/x"))),
     )
     assert read(*msgspec.json.decode(msgspec.json.encode(messages))) == messages

@@ -14,7 +14,7 @@ pytest.importorskip("mcp", reason="pip install 'trio-agent[mcp]'")
 
 from mcp_kit import PATIENCE, Progress, call, raw, refusal, sdk, serving, tools_of
 
-from trio_agent import ToolError
+from trio_agent import File, ToolError
 from trio_agent.tools._context import ToolContext
 from trio_agent.tools._source import OpenTools
 from trio_agent.tools.mcp import MCPServer
@@ -39,7 +39,7 @@ OUTPUTS: list[tuple[str, dict[str, Any], Any]] = [
     ("add", {"a": 1, "b": 2}, {"result": 3}),
     ("shout", {"text": "ä"}, "Ä"),
     ("big", {"size": 3_000_000}, "x" * 3_000_000),
-    ("picture", {}, "[left out: image, image/png, about 10 bytes]"),
+    ("picture", {}, [File("image/png", data=b"0123456789")]),
     ("letter", {}, "here:\nDear Ann"),
 ]
 

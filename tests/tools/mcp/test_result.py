@@ -1,5 +1,6 @@
 """What a call returned, as a tool's output."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ pytest.importorskip("mcp", reason="pip install 'trio-agent[mcp]'")
 
 from mcp_types import CallToolResult
 
-from trio_agent import ToolError
+from trio_agent import File, ToolError
+from trio_agent.tools._files import MAX_BYTES, MAX_FILES, take_files
 from trio_agent.tools.mcp._result import output_of
 
 
@@ -16,6 +18,11 @@ def result(*content: dict[str, Any], **more: Any) -> CallToolResult:
     return CallToolResult.model_validate({"content": content, **more}, by_name=False)
 
 
+def blob(kind: str) -> dict[str, Any]:
+    return {"type": "resource", "resource": {"uri": "a://b", "blob": "AAAA", "mimeType": kind}}
+
+
+PNG = File("image/png", data=bytes(3))
 TEXT = {"type": "text", "text": "one"}
 
 
@@ -30,7 +37,27 @@ TEXT = {"type": "text", "text": "one"}
         (result(structuredContent=0), 0),
         (
             result(TEXT, {"type": "image", "data": "AAAA", "mimeType": "image/png"}),
-            "one\n[left out: image, image/png, about 3 bytes]",
+            ["one", PNG],
+        ),
+        (result({"type": "image", "data": "AAAA", "mimeType": "Image/PNG"}, TEXT), ["one", PNG]),
+        (
+            result({"type": "audio", "data": "AAAA", "mimeType": "audio/wav"}),
+            [File("audio/wav", data=bytes(3))],
+        ),
+        (result(blob("application/pdf")), [File("application/pdf", data=bytes(3), name="a://b")]),
+        # What no provider takes, or is none.
+        (result(blob("application/zip")), "[left out: file a://b, application/zip]"),
+        (
+            result({"type": "image", "data": "!", "mimeType": "image/png"}),
+            "[left out: image, image/png, about 0 bytes]",
+        ),
+        (
+            result({"type": "image", "data": "AAAA", "mimeType": "image/*"}),
+            "[left out: image, image/*, about 3 bytes]",
+        ),
+        (
+            result({"type": "image", "data": "", "mimeType": "image/png"}),
+            "[left out: image, image/png, about 0 bytes]",
         ),
         (
             result({"type": "audio", "data": "AA==", "mimeType": "audio/" + "x" * 300}),
@@ -49,6 +76,18 @@ TEXT = {"type": "text", "text": "one"}
 )
 def test_outputs(given: CallToolResult, output: Any) -> None:
     assert output_of(given) == output
+
+
+def test_what_is_too_much_is_named() -> None:
+    large = base64.b64encode(bytes(MAX_BYTES - 3)).decode()
+    pictures = [
+        {"type": "image", "data": d, "mimeType": "image/png"} for d in ("AAAA", large, "AA==")
+    ]
+    said, *files = output_of(result(*pictures))
+    assert said == "[left out: image, image/png, about 1 bytes]"
+    assert take_files([said, *files]) == (said, tuple(files))
+    many = output_of(result(*pictures[:1] * (MAX_FILES + 1)))
+    assert many == ["[left out: image, image/png, about 3 bytes]", *[PNG] * MAX_FILES]
 
 
 @pytest.mark.parametrize(

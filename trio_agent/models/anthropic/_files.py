@@ -4,12 +4,13 @@ Source: Anthropic's documentation, "Vision", "PDF support", "Files API"; the typ
 and `DocumentBlockParam` of its Python SDK.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ..._errors import ModelError
 from ..._http.words import clean
 from ..._messages import Content, File, Text
-from .._provider._file_data import in_base64
+from .._provider._file_data import encode_shown, in_base64
 
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _PDF: Final = "application/pdf"
@@ -22,11 +23,16 @@ def content_blocks(content: Content) -> list[dict[str, Any]]:
         ModelError: `bad-request`: a file is of a type that Anthropic's models can't read.
     """
     parts = (Text(content),) if isinstance(content, str) else content
-    return [
-        block
-        for part in parts
-        for block in (text_blocks(part.text) if isinstance(part, Text) else [_file_block(part)])
-    ]
+    return [block for part in parts for block in _blocks(part)]
+
+
+def result_blocks(parts: Iterable[Text | File]) -> list[dict[str, Any]]:
+    """Return the blocks of a tool's result, as `content_blocks`, but it refuses no file."""
+    return [block for blocks in encode_shown(parts, _blocks) for block in blocks]
+
+
+def _blocks(part: Text | File) -> list[dict[str, Any]]:
+    return text_blocks(part.text) if isinstance(part, Text) else [_file_block(part)]
 
 
 def text_blocks(text: str) -> list[dict[str, Any]]:

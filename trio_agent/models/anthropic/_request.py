@@ -14,12 +14,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from ..._events import ToolRequest
-from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
+from ..._messages import (
+    AnyMessage,
+    AssistantMessage,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
 from .._parts import ModelRequest, ToolSpec, refuse_reserved
 from .._provider._strict_schema import ANTHROPIC
 from .._provider._tool_text import sendable_input, sendable_name, sendable_output
 from .._provider._unique_ids import UniqueIds
-from ._files import content_blocks, text_blocks
+from ._files import content_blocks, result_blocks, text_blocks
 from ._kept import is_thought, kept_blocks, kept_container
 from ._thinking import OFF, budget_of, is_off, is_refused
 
@@ -197,12 +204,15 @@ class _Writer:
         return {"type": "tool_use", "id": id_, "name": name, "input": input_}
 
     def _result(self, message: ToolMessage) -> dict[str, Any]:
-        call_id, content = message.tool_call_id, message.content
-        result = {
+        call_id, content = message.tool_call_id, sendable_output(message.content)
+        result: dict[str, Any] = {
             "type": "tool_result",
             "tool_use_id": self._ids.get(call_id) or anthropic_id(call_id),
-            "content": sendable_output(content),
+            "content": content,
         }
+        if message.files:
+            # Of an error nothing but text is taken, so that this is none: its text says enough.
+            return {**result, "content": result_blocks((Text(content), *message.files))}
         return result if message.status == "ok" else {**result, "is_error": True}
 
 

@@ -29,10 +29,15 @@ def encode_content(content: Content) -> str | list[dict[str, Any]]:
     """
     if isinstance(content, str) or all(isinstance(part, Text) for part in content):
         return text_of(content)
-    return [_part(part) for part in content]
+    return [content_part(part) for part in content]
 
 
-def _part(part: Text | File) -> dict[str, Any]:
+def content_part(part: Text | File) -> dict[str, Any]:
+    """Return one part of a content.
+
+    Raises:
+        ModelError: `bad-request`: there is none for a file.
+    """
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     type_ = part.media_type.partition(";")[0].strip().lower()

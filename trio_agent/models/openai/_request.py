@@ -13,11 +13,20 @@ from typing import Any, Final, Literal, TypeAlias, assert_never
 import attrs
 
 from ..._events import ToolRequest
-from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
+from ..._messages import (
+    AnyMessage,
+    AssistantMessage,
+    File,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
 from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
+from .._provider._file_data import encode_shown
 from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
-from ._content import encode_content
+from ._content import content_part, encode_content
 from ._dialects import gemini_schema, mistral_id, openai_id
 from ._provider_state import restore_state, wants_reasoning
 
@@ -107,13 +116,26 @@ class _Writer:
         self._schema = SCHEMA_DIALECTS[dialect] if isinstance(dialect, str) else dialect or dict
 
     def messages(self, messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:
-        """Write a transcript. A message that says nothing is left out: some refuse it."""
+        """Write a transcript. A message that says nothing is left out: some refuse it.
+
+        Results are texts; what else came with them is shown behind the last one of their step, for
+        nothing may come between them.
+        """
         self._wants_reasoning = wants_reasoning(messages, self._origin)
-        return [
-            self._message(message, calling)
-            for message, calling in zip(messages, _calling_turns(messages), strict=True)
-            if not _is_silence(message)
-        ]
+        written: list[dict[str, Any]] = []
+        shown: list[Text | File] = []
+        for message, calling in zip(messages, _calling_turns(messages), strict=True):
+            if shown and not isinstance(message, ToolMessage):
+                written.append(_shown(shown))
+                shown = []
+            if not _is_silence(message):
+                written.append(self._message(message, calling))
+            if isinstance(message, ToolMessage) and message.files:
+                shown += [Text(self._caption(message)), *message.files]
+        return [*written, _shown(shown)] if shown else written
+
+    def _caption(self, message: ToolMessage) -> str:
+        return f"Files that came with the result of the tool call {self._id(message.tool_call_id)}:"
 
     def _message(self, message: AnyMessage, calling: bool) -> dict[str, Any]:
         match message:
@@ -163,6 +185,10 @@ class _Writer:
         if output.description:
             said["description"] = output.description
         return {"type": "json_schema", "json_schema": said}
+
+
+def _shown(parts: Sequence[Text | File]) -> dict[str, Any]:
+    return {"role": "user", "content": list(encode_shown(parts, content_part))}
 
 
 def _tool_choice(choice: str) -> Any:

@@ -20,10 +20,15 @@ def input_content(content: Content) -> str | list[dict[str, Any]]:
     Raises:
         ModelError: `bad-request`: there is a file that the API has no part for.
     """
-    return content if isinstance(content, str) else [_part(part) for part in content]
+    return content if isinstance(content, str) else [content_part(part) for part in content]
 
 
-def _part(part: Text | File) -> dict[str, Any]:
+def content_part(part: Text | File) -> dict[str, Any]:
+    """Return one part of a content.
+
+    Raises:
+        ModelError: `bad-request`: there is none for a file.
+    """
     if isinstance(part, Text):
         return {"type": "input_text", "text": part.text}
     if part.media_type.startswith(_NO_FILES):

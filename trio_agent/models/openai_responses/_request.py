@@ -13,11 +13,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from ..._events import ToolRequest
-from ..._messages import AnyMessage, AssistantMessage, SystemMessage, ToolMessage, UserMessage
+from ..._messages import (
+    AnyMessage,
+    AssistantMessage,
+    File,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
 from .._parts import ModelRequest, OutputSpec, ToolSpec, refuse_reserved
+from .._provider._file_data import encode_shown
 from .._provider._strict_schema import OPENAI
 from .._provider._tool_text import sendable_arguments, sendable_name, sendable_output
-from ._content import input_content
+from ._content import content_part, input_content
 from ._state import items_back, message_item
 
 SystemRole: TypeAlias = Literal["developer", "system", "user"]
@@ -83,8 +92,10 @@ class _Writer:
                 yield {"type": "message", "role": "user", "content": input_content(content)}
             case AssistantMessage():
                 yield from self._answer(message)
-            case ToolMessage(tool_call_id=id_, content=content):
-                output = sendable_output(content)
+            case ToolMessage(tool_call_id=id_, content=content, files=files):
+                text = sendable_output(content)
+                parts: tuple[Text | File, ...] = (Text(text), *files)
+                output = list(encode_shown(parts, content_part)) if files else text
                 yield {"type": "function_call_output", "call_id": _call_id(id_), "output": output}
             case _:
                 assert_never(message)

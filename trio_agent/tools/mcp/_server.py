@@ -42,7 +42,7 @@ class MCPServer(ToolSource):
             raise ValueError(f"a prefix has at most {_MAX_PREFIX} characters")
         if not open_deadline > 0:
             raise ValueError("open_deadline is a number of seconds, more than 0")
-        self.scope = scope
+        self.scope: Literal["runtime", "run"] = scope
         self._where = where
         self._prefix = prefix
         self._only = None if only is None else frozenset(only)
