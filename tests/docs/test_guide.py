@@ -35,12 +35,14 @@ from trio_agent.testing import anthropic, openai_responses as openai
 from trio_agent.testing.anthropic import ScriptedServer, tool_use
 
 PAGE = (REPOSITORY / "docs" / "guide.md").read_text()
-HERE = EXAMPLES / "support"
+NAMES = ("support/support_desk", "support/parcels", "support/decide")
+DESK, PARCELS, DECIDE = (EXAMPLES / f"{name}.py" for name in NAMES)
+SERVER, FOLLOW = (EXAMPLES / f"{name}.py" for name in ("support/desk_server", "support/follow"))
 PROMPT = "My kettle broke in June. The order is A7."
 VERDICT = {"order": "A7", "refund": 40, "reason": "It broke within two years."}
 ANN, BOB = "9f1c7b1e5a", "4d02c8e6f7"
 
-# The tool of a server, "support/parcels", and a sub-agent are called side by side.
+# The tool of a server and a sub-agent are called side by side.
 LOOK: list[anthropic.Answer] = [
     [
         anthropic.start(612),
@@ -105,7 +107,7 @@ async def desk(
     """Run the server of the page; yield its address."""
     async with (
         providers(first, second) as scripted,
-        serving_against(scripted.env, HERE / "desk_server.py", folder) as line,
+        serving_against(scripted.env, SERVER, folder) as line,
     ):
         yield line.strip(), scripted
 
@@ -132,9 +134,7 @@ def shown(program: str, output: str) -> None:
 
 async def test_decide(tmp_path: Path) -> None:
     async with providers([*LOOK, FAIL], [openai.output(*decide())]) as scripted:
-        output = await run_against(
-            {**scripted.env, "CUSTOMER": "ann"}, HERE / "decide.py", tmp_path
-        )
+        output = await run_against({**scripted.env, "CUSTOMER": "ann"}, DECIDE, tmp_path)
         shown("CUSTOMER=ann python decide.py", output)
         system = scripted.bodies()[0]["system"]
         assert system.startswith("Decide on the complaint of ann.")
@@ -151,7 +151,7 @@ async def test_follow(tmp_path: Path) -> None:
     async with desk([*LOOK, FAIL], [openai.output(*decide())], tmp_path) as (url, scripted):
         async with open_proxy(int(url.rpartition(":")[2])) as proxy:
             proxy.cuts = chain([1500, 900, 1300, 1700, 1100], repeat(10**9))
-            output = await run_against(scripted.env, HERE / "follow.py", tmp_path, proxy.url, ANN)
+            output = await run_against(scripted.env, FOLLOW, tmp_path, proxy.url, ANN)
             assert proxy.connections >= 3
         shown("python follow.py", output)
 
@@ -249,8 +249,8 @@ async def test_principals(tmp_path: Path) -> None:
 
 async def test_command(tmp_path: Path) -> None:
     """`trio-agent serve` serves it, too: the principals are the names of the tokens."""
-    for name in ("support_desk.py", "parcels.py"):
-        shutil.copy(HERE / name, tmp_path)
+    for program in (DESK, PARCELS):
+        shutil.copy(program, tmp_path)
     tokens = {"ann": "a-token-for-ann-1", "bob": "a-token-for-bob-2"}
     async with (
         providers([anthropic.output(*decide(refund=15))]) as scripted,

@@ -37,7 +37,7 @@ model = ScriptedModel([call("c1", "capital", key="NO")], ["It is Oslo."])
 
 async def main() -> None:
     result = await Agent(model=model, tools=[capital]).run("Norway's capital?")
-    print(result.messages[-2])
+    print(result.messages[-2].content)
 
 
 trio.run(main)
