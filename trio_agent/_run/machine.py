@@ -120,7 +120,7 @@ class Machine:
             case State.ASK:
                 return AskModel(self.messages)
             case State.CHECK:
-                return CheckOutput(self._transcript.answer)
+                return CheckOutput(self._transcript.answer, self._speech.unwrapped)
             case State.ACT:
                 return RunTools(self._transcript.calls)
             case _:
