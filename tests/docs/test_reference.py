@@ -13,6 +13,7 @@ PAGE = (REPOSITORY / "docs" / "reference.md").read_text()
 
 MODULES = (
     "trio_agent",
+    "trio_agent.tools.mcp",
     "trio_agent.abc",
     "trio_agent.wire",
     "trio_agent.client",
