@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 from program_kit import run_example
 
@@ -49,7 +50,8 @@ async def test_history(tmp_path: Path) -> None:
     assert await run_example("pydantic_ai/history", script, tmp_path) == "Ada\n"
 
 
-async def test_dependencies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pydantic_ai/context", "pydantic_ai/dependencies"])
+async def test_dependencies(name: str, tmp_path: Path) -> None:
     def tell(request: RecordedRequest) -> list[Step]:
         return [text(f"{request.body['messages'][-1]['content']} orders"), finish()]
 
@@ -57,7 +59,7 @@ async def test_dependencies(tmp_path: Path) -> None:
         [tool_call("c1", "count_orders", '{"customer": "ada"}'), finish("tool_calls")],
         tell,
     ]
-    assert await run_example("pydantic_ai/dependencies", script, tmp_path) == "25 orders\n"
+    assert await run_example(name, script, tmp_path) == "25 orders\n"
 
 
 async def test_limits(tmp_path: Path) -> None:
