@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import trio
 from program_kit import run_example
 
@@ -50,8 +49,7 @@ async def test_history(tmp_path: Path) -> None:
     assert await run_example("pydantic_ai/history", script, tmp_path) == "Ada\n"
 
 
-@pytest.mark.parametrize("name", ["pydantic_ai/context", "pydantic_ai/dependencies"])
-async def test_dependencies(name: str, tmp_path: Path) -> None:
+async def test_dependencies(tmp_path: Path) -> None:
     def tell(request: RecordedRequest) -> list[Step]:
         return [text(f"{request.body['messages'][-1]['content']} orders"), finish()]
 
@@ -59,7 +57,7 @@ async def test_dependencies(name: str, tmp_path: Path) -> None:
         [tool_call("c1", "count_orders", '{"customer": "ada"}'), finish("tool_calls")],
         tell,
     ]
-    assert await run_example(name, script, tmp_path) == "25 orders\n"
+    assert await run_example("pydantic_ai/dependencies", script, tmp_path) == "25 orders\n"
 
 
 async def test_limits(tmp_path: Path) -> None:
@@ -76,9 +74,7 @@ async def test_cancel(tmp_path: Path) -> None:
 
 
 async def test_scripted(tmp_path: Path) -> None:
-    assert await run_example("pydantic_ai/scripted", [], tmp_path) == (
-        "ToolMessage(tool_call_id='c1', content='Oslo: snow', status='ok', files=())\n"
-    )
+    assert await run_example("pydantic_ai/scripted", [], tmp_path) == ("Oslo: snow\n")
 
 
 async def test_resume(tmp_path: Path) -> None:

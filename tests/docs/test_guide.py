@@ -35,12 +35,14 @@ from trio_agent.testing import anthropic, openai_responses as openai
 from trio_agent.testing.anthropic import ScriptedServer, tool_use
 
 PAGE = (REPOSITORY / "docs" / "guide.md").read_text()
-HERE = EXAMPLES / "support"
+NAMES = ("support/support_desk", "support/parcels", "support/decide")
+DESK, PARCELS, DECIDE = (EXAMPLES / f"{name}.py" for name in NAMES)
+SERVER, FOLLOW = (EXAMPLES / f"{name}.py" for name in ("support/desk_server", "support/follow"))
 PROMPT = "My kettle broke in June. The order is A7."
 VERDICT = {"order": "A7", "refund": 40, "reason": "It broke within two years."}
 ANN, BOB = "9f1c7b1e5a", "4d02c8e6f7"
 
-# The tool of a server, "support/parcels", and a sub-agent are called side by side.
+# The tool of a server and a sub-agent are called side by side.
 LOOK: list[anthropic.Answer] = [
     [
         anthropic.start(612),
@@ -105,7 +107,7 @@ async def desk(
     """Run the server of the page; yield its address."""
     async with (
         providers(first, second) as scripted,
-        serving_against(scripted.env, HERE / "desk_server.py", folder) as line,
+        serving_against(scripted.env, SERVER, folder) as line,
     ):
         yield line.strip(), scripted
 
@@ -132,9 +134,7 @@ def shown(program: str, output: str) -> None:
 
 async def test_decide(tmp_path: Path) -> None:
     async with providers([*LOOK, FAIL], [openai.output(*decide())]) as scripted:
-        output = await run_against(
-            {**scripted.env, "CUSTOMER": "ann"}, HERE / "decide.py", tmp_path
-        )
+        output = await run_against({**scripted.env, "CUSTOMER": "ann"}, DECIDE, tmp_path)
         shown("CUSTOMER=ann python decide.py", output)
         system = scripted.bodies()[0]["system"]
         assert system.startswith("Decide on the complaint of ann.")
@@ -151,30 +151,32 @@ async def test_follow(tmp_path: Path) -> None:
     async with desk([*LOOK, FAIL], [openai.output(*decide())], tmp_path) as (url, scripted):
         async with open_proxy(int(url.rpartition(":")[2])) as proxy:
             proxy.cuts = chain([1500, 900, 1300, 1700, 1100], repeat(10**9))
-            output = await run_against(scripted.env, HERE / "follow.py", tmp_path, proxy.url, ANN)
+            output = await run_against(scripted.env, FOLLOW, tmp_path, proxy.url, ANN)
             assert proxy.connections >= 3
         shown("python follow.py", output)
 
 
 async def test_cut_and_resumed(tmp_path: Path) -> None:
     """Whatever a viewer has missed, it gets: it sees the log, and so the same partial values."""
-    async with desk([*LOOK, FAIL], [openai.output(*decide())], tmp_path) as (url, _):
-        async with open_client(url, token=ANN) as client:
-            run_id = await client.start(PROMPT)
-            whole = await read(client, run_id)
-            async with open_proxy(int(url.rpartition(":")[2])) as proxy:
-                proxy.cuts = chain(range(700, 2000, 100), repeat(10**9))
-                async with (
-                    open_client(proxy.url, token=ANN) as unlucky,
-                    unlucky.subscribe(run_id) as events,
-                ):
-                    pieces = [event async for event in events]
-                    assert events.reconnects >= 3
-            assert pieces == whole
-            for event in whole[:: max(1, len(whole) // 8)]:
-                rest = await read(client, run_id, after=event.cursor)
-                assert rest == whole[whole.index(event) + 1 :]
-            result = await client.result(run_id)
+    async with (
+        desk([*LOOK, FAIL], [openai.output(*decide())], tmp_path) as (url, _),
+        open_client(url, token=ANN) as client,
+    ):
+        run_id = await client.start(PROMPT)
+        whole = await read(client, run_id)
+        async with open_proxy(int(url.rpartition(":")[2])) as proxy:
+            proxy.cuts = chain(range(700, 2000, 100), repeat(10**9))
+            async with (
+                open_client(proxy.url, token=ANN) as unlucky,
+                unlucky.subscribe(run_id) as events,
+            ):
+                pieces = [event async for event in events]
+                assert events.reconnects >= 3
+        assert pieces == whole
+        for event in whole[:: max(1, len(whole) // 8)]:
+            rest = await read(client, run_id, after=event.cursor)
+            assert rest == whole[whole.index(event) + 1 :]
+        result = await client.result(run_id)
 
     events = [event.event for event in whole]
     check_log(events)
@@ -183,7 +185,7 @@ async def test_cut_and_resumed(tmp_path: Path) -> None:
         assert event is not None
         if partial.add(event):
             values.append(partial.value)
-    assert values[0] == {"order": "A7", "refund": 40} or len(values) > 1
+    assert len(values) > 1
     assert values[-1] == VERDICT
     for before, after in pairwise(values):
         assert set(before) <= set(after)
@@ -197,26 +199,28 @@ async def test_cut_and_resumed(tmp_path: Path) -> None:
 async def test_cancelled(tmp_path: Path) -> None:
     """The receipt covers the sub-agent, in the middle of its answer, and the server's tool."""
     hanging = [anthropic.text("Not "), anthropic.pause(trio.Event())]
-    async with desk([*LOOK[:2], hanging], [], tmp_path) as (url, scripted):
-        async with open_client(url, token=ANN) as client:  # noqa: SIM117
-            run_id = await client.start(PROMPT)
-            seen: list[Any] = []
-            async with client.subscribe(run_id) as events:
-                async for remote in events:
-                    seen.append(remote.event)
-                    if said_below(remote.event) == "Not ":
-                        receipt = await client.cancel(run_id)
-                        assert receipt is not None
-                        assert receipt.outcome == "cancelled"
-                        assert receipt.abandoned == ()
-            check_log(seen)
-            results = {e.tool.id: e.tool for e in seen if isinstance(e, ToolResult)}
-            assert (results["t3"].status, results["t3"].output) == (
-                "cancelled",
-                "cancelled before it finished",
-            )
-            assert receipt.last_offset == int(remote.cursor.rpartition(".")[2])
-            assert len(scripted.bodies()) == 3
+    async with (
+        desk([*LOOK[:2], hanging], [], tmp_path) as (url, scripted),
+        open_client(url, token=ANN) as client,
+    ):
+        run_id = await client.start(PROMPT)
+        seen: list[Any] = []
+        async with client.subscribe(run_id) as events:
+            async for remote in events:
+                seen.append(remote.event)
+                if said_below(remote.event) == "Not ":
+                    receipt = await client.cancel(run_id)
+                    assert receipt is not None
+                    assert receipt.outcome == "cancelled"
+                    assert receipt.abandoned == ()
+        check_log(seen)
+        results = {e.tool.id: e.tool for e in seen if isinstance(e, ToolResult)}
+        assert (results["t3"].status, results["t3"].output) == (
+            "cancelled",
+            "cancelled before it finished",
+        )
+        assert receipt.last_offset == int(remote.cursor.rpartition(".")[2])
+        assert len(scripted.bodies()) == 3
 
 
 async def test_principals(tmp_path: Path) -> None:
@@ -245,8 +249,8 @@ async def test_principals(tmp_path: Path) -> None:
 
 async def test_command(tmp_path: Path) -> None:
     """`trio-agent serve` serves it, too: the principals are the names of the tokens."""
-    for name in ("support_desk.py", "parcels.py"):
-        shutil.copy(HERE / name, tmp_path)
+    for program in (DESK, PARCELS):
+        shutil.copy(program, tmp_path)
     tokens = {"ann": "a-token-for-ann-1", "bob": "a-token-for-bob-2"}
     async with (
         providers([anthropic.output(*decide(refund=15))]) as scripted,

@@ -13,11 +13,11 @@ PAGE = (REPOSITORY / "docs" / "reference.md").read_text()
 
 MODULES = (
     "trio_agent",
-    "trio_agent.tools.mcp",
     "trio_agent.abc",
     "trio_agent.wire",
     "trio_agent.client",
     "trio_agent.local",
+    "trio_agent.tools.mcp",
     "trio_agent.testing",
     "trio_agent.testing.openai",
     "trio_agent.testing.anthropic",

@@ -19,7 +19,7 @@ async def main() -> None:
     model = ScriptedModel([call("c1", "get_weather", city="Oslo")], ["It ", "snows."])
     result = await make_agent(model).run("How is the weather?")
     assert result.text == "It snows."
-    print(model.requests[1].messages[-1])
+    print(model.requests[1].messages[-1].content)
 
 
 trio.run(main)

@@ -21,9 +21,8 @@ async def main() -> None:
                     case Nested(event=TextDelta(delta=text)):
                         print(f"  the lawyer: {text}")
                     case RunFinish(run=run):
-                        print(
-                            f"{run.finish_reason}: {run.output['refund']} euros for {run.output['order']}"
-                        )
+                        order, refund = run.output["order"], run.output["refund"]
+                        print(f"{run.finish_reason}: {refund} euros for {order}")
                     case event if event is not None and verdict.add(event):
                         print("...", verdict.value)
 

@@ -1,11 +1,11 @@
-from dataclasses import dataclass
-
+import attrs
 import trio
 
 from trio_agent import Agent, ToolContext, tool
+from trio_agent.testing import ScriptedModel, call
 
 
-@dataclass
+@attrs.frozen
 class Shop:
     orders: dict[str, int]
 
@@ -16,12 +16,13 @@ async def count_orders(context: ToolContext[Shop], customer: str) -> int:
     return context.deps.orders.get(customer, 0)
 
 
-agent = Agent(model="gpt-4o-mini", tools=[count_orders])
+model = ScriptedModel([call("c1", "count_orders", customer="ada")], ["She has 25 orders."])
+agent = Agent(model=model, tools=[count_orders])
 
 
 async def main() -> None:
     result = await agent.run("How many orders has ada?", deps=Shop({"ada": 25}))
-    print(result.output)
+    print(result.text)
 
 
 trio.run(main)
