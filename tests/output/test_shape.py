@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import attrs
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from json_kit import VALUES
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from trio_agent._errors import ToolError
 from trio_agent._output.shape import shape_of
@@ -81,8 +82,26 @@ class Strict(BaseModel):
     n: int
 
 
+@pydantic.dataclasses.dataclass
+class Amount:
+    cents: int = Field(gt=0)
+
+
+class Bus(BaseModel):
+    kind: Literal["bus"]
+    line: int
+
+
+class Tram(BaseModel):
+    kind: Literal["tram"]
+    line: int
+
+
 class Cities(RootModel[list[Place]]):
     pass
+
+
+TRAM = Tram(kind="tram", line=1)
 
 
 class Answer(msgspec.Struct):
@@ -141,6 +160,11 @@ class Leaf(BaseModel):
         (Answer, '{"output": "a"}', Answer("a")),
         (Answer | Point, '{"output": "a"}', Answer("a")),
         (Answer | Point, '{"output": {"output": "a"}}', Answer("a")),
+        # What only pydantic can tell apart.
+        (list[Bus | Tram], '{"output": [{"kind": "tram", "line": 1}]}', [TRAM]),
+        (Annotated[Bus | Tram, Field(discriminator="kind")], '{"kind": "tram", "line": 1}', TRAM),
+        (Amount, '{"cents": 1}', Amount(1)),
+        (Amount | None, '{"output": {"cents": 1}}', Amount(1)),
         # A fence around all of it.
         (Point, '```json\n{"x": 1}\n```', Point(1)),
         (Point, ' ```\n{"x": 1}```\n', Point(1)),
@@ -213,6 +237,14 @@ def test_meanings(tp: Any, text: str, value: Any) -> None:
             ),
         ),
         (
+            Amount,
+            '{"cents": 0}',
+            (
+                "the answer does not have its shape: cents: Input should be greater than 0; "
+                "expected fields: cents"
+            ),
+        ),
+        (
             Ticket,
             '{"number": 1, "a": 2}',
             (
@@ -252,6 +284,13 @@ def test_corrections(tp: Any, text: str, message: str) -> None:
         shape_of(tp).parse(text)
     told = str(caught.value)
     assert told.startswith(message) if message.endswith((": ", ".")) else told == message
+
+
+def test_what_looks_like_a_wrapper_within_one_is_the_value() -> None:
+    text = '{"output": 5}'
+    assert shape_of(Any).parse(text) == 5
+    assert shape_of(Any).parse(text, unwrapped=True) == {"output": 5}
+    assert shape_of(list[int]).parse('{"output": [5]}', unwrapped=True) == [5]
 
 
 def test_corrections_are_bounded() -> None:

@@ -17,7 +17,7 @@ def test_usage_counts_for_all_above() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "team", "spent", "bound"),
+    ("own", "above", "spent", "bound"),
     [
         (None, None, 99, None),
         (10, None, 9, None),

@@ -89,6 +89,14 @@ def results(events: Sequence[AnyEvent]) -> list[tuple[str, str, Any]]:
 # Answers with a shape
 
 
+@pytest.mark.parametrize("value", [{"output": 5}, {"output": {"output": 5}}, 5, [5], "5"])
+async def test_a_value_that_looks_like_a_wrapper(value: Any) -> None:
+    agent = Agent(model=ScriptedModel(output({"output": value})), output=Any)
+    async with agent.stream_output("hi") as answer:
+        *_, last = [each async for each in answer]
+    assert (await answer.result()).output == last == value
+
+
 async def test_validators_look_at_the_answer_one_after_the_other() -> None:
     seen: list[Any] = []
 

@@ -23,6 +23,7 @@ from .._errors import ToolError
 from .._log.plain import is_deep, read_json
 from ..models._parts import OutputSpec
 from ..tools._convert import MAX_CORRECTION, convert, expected_fields
+from ..tools._pydantic import adapted
 from ..tools._schema import encode, type_schema
 
 OutT = TypeVar("OutT")
@@ -77,11 +78,13 @@ class Shape(Generic[OutT_co]):
             name = self.spec.name[: 64 - len(suffix)] + suffix
         return attrs.evolve(self.spec, name=name)
 
-    def parse(self, text: str) -> OutT_co:
+    def parse(self, text: str, *, unwrapped: bool = False) -> OutT_co:
         """The value that an answer means.
 
         Args:
             text: all of the answer, with or without the wrapper.
+            unwrapped: whether one was taken off already: what looks like one is the value's then,
+                if it can be.
 
         Raises:
             ToolError: it has not this shape; the message, of at most 2000 characters, tells the
@@ -95,7 +98,7 @@ class Shape(Generic[OutT_co]):
                 "around it"
             ) from error
         errors: list[ValueError] = []
-        for meaning in self._meanings(value):
+        for meaning in self._meanings(value, unwrapped):
             try:
                 return self._convert(meaning)
             except ValueError as error:
@@ -120,16 +123,16 @@ class Shape(Generic[OutT_co]):
                 f"an answer of type {type(value).__name__} has no JSON form: {error}"
             ) from error
 
-    def _meanings(self, value: Any) -> Iterator[Any]:
+    def _meanings(self, value: Any, unwrapped: bool) -> Iterator[Any]:
         """What a JSON value may mean, the likeliest first."""
         both = [value]
         if isinstance(value, dict) and value.keys() == {_WRAPPER}:
-            both.insert(0 if self.wrapped else 1, value[_WRAPPER])
+            both.insert(0 if self.wrapped and not unwrapped else 1, value[_WRAPPER])
         yield from both
         for text in both:
             if isinstance(text, str):
                 with contextlib.suppress(ValueError):
-                    yield from self._meanings(_read(text))
+                    yield from self._meanings(_read(text), unwrapped)
 
     def _convert(self, value: Any) -> OutT_co:
         """The value of the option that fits best; of equal ones, of the first."""
@@ -206,11 +209,14 @@ def shape_of(tp: Any, name: str = "final_answer") -> Shape[Any]:
 def _options(tp: Any) -> Iterator[_Option]:
     """The type itself, or, if it is a union that msgspec can't tell apart, those in it."""
     tp = getattr(tp, "__value__", tp)  # of `type A = ...`
-    try:
+    if get_origin(tp) not in (Union, UnionType):
+        tp = adapted(tp)
         yield _Option(tp, type_schema(tp))
+        return
+    inner: Any = Union[tuple(map(adapted, get_args(tp)))]  # noqa: UP007 - of a tuple
+    try:
+        yield _Option(inner, type_schema(inner))
     except TypeError:
-        if get_origin(tp) not in (Union, UnionType):
-            raise
         for each in get_args(tp):
             yield from _options(each)
 

@@ -21,6 +21,8 @@ class Unwrapper:
     """Takes the wrapper off one text."""
 
     def __init__(self) -> None:
+        self.unwrapped: bool = False
+        """Whether there was a wrapper."""
         self._held: list[str] = []
         self._begun = 0
         self._depth = 0
@@ -45,6 +47,7 @@ class Unwrapper:
                 self._begun += 1
                 if self._begun == len(_BEGIN):
                     self._held.clear()
+                    self.unwrapped = True
                     self._state = self._within
                     return self.feed(delta[place + 1 :])
             elif char not in _SPACE or self._begun not in _BETWEEN_TOKENS:

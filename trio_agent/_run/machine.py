@@ -120,7 +120,7 @@ class Machine:
             case State.ASK:
                 return AskModel(self.messages)
             case State.CHECK:
-                return CheckOutput(self._transcript.answer)
+                return CheckOutput(self._transcript.answer, self._speech.unwrapped)
             case State.ACT:
                 return RunTools(self._transcript.calls)
             case _:
@@ -237,7 +237,6 @@ class Machine:
             self._output_failures += 1
             message = plain_text(message)
             if self._output_failures > self._output.retries:
-                message = f"the answer does not have its shape: {message}"
                 return self.fail("output-invalid", message, at)
             events.append(self._told(OutputRetry(at=at, message=message)))
         if self._transcript.calls:

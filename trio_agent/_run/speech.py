@@ -44,6 +44,11 @@ class Speech:
         self._open: dict[str, OpenCall] = {}
         self._unwrapper: Unwrapper | None = None
 
+    @property
+    def unwrapped(self) -> bool:
+        """Whether a wrapper was taken off this answer."""
+        return self._unwrapper is not None and self._unwrapper.unwrapped
+
     def begin(self, step: int) -> None:
         """The answer of this step begins."""
         self._step = step

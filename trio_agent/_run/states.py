@@ -82,6 +82,8 @@ class CheckOutput:
     """See whether this text has the shape that was asked for."""
 
     text: str
+    unwrapped: bool = False
+    """Whether the wrapper was taken off it, so that what looks like one belongs to the value."""
 
 
 @attrs.frozen

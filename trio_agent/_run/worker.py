@@ -175,7 +175,7 @@ class Worker:
         with self._instruments.step(StepFacts(run=self.context, number=self.machine.step)):
             await self._ask(model, action.messages)
             if isinstance(action := self.machine.action, CheckOutput):
-                await self._check(action.text)
+                await self._check(action)
             if isinstance(action := self.machine.action, RunTools):
                 await self._act(action.calls)
 
@@ -236,11 +236,11 @@ class Worker:
             raise
         self._log.append(self.machine.answered(finish, now()), private=private)
 
-    async def _check(self, text: str) -> None:
+    async def _check(self, answer: CheckOutput) -> None:
         shape = self._shape
         assert shape is not None
         try:
-            value = shape.parse(text)
+            value = shape.parse(answer.text, unwrapped=answer.unwrapped)
             if self._agent.output_validators:
                 await self._log.flush()
             for validate in self._agent.output_validators:

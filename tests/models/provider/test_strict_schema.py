@@ -30,6 +30,7 @@ WHAT_ANYBODY_TAKES = [
     an_object(x={"type": "string", "format": "date-time"}),
     an_object(x={"$ref": "#/$defs/X"}) | {"$defs": {"X": an_object(y=TEXT)}},
     an_object([], x={"type": "string", "default": "a"}),
+    an_object(x={"oneOf": [an_object(kind={"const": kind}) for kind in "ab"]}),
     nested(9),
 ]
 WHAT_NOBODY_TAKES = [
@@ -46,6 +47,10 @@ WHAT_NOBODY_TAKES = [
     an_object(x={"type": "string", "minLength": 1}),
     an_object(x={"type": "string", "format": "color"}),
     an_object(x={"oneOf": [TEXT]}),
+    an_object(x={"oneOf": []}),
+    an_object(x={"oneOf": [an_object(kind={"const": "a"}, y=TEXT)] * 2}),
+    an_object(x={"oneOf": [an_object([], kind={"const": kind}) for kind in "ab"]}),
+    an_object(x={"oneOf": [{"properties": {"kind": {"const": "a"}}, "required": ["kind"]}, TEXT]}),
     an_object(x={"type": "array", "items": {"anyOf": [TEXT, {"not": TEXT, "type": "string"}]}}),
     nested(10),
     an_object(**{f"x{number}": TEXT for number in range(5001)}),

@@ -2,13 +2,13 @@
 
 The rule: a schema may become narrower, never wider. Whatever a model writes by the narrower one has
 the shape that was asked for: objects that say nothing of other properties get none, and what has a
-default is always written.
+default is always written. Of alternatives that can't both hold, any one is the only one.
 
 Sources: OpenAI's guide "Structured Outputs", section "Supported schemas"; Anthropic's
 documentation, "Structured outputs", section "JSON Schema limitations".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -54,6 +54,8 @@ class Subset:
             if name in narrowed:
                 inner = narrowed[name].items()
                 narrowed[name] = {each: self._narrowed(value) for each, value in inner}
+        if _are_apart(narrowed.get("oneOf", ())) and "anyOf" not in narrowed:
+            narrowed["anyOf"] = narrowed.pop("oneOf")
         if "anyOf" in narrowed:
             narrowed["anyOf"] = [self._narrowed(each) for each in narrowed["anyOf"]]
         if "items" in narrowed:
@@ -99,6 +101,20 @@ class Subset:
         names = schema.get("properties", {}).keys()
         is_closed = schema.get("additionalProperties") is False
         return is_closed and (self.may_lack or names <= set(schema.get("required", ())))
+
+
+def _are_apart(schemas: Sequence[Any]) -> bool:
+    """Whether these are objects told apart by what one of their properties says, as a tag does."""
+    tags: dict[str, list[Any]] = {}
+    for schema in schemas:
+        if not isinstance(schema, Mapping) or schema.get("type") != "object":
+            return False
+        properties = schema.get("properties", {})
+        for name in schema.get("required", ()):
+            tag = properties.get(name)
+            if isinstance(tag, Mapping) and isinstance(tag.get("const"), str):
+                tags.setdefault(name, []).append(tag["const"])
+    return any(len(set(values)) == len(values) == len(schemas) for values in tags.values())
 
 
 def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
