@@ -209,7 +209,7 @@ def _options(tp: Any) -> Iterator[_Option]:
         tp = adapted(tp)
         yield _Option(tp, type_schema(tp))
         return
-    inner = Union[tuple(map(adapted, get_args(tp)))]  # noqa: UP007 - of a tuple
+    inner: Any = Union[tuple(map(adapted, get_args(tp)))]  # noqa: UP007 - of a tuple
     try:
         yield _Option(inner, type_schema(inner))
     except TypeError:

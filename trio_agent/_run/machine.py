@@ -237,7 +237,6 @@ class Machine:
             self._output_failures += 1
             message = plain_text(message)
             if self._output_failures > self._output.retries:
-                message = f"the answer does not have its shape: {message}"
                 return self.fail("output-invalid", message, at)
             events.append(self._told(OutputRetry(at=at, message=message)))
         if self._transcript.calls:
