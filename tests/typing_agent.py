@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, assert_type
 
 import attrs
@@ -88,7 +89,11 @@ def last(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 
 TEXT = Agent(model="m")
-SHOP = Agent(model="m", tools=[refund, orders, look, add, plain, len], open_deps=open_shop)
+SHOP = Agent(
+    model="m",
+    tools=[refund, orders, look, add, plain, partial(plain, a=1), len],
+    open_deps=open_shop,
+)
 GIVEN = Agent(model="m", tools=[refund], output=Yes)
 EITHER = Agent(model="m", tools=(look, add), open_deps=open_shop, output=(Yes, No))
 UNION = Agent(model="m", output=Yes | No)
