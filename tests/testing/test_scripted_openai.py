@@ -48,7 +48,8 @@ async def test_plays_answers_in_order_over_one_connection() -> None:
 
 @pytest.mark.parametrize("calls", [0, 2])
 async def test_a_final_call_has_the_next_index(calls: int) -> None:
-    before = [scripted.text("a"), *(scripted.tool_call(f"{n}", "f", index=n) for n in range(calls))]
+    before: list[Any] = [scripted.text("a")]
+    before += [scripted.tool_call(f"{n}", "f", index=n) for n in range(calls)]
     ask = {**ASK, "tools": [{"type": "function", "function": {"name": "final"}}]}
     async with (
         open_scripted_openai([scripted.output("{}", before=before)]) as server,
