@@ -43,7 +43,7 @@ test-all:  ## The test suite on each Python of this machine, 3.11 to 3.14, in a 
 	  .venv-$$version/bin/python -m pytest -q --numprocesses=auto --dist=loadfile $(ARGS); \
 	done
 
-check: $(READY)  ## Format, lint, types of the built package and what they must refuse, layers.
+check: $(READY)  ## Format, lint, types of the built package, of what they must refuse and of examples, layers.
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/$(FLAKE8) trio_agent servers benchmarks docs
@@ -59,6 +59,10 @@ check: $(READY)  ## Format, lint, types of the built package and what they must 
 	cd build && PATH="$$PWD/installed/bin:$$PATH" ../$(BIN)/pyright --verifytypes trio_agent --ignoreexternal
 	cd build && ../$(BIN)/mypy --config-file ../pyproject.toml --python-executable installed/bin/python $(TYPED)
 	cd build && ../$(BIN)/pyright --pythonpath installed/bin/python $(TYPED)
+	cd build && ../$(BIN)/pyright --pythonpath installed/bin/python ../docs/examples
+	@# Examples of two pages may have the same name: mypy is given those of one page at a time.
+	cd build && for page in ../docs/examples/*/; do ../$(BIN)/mypy --config-file ../pyproject.toml \
+	  --python-executable installed/bin/python $$page || exit 1; done
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 audit: $(READY)  ## Ask for known vulnerabilities of what is installed. Needs the network.

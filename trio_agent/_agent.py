@@ -233,7 +233,8 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         It is given a prompt, and its answer is the call's result: its text, or the value of its
         `output`. What it does is shown within the events of the call (`Nested`). It ends with the
         call; what it spends counts for the run, and it has the run's dependencies unless it opens
-        its own.
+        its own. A tool of yours that calls it with its own context can do so once in each call,
+        and before it returns.
 
         Args:
             name: what the model calls it; by default the agent's name.

@@ -62,7 +62,7 @@ async def test_handoff(tmp_path: Path) -> None:
     def tell(request: RecordedRequest) -> Answer:
         return [text(f"Good news: {request.body['messages'][-1]['content']}"), finish()]
 
-    ask = tool_call("c1", "ask_refunds", '{"request": "pay it back"}')
+    ask = tool_call("c1", "refunds", '{"prompt": "pay it back"}')
     script: Script = [[ask, finish("tool_calls")], pay, tell]
     assert await run_example("openai_agents/handoff", script, tmp_path) == "Good news: Paid.\n"
 

@@ -17,6 +17,7 @@ MODULES = (
     "trio_agent.wire",
     "trio_agent.client",
     "trio_agent.local",
+    "trio_agent.tools.mcp",
     "trio_agent.testing",
     "trio_agent.testing.openai",
     "trio_agent.testing.anthropic",

@@ -13,6 +13,7 @@ PROGRAMS = (
     "testing/weather",
     "testing/test_tools",
     "testing/test_agent",
+    "testing/test_shapes",
     "testing/test_provider",
     "testing/test_cancelled",
     "testing/test_store",
@@ -35,4 +36,4 @@ async def test_tests(tmp_path: Path) -> None:
         )
     assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
     last = done.stdout.decode().splitlines()[-1]
-    assert last.startswith("24 passed in")
+    assert last.startswith("27 passed in")

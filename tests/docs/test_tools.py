@@ -102,3 +102,23 @@ async def test_files(tmp_path: Path) -> None:
     output = await run_example("tools/files", [], tmp_path)
     assert [line.partition(":")[0] for line in output.splitlines()] == ["event", "model"]
     assert output in PAGE
+
+
+async def test_context(tmp_path: Path) -> None:
+    output = await run_example("tools/context", [], tmp_path)
+    first, *progress, last = output.splitlines()
+    assert (first, last) == ("['target']", "1 files are in cellar (call t1)")
+    # The latest counts: a busy machine may leave some out.
+    assert progress
+    assert set(output.splitlines()) <= set(PAGE.splitlines())
+
+
+async def test_retries(tmp_path: Path) -> None:
+    output = await run_example("tools/retries", [], tmp_path)
+    assert output == "tool-retries: the tool 'open_door' failed 3 times in a row\n"
+    assert output in PAGE
+
+
+async def test_contract(tmp_path: Path) -> None:
+    output = await run_example("tools/contract", [], tmp_path)
+    assert output == "Oslo\n"

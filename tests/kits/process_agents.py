@@ -61,7 +61,7 @@ below = Agent(name="below", model=asks("look", city="Oslo"), tools=[stare])
 between = Agent(name="between", model=asks("below", prompt="go"), tools=[below.as_tool()])
 
 agents = [
-    Agent(name="above", model=asks("between", prompt="go"), tools=[between.as_tool()]),
     Agent(name="paced", model=PacedModel(), tools=[look]),
     Agent(name="staring", model=PacedModel(), tools=[stare]),
+    Agent(name="team", model=asks("between", prompt="go"), tools=[between.as_tool()]),
 ]

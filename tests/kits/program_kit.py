@@ -55,21 +55,33 @@ async def run_example(name: str, script: Script, folder: Path, *arguments: str) 
 async def serving(file: Path, script: Script, folder: Path, *arguments: str) -> AsyncIterator[str]:
     """Run a program that serves, while the context lasts; yield its first line."""
     with trio.fail_after(3 * SOON):
-        async with open_scripted_openai(script) as server, trio.open_nursery() as nursery:
-            start = partial(
-                trio.run_process,
-                [sys.executable, str(file), *arguments],
-                stdout=PIPE,
-                env=environment(server),
-                cwd=folder,
-                check=False,
-            )
-            process: trio.Process = await nursery.start(start)
-            assert process.stdout is not None
-            line = b""
-            while not line.endswith(b"\n"):
-                data = await process.stdout.receive_some()
-                assert data, "it ended"
-                line += data
-            yield line.decode()
-            nursery.cancel_scope.cancel()
+        async with (
+            open_scripted_openai(script) as server,
+            serving_against(environment(server), file, folder, *arguments) as line,
+        ):
+            yield line
+
+
+@asynccontextmanager
+async def serving_against(
+    env: Mapping[str, str], file: Path, folder: Path, *arguments: str
+) -> AsyncIterator[str]:
+    """Run a program as `serving` does, with whatever its environment names."""
+    async with trio.open_nursery() as nursery:
+        start = partial(
+            trio.run_process,
+            [sys.executable, str(file), *arguments],
+            stdout=PIPE,
+            env=env,
+            cwd=folder,
+            check=False,
+        )
+        process: trio.Process = await nursery.start(start)
+        assert process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            data = await process.stdout.receive_some()
+            assert data, "it ended"
+            line += data
+        yield line.decode()
+        nursery.cancel_scope.cancel()

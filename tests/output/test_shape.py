@@ -406,7 +406,10 @@ def test_to_json(value: Any, output: Any) -> None:
 def test_what_has_no_json() -> None:
     nested: Any = []
     nested.append(nested)
-    for value in (object(), {"a": 1j}, "\ud800", nested):
+    deep: Any = None
+    for _ in range(101):
+        deep = [deep]
+    for value in (object(), {"a": 1j}, "\ud800", nested, deep):
         with pytest.raises(
             TypeError, match=f"an answer of type {type(value).__name__} has no JSON"
         ):

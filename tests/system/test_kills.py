@@ -157,7 +157,7 @@ class TestSQLite:
             ):
                 group = Viewers(client)
                 group.up.set()
-                viewer = group.add("key", "go", agent="above")
+                viewer = group.add("key", "go", agent="team")
 
                 def in_the_tool() -> bool:
                     seen = [each for event in viewer.events if (each := event.event) is not None]

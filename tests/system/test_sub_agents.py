@@ -442,6 +442,48 @@ async def test_one_thread_while_a_tool_above_hangs(mock_clock: trio.testing.Mock
         assert (await run.wait()).text == "Done."
 
 
+@tool
+async def twice(context: ToolContext) -> list[Any]:
+    """Ask a sub-agent, and then another one."""
+    child = Agent(
+        name="child", model=Retold([call("1", "look", city="é")], ["Seen."]), tools=[look]
+    )
+    answers: list[Any] = [await child.as_tool().call({"prompt": ""}, context)]
+    try:
+        answers.append(await child.as_tool().call({"prompt": ""}, context))
+    except RuntimeError as exc:
+        answers.append(str(exc))
+    return answers
+
+
+async def test_a_call_is_served_by_one_sub_agent() -> None:
+    # Two in one call would have the same ids, and their bills could not be told apart.
+    result, events = await played(Agent(model=Retold([call("1", "twice")], ["x"]), tools=[twice]))
+    assert isinstance(result, Result)
+    [(status, [answer, refusal])] = outcomes(events).values()
+    assert (status, answer) == ("ok", "Seen.")
+    assert refusal.startswith("a call is served by one sub-agent")
+
+
+async def test_a_call_that_has_returned_is_served_by_nobody() -> None:
+    contexts: list[ToolContext] = []
+
+    @tool
+    async def keep(context: ToolContext) -> None:
+        """Keep what is good for the call only."""
+        await trio.lowlevel.checkpoint()
+        contexts.append(context)
+
+    child = Agent(name="child", model=Retold(["Late."]))
+    async with open_runtime() as runtime:
+        agent = Agent(model=Retold([call("1", "keep")], ["x"]), tools=[keep])
+        run = await runtime.start(agent, "hi")
+        await run.wait()
+        with pytest.raises(RuntimeError, match="before it returns"):
+            await child.as_tool().call({"prompt": ""}, contexts[0])
+        check_levels(await logged(runtime.store, run.id))
+
+
 async def test_many_teams_side_by_side() -> None:
     async with open_runtime(limits=RuntimeLimits(tool_threads=4)) as runtime:
         runs = [await runtime.start(make_team(), "hi") for _ in range(50)]

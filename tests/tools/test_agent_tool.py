@@ -55,7 +55,7 @@ async def test_it_is_asked_what_the_model_says() -> None:
 
 
 async def test_outside_of_a_run_there_is_nobody_to_ask() -> None:
-    status, told = await call_tool(
+    status, told, _ = await call_tool(
         {"helper": AGENT.as_tool()},
         ToolRequest("1", "helper", {"prompt": "x"}),
         ToolContext(),

@@ -51,7 +51,7 @@ async def test_it_gets_what_the_model_wrote(arguments: Any) -> None:
         deadline=9,
         on_abandoned=pytest.fail,
     )
-    assert outcome == ("ok", [arguments, "7"])
+    assert outcome[:2] == ("ok", [arguments, "7"])
 
 
 async def test_its_own_deadline_is_kept(autojump_clock: trio.abc.Clock) -> None:
@@ -62,7 +62,7 @@ async def test_its_own_deadline_is_kept(autojump_clock: trio.abc.Clock) -> None:
         deadline=9,
         on_abandoned=pytest.fail,
     )
-    assert outcome == ("error", "the tool did not finish within 3 s")
+    assert outcome[:2] == ("error", "the tool did not finish within 3 s")
 
 
 def test_an_agent_takes_it_beside_functions() -> None:

@@ -110,10 +110,14 @@ class Shape(Generic[OutT_co]):
         """The JSON value of a value of this type: str, int, float, bool, None, list, dict by str.
 
         Raises:
-            TypeError: it has none, as may come of a validator that returns something else.
+            TypeError: it has none, or is nested too deeply, as may come of a validator that returns
+                something else.
         """
         try:
-            return msgspec.json.decode(encode(value))
+            output = msgspec.json.decode(encode(value))
+            if is_deep(output):
+                raise ValueError("it is nested too deeply")
+            return output
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(
                 f"an answer of type {type(value).__name__} has no JSON form: {error}"

@@ -114,6 +114,8 @@ class Worker:
         self._toolset = Toolset(agent.tools_by_name, ())
         self._instructions = ""
         self._full = False
+        # Calls that have not returned, and that no sub-agent has served.
+        self._unserved: set[str] = set()
         # What was raised, and needs to be told no more.
         self._told: list[BaseException] = []
 
@@ -285,6 +287,7 @@ class Worker:
             run_agent=partial(self._run_agent, call.id),
             threads=self._job.tool_threads,
         )
+        self._unserved.add(call.id)
         with self._instruments.tool(place) as measured:
             try:
                 outcome = await call_tool(
@@ -298,6 +301,7 @@ class Worker:
                 progress.flush()
             finally:
                 progress.close()
+                self._unserved.discard(call.id)
             if len(msgspec.json.encode(outcome)) > self._log.free:
                 self._full = True
                 outcome = Outcome("error", "the output does not fit into the run's log")
@@ -314,7 +318,13 @@ class Worker:
 
         Raises:
             ToolError: it did not finish its answer.
+            RuntimeError: the call is not its to serve: within one, a log tells of one sub-agent.
         """
+        if call_id not in self._unserved:
+            raise RuntimeError(
+                "a call is served by one sub-agent, and before it returns: Agent.run runs others"
+            )
+        self._unserved.remove(call_id)
         said = (UserMessage(prompt),)
         log = NestedLog(self._log, call_id)
         child = Worker(self._job, agent, said, self._run, log, (self, call_id))

@@ -16,7 +16,8 @@ async def main() -> None:
                 await run.wait()
 
     async with open_runtime(store=store) as runtime:
-        found = await runtime.find(run.id)
+        [listed] = (await runtime.runs()).runs
+        found = await runtime.find(listed.id)
         async with found.subscribe() as events:
             async for event in events:
                 if isinstance(event, RunFinish):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import trio
 from hypercorn.config import Config
 from hypercorn.middleware.dispatcher import TrioDispatcherMiddleware
@@ -22,7 +24,8 @@ async def main() -> None:
     config.errorlog = None
     async with open_runtime() as runtime, trio.open_nursery() as nursery:
         agents = create_app(Service(runtime, [agent]))
-        app = TrioDispatcherMiddleware({"/agents": agents, "": quart})
+        apps: dict[str, Any] = {"/agents": agents, "": quart}
+        app = TrioDispatcherMiddleware(apps)
         [address] = await nursery.start(serve, app, config)
         print(address, flush=True)
 

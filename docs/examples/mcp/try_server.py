@@ -14,7 +14,7 @@ weather = MCPServer.stdio(
 )
 
 
-async def main():
+async def main() -> None:
     context = ToolContext(on_progress=lambda data: print("...", data))
     async with weather.open() as server:
         tools = {tool.name: tool for tool in await server.list_tools()}

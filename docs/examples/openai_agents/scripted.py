@@ -1,7 +1,7 @@
-import attrs
 import trio
 
 from trio_agent import Agent, tool
+from trio_agent.abc import Model
 from trio_agent.testing import ScriptedModel, call
 
 
@@ -11,7 +11,8 @@ async def get_weather(city: str) -> str:
     return f"{city}: snow"
 
 
-agent = Agent(name="assistant", model="gpt-4o-mini", tools=[get_weather])
+def make_agent(model: Model | str = "gpt-4o-mini") -> Agent:
+    return Agent(name="assistant", model=model, tools=[get_weather])
 
 
 async def main() -> None:
@@ -19,7 +20,7 @@ async def main() -> None:
         [call("c1", "get_weather", city="Oslo")],
         ["It ", "snows."],
     )
-    result = await attrs.evolve(agent, model=model).run("How is the weather?")
+    result = await make_agent(model).run("How is the weather?")
     assert result.text == "It snows."
     assert len(model.requests) == 2
 

@@ -1,26 +1,27 @@
+from dataclasses import dataclass
+
 import trio
 
-from trio_agent import Agent, OpenAIModel
-
-model = OpenAIModel("gpt-4o-mini")
+from trio_agent import Agent, ToolContext, tool
 
 
+@dataclass
 class Shop:
-    def __init__(self, orders: dict[str, int]) -> None:
-        self.orders = orders
-
-    async def count_orders(self, customer: str) -> int:
-        """Count the orders of a customer."""
-        return self.orders.get(customer, 0)
+    orders: dict[str, int]
 
 
-def agent_for(shop: Shop) -> Agent:
-    return Agent(model=model, tools=[shop.count_orders])
+@tool
+async def count_orders(context: ToolContext[Shop], customer: str) -> int:
+    """Count the orders of a customer."""
+    return context.deps.orders.get(customer, 0)
+
+
+agent = Agent(model="gpt-4o-mini", tools=[count_orders])
 
 
 async def main() -> None:
-    result = await agent_for(Shop({"ada": 25})).run("How many orders has ada?")
-    print(result.text)
+    result = await agent.run("How many orders has ada?", deps=Shop({"ada": 25}))
+    print(result.output)
 
 
 trio.run(main)

@@ -21,13 +21,15 @@ def convert(amount: float, rate: float) -> float:
 
 
 shop = Shop({"tea": 4.0})
-tools = [tool(shop.price, name="get_price"), tool(partial(convert, rate=11.5))]
 model = ScriptedModel(
     [call("c1", "get_price", item="tea")],
     [call("c2", "convert", amount=4.0)],
     ["46 crowns."],
 )
-agent = Agent(model=model, tools=tools)
+agent = Agent(
+    model=model,
+    tools=[tool(shop.price, name="get_price"), tool(partial(convert, rate=11.5))],
+)
 
 
 async def main() -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -126,6 +127,23 @@ async def test_ends_with_the_context(program: str, monkeypatch: pytest.MonkeyPat
     assert process.returncode is not None
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+async def test_what_it_leaves_behind_is_ended(tmp_path: Path) -> None:
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    async with trio.lowlevel.FdStream(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as held:
+        program = (
+            "import os, sys, time\n"
+            f"held = open({pipe!r}, 'w')\n"
+            "if not os.fork(): time.sleep(1000)\n"
+            "print('@', flush=True); sys.stdin.read()"
+        )
+        async with started(program, []) as (reading, _):
+            await reading._process.stdout.receive_some(1)
+        with trio.fail_after(PATIENCE):
+            # It comes to its end when nobody can write to it any more.
+            assert await held.receive_some() == b""
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])

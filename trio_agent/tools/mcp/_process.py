@@ -5,7 +5,7 @@
 - What is no message is dropped: programs print things.
 - A message is written as a whole, by a task of its own: who sends one may be cancelled.
 - The process ends when the context does: its standard input is closed, and if that does not help,
-  it and its children get SIGTERM, then SIGKILL.
+  it and its children get SIGTERM, then SIGKILL. Children that it leaves behind get SIGTERM.
 """
 
 import logging
@@ -171,6 +171,9 @@ async def _stop(name: str, process: trio.Process) -> None:
                 await process.wait()
                 nursery.cancel_scope.cancel(reason="the process has ended")
         if process.returncode is not None:
+            # Where all have ended, macOS says that they may not be told.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGTERM)
             break
     else:
         logger.warning("MCP server %s is still alive after SIGKILL; nobody waits for it", name)
