@@ -74,7 +74,7 @@ ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
     ),
     (
         RunIncomplete("max-steps"),
-        "the run finished with 'max-steps': its text is incomplete",
+        "the run finished with 'max-steps': its answer is incomplete",
         TrioAgentError,
         {"finish_reason": "max-steps"},
     ),

@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, assert_type
 
 import attrs
@@ -89,6 +90,7 @@ def last(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 TEXT = Agent(model="m")
 SHOP = Agent(model="m", tools=[refund, orders, look, add, plain, len], open_deps=open_shop)
+PART = Agent(model="m", tools=[refund, partial(plain, a=1)], open_deps=open_shop)
 GIVEN = Agent(model="m", tools=[refund], output=Yes)
 EITHER = Agent(model="m", tools=(look, add), open_deps=open_shop, output=(Yes, No))
 UNION = Agent(model="m", output=Yes | No)
@@ -111,6 +113,7 @@ ALL = Agent(
 async def check(runtime: Runtime) -> None:
     assert_type(await TEXT.run("Hi"), Result[str])
     assert_type((await SHOP.run("Hi")).output, str)
+    assert_type(PART, Agent[Shop, str])
     assert_type((await GIVEN.run("Hi", deps=Shop())).output, Yes)
     assert_type((await EITHER.run("Hi")).output, Yes | No)
     assert_type((await MANY.run("Hi")).output, list[Yes])

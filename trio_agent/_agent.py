@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypedDict, Unpack, overload
 
 from typing_extensions import TypeVar
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
         name: str
         instructions: str | Callable[[RunContext[DepsT]], str]
-        tools: Iterable[Tool[DepsT] | _Function]
+        tools: Iterable[Tool[DepsT] | _Function | partial[Any]]
         sources: Iterable[ToolSource]
         open_deps: Callable[[RunFacts], AbstractAsyncContextManager[DepsT]] | None
         output_validators: Iterable[Callable[[RunContext[DepsT], Any], Any]]

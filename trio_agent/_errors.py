@@ -136,4 +136,4 @@ class RunIncomplete(TrioAgentError):
         self.finish_reason = finish_reason
 
     def __str__(self) -> str:
-        return f"the run finished with {self.finish_reason!r}: its text is incomplete"
+        return f"the run finished with {self.finish_reason!r}: its answer is incomplete"

@@ -288,7 +288,9 @@ async def test_corrections_have_an_end() -> None:
     agent = Agent(model=model, output=City, limits=Limits(output_retries=2))
     _, events = await end_of(agent)
     assert errors(events) == ["output-invalid"]
-    assert len(corrections(events)) == 2
+    told = corrections(events)
+    assert len(told) == 2
+    assert events[-1].error.message in told
 
 
 async def test_an_answer_beyond_the_log_bound() -> None:

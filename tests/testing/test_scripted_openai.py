@@ -46,6 +46,20 @@ async def test_plays_answers_in_order_over_one_connection() -> None:
     assert not server.requests[0].disconnected.is_set()
 
 
+@pytest.mark.parametrize("calls", [0, 2])
+async def test_a_final_call_has_the_next_index(calls: int) -> None:
+    before: list[Any] = [scripted.text("a")]
+    before += [scripted.tool_call(f"{n}", "f", index=n) for n in range(calls)]
+    ask = {**ASK, "tools": [{"type": "function", "function": {"name": "final"}}]}
+    async with (
+        open_scripted_openai([scripted.output("{}", before=before)]) as server,
+        httpx.AsyncClient() as client,
+    ):
+        answer = await client.post(f"{server.base_url}/chat/completions", json=ask)
+    final = scripted.tool_call("call_output", "final", "{}", index=calls)
+    assert b"".join(final) in answer.content
+
+
 async def test_status_has_headers_and_a_body() -> None:
     script = [
         [scripted.status(429, {"retry-after": "1"}, b"slow")],

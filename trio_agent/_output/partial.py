@@ -17,7 +17,8 @@ class PartialOutput:
     """The answer of a run so far, from its events: those of a subscription, or of a client.
 
     It is about the run itself: what sub-agents answer (`Nested`) is no part of it. For a run that
-    was found, feed it with the events of ``run.subscribe()``, from the first on or from any.
+    was found, feed it with the events of ``run.subscribe()``, from the first on: of an answer whose
+    beginning it has not seen, it does not know what it means.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """A scripted OpenAI-compatible HTTP server, for tests over real sockets."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -25,8 +26,7 @@ from ._scripted_server import (
 )
 
 _BURST = 64
-_MANY = 99
-"""The index of a call behind all others."""
+_INDEX = re.compile(rb'"tool_calls":\s*\[\{"index":\s*(\d+)')
 
 
 def delta(content: Mapping[str, Any], *, finish_reason: str | None = None) -> bytes:
@@ -104,10 +104,21 @@ def output(*pieces: str, before: Answer = ()) -> Callable[[RecordedRequest], Ans
             return [*before, *map(text, pieces), finish()]
         choice = request.body.get("tool_choice")
         chosen = choice if isinstance(choice, dict) else request.body["tools"][-1]
-        call = tool_call("call_output", chosen["function"]["name"], pieces, index=_MANY)
+        # OpenAI's own client takes no index that is not the next one.
+        index = max(_indexes(before), default=-1) + 1
+        call = tool_call("call_output", chosen["function"]["name"], pieces, index=index)
         return [*before, call, finish("tool_calls")]
 
     return answer
+
+
+def _indexes(step: Step) -> Iterator[int]:
+    """Of the calls in what is said."""
+    if isinstance(step, bytes):
+        yield from map(int, _INDEX.findall(step))
+    elif isinstance(step, Iterable):
+        for each in step:
+            yield from _indexes(each)
 
 
 def finish(reason: str = "stop") -> bytes:
