@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypedDict, Un
 
 from typing_extensions import TypeVar
 
-from ._config import AgentConfig, OutT_co
+from ._config import AgentConfig
 from ._limits import Limits, Retention, RuntimeLimits
 from ._log.subscription import Subscription
 from ._messages import AnyMessage, Prepare
+from ._output.shape import OutT_co
 from ._run.channels import OutputChannel, TextChannel
 from ._run.job import NO_DEPS
 from ._run.result import Result

@@ -11,11 +11,10 @@ from typing import Any, Generic
 import attrs
 import msgspec
 from attrs.validators import in_
-from typing_extensions import TypeVar
 
 from ._limits import Limits
 from ._messages import Prepare
-from ._output.shape import Shape, shape_of
+from ._output.shape import OutT_co, Shape, shape_of
 from .models._model import Model
 from .models._names import to_model
 from .models._parts import ToolSpec, check_options
@@ -24,8 +23,6 @@ from .tools._context import RunContext, RunFacts
 from .tools._contract import DepsT_contra, Tool
 from .tools._source import ToolSource
 from .tools._tool import as_tool
-
-OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 
 def _to_tools(tools: Iterable[Any]) -> tuple[Tool[Any], ...]:

@@ -30,7 +30,7 @@ OutT = TypeVar("OutT")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
-OutT_co = TypeVar("OutT_co", covariant=True)
+OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WRAPPER: Final = "output"

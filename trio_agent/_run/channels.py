@@ -10,16 +10,14 @@ from typing import Any, Generic
 
 import msgspec
 import trio
-from typing_extensions import TypeVar
 
 from .._errors import RunIncomplete
 from .._events import AnyEvent, RunError, RunFinish, TextDelta
 from .._log.subscription import Subscription
 from .._output.partial import PartialOutput
+from .._output.shape import OutT_co
 from .result import Result
 from .run import Run
-
-OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 
 class TextChannel(trio.abc.ReceiveChannel[str]):

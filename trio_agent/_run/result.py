@@ -4,14 +4,12 @@ from typing import Any, Generic, Literal
 
 import attrs
 import msgspec
-from typing_extensions import TypeVar
 
 from .._errors import RunIncomplete
 from .._events import FinishReason, RunError, RunFinish, Usage
 from .._messages import AnyMessage
+from .._output.shape import OutT_co
 from .transcript import Transcript
-
-OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 
 @attrs.frozen

@@ -8,7 +8,6 @@ from typing import Any, Final, Generic, Literal, TypeAlias
 
 import attrs
 import trio
-from typing_extensions import TypeVar
 
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
@@ -16,9 +15,8 @@ from .._log.feed import Feed
 from .._log.page import ViewerPages
 from .._log.store import RunRecord, Store
 from .._log.subscription import Subscription, resolve_cursor
+from .._output.shape import OutT_co
 from .result import Result
-
-OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 RunOutcome: TypeAlias = FinishReason | Literal["error"]
 """How a run ended: its finish reason, or `error`."""

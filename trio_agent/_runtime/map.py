@@ -2,23 +2,21 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Generic, TypeAlias
+from typing import Generic, TypeAlias
 
 import attrs
 import trio
-from typing_extensions import TypeVar
 
 from .._config import AgentConfig
 from .._errors import TrioAgentError
 from .._messages import AnyMessage
 from .._nursery import open_plain_nursery
+from .._output.shape import OutT_co
 from .._run.result import Result
 from .._run.run import Run
 
 RunInput: TypeAlias = str | Sequence[AnyMessage]
 """A prompt, or a transcript to go on from."""
-
-OutT_co = TypeVar("OutT_co", covariant=True, default=Any)
 
 
 @attrs.frozen
