@@ -23,31 +23,26 @@ class Budget:
         self.bounded: bool = max_tokens is not None or (within is not None and within.bounded)
         """Whether it can be exhausted, so that tokens are to be counted."""
         self.max_tokens = max_tokens
-        self.within = within
         self.spent: int = 0
         """Tokens that were counted."""
+        # Its own first, then those above it.
+        self._all: tuple[Budget, ...] = (self, *(() if within is None else within._all))  # noqa: SLF001
 
     def paid(self, usage: Usage) -> None:
         """An answer has cost this."""
         self.own_usage += usage
-        each: Budget | None = self
-        while each is not None:
+        for each in self._all:
             each.usage += usage
-            each = each.within
 
     def spend(self, tokens: int) -> None:
         """Count so many tokens (fewer than none, if they were counted before)."""
-        each: Budget | None = self
-        while each is not None:
+        for each in self._all:
             each.spent += tokens
-            each = each.within
 
     @property
     def exhausted(self) -> int | None:
         """The bound that was reached, its own before those above it; None: there is more."""
-        each: Budget | None = self
-        while each is not None:
+        for each in self._all:
             if each.max_tokens is not None and each.spent >= each.max_tokens:
                 return each.max_tokens
-            each = each.within
         return None
