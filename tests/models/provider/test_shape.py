@@ -70,12 +70,23 @@ def test_a_schema_is_told_behind_the_instructions() -> None:
 def test_a_name_that_is_taken_is_refused() -> None:
     clash = request(tools=(ToolSpec("final", "", {}),))
     with pytest.raises(ModelError, match="bad-request: the tool 'final' has the name of"):
-        check_output(SPEC, clash, option="x", is_given=False)
+        check_output(SPEC, clash, option="x")
 
 
-def test_two_shapes_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"bad-request: .* remove the option 'text\.format'"):
-        check_output(SPEC, request(), option="text.format", is_given=True)
+@pytest.mark.parametrize(
+    ("option", "options"),
+    [("format", {"format": None}), ("text.format", {"text": {"format": {"type": "text"}}})],
+)
+def test_two_shapes_are_refused(option: str, options: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match=rf"bad-request: .* remove the option '{option}'"):
+        check_output(SPEC, request(options=options), option=option)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"text": None}, {"text": "format"}, {"text": {}}, {"format": {"text": 1}}]
+)
+def test_other_options_are_none(options: dict[str, Any]) -> None:
+    check_output(SPEC, request(options=options), option="text.format")
 
 
 def test_what_needs_no_shape_has_none() -> None:

@@ -8,6 +8,7 @@ respects it. What a request says of its tools by itself comes first.
 Nobody answers the call of that tool: it goes back as a text of the model's.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -38,24 +39,30 @@ def as_shape(request: ModelRequest, mode: OutputMode) -> Shape | None:
     return None if request.output is None else Shape(mode, request.output.name)
 
 
-def check_output(spec: OutputSpec, request: ModelRequest, *, option: str, is_given: bool) -> None:
+def check_output(spec: OutputSpec, request: ModelRequest, *, option: str) -> None:
     """Make sure that nothing else in a request is meant to give its answer a shape.
 
     Args:
         spec: the shape.
         request: what is asked.
-        option: that of the provider's, for people.
-        is_given: whether it is among the request's.
+        option: that of the provider's, with a dot where one stands within another.
 
     Raises:
         ModelError: `bad-request`: something is.
     """
-    if is_given:
+    if _is_given(option, request.options):
         message = f"the agent's output sets the shape of the answer: remove the option {option!r}"
         raise ModelError("bad-request", message)
     if any(tool.name == spec.name for tool in request.tools):
         message = f"the tool {spec.name!r} has the name of the agent's output: rename one of them"
         raise ModelError("bad-request", message)
+
+
+def _is_given(option: str, options: object) -> bool:
+    name, _, inner = option.partition(".")
+    if not isinstance(options, Mapping) or name not in options:
+        return False
+    return not inner or _is_given(inner, options[name])
 
 
 def by_tool(

@@ -54,9 +54,7 @@ class MessagesCodec:
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
         if (spec := request.output) is not None:
-            config = request.options.get("output_config")
-            is_given = isinstance(config, Mapping) and "format" in config
-            check_output(spec, request, option="output_config.format", is_given=is_given)
+            check_output(spec, request, option="output_config.format")
             if self._mode(request) == "tool":
                 request = by_tool(
                     request,

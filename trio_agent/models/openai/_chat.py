@@ -58,8 +58,7 @@ class ChatCodec:
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
         if (spec := request.output) is not None:
-            option = "response_format"
-            check_output(spec, request, option=option, is_given=option in request.options)
+            check_output(spec, request, option="response_format")
             if self._mode(request) == "tool":
                 is_forced = can_force(self.origin, request.options)
                 request = by_tool(request, spec, can_force=is_forced)

@@ -1,6 +1,5 @@
 """A model behind an endpoint that speaks OpenAI's Responses."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -103,9 +102,7 @@ class ResponsesCodec:
     def encode(self, request: ModelRequest) -> dict[str, Any]:
         """Return the JSON body of one streamed call; see `encode_request`."""
         if (spec := request.output) is not None:
-            text = request.options.get("text")
-            is_given = isinstance(text, Mapping) and "format" in text
-            check_output(spec, request, option="text.format", is_given=is_given)
+            check_output(spec, request, option="text.format")
             if self._mode(request) == "tool":
                 request = by_tool(
                     request,
