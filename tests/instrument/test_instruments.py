@@ -2,7 +2,7 @@
 
 import contextvars
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from instrument_kit import AROUND, Listener
 
 from trio_agent._errors import ModelError
 from trio_agent._events import Usage
@@ -41,38 +42,23 @@ BOUNDARIES: dict[str, Callable[[Instruments], Boundary[Any]]] = {
     "model": lambda instruments: instruments.model(MODEL),
     "tool": lambda instruments: instruments.tool(TOOL),
 }
-AROUND = Generator[None, Any, None]
 
 
 @attrs.define(eq=False)
-class Recorder(Instrument):
+class Recorder(Listener):
     """Keeps whatever it is told."""
 
     seen: list[object] = attrs.field(factory=list)
     name: str = ""
 
-    def _around(self, facts: object) -> AROUND:
+    def began(self, facts: Any) -> None:
         self.seen.append((self.name, facts) if self.name else facts)
-        end = yield
+
+    def ended(self, end: Any) -> None:
         self.seen.append((self.name, end) if self.name else end)
 
-    def run(self, run: RunFacts, /) -> AROUND:
-        return self._around(run)
-
-    def step(self, step: StepFacts, /) -> AROUND:
-        return self._around(step)
-
-    def model(self, model: ModelFacts, /) -> AROUND:
-        return self._around(model)
-
-    def tool(self, call: ToolFacts, /) -> AROUND:
-        return self._around(call)
-
-    def model_retried(self, retried: ModelRetried, /) -> None:
-        self.seen.append(retried)
-
-    def model_switched(self, switched: ModelSwitched, /) -> None:
-        self.seen.append(switched)
+    def heard(self, facts: Any) -> None:
+        self.seen.append(facts)
 
 
 async def test_what_is_told(autojump_clock: trio.testing.MockClock) -> None:

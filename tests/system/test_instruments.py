@@ -1,12 +1,12 @@
 """What instruments are told of whole runs, and that it is nothing per token."""
 
-from collections.abc import Generator
 from typing import Any
 
 import attrs
 import pytest
 import trio
 import trio.testing
+from instrument_kit import AROUND, Listener
 
 from trio_agent import (
     Agent,
@@ -20,7 +20,6 @@ from trio_agent import (
     tool,
 )
 from trio_agent.abc import (
-    Instrument,
     ModelEnd,
     ModelFacts,
     ModelFinish,
@@ -35,38 +34,23 @@ from trio_agent.abc import (
 from trio_agent.testing import ScriptedModel, call
 
 BUSY = ModelError("busy", "s3cret", retryable=True)
-AROUND = Generator[None, Any, None]
 
 
-class Diary(Instrument):
+class Diary(Listener):
     """Writes down what it is told, but for how long it took and for the run."""
 
     def __init__(self) -> None:
         self.lines: list[object] = []
 
-    def _around(self, facts: RunFacts | StepFacts | ModelFacts | ToolFacts) -> AROUND:
+    def began(self, facts: RunFacts | StepFacts | ModelFacts | ToolFacts) -> None:
         self.lines.append(_without_run(facts))
-        end = yield
+
+    def ended(self, end: Any) -> None:
         self.lines.append(attrs.evolve(end, seconds=0.0))
 
-    def run(self, run: RunFacts, /) -> AROUND:
-        return self._around(run)
-
-    def step(self, step: StepFacts, /) -> AROUND:
-        return self._around(step)
-
-    def model(self, model: ModelFacts, /) -> AROUND:
-        return self._around(model)
-
-    def tool(self, call: ToolFacts, /) -> AROUND:
-        return self._around(call)
-
-    def model_retried(self, retried: ModelRetried, /) -> None:
-        asked = _without_run(retried.asked)
-        self.lines.append(attrs.evolve(retried, asked=asked, delay=0.0))
-
-    def model_switched(self, switched: ModelSwitched, /) -> None:
-        self.lines.append(attrs.evolve(switched, asked=_without_run(switched.asked)))
+    def heard(self, facts: ModelRetried | ModelSwitched) -> None:
+        kept = {"delay": 0.0} if isinstance(facts, ModelRetried) else {}
+        self.lines.append(attrs.evolve(facts, asked=_without_run(facts.asked), **kept))
 
 
 NOBODY = RunFacts()
