@@ -14,23 +14,27 @@ from ._instrument.facts import (
     ToolFacts as ToolFacts,
 )
 from ._limits import LIMIT_NAMES as LIMIT_NAMES, Retention as Retention
+from ._log.inbox import (
+    Delivered as Delivered,
+    Delivery as Delivery,
+    check_inbox as check_inbox,
+    first_deliveries as first_deliveries,
+)
 from ._log.log import (
     Append as Append,
     Appended as Appended,
     Entry as Entry,
     first_page as first_page,
 )
+from ._log.run_info import RunInfo as RunInfo, RunRecord as RunRecord, first_runs as first_runs
 from ._log.store import (
     PAGE_BYTES as PAGE_BYTES,
     Created as Created,
     Lease as Lease,
     Page as Page,
-    RunInfo as RunInfo,
-    RunRecord as RunRecord,
     Store as Store,
     Watch as Watch,
     first_privates as first_privates,
-    first_runs as first_runs,
 )
 from ._nursery import open_plain_nursery as open_plain_nursery
 from .models._model import Emit as Emit, Model as Model

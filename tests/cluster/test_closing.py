@@ -24,7 +24,8 @@ from trio_agent._events import (
     Usage,
 )
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import Lease, Page, RunInfo
+from trio_agent._log.run_info import RunInfo
+from trio_agent._log.store import Lease, Page
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore
 

@@ -9,7 +9,8 @@ import trio
 
 from trio_agent._events import RunFinish, RunSummary, TextDelta, Usage
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import RunRecord, Store, Watch
+from trio_agent._log.run_info import RunRecord
+from trio_agent._log.store import Store, Watch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import check_store
 

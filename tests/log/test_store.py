@@ -11,17 +11,8 @@ from store_kit import finish, record
 
 from trio_agent._errors import KeyReused
 from trio_agent._log.log import PAGE_BYTES, Entry
-from trio_agent._log.store import (
-    Created,
-    Lease,
-    Page,
-    RunInfo,
-    RunRecord,
-    Store,
-    Watch,
-    first_privates,
-    first_runs,
-)
+from trio_agent._log.run_info import RunInfo, RunRecord, first_runs
+from trio_agent._log.store import Created, Lease, Page, Store, Watch, first_privates
 
 ACTS = {
     *("create", "append", "read", "read_private", "read_blob", "info", "find"),

@@ -12,7 +12,7 @@ from trio_agent._log import feed as _feed, subscription as _subscription
 from trio_agent._log.cursor import Cursor
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Append, Entry
-from trio_agent._log.store import RunRecord
+from trio_agent._log.run_info import RunRecord
 from trio_agent._log.subscription import Subscription, SubscriptionStatistics, resolve_cursor
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore

@@ -20,7 +20,8 @@ from trio_agent._events import (
 from trio_agent._log import writer as _writer
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import RunRecord, Store
+from trio_agent._log.run_info import RunRecord
+from trio_agent._log.store import Store
 from trio_agent._log.subscription import Subscription
 from trio_agent._log.writer import RunLog, Writer
 from trio_agent.stores._memory import MemoryStore

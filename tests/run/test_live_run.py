@@ -24,7 +24,7 @@ from trio_agent._limits import CancelAfter, OnDisconnect
 from trio_agent._log.cursor import Cursor
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
-from trio_agent._log.store import RunRecord
+from trio_agent._log.run_info import RunRecord
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.result import Result
 from trio_agent._run.run import Receipt, RunStatistics

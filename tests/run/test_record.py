@@ -16,7 +16,7 @@ from trio_agent._agent import Agent
 from trio_agent._errors import UnknownBlob
 from trio_agent._events import ToolRequest
 from trio_agent._limits import CancelAfter, Limits, OnDisconnect
-from trio_agent._log.store import RunRecord
+from trio_agent._log.run_info import RunRecord
 from trio_agent._messages import (
     AnyMessage,
     AssistantMessage,

@@ -25,7 +25,8 @@ from trio_agent._errors import (
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
 from trio_agent._log.log import Append
-from trio_agent._log.store import Created, RunRecord
+from trio_agent._log.run_info import RunRecord
+from trio_agent._log.store import Created
 from trio_agent._log.subscription import Subscription
 from trio_agent._messages import (
     AnyMessage,

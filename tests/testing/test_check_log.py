@@ -10,7 +10,8 @@ from store_kit import check_broken
 
 from trio_agent._errors import KeyReused, LimitExceeded, UnknownRun
 from trio_agent._log.log import Append, Appended, Log
-from trio_agent._log.store import Created, Lease, Page, RunInfo, RunRecord
+from trio_agent._log.run_info import RunInfo, RunRecord
+from trio_agent._log.store import Created, Lease, Page
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing._check_log import LOG_CHECKS, hold, raises
 

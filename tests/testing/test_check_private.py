@@ -10,7 +10,8 @@ from store_kit import check_broken
 
 from trio_agent._errors import UnknownBlob
 from trio_agent._log.log import Append, Appended, Entry
-from trio_agent._log.store import Created, Page, RunInfo, RunRecord
+from trio_agent._log.run_info import RunInfo, RunRecord
+from trio_agent._log.store import Created, Page
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing._check_private import PRIVATE_CHECKS
 

@@ -12,7 +12,8 @@ from store_kit import check_broken
 from trio_agent._errors import UnknownBlob, UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
-from trio_agent._log.store import Created, Lease, RunInfo, RunRecord, Store, Watch
+from trio_agent._log.run_info import RunInfo, RunRecord
+from trio_agent._log.store import Created, Lease, Store, Watch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import check_store
 

@@ -9,7 +9,8 @@ import trio
 from .._errors import CursorExpired, StoreUnavailable, UnknownRun
 from .._log.feed import Feed
 from .._log.page import ViewerPages
-from .._log.store import RunInfo, Store, Watch
+from .._log.run_info import RunInfo
+from .._log.store import Store, Watch
 from .._log.trouble import Trouble
 from .errands import Errands
 

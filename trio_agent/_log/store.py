@@ -1,100 +1,16 @@
 """What a store is: the place where logs are kept, and the one contract over all of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from itertools import islice
-from typing import Any
 
 import attrs
-import msgspec
 import trio
 
-from .._errors import KeyReused
 from .._limits import Retention
+from .inbox import Delivered, Delivery
 from .log import PAGE_BYTES as PAGE_BYTES, Append, Appended, Entry
-
-
-@attrs.frozen
-class RunRecord:
-    """A run as it is created.
-
-    `private` and `blobs` are stored beside the log, with its first commit, and never on a wire.
-    What a store tells of a run comes without them: `Store.read_private` and `Store.read_blob` do.
-    """
-
-    run_id: str
-    epoch: str
-    agent: str
-    created_at: int
-    """Unix time in milliseconds."""
-    owner: str | None = None
-    """The principal whose run it is; None where nobody is asked."""
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
-    idempotency_key: str | None = None
-    """Unique per owner: a second creation with the same key finds the first run."""
-    private: bytes = attrs.field(default=b"", repr=False)
-    """JSON of what is needed to understand or continue the run later."""
-    blobs: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
-    """Files that were given to it, by their SHA-256 in hexadecimal digits."""
-    digest: str = ""
-    """A hash of what was asked for, so that a key is not used for something else; "" if none."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of what is kept beside the log: `private`, `blobs`, the JSON of `metadata`."""
-        files = sum(map(len, self.blobs.values()))
-        return len(self.private) + files + len(msgspec.json.encode(self.metadata))
-
-    def told(self) -> "RunRecord":
-        """Return it as stores tell it, without what is private."""
-        return attrs.evolve(self, private=b"", blobs={})
-
-    def check_repeats(self, digest: str) -> None:
-        """Make sure that this asks for what the run that has its idempotency key asked for.
-
-        Nothing is compared where one of the two has no digest.
-
-        Args:
-            digest: that run's.
-
-        Raises:
-            KeyReused: it asks for something else.
-        """
-        if digest and self.digest and digest != self.digest:
-            raise KeyReused("this idempotency key belongs to another request: take a new one")
-
-
-@attrs.frozen
-class RunInfo:
-    """A run as the store knows it now."""
-
-    record: RunRecord
-    tail: int
-    """The offset of the last committed event, 0 if there is none."""
-    size: int
-    """Bytes of the log and of what is private beside it, and of what was given with it at first
-    (`RunRecord.size`)."""
-    last: Entry | None
-    """The terminal event, None while the run is active."""
-    fence: int
-    """The number of the newest claim."""
-    leased: bool
-    """Whether a worker holds the run."""
-    cancel_reason: str | None
-    """Why somebody wants it cancelled, None if nobody does."""
-    viewers: int
-    """How many subscriptions follow it, over all processes."""
-
-    @property
-    def active(self) -> bool:
-        """Whether there is more to come."""
-        return self.last is None
-
-    @property
-    def listed_size(self) -> int:
-        """Bytes of it that count in a list: of the record, and of the terminal event."""
-        return self.record.size + (0 if self.last is None else len(self.last.data))
+from .run_info import RunInfo, RunRecord
 
 
 @attrs.frozen
@@ -103,6 +19,8 @@ class Lease:
 
     run_id: str
     fence: int
+    handed_over: bool = attrs.field(default=False, eq=False)
+    """Whether who held the run before let go of it (`release`, `park`), and did not die."""
 
 
 @attrs.frozen
@@ -126,9 +44,9 @@ class Page:
 class Watch(trio.abc.ReceiveChannel[str]):
     """Yields the id of a watched run when there is news of it.
 
-    News are a new claim, a release, a new epoch, a cancel request, other viewers, its removal and,
-    if wanted, a longer log. An id says only "look again"; news that nobody has received yet are
-    merged. After a lost connection all watched ids are yielded.
+    News are a new claim, a release, a new epoch, a cancel request, a delivery, other viewers, its
+    removal and, if wanted, a longer log. An id says only "look again"; news that nobody has
+    received yet are merged. After a lost connection all watched ids are yielded.
     """
 
     @abstractmethod
@@ -163,6 +81,14 @@ class Store(ABC):
     @property
     def shared(self) -> bool:
         """Whether several servers can have it open at a time. By default not."""
+        return False
+
+    @property
+    def durable(self) -> bool:
+        """Whether what it has is there after this process. By default not.
+
+        If not, runs that wait are cancelled when the runtime closes: nobody could answer them.
+        """
         return False
 
     def partition(self, run_id: str) -> Hashable:  # noqa: ARG002
@@ -264,7 +190,7 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, run_id: str) -> Lease | None:
-        """Take over a run that nobody holds; None if it is held or finished.
+        """Take over a run that nobody holds and that is due; None if it is not, or is finished.
 
         The fence of the lease is greater than any before, so that a former holder that wakes up
         can't append any more.
@@ -286,8 +212,46 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def orphans(self, limit: int) -> Sequence[str]:
-        """List active runs that nobody holds."""
+    async def park(self, lease: Lease, seen: int, seconds: float | None) -> bool:
+        """Let a run sleep: nobody holds it, and it is no orphan before it is due.
+
+        A cancel request or a delivery makes it due at once. It is one act with looking whether
+        there is one, and the lease's fence is spent: a renewal that comes late does not bring the
+        lease back. What was appended and delivered before survives the death of the machine, too,
+        if the store outlives that at all.
+
+        Args:
+            lease: of its holder.
+            seen: the number of the last delivery that the holder has read.
+            seconds: until it is due by itself; None: never.
+
+        Returns:
+            Whether it sleeps. If not, there is more in its inbox, somebody wants it cancelled, or
+            the lease holds no more.
+        """
+
+    @abstractmethod
+    async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
+        """Put something into a run's inbox, once for each key. It is news, and survives as `park`.
+
+        Raises:
+            LimitExceeded: the inbox is full (`check_inbox`).
+        """
+
+    @abstractmethod
+    async def inbox(self, run_id: str, after: int, limit: int) -> Sequence[Delivery]:
+        """Read at most `limit` deliveries behind the number `after`.
+
+        Ends earlier, but not before the first, where it would return more than `PAGE_BYTES`: only
+        an empty one says that there are no more.
+        """
+
+    @abstractmethod
+    async def orphans(self, after: str, limit: int) -> Sequence[str]:
+        """List active runs that nobody holds and that are due, in the order of their ids.
+
+        At most `limit` of them, behind the id `after` ("": from the first on).
+        """
 
     @abstractmethod
     async def request_cancel(self, run_id: str, reason: str) -> None:
@@ -325,18 +289,6 @@ class Store(ABC):
     @abstractmethod
     async def expire(self, retention: Retention) -> Sequence[str]:
         """Remove the finished logs that `retention` doesn't keep; returns their ids."""
-
-
-def first_runs(infos: Iterable[RunInfo], limit: int) -> list[RunInfo]:
-    """Return the first of these, as many as `Store.find` lists at once."""
-    found: list[RunInfo] = []
-    size = 0
-    for info in islice(infos, limit):
-        size += info.listed_size
-        if size > PAGE_BYTES and found:
-            break
-        found.append(info)
-    return found
 
 
 def first_privates(privates: Iterable[bytes]) -> list[bytes]:

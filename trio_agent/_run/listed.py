@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from .._events import ErrorDetail, RunError, RunFinish
-from .._log.store import RunInfo
+from .._log.run_info import RunInfo
 from .run import RunOutcome
 
 

@@ -9,7 +9,8 @@ from .._errors import FenceLost, RunFailed, StoreUnavailable
 from .._events import RunError, RunFinish
 from .._limits import CancelAfter, OnDisconnect
 from .._log.feed import Feed
-from .._log.store import RunRecord, Store
+from .._log.run_info import RunRecord
+from .._log.store import Store
 from .result import Result
 from .run import Receipt, Run, RunOutcome, outcome_of
 

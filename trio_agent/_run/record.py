@@ -14,7 +14,8 @@ import msgspec
 from .._config import AgentConfig
 from .._limits import CancelAfter, OnDisconnect
 from .._log.plain import UNREADABLE, check_text, is_deep, plain_json
-from .._log.store import RunRecord, Store
+from .._log.run_info import RunRecord
+from .._log.store import Store
 from .._messages import AnyMessage, AssistantMessage
 from .files import nameless, put_in, set_apart
 from .settings import RunSettings

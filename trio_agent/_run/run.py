@@ -13,7 +13,8 @@ from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
 from .._log.feed import Feed
 from .._log.page import ViewerPages
-from .._log.store import RunRecord, Store
+from .._log.run_info import RunRecord
+from .._log.store import Store
 from .._log.subscription import Subscription, resolve_cursor
 from .._output.shape import OutT_co
 from .result import Result

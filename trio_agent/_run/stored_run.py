@@ -8,7 +8,8 @@ import trio
 from .._errors import LogDamaged, RunFailed, UnknownBlob
 from .._events import RunError, RunFinish
 from .._log.feed import Feed
-from .._log.store import RunInfo, Store
+from .._log.run_info import RunInfo
+from .._log.store import Store
 from .record import said_before
 from .replay import replay
 from .result import Result, result_of

@@ -21,7 +21,8 @@ from .._instrument.instruments import Instruments
 from .._limits import RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
-from .._log.store import Lease, RunInfo, RunRecord, Store, Watch
+from .._log.run_info import RunInfo, RunRecord
+from .._log.store import Lease, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
 from .._messages import AnyMessage

@@ -14,7 +14,8 @@ from .._config import AgentConfig
 from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
 from .._limits import Limits, OnDisconnect, RuntimeLimits
 from .._log.plain import plain_json
-from .._log.store import RunRecord, Store
+from .._log.run_info import RunRecord
+from .._log.store import Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
 from .._run.files import checked, files_of, put_in
 from .._run.job import NO_DEPS, Order

@@ -11,17 +11,8 @@ import trio
 from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
 from .._limits import Retention
 from .._log.log import Append, Appended, Entry, Log
-from .._log.store import (
-    Created,
-    Lease,
-    Page,
-    RunInfo,
-    RunRecord,
-    Store,
-    Watch,
-    first_privates,
-    first_runs,
-)
+from .._log.run_info import RunInfo, RunRecord, first_runs
+from .._log.store import Created, Lease, Page, Store, Watch, first_privates
 from ._watch import NewsWatch
 
 _TOMBSTONES: Final = 10_000

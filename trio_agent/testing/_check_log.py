@@ -10,7 +10,8 @@ import trio
 from .._errors import KeyReused, LimitExceeded, UnknownRun
 from .._events import AnyEvent, RunFinish, RunStart, RunSummary, TextDelta, Usage
 from .._log.log import Append, Appended, Entry
-from .._log.store import PAGE_BYTES, Lease, RunInfo, RunRecord, Store
+from .._log.run_info import RunInfo, RunRecord
+from .._log.store import PAGE_BYTES, Lease, Store
 
 
 def hold(condition: object, sentence: str) -> None:

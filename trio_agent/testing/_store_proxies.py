@@ -10,7 +10,8 @@ import trio
 from .._errors import StoreUnavailable
 from .._limits import Retention
 from .._log.log import Append, Appended
-from .._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+from .._log.run_info import RunInfo, RunRecord
+from .._log.store import Created, Lease, Page, Store, Watch
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from store_kit import record
 
 from trio_agent._errors import CursorExpired, LogDamaged, UnknownRun
 from trio_agent._log.log import Entry
-from trio_agent._log.store import Page, RunInfo
+from trio_agent._log.run_info import RunInfo
+from trio_agent._log.store import Page
 from trio_agent.stores.valkey._beside import as_piece, as_privates
 from trio_agent.stores.valkey._calls import Calls
 from trio_agent.stores.valkey._keys import Keys

@@ -12,7 +12,8 @@ import msgspec
 from ..._errors import CursorExpired, LimitExceeded, LogDamaged, UnknownRun
 from ..._log.log import Append, Appended, Entry
 from ..._log.plain import plain_text
-from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, first_runs
+from ..._log.run_info import RunInfo, RunRecord, first_runs
+from ..._log.store import Created, Lease, Page
 from . import _clock as clock
 from ._rows import RunRow, as_page, as_record, as_run, listable, warn
 

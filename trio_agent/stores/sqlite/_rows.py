@@ -14,7 +14,7 @@ import msgspec
 from ..._errors import LogDamaged
 from ..._log.cursor import valid_run_id
 from ..._log.log import PAGE_BYTES, Entry
-from ..._log.store import RunRecord
+from ..._log.run_info import RunRecord
 
 logger = logging.getLogger("trio_agent")
 

@@ -13,7 +13,8 @@ import trio
 from ..._errors import StoreUnavailable
 from ..._limits import Retention
 from ..._log.log import Append, Appended
-from ..._log.store import Created, Lease, Page, RunInfo, RunRecord, Store, Watch
+from ..._log.run_info import RunInfo, RunRecord
+from ..._log.store import Created, Lease, Page, Store, Watch
 from ..._nursery import open_plain_nursery
 from . import _acts as acts, _beside as beside, _removal as removal
 from ._connection import Connection

@@ -9,7 +9,8 @@ import msgspec
 
 from ..._limits import Retention
 from ..._log.log import Append
-from ..._log.store import PAGE_BYTES, Lease, RunRecord
+from ..._log.run_info import RunRecord
+from ..._log.store import PAGE_BYTES, Lease
 from ._beside import fill, private_fields
 from ._keys import Keys, RunKeys
 from ._replies import UNREADABLE

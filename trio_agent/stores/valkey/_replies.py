@@ -6,7 +6,8 @@ import msgspec
 
 from ..._errors import CursorExpired, LogDamaged, UnknownRun
 from ..._log.log import Entry
-from ..._log.store import Page, RunInfo, RunRecord
+from ..._log.run_info import RunInfo, RunRecord
+from ..._log.store import Page
 
 UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, TypeError, ValueError)
 """What decoding raises if the record is none, or is nested too deeply."""

@@ -30,17 +30,8 @@ import trio
 from ..._errors import CursorExpired, LimitExceeded, LogDamaged, StoreUnavailable, UnknownRun
 from ..._limits import Retention
 from ..._log.log import Append, Appended
-from ..._log.store import (
-    PAGE_BYTES,
-    Created,
-    Lease,
-    Page,
-    RunInfo,
-    RunRecord,
-    Store,
-    Watch,
-    first_runs,
-)
+from ..._log.run_info import RunInfo, RunRecord, first_runs
+from ..._log.store import PAGE_BYTES, Created, Lease, Page, Store, Watch
 from ..._log.trouble import Trouble
 from ..._nursery import open_plain_nursery
 from . import _beside as beside
