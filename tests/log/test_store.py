@@ -16,7 +16,7 @@ from trio_agent._log.store import Created, Lease, Page, Store, Watch, first_priv
 
 ACTS = {
     *("create", "append", "read", "read_private", "read_blob", "info", "find"),
-    *("claim", "renew", "release", "renew_epoch", "orphans"),
+    *("claim", "renew", "release", "renew_epoch", "park", "deliver", "inbox", "orphans"),
     *("request_cancel", "set_viewers", "watch", "delete", "expire"),
 }
 
@@ -55,6 +55,7 @@ async def test_a_store_is_open_for_one_server_and_does_io_by_default() -> None:
     store: Store = bare(Store)
     assert store.lease == 10.0
     assert store.shared is False
+    assert store.durable is False
     for _ in range(2):
         async with store.open() as opened:
             assert opened is None

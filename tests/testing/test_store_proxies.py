@@ -38,7 +38,10 @@ OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "renew": lambda store: store.renew([Lease("a", 1)]),
     "release": lambda store: store.release(Lease("a", 1)),
     "renew_epoch": lambda store: store.renew_epoch(Lease("a", 1), "new"),
-    "orphans": lambda store: store.orphans(10),
+    "park": lambda store: store.park(Lease("a", 1), 0, None),
+    "deliver": lambda store: store.deliver("a", "k", b"data"),
+    "inbox": lambda store: store.inbox("a", 0, 10),
+    "orphans": lambda store: store.orphans("", 10),
     "request_cancel": lambda store: store.request_cancel("a", "why"),
     "set_viewers": lambda store: store.set_viewers("a", "w", 1),
     "delete": lambda store: store.delete("done"),
@@ -100,6 +103,10 @@ class Shared(MemoryStore):
     def shared(self) -> bool:
         return True
 
+    @property
+    def durable(self) -> bool:
+        return True
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         self.is_open = True
@@ -110,8 +117,9 @@ class Shared(MemoryStore):
 async def test_what_a_proxy_tells_of_its_store() -> None:
     store = Shared(lease=7)
     proxy = StoreProxy(store)
-    assert (proxy.lease, proxy.shared) == (7, True)
-    assert not StoreProxy(MemoryStore()).shared
+    assert (proxy.lease, proxy.shared, proxy.durable) == (7, True, True)
+    plain = StoreProxy(MemoryStore())
+    assert (plain.shared, plain.durable) == (False, False)
     async with proxy.open():
         assert store.is_open
         async with proxy.watch() as watch:

@@ -26,12 +26,15 @@ async def reap(store: Store, is_ours: Callable[[str], bool], every: float) -> No
     closing = Trouble("run %s has lost its worker, and could not be closed")
     while True:
         try:
-            for run_id in await store.orphans(_AT_ONCE):
-                if not is_ours(run_id):
-                    try:
-                        await _reap_run(store, run_id)
-                    except Exception as exc:
-                        closing.tell(exc, run_id)
+            after = ""
+            while found := await store.orphans(after, _AT_ONCE):
+                after = found[-1]
+                for run_id in found:
+                    if not is_ours(run_id):
+                        try:
+                            await _reap_run(store, run_id)
+                        except Exception as exc:
+                            closing.tell(exc, run_id)
         except Exception as exc:
             looking.tell(exc)
         await trio.sleep(every)

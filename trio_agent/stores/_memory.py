@@ -3,6 +3,9 @@
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from heapq import nsmallest
+from itertools import islice
+from math import inf
 from typing import Final
 
 import attrs
@@ -10,6 +13,7 @@ import trio
 
 from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
 from .._limits import Retention
+from .._log.inbox import Delivered, Delivery, check_inbox, first_deliveries
 from .._log.log import Append, Appended, Entry, Log
 from .._log.run_info import RunInfo, RunRecord, first_runs
 from .._log.store import Created, Lease, Page, Store, Watch, first_privates
@@ -23,7 +27,14 @@ class _Run:
     record: RunRecord
     log: Log
     blobs: Mapping[str, bytes]
+    # Until when it is nobody else's; until it is due, if it is parked.
     leased_until: float
+    parked: bool = False
+    # Whether its last holder let go of it.
+    handed_over: bool = False
+    # By key, in the order in which they came.
+    inbox: dict[str, Delivery] = attrs.field(factory=dict)
+    inbox_size: int = 0
     finished_at: float | None = None
     cancel_reason: str | None = None
     # How many, and until when that holds, by worker.
@@ -44,6 +55,8 @@ class MemoryStore(Store):
     def __init__(self, *, lease: float = 10.0) -> None:
         self._lease = lease
         self._runs: dict[str, _Run] = {}
+        # All but those that are finished, and those that sleep until somebody wakes them.
+        self._wakeful: dict[str, _Run] = {}
         self._by_key: dict[tuple[str | None, str | None], str] = {}
         # Finished runs in the order in which they finished, which is the order of removal.
         self._finished: OrderedDict[str, _Run] = OrderedDict()
@@ -66,7 +79,7 @@ class MemoryStore(Store):
         log = Log(1, size=record.size)
         log.private[0] = record.private
         run = _Run(record.told(), log, dict(record.blobs), self._lease_end())
-        self._runs[record.run_id] = run
+        self._runs[record.run_id] = self._wakeful[record.run_id] = run
         return Created(record.run_id, Lease(record.run_id, 1))
 
     async def lookup(self, record: RunRecord) -> str | None:
@@ -94,6 +107,7 @@ class MemoryStore(Store):
         if run.log.closed and run.finished_at is None:
             run.finished_at = trio.current_time()
             self._finished[append.run_id] = run
+            del self._wakeful[append.run_id]
             self._finished_size += run.log.size
         if outcome is Appended.COMMITTED:
             self._changed(append.run_id, log=True)
@@ -139,8 +153,10 @@ class MemoryStore(Store):
             return None
         run.log.fence += 1
         run.leased_until = self._lease_end()
+        lease = Lease(run_id, run.log.fence, handed_over=run.handed_over)
+        run.parked = run.handed_over = False
         self._changed(run_id)
-        return Lease(run_id, run.log.fence)
+        return lease
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
         await trio.lowlevel.checkpoint()
@@ -151,6 +167,7 @@ class MemoryStore(Store):
                 lost.append(lease)
             else:
                 run.leased_until = self._lease_end()
+                run.handed_over = False
         return lost
 
     async def release(self, lease: Lease) -> None:
@@ -158,6 +175,7 @@ class MemoryStore(Store):
         run = self._holding(lease)
         if run is not None:
             run.leased_until = trio.current_time()
+            run.handed_over = True
             self._changed(lease.run_id)
 
     async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
@@ -173,21 +191,60 @@ class MemoryStore(Store):
         self._changed(lease.run_id)
         return Appended.COMMITTED
 
-    async def orphans(self, limit: int) -> Sequence[str]:
+    async def park(self, lease: Lease, seen: int, seconds: float | None) -> bool:
+        await trio.lowlevel.checkpoint()
+        run = self._holding(lease)
+        if run is None or run.log.closed:
+            return False
+        if run.cancel_reason is not None or len(run.inbox) != seen:
+            return False
+        run.log.fence += 1
+        run.parked = run.handed_over = True
+        if seconds is None:
+            run.leased_until = inf
+            del self._wakeful[lease.run_id]
+        else:
+            run.leased_until = trio.current_time() + seconds
+        self._changed(lease.run_id)
+        return True
+
+    async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
+        await trio.lowlevel.checkpoint()
+        run = self._get(run_id)
+        if run.log.closed:
+            return Delivered.CLOSED
+        if (known := run.inbox.get(key)) is not None:
+            return Delivered.DELIVERED if known.data == data else Delivered.TAKEN
+        check_inbox(len(run.inbox), run.inbox_size, data)
+        run.inbox[key] = Delivery(len(run.inbox) + 1, key, data)
+        run.inbox_size += len(data)
+        run.log.size += len(data)
+        self._wake(run_id)
+        return Delivered.DELIVERED
+
+    async def inbox(self, run_id: str, after: int, limit: int) -> Sequence[Delivery]:
+        await trio.lowlevel.checkpoint()
+        return first_deliveries(islice(self._get(run_id).inbox.values(), after, None), limit)
+
+    async def orphans(self, after: str, limit: int) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
         now = trio.current_time()
-        return [
-            run_id
-            for run_id, run in self._runs.items()
-            if not run.log.closed and run.leased_until <= now
-        ][:limit]
+        runs = self._wakeful.items()
+        return nsmallest(limit, (i for i, run in runs if i > after and run.leased_until <= now))
 
     async def request_cancel(self, run_id: str, reason: str) -> None:
         await trio.lowlevel.checkpoint()
         run = self._get(run_id)
         if run.cancel_reason is None and not run.log.closed:
             run.cancel_reason = reason
-            self._changed(run_id)
+            self._wake(run_id)
+
+    def _wake(self, run_id: str) -> None:
+        run = self._runs[run_id]
+        if run.parked:
+            run.leased_until = min(run.leased_until, trio.current_time())
+            self._wakeful[run_id] = run
+        self._changed(run_id)
 
     async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -248,9 +305,11 @@ class MemoryStore(Store):
             size=run.log.size,
             last=run.last,
             fence=run.log.fence,
-            leased=not run.log.closed and run.leased_until > now,
+            leased=not run.parked and not run.log.closed and run.leased_until > now,
             cancel_reason=run.cancel_reason,
             viewers=sum(count for count, until in run.viewers.values() if until > now),
+            parked=run.parked and run.leased_until > now,
+            delivered=len(run.inbox),
         )
 
     def _remove(self, run_id: str) -> None:

@@ -224,7 +224,7 @@ async def _a_terminal_event_closes_the_log(store: Store) -> None:
     size = info.record.size + sum(len(entry.data) for entry in page.entries)
     hold(info.size == size, "size is bytes of JSON, and of what was given at first")
     hold(await store.claim("a") is None, "a finished run can't be claimed")
-    hold("a" not in await store.orphans(10), "a finished run is no orphan")
+    hold("a" not in await store.orphans("", 10), "a finished run is no orphan")
     await store.request_cancel("a", "late")
     hold((await store.info("a")).cancel_reason is None, "a finished run can't be cancelled")
 

@@ -68,10 +68,10 @@ async def _claims_are_fenced(store: Store) -> None:
     await commit(store, entries_at(old, 1, run_start("a")))
     hold(await store.claim("a") is None, "a run that is held can't be claimed")
     hold(list(await store.renew([old])) == [], "the holder can renew")
-    hold("a" not in await store.orphans(10), "a run that is held is no orphan")
+    hold("a" not in await store.orphans("", 10), "a run that is held is no orphan")
     await store.release(old)
     hold(not (await store.info("a")).leased, "a released run is free")
-    hold(list(await store.orphans(10)) == ["a"], "an active run that nobody holds is an orphan")
+    hold(list(await store.orphans("", 10)) == ["a"], "an active run that nobody holds is an orphan")
     claims: list[Lease] = []
 
     async def claim() -> None:
@@ -95,7 +95,7 @@ async def _claims_are_fenced(store: Store) -> None:
     hold(list(await store.renew([new])) == [], "a run isn't lost by finishing")
     for n in range(3):
         await store.release(await create(store, f"o{n}"))
-    hold(len(await store.orphans(2)) == 2, "orphans are at most `limit`")
+    hold(len(await store.orphans("", 2)) == 2, "orphans are at most `limit`")
 
 
 async def _an_epoch_is_renewed_by_the_holder(store: Store) -> None:
@@ -123,7 +123,7 @@ async def _leases_end(store: Store, lease: float) -> None:
     hold((await store.info("a")).viewers == 1, "viewers that aren't told again are gone")
     await trio.sleep(0.7 * lease)
     hold(not (await store.info("a")).leased, "a lease that isn't renewed ends")
-    hold(list(await store.orphans(10)) == ["a"], "a run whose lease has ended is an orphan")
+    hold(list(await store.orphans("", 10)) == ["a"], "a run whose lease has ended is an orphan")
     new = await store.claim("a")
     hold(new is not None and new.fence > old.fence, "a run whose lease has ended can be claimed")
     hold(list(await store.renew([old])) == [old], "who comes too late has lost the run")

@@ -9,6 +9,7 @@ import trio
 
 from .._errors import StoreUnavailable
 from .._limits import Retention
+from .._log.inbox import Delivered, Delivery
 from .._log.log import Append, Appended
 from .._log.run_info import RunInfo, RunRecord
 from .._log.store import Created, Lease, Page, Store, Watch
@@ -36,6 +37,10 @@ class StoreProxy(Store):
     @property
     def shared(self) -> bool:
         return self._store.shared
+
+    @property
+    def durable(self) -> bool:
+        return self._store.durable
 
     def partition(self, run_id: str) -> Hashable:
         return self._store.partition(run_id)
@@ -79,8 +84,17 @@ class StoreProxy(Store):
     async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
         return await self.perform("renew_epoch", lambda: self._store.renew_epoch(lease, epoch))
 
-    async def orphans(self, limit: int) -> Sequence[str]:
-        return await self.perform("orphans", lambda: self._store.orphans(limit))
+    async def park(self, lease: Lease, seen: int, seconds: float | None) -> bool:
+        return await self.perform("park", lambda: self._store.park(lease, seen, seconds))
+
+    async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
+        return await self.perform("deliver", lambda: self._store.deliver(run_id, key, data))
+
+    async def inbox(self, run_id: str, after: int, limit: int) -> Sequence[Delivery]:
+        return await self.perform("inbox", lambda: self._store.inbox(run_id, after, limit))
+
+    async def orphans(self, after: str, limit: int) -> Sequence[str]:
+        return await self.perform("orphans", lambda: self._store.orphans(after, limit))
 
     async def request_cancel(self, run_id: str, reason: str) -> None:
         await self.perform("request_cancel", lambda: self._store.request_cancel(run_id, reason))
