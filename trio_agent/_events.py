@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
-from ._content import File
+from ._content import Content, File
 
 SCHEMA_VERSION = 2
 """The `schema` of `run-start`. It grows when an old reader would misread a new event."""
@@ -28,6 +28,10 @@ ToolStatus: TypeAlias = Literal["ok", "error", "cancelled", "unknown"] | str  # 
 
 `unknown`: nobody waited for its end, its effects may have happened.
 """
+
+
+Wants: TypeAlias = Literal["approval", "input"] | str  # noqa: PYI051
+"""What a call waits for; a log of a newer version may have others."""
 
 
 class Value(msgspec.Struct, frozen=True, rename="camel"):
@@ -134,6 +138,18 @@ class RunStart(Event, frozen=True, tag="run-start", kw_only=True):
     run_id: str
     agent: str
     schema: int = SCHEMA_VERSION
+    retractable: bool = False
+    """Whether its readers can take text back, so that a step that breaks off is repeated."""
+
+
+class UserSaid(Event, frozen=True, tag="user-message", omit_defaults=True, kw_only=True):
+    """Somebody told the run something while it was under way. The model reads it next."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    content: Content
+    by: str | None = None
+    """The principal who did, if that is known."""
 
 
 class StepStart(Event, frozen=True, tag="step-start", kw_only=True):
@@ -196,20 +212,85 @@ class ModelFinished(Event, frozen=True, tag="model-finish", kw_only=True):
     usage: Usage
 
 
-class ToolCall(Event, frozen=True, tag="tool-call", kw_only=True):
-    """A complete call. It is in the log before the tool starts."""
+class StepDiscard(Event, frozen=True, tag="step-discard", kw_only=True):
+    """What was said in this step is taken back: its answer broke off, and is asked for again.
+
+    That is all deltas of this agent behind the offset `from_offset`, where the step began. Cursors
+    in between stay valid.
+    """
+
+    prompt_commit: ClassVar[bool] = True
+
+    step_number: int
+    from_offset: int
+    reason: str
+
+
+class ToolCall(Event, frozen=True, tag="tool-call", omit_defaults=True, kw_only=True):
+    """A complete call. It is in the log before the tool starts.
+
+    `wants` says what it waits for: `approval`, or `input`, which is its result. Without it the
+    tool starts at once.
+    """
 
     prompt_commit: ClassVar[bool] = True
 
     tool: ToolRequest
+    wants: Wants | None = None
 
 
-class ToolResult(Event, frozen=True, tag="tool-result", kw_only=True):
-    """The one result of a call. It is in the log before the model is asked again."""
+class ToolAsked(Event, frozen=True, tag="tool-request", kw_only=True):
+    """Somebody is asked, right behind the call: to approve it, or for its result."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    tool: ToolRequest
+    kind: Wants
+    deadline: int | None
+    """Unix time in milliseconds, behind which nobody is waited for."""
+
+
+class ToolAnswered(Event, frozen=True, tag="tool-answer", kw_only=True):
+    """Somebody has answered, or nobody has in time."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    tool: ToolName
+    approved: bool
+    by: str | None = None
+    """The principal who did, if that is known."""
+    reason: str | None = None
+
+
+class RunWaiting(Event, frozen=True, tag="waiting", kw_only=True):
+    """The run is asleep until somebody answers one of these calls, or tells it something."""
+
+    prompt_commit: ClassVar[bool] = True
+
+    calls: tuple[str, ...]
+
+
+class RunContinued(Event, frozen=True, tag="continued", kw_only=True):
+    """The run goes on, in this process or in another one.
+
+    `reason` is `answered`, `worker-lost`, or `handed-over` (by a server that was stopped).
+    """
+
+    prompt_commit: ClassVar[bool] = True
+
+    reason: str
+
+
+class ToolResult(Event, frozen=True, tag="tool-result", omit_defaults=True, kw_only=True):
+    """The one result of a call. It is in the log before the model is asked again.
+
+    `reason` is `denied` or `expired` where nobody let it run.
+    """
 
     prompt_commit: ClassVar[bool] = True
 
     tool: ToolOutcome
+    reason: str | None = None
 
 
 class ToolProgress(Event, frozen=True, tag="tool-progress", kw_only=True):
@@ -278,6 +359,7 @@ class RunError(Event, frozen=True, tag="error", kw_only=True):
 
 AnyEvent: TypeAlias = (
     RunStart
+    | UserSaid
     | StepStart
     | TextDelta
     | ReasoningDelta
@@ -285,11 +367,16 @@ AnyEvent: TypeAlias = (
     | OutputDelta
     | ModelSwitch
     | ModelFinished
+    | StepDiscard
     | ToolCall
+    | ToolAsked
+    | ToolAnswered
     | ToolProgress
     | ToolResult
     | OutputRetry
     | Nested
+    | RunWaiting
+    | RunContinued
     | StepFinish
     | RunFinish
     | RunError

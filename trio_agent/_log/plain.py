@@ -44,6 +44,15 @@ def read_json(text: str) -> Any:
             raise error from None
 
 
+def is_json(text: str) -> bool:
+    """Whether this is the text of a JSON value."""
+    try:
+        read_json(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def encode_json(value: Any) -> bytes:
     """Encode a value as JSON. What UTF-8 can't hold (lone surrogates) becomes `?`."""
     try:

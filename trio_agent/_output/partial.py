@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .._events import AnyEvent, OutputDelta, OutputRetry, RunFinish, StepStart
+from .._events import AnyEvent, OutputDelta, OutputRetry, RunFinish, StepDiscard, StepStart
 from .repair import Repair
 
 
@@ -44,14 +44,14 @@ class PartialOutput:
         """Fold in the next event of the run. Costs as much as the event is long.
 
         Returns:
-            Whether the value may be another now. It begins anew with each step, and with each
-            `OutputRetry`.
+            Whether the value may be another now. It begins anew with each step, with each
+            `StepDiscard` and each `OutputRetry`.
         """
         match event:
             case OutputDelta(delta=delta):
                 self._deltas.append(delta)
                 return self._repair.feed(delta)
-            case StepStart() | OutputRetry():
+            case StepStart() | StepDiscard() | OutputRetry():
                 had_value = self.value is not msgspec.UNSET
                 self._repair, self._final = Repair(), msgspec.UNSET
                 self._deltas.clear()

@@ -14,15 +14,19 @@ from typing import Final
 _BEGIN: Final = '{"output":'
 _BETWEEN_TOKENS: Final = frozenset({0, 1, len(_BEGIN) - 1})
 _SPACE: Final = " \t\n\r"
+_WRAPPED: Final = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"output"[ \t\n\r]*:')
 _MARKS: Final = re.compile(r'\\.?|["{}\[\],]', re.DOTALL)
+
+
+def was_unwrapped(text: str) -> bool:
+    """Whether a wrapper was taken off this text: it begins with one still, that is its own."""
+    return _WRAPPED.match(text) is not None
 
 
 class Unwrapper:
     """Takes the wrapper off one text."""
 
     def __init__(self) -> None:
-        self.unwrapped: bool = False
-        """Whether there was a wrapper."""
         self._held: list[str] = []
         self._begun = 0
         self._depth = 0
@@ -47,7 +51,6 @@ class Unwrapper:
                 self._begun += 1
                 if self._begun == len(_BEGIN):
                     self._held.clear()
-                    self.unwrapped = True
                     self._state = self._within
                     return self.feed(delta[place + 1 :])
             elif char not in _SPACE or self._begun not in _BETWEEN_TOKENS:

@@ -1,37 +1,38 @@
 """What an agent does next: a pure function of what happened.
 
-The machine holds the whole truth about one run, or about one sub-agent in it. Tell it what
-happened and it returns the events to publish; ask it for `action` and it says what to do. It knows
-no clock and does no I/O: times come in as `at` (Unix milliseconds), so that a run can be replayed
-to the letter. Its states stand in `states`.
+The machine decides for one run, or for one sub-agent in it. Tell it what happened and it returns
+the events to publish; ask it for `action` and it says what to do. It knows no clock and does no
+I/O: times come in as `at` (Unix milliseconds), so that a run can be replayed to the letter. All
+that it knows is in its `Story`: who feeds that with the events of a log has the machine that wrote
+it. What is returned at once belongs together, and is committed together.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal
 
 import attrs
-import msgspec
 
 from .._content import File
 from .._events import (
     AnyEvent,
-    ErrorDetail,
     FinishReason,
     ModelFinished,
     OutputRetry,
+    RunContinued,
     RunError,
     RunFinish,
     RunStart,
-    RunSummary,
-    StepFinish,
+    RunWaiting,
+    StepDiscard,
     StepStart,
+    ToolAsked,
     ToolCall,
-    ToolOutcome,
-    ToolResult,
-    Usage,
+    ToolRequest,
+    UserSaid,
 )
-from .._log.plain import plain_text, read_json
-from .._messages import AnyMessage, AssistantMessage
+from .._log.plain import plain_text
+from .._messages import AnyMessage
+from .._output.unwrapper import was_unwrapped
 from ..models._parts import (
     MAX_CALLS,
     EmittedPart,
@@ -39,14 +40,16 @@ from ..models._parts import (
     SwitchPart,
 )
 from .budget import Budget
+from .ends import Ends
 from .failures import Failures
+from .items import Answer, Item
 from .kept import wanted_back
 from .result import Result, result_of
 from .speech import Speech
-from .states import TRANSITIONS, Action, AskModel, CheckOutput, Input, RunTools, State
-from .transcript import Transcript
+from .states import Action, AskModel, CheckOutput, RunTools, State
+from .story import LOST, Story
 
-_E = TypeVar("_E", bound=AnyEvent)
+_LOST = "the worker was lost during this call: its outcome is unknown"
 
 
 @attrs.frozen
@@ -57,6 +60,10 @@ class Expected:
     """Whether the model writes it into the field `output` of an object."""
     retries: int = 0
     """As `Limits.output_retries`."""
+
+
+def _nothing(_: ToolRequest) -> None:
+    """No call waits for anybody."""
 
 
 class Machine:
@@ -70,7 +77,9 @@ class Machine:
         max_tokens: tokens at most, over all steps, None for no budget. While an answer streams,
             each delta counts as one token; the provider's number replaces that if it tells one.
         tool_retries: as `Limits` has them.
+        continuations: as `Limits` has them.
         output: the shape that the answer is to have, as the machine must know it.
+        retractable: whether what was said can be taken back.
         parent: of a sub-agent: in which call of which machine it is.
     """
 
@@ -83,35 +92,52 @@ class Machine:
         max_steps: int,
         max_tokens: int | None = None,
         tool_retries: int | None = None,
+        continuations: int = 0,
         output: Expected | None = None,
+        retractable: bool = False,
         parent: "tuple[Machine, str] | None" = None,
     ) -> None:
-        self.state = State.START
-        self.step = 0
-        self.terminal: RunFinish | RunError | None = None
         self._run_id = run_id
         self._agent = agent
         self._max_steps = max_steps
+        self._continuations = continuations
+        self._output = output
+        self._retractable = retractable
         self.budget: Budget = Budget(max_tokens, None if parent is None else parent[0].budget)
         """What it has used, and may use."""
-        self._failures = Failures(tool_retries)
-        self._output = output
-        self._output_failures = 0
+        self.story: Story = Story(
+            messages, self.budget, Failures(tool_retries), shaped=output is not None
+        )
+        """What has happened so far."""
+        if parent is not None:  # An earlier attempt at this call may have used some.
+            self.story.used_ids |= parent[0].story.used_ids
         self._speech = Speech(
-            _call_ids(messages),
+            self.story.used_ids,
             # So that an id names one call in the log, at whatever depth.
             prefix="" if parent is None else f"{parent[1]}/",
             wrapped=output is not None and output.wrapped,
         )
-        self._transcript = Transcript(messages)
-        self._deltas = 0
-        self._abandoned: set[str] = set()
-        self._step_usage = Usage()
+        self._ends = Ends(run_id, self.story, self.budget)
+
+    @property
+    def state(self) -> State:
+        """Where it is."""
+        return self.story.state
+
+    @property
+    def step(self) -> int:
+        """The number of the step that is under way, or of the last one."""
+        return self.story.step
+
+    @property
+    def terminal(self) -> RunFinish | RunError | None:
+        """The terminal event, once it was returned."""
+        return self.story.terminal
 
     @property
     def messages(self) -> tuple[AnyMessage, ...]:
         """The transcript, up to the last step that has ended."""
-        return self._transcript.messages
+        return self.story.transcript.messages
 
     @property
     def action(self) -> Action:
@@ -120,16 +146,19 @@ class Machine:
             case State.ASK:
                 return AskModel(self.messages)
             case State.CHECK:
-                return CheckOutput(self._transcript.answer, self._speech.unwrapped)
+                written = self.story.transcript.output
+                wrapped = self._output is not None and self._output.wrapped
+                unwrapped = wrapped and was_unwrapped(written)
+                return CheckOutput(self.story.transcript.answer, unwrapped)
             case State.ACT:
-                return RunTools(self._transcript.calls)
+                return RunTools(self.story.ready)
             case _:
                 return None
 
     @property
     def done(self) -> bool:
         """Whether the terminal event was returned."""
-        return self.state is State.DONE
+        return self.story.state is State.DONE
 
     @property
     def result(self) -> Result[Any] | None:
@@ -137,56 +166,83 @@ class Machine:
         if self.terminal is None:
             return None
         shaped = self._output is not None
-        return result_of(self._run_id, self.terminal, self._transcript, shaped=shaped)
+        return result_of(self._run_id, self.terminal, self.story.transcript, shaped=shaped)
 
     def started(self, at: int) -> list[AnyEvent]:
         """The run begins."""
-        self._move(Input.STARTED)
-        return [RunStart(at=at, run_id=self._run_id, agent=self._agent)]
+        self._expect(State.START)
+        start = RunStart(
+            at=at, run_id=self._run_id, agent=self._agent, retractable=self._retractable
+        )
+        return [self._ends.told(start)]
 
-    def asked(self, at: int) -> list[AnyEvent]:
-        """The model is being called."""
-        self._move(Input.ASKED)
-        self.step += 1
-        self._speech.begin(self.step)
-        return [self._told(StepStart(at=at, step_number=self.step))]
+    def asked(self, at: int, offset: int = 0) -> list[AnyEvent]:
+        """The model is being called. The event goes to this offset of the log."""
+        self._expect(State.ASK)
+        start = StepStart(at=at, step_number=self.step + 1)
+        self._speech.begin(start.step_number)
+        self.story.add(start, offset)
+        return [start]
 
     def said(self, parts: Sequence[EmittedPart], at: int) -> list[AnyEvent]:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
         events: list[AnyEvent] = []
-        if self.state is not State.ANSWER:  # where the table leads back to, for each token
-            if self.done:
-                return events
-            self._move(Input.SAID)
-        speech = self._speech
+        story, speech = self.story, self._speech
+        if story.state is not State.ANSWER:
+            assert self.done, "it speaks when it was asked"
+            return events
         for part in parts:
             if isinstance(part, SwitchPart):
                 events.append(speech.switch(part, at))
                 continue
             event = speech.event_of(part, at)
             if event is not None:
-                events.append(self._told(event))
-                self._deltas += 1
+                events.append(event)
+                story.add(event)
                 if self.budget.bounded:
-                    self.budget.spend(1)
                     events += self._check_budget(at)
-            if speech.calls > MAX_CALLS and self.terminal is None:
+            if speech.calls > MAX_CALLS and not self.done:
                 message = f"the model asked for more than {MAX_CALLS} tools at once"
                 events += self.fail("too-many-calls", message, at)
-            if self.terminal is not None:
+            if self.done:
                 break
         return events
 
-    def answered(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
+    def broke_off(self, reason: str, at: int) -> list[AnyEvent]:
+        """The model's answer ended in the middle: it is taken back, and to be asked for again."""
+        self._expect(State.ANSWER)
+        return [
+            self._ends.told(
+                StepDiscard(
+                    at=at,
+                    step_number=self.step,
+                    from_offset=self.story.began,
+                    reason=plain_text(reason),
+                )
+            )
+        ]
+
+    def answered(
+        self,
+        finish: ModelFinish,
+        at: int,
+        *,
+        wants: Callable[[ToolRequest], str | None] = _nothing,
+        deadline: int | None = None,
+        more: bool = False,
+    ) -> list[AnyEvent]:
         """The model's answer is complete.
 
         The first event is a `ModelFinished`, beside which `wanted_back` is to be kept.
+
+        Args:
+            finish: how it ended.
+            at: the time.
+            wants: says of a call what it waits for, `approval` or `input`, if for anything.
+            deadline: how long such calls wait, in Unix milliseconds.
+            more: whether somebody has told the run something, which the model is to hear.
         """
-        self.budget.paid(finish.usage)
-        self._step_usage = finish.usage
-        if self.budget.bounded and finish.usage.total_tokens:
-            self.budget.spend(finish.usage.total_tokens - self._deltas)
-        self._deltas = 0
+        self._expect(State.ANSWER)
         event = ModelFinished(
             at=at,
             step_number=self.step,
@@ -194,28 +250,42 @@ class Machine:
             reason=finish.reason,
             usage=finish.usage,
         )
-        self._transcript.add(event, wanted_back(finish))
-        return [event, *self._after_answer(finish, at)]
-
-    def _after_answer(self, finish: ModelFinish, at: int) -> list[AnyEvent]:
+        self.story.add(event, kept=wanted_back(finish))
+        calls = self._speech.take_calls()
         if finish.reason == "content-filter":
-            return self.fail("content-filter", "the provider's filter stopped the answer", at)
+            message = "the provider's filter stopped the answer"
+            return [event, *self.fail("content-filter", message, at)]
         if finish.reason == "length":
             # The last call may have been cut short, so that none of them is run.
-            self._speech.take_calls()
-            return [self._step_finish(at), *self.finish("length", at)]
-        calls = self._speech.take_calls()
+            return [event, self._ends.step(at), *self.finish("length", at)]
         if not calls and finish.reason == "tool-calls":
-            return self.fail("bad-response", "the model named no tool that it wants to call", at)
-        events: list[AnyEvent] = [self._told(ToolCall(at=at, tool=call)) for call in calls]
-        if self._output is not None and (not calls or self._transcript.output):
-            self._move(Input.ANSWERED_WITH_OUTPUT)
-            return events
-        if not calls:
-            self._move(Input.ANSWERED)
-            return [self._step_finish(at), self._finished("stop", None, at)]
-        self._move(Input.ANSWERED_WITH_CALLS)
-        return events + self._check_budget(at)
+            message = "the model named no tool that it wants to call"
+            return [event, *self.fail("bad-response", message, at)]
+        if calls:
+            events = [event, *self._call(calls, wants, deadline, at)]
+            return events if self.state is State.CHECK else [*events, *self._check_budget(at)]
+        if self.state is State.CHECK:
+            return [event]
+        events = [event, self._ends.step(at)]
+        if more and self.step < self._max_steps:
+            return [*events, *self._check_budget(at)]
+        return [*events, self._ends.run("stop", None, at)]
+
+    def _call(
+        self,
+        calls: Sequence[ToolRequest],
+        wants: Callable[[ToolRequest], str | None],
+        deadline: int | None,
+        at: int,
+    ) -> list[AnyEvent]:
+        events: list[AnyEvent] = []
+        for call in calls:
+            wanted = wants(call)
+            events.append(self._ends.told(ToolCall(at=at, tool=call, wants=wanted)))
+            if wanted is not None:
+                asked = ToolAsked(at=at, tool=call, kind=wanted, deadline=deadline)
+                events.append(self._ends.told(asked))
+        return events
 
     def accepted(self, output: Any, at: int) -> list[AnyEvent]:
         """The answer has its shape: it ends the run, and open calls with it.
@@ -224,30 +294,26 @@ class Machine:
             output: its JSON value.
             at: the time.
         """
-        events = self._answer_open_calls("not started: the answer was given beside it", at)
-        self._move(Input.ACCEPTED)
-        return [*events, self._step_finish(at), self._finished("stop", None, at, output)]
+        self._expect(State.CHECK)
+        events = self._ends.calls("not started: the answer was given beside it", at)
+        return [*events, self._ends.step(at), self._ends.run("stop", None, at, output)]
 
     def refused(self, message: str, at: int) -> list[AnyEvent]:
         """The answer does not have its shape; `message` tells the model what to correct."""
+        self._expect(State.CHECK)
         assert self._output is not None, "only what was asked for can be missing"
-        events: list[AnyEvent] = []
-        # What a model says before it calls tools is no attempt at an answer.
-        if not self._transcript.calls or _is_json(self._transcript.answer):
-            self._output_failures += 1
-            message = plain_text(message)
-            if self._output_failures > self._output.retries:
-                return self.fail("output-invalid", message, at)
-            events.append(self._told(OutputRetry(at=at, message=message)))
-        if self._transcript.calls:
-            self._move(Input.REFUSED_WITH_CALLS)
-            return events + self._check_budget(at)
-        self._move(Input.REFUSED)
-        return [*events, *self._end_step(at)]
+        message = plain_text(message)
+        if self.story.output_failures >= self._output.retries:
+            return self.fail("output-invalid", message, at)
+        retry = self._ends.told(OutputRetry(at=at, message=message))
+        return [
+            retry,
+            *(self._check_budget(at) if self.story.transcript.calls else self._end_step(at)),
+        ]
 
     def abandoned(self, call_id: str) -> None:
         """Nobody waits for the end of this call any more: it is answered as `unknown`."""
-        self._abandoned.add(call_id)
+        self._ends.abandon(call_id)
 
     def returned(
         self,
@@ -258,20 +324,57 @@ class Machine:
         files: tuple[File, ...] = (),
     ) -> list[AnyEvent]:
         """A tool returned."""
-        result = self._answer_call(call_id, status, output, at, files)
-        self._failures.add(result.tool.name, ok=status == "ok")
-        if self._transcript.calls:
-            self._move(Input.RETURNED)
-            return [result]
-        self._move(Input.RETURNED_LAST)
-        failure = self._failures.end_step()
-        events: list[AnyEvent] = [result, *self._end_step(at)]
-        if failure is not None and not self.done:
-            events += self.fail("tool-retries", failure, at)
+        self._expect(State.ACT)
+        result = self._ends.call(call_id, status, output, at, files=files)
+        return [result, *self._after_result(at)]
+
+    def took(self, item: Item, at: int) -> list[AnyEvent]:
+        """Somebody answered a call that waits, or told the run something.
+
+        The first event is the item's: it says that the item was taken.
+        """
+        self._expect(State.ASK, State.ACT)
+        if not isinstance(item, Answer):
+            return [self._ends.told(UserSaid(at=at, content=item.content, by=item.by))]
+        events = self._ends.answer(item, at)
+        return events + self._after_result(at) if len(events) > 1 else events
+
+    def waits(self, at: int) -> list[AnyEvent]:
+        """Nothing is left to do but to wait for answers: the run goes to sleep."""
+        self._expect(State.ACT)
+        return [self._ends.told(RunWaiting(at=at, calls=tuple(self.story.waiting)))]
+
+    def continued(self, reason: str, at: int, *, rerun: Collection[str] = ()) -> list[AnyEvent]:
+        """Another worker takes over, with a machine that has read the log.
+
+        An answer that was under way is taken back. What may have run is not run again, unless it
+        is a call of a tool that `rerun` names.
+        """
+        events: list[AnyEvent] = [self._ends.told(RunContinued(at=at, reason=reason))]
+        if self.state is State.ANSWER:
+            events += self.broke_off(reason, at)
+        if self.story.losses > self._continuations:
+            times = self.story.losses
+            for call in self.story.ready:
+                self.abandoned(call.id)
+            return events + self.fail(LOST, f"its worker was lost {times} times in a row", at)
+        if self.state is State.ACT:
+            for call in self.story.ready:
+                if call.name not in rerun:
+                    events.append(self._ends.call(call.id, "unknown", _LOST, at))
+            events += self._after_result(at)
+        return events
+
+    def _after_result(self, at: int) -> list[AnyEvent]:
+        if self.story.transcript.calls:
+            return []
+        events = self._end_step(at)
+        if self.story.failed_tool is not None and not self.done:
+            events += self.fail("tool-retries", self.story.failed_tool, at)
         return events
 
     def _end_step(self, at: int) -> list[AnyEvent]:
-        events: list[AnyEvent] = [self._step_finish(at)]
+        events: list[AnyEvent] = [self._ends.step(at)]
         if self.step == self._max_steps:
             return events + self.finish("max-steps", at)
         # A sub-agent may have spent what was left.
@@ -281,88 +384,16 @@ class Machine:
         self, finish_reason: FinishReason, at: int, *, reason: str | None = None
     ) -> list[AnyEvent]:
         """End the run in good order. Open calls are answered first."""
-        events = self._close(at)
-        return [*events, self._finished(finish_reason, reason, at)]
+        return self._ends.finish(finish_reason, at, reason)
 
     def fail(self, code: str, message: str, at: int) -> list[AnyEvent]:
         """End the run with an error. Open calls are answered first."""
-        events = self._close(at)
-        code, message = plain_text(code), plain_text(message)
-        error = ErrorDetail(code, message)
-        self.terminal = self._told(RunError(at=at, error=error, usage=self.budget.usage))
-        return [*events, self.terminal]
+        return self._ends.fail(code, message, at)
 
-    def _close(self, at: int) -> list[AnyEvent]:
-        events = self._answer_open_calls("cancelled before it finished", at)
-        self._move(Input.CLOSED)
-        return events
-
-    def _answer_open_calls(self, why: str, at: int) -> list[AnyEvent]:
-        events: list[AnyEvent] = []
-        for call in self._transcript.calls:
-            if call.id in self._abandoned:
-                output = "nobody waited for the end of this call: its outcome is unknown"
-                events.append(self._answer_call(call.id, "unknown", output, at))
-            else:
-                events.append(self._answer_call(call.id, "cancelled", why, at))
-        return events
-
-    def _answer_call(
-        self,
-        call_id: str,
-        status: Literal["ok", "error", "cancelled", "unknown"],
-        output: Any,
-        at: int,
-        files: tuple[File, ...] = (),
-    ) -> ToolResult:
-        calls = {call.id: call for call in self._transcript.calls}
-        assert call_id in calls, "a call has one result"
-        call = calls[call_id]
-        outcome = ToolOutcome(call.id, call.name, call.input, output, status, files)
-        return self._told(ToolResult(at=at, tool=outcome))
-
-    def _told(self, event: _E) -> _E:
-        self._transcript.add(event)
-        return event
+    def _expect(self, *states: State) -> None:
+        assert self.state in states, f"not where this can happen: {self.state.value}"
 
     def _check_budget(self, at: int) -> list[AnyEvent]:
         if not self.budget.bounded or (bound := self.budget.exhausted) is None:
             return []
         return self.finish("budget", at, reason=f"the budget of {bound} tokens is spent")
-
-    def _step_finish(self, at: int) -> StepFinish:
-        return self._told(StepFinish(at=at, step_number=self.step, usage=self._step_usage))
-
-    def _finished(
-        self, finish_reason: FinishReason, reason: str | None, at: int, output: Any = msgspec.UNSET
-    ) -> RunFinish:
-        summary = RunSummary(
-            self._run_id,
-            self._transcript.text,
-            self.step,
-            finish_reason,
-            self.budget.usage,
-            None if reason is None else plain_text(reason),
-            self.budget.own_usage,
-            output,
-        )
-        self.terminal = self._told(RunFinish(at=at, run=summary))
-        return self.terminal
-
-    def _move(self, event: Input) -> None:
-        self.state = TRANSITIONS[self.state, event]
-
-
-def _call_ids(messages: Sequence[AnyMessage]) -> Iterator[str]:
-    for message in messages:
-        if isinstance(message, AssistantMessage):
-            for call in message.tool_calls:
-                yield call.id
-
-
-def _is_json(text: str) -> bool:
-    try:
-        read_json(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -1,7 +1,5 @@
 """What the model says: from its parts to events, and to the calls that they amount to."""
 
-from collections.abc import Iterable
-
 from .._events import (
     AnyEvent,
     ErrorDetail,
@@ -29,29 +27,27 @@ class Speech:
     """The answers of one run, one after the other.
 
     Args:
-        call_ids: those that were used before; providers refuse a transcript that has one twice.
+        call_ids: those that were used before, which grow; providers refuse a transcript that has
+            one twice.
         prefix: what the id of each call begins with.
         wrapped: whether answers with a shape are written into the field `output` of an object.
     """
 
-    def __init__(self, call_ids: Iterable[str], *, prefix: str = "", wrapped: bool = False) -> None:
+    def __init__(self, call_ids: set[str], *, prefix: str = "", wrapped: bool = False) -> None:
         self.calls: int = 0
         """Calls in this answer."""
-        self._call_ids = set(call_ids)
+        self._call_ids = call_ids
         self._prefix = prefix
         self._wrapped = wrapped
         self._step = 0
         self._open: dict[str, OpenCall] = {}
         self._unwrapper: Unwrapper | None = None
 
-    @property
-    def unwrapped(self) -> bool:
-        """Whether a wrapper was taken off this answer."""
-        return self._unwrapper is not None and self._unwrapper.unwrapped
-
     def begin(self, step: int) -> None:
         """The answer of this step begins."""
         self._step = step
+        self._open.clear()
+        self.calls = 0
         if self._wrapped:
             self._unwrapper = Unwrapper()
 

@@ -11,6 +11,7 @@ from .._events import (
     ReasoningDelta,
     RunError,
     RunFinish,
+    StepDiscard,
     StepFinish,
     StepStart,
     TextDelta,
@@ -18,6 +19,7 @@ from .._events import (
     ToolOutcome,
     ToolRequest,
     ToolResult,
+    UserSaid,
 )
 from .._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
 from ..tools._output import output_text
@@ -36,10 +38,12 @@ class Transcript:
         self.steps: int = 0
         """How often the model was asked."""
         self._said: list[str] = []
+        self._in_step = False
         self._step_began = 0
         self._thought: list[str] = []
         self._output: list[str] = []
-        self._corrections: list[str] = []
+        # What is told to the model behind the step: corrections, and what the user said meanwhile.
+        self._told: list[UserMessage] = []
         self._provider: Mapping[str, Any] = {}
         self._calls: list[ToolRequest] = []
         self._outcomes: dict[str, ToolOutcome] = {}
@@ -77,11 +81,20 @@ class Transcript:
             case OutputDelta():
                 self._output.append(event.delta)
             case OutputRetry():
-                self._corrections.append(event.message)
+                self._told.append(UserMessage(event.message))
+            case UserSaid():
+                self._told.append(UserMessage(event.content))
+                if not self._in_step:
+                    self._take_told()
             case ReasoningDelta():
                 self._thought.append(event.delta)
             case StepStart():
                 self.steps += 1
+                self._in_step = True
+            case StepDiscard():
+                self.steps -= 1
+                del self._said[self._step_began :]
+                self._begin_anew()
             case ModelFinished():
                 self._provider = provider or {}
             case ToolCall(tool=call):
@@ -101,11 +114,18 @@ class Transcript:
             outcome = self._outcomes[call.id]
             content = output_text(outcome.output)
             self.messages += (ToolMessage(call.id, content, outcome.status, outcome.files),)
-        self.messages += tuple(map(UserMessage, self._corrections))
+        self._take_told()
+        self._begin_anew()
+
+    def _take_told(self) -> None:
+        self.messages += tuple(self._told)
+        self._told.clear()
+
+    def _begin_anew(self) -> None:
+        self._in_step = False
         self._step_began = len(self._said)
         self._thought.clear()
         self._output.clear()
-        self._corrections.clear()
         self._provider = {}
         self._calls.clear()
         self._outcomes.clear()
