@@ -32,6 +32,12 @@ class Limits:
             With one failure more the run ends with `error` `tool-retries`.
         output_retries: times that the model may correct an answer that has not the shape asked
             for. With one failure more the run ends with `error` `output-invalid`.
+        step_retries: times that a step whose answer broke off in the middle is taken back and
+            asked for again, where all readers can take text back.
+        answer_deadline: that a call waits for somebody (7 days). Then it is not made, and the model
+            is told.
+        continuations: workers that a run may lose one after the other, without anything coming of
+            it. With one more it ends with `error` `worker-lost`.
     """
 
     max_steps: int = attrs.field(default=10, validator=ge(1))
@@ -43,6 +49,9 @@ class Limits:
     tool_deadline: float = attrs.field(default=60.0, validator=gt(0))
     tool_retries: int | None = attrs.field(default=_TOOL_RETRIES, validator=optional(ge(0)))
     output_retries: int = attrs.field(default=2, validator=ge(0))
+    step_retries: int = attrs.field(default=2, validator=ge(0))
+    answer_deadline: float = attrs.field(default=604_800.0, validator=gt(0))
+    continuations: int = attrs.field(default=3, validator=ge(0))
 
 
 def _in_json(name: str) -> str:

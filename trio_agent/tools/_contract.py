@@ -7,6 +7,7 @@ from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
+from .._events import Wants
 from ..models._parts import ToolSpec
 from ._context import ToolContext
 
@@ -58,6 +59,28 @@ class Tool(ABC, Generic[DepsT_contra]):
     @property
     def deadline(self) -> float | None:
         """Seconds that one call may take; None: what the agent's limits say."""
+        return None
+
+    @property
+    def retry_safe(self) -> bool:
+        """Whether a call may be made twice, if nobody knows what became of it. By default not."""
+        return False
+
+    def wants(self, arguments: Any, context: ToolContext[DepsT_contra]) -> Wants | None:
+        """Say what a call waits for before it is made; None, the default: it does not wait.
+
+        Asked once for each call, before anybody knows of it, and never again: what it says is in
+        the log. `approval`: somebody is to allow the call. `input`: somebody else makes it, and
+        answers with its result. No I/O.
+
+        Args:
+            arguments: what the model wrote: a JSON value, or a text that is no JSON.
+            context: of this call.
+
+        Raises:
+            Exception: whatever it raises, the call then waits for approval; it is logged.
+        """
+        del arguments, context
         return None
 
     @property
