@@ -140,6 +140,18 @@ def test_private_bytes_end_where_they_would_be_too_many(sizes: list[int], number
     assert len(asked) <= number + 1
 
 
+def test_what_is_told_of_a_run_by_default() -> None:
+    assert (info().parked, info().delivered, info().torn) == (False, 0, False)
+
+
+def test_a_lease_is_its_run_and_its_fence() -> None:
+    """Who compares leases need not know how the run was let go."""
+    assert not Lease("a", 1).handed_over
+    assert Lease("a", 1) == Lease("a", 1, handed_over=True)
+    assert len({Lease("a", 1), Lease("a", 1, handed_over=True)}) == 1
+    assert Lease("a", 1) != Lease("a", 2)
+
+
 def test_a_run_is_active_until_its_terminal_event() -> None:
     assert info().active
     assert info(leased=False, cancel_reason="why").active
