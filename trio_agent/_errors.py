@@ -64,6 +64,38 @@ class KeyReused(TrioAgentError, ValueError):
     """The idempotency key belongs to a run that was asked for with other words."""
 
 
+class AnswerRefused(TrioAgentError):
+    """The run does not wait for this answer, or not any more: somebody else's may have come first.
+
+    Nothing was changed.
+    """
+
+
+class RunOver(TrioAgentError):
+    """The run has ended before it could take what you tell it."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} has ended"
+
+
+class TextRetracted(TrioAgentError):
+    """Text that you have got was taken back: the model's answer broke off, and is repeated.
+
+    Receive again to go on. Of the text so far, the first `keep` characters stand.
+    """
+
+    def __init__(self, keep: int) -> None:
+        super().__init__(keep)
+        self.keep = keep
+
+    def __str__(self) -> str:
+        return f"all but the first {self.keep} characters of the text were taken back"
+
+
 class StoreUnavailable(TrioAgentError):
     """The store can't be reached or can't take the event; what it took before is safe."""
 

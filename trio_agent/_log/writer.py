@@ -71,7 +71,14 @@ class RunLog:
     """
 
     def __init__(
-        self, feed: Feed, store: Store, lease: Lease, writer: Writer, *, max_bytes: int
+        self,
+        feed: Feed,
+        store: Store,
+        lease: Lease,
+        writer: Writer,
+        *,
+        max_bytes: int,
+        size: int = 0,
     ) -> None:
         self.feed: Feed = feed
         self.lease: Lease = lease
@@ -88,7 +95,7 @@ class RunLog:
         self._taken = False
         self._max_bytes = max_bytes
         self._tail = feed.tail
-        self._size = 0
+        self._size = size
         self._pending: list[Entry] = []
         # What is private beside pending entries, by offset.
         self._private: dict[int, bytes] = {}
@@ -96,6 +103,11 @@ class RunLog:
         self._joined: set[int] = set()
         self._failure: StoreUnavailable | FenceLost | None = None
         self._waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def tail(self) -> int:
+        """The offset of the last entry, committed or not."""
+        return self._tail
 
     @property
     def free(self) -> int:

@@ -35,6 +35,7 @@ async def open_episode(
     agent: AgentConfig,
     context: RunContext[Any],
     within: RunContext[Any] | None,
+    instructions: str | None = None,
 ) -> Episode:
     """Open on `stack` what an agent needs. A checkpoint where anything needs opening.
 
@@ -45,6 +46,7 @@ async def open_episode(
         context: says which run it is; without dependencies still.
         within: of a sub-agent: the context of the agent above, whose dependencies it has unless
             it opens its own.
+        instructions: what the model was told when the run began, if it has begun.
 
     Raises:
         ToolSourceError: a source of tools can't be opened.
@@ -64,7 +66,7 @@ async def open_episode(
         )
         for source in agent.sources
     ]
-    told = agent.instructions
+    told = agent.instructions if instructions is None else instructions
     if not isinstance(told, str):
         told = told(context)
     if not isinstance(told, str):

@@ -1,6 +1,6 @@
 """What a run is given by its agent and its runtime."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -9,7 +9,6 @@ import attrs
 from .._config import AgentConfig
 from .._instrument.instruments import Instruments
 from .._limits import OnDisconnect
-from .._messages import AnyMessage
 from ..models._model import Model
 from ..tools._context import Principal
 from ..tools._source import OpenTools, ToolSource
@@ -29,6 +28,8 @@ class Order:
     """Whose run it is; None where nobody is asked."""
     deps: Any = attrs.field(default=NO_DEPS, repr=False)
     """The dependencies, if whoever starts the run has them."""
+    retractable: bool = True
+    """Whether all who read it can take text back."""
 
 
 @attrs.frozen(kw_only=True)
@@ -36,10 +37,12 @@ class Job:
     """What a run needs of whoever starts it, and of its runtime."""
 
     order: Order
-    messages: tuple[AnyMessage, ...]
     use_model: Callable[[Model], AbstractAsyncContextManager[Model]]
     use_source: Callable[[ToolSource], AbstractAsyncContextManager[OpenTools]]
     tool_threads: ToolThreads
     instruments: Instruments
+    park: Callable[[int, float], Awaitable[bool]]
+    """Puts the run to sleep, if no more was delivered than so much, for at most so many seconds.
+    Returns whether it sleeps, so that it is held no more."""
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""

@@ -18,7 +18,6 @@ from .._events import (
     FinishReason,
     ModelFinished,
     OutputRetry,
-    RunContinued,
     RunError,
     RunFinish,
     RunStart,
@@ -344,26 +343,26 @@ class Machine:
         self._expect(State.ACT)
         return [self._ends.told(RunWaiting(at=at, calls=tuple(self.story.waiting)))]
 
-    def continued(self, reason: str, at: int, *, rerun: Collection[str] = ()) -> list[AnyEvent]:
-        """Another worker takes over, with a machine that has read the log.
+    def resumed(self, reason: str, at: int) -> list[AnyEvent]:
+        """Somebody works on it again, with a machine that has read its log (`RunContinued`, too).
 
-        An answer that was under way is taken back. What may have run is not run again, unless it
-        is a call of a tool that `rerun` names.
+        An answer that was under way is taken back. What may have run has an unknown outcome, until
+        `recovered`. A run that loses one worker after the other ends.
         """
-        events: list[AnyEvent] = [self._ends.told(RunContinued(at=at, reason=reason))]
-        if self.state is State.ANSWER:
-            events += self.broke_off(reason, at)
+        for call in self.story.ready:
+            self.abandoned(call.id)
+        events = self.broke_off(reason, at) if self.state is State.ANSWER else []
         if self.story.losses > self._continuations:
             times = self.story.losses
-            for call in self.story.ready:
-                self.abandoned(call.id)
-            return events + self.fail(LOST, f"its worker was lost {times} times in a row", at)
-        if self.state is State.ACT:
-            for call in self.story.ready:
-                if call.name not in rerun:
-                    events.append(self._ends.call(call.id, "unknown", _LOST, at))
-            events += self._after_result(at)
+            events += self.fail(LOST, f"its worker was lost {times} times in a row", at)
         return events
+
+    def recovered(self, at: int, rerun: Collection[str] = ()) -> list[AnyEvent]:
+        """What may have run is not run again, unless it is a call of a tool that `rerun` names."""
+        self._expect(State.ACT)
+        lost = [call for call in self.story.ready if call.name not in rerun]
+        events: list[AnyEvent] = [self._ends.call(call.id, "unknown", _LOST, at) for call in lost]
+        return events + self._after_result(at) if events else events
 
     def _after_result(self, at: int) -> list[AnyEvent]:
         if self.story.transcript.calls:

@@ -17,6 +17,8 @@ class EventLog(Protocol):
     """Where an agent's events go. `RunLog` says what its methods mean."""
 
     @property
+    def tail(self) -> int: ...
+    @property
     def free(self) -> int: ...
     @property
     def has_room(self) -> bool: ...
@@ -40,6 +42,11 @@ class NestedLog:
         self._call = call
         self.room = outer.room
         self.flush = outer.flush
+
+    @property
+    def tail(self) -> int:
+        """As of the log around it."""
+        return self._outer.tail
 
     @property
     def free(self) -> int:

@@ -37,11 +37,16 @@ async def generate_with_retries(
         try:
             return await generate()
         except ModelError as exc:
-            delay = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1)  # noqa: S311
-            delay = max(delay, exc.retry_after or 0)
+            delay = pause(attempt, exc)
             too_late = trio.current_time() + delay > last_begin
             if not (exc.retryable and is_silent()) or attempt >= retries or too_late:
                 raise
             on_retry(exc, delay)
         await trio.sleep(delay)
     raise AssertionError("unreachable")
+
+
+def pause(attempt: int, failure: ModelError) -> float:
+    """Return the seconds before a model is asked again that has failed so often before."""
+    delay = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1)  # noqa: S311
+    return max(delay, failure.retry_after or 0)
