@@ -119,6 +119,7 @@ from .stores import (
     ValkeyStore as ValkeyStore,
 )
 from .tools import (
+    ClientTool as ClientTool,
     FunctionTool as FunctionTool,
     Principal as Principal,
     RunContext as RunContext,

@@ -20,6 +20,7 @@ from ._run.run import Run
 from ._runtime.open_runtime import open_runtime
 from .models._model import Model
 from .tools._agent_tool import agent_tool
+from .tools._approval import Approval
 from .tools._context import RunContext, RunFacts
 from .tools._contract import DepsT_contra, Tool
 from .tools._source import ToolSource
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         """What `Agent` takes besides `model` and `output`, for type checkers."""
 
         name: str
+        version: str
         instructions: str | Callable[[RunContext[DepsT]], str]
         tools: Iterable[Tool[DepsT] | _Function | partial[Any]]
         sources: Iterable[ToolSource]
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         limits: Limits
         options: Mapping[str, Any]
         tool_choice: str | None
+        on_worker_lost: Literal["continue", "end"]
 
 
 class Agent(AgentConfig[DepsT_contra, OutT_co]):
@@ -74,6 +77,10 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
             ``"anthropic:"``, says whose model it is; any other colon belongs to the name
             (``"llama3:8b"``).
         name: what the agent is called in events, lists and requests.
+        version: of the agent: any text. A run is continued only by an agent of the same
+            `fingerprint`: with the same version, instructions, tools, sub-agents, shape of the
+            answer and names of functions. Change it when a function does something else than
+            before, and runs that have begun must not go on with that.
         instructions: the system prompt, or a function of the `RunContext` that returns it, called
             once when the run begins. It is never part of an event.
         tools: what the model may call: made by `tool`, or plain functions.
@@ -96,6 +103,9 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         tool_choice: whether the first step has to call a tool: ``"required"``, ``"none"``,
             ``"auto"``, or the name of the one. What follows is free, so that the run can end; an
             option `tool_choice` is for every step.
+        on_worker_lost: what becomes of a run whose process died, where its store outlives it:
+            ``"continue"`` it elsewhere, or at the next start; or ``"end"`` it with `error`
+            `worker-lost`.
 
     Raises:
         TypeError, ValueError: the model is none, a tool can't be described to a model, two tools
@@ -228,6 +238,8 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         name: str | None = None,
         description: str | None = None,
         deadline: float = math.inf,
+        approval: Approval = False,
+        retry_safe: bool = False,
     ) -> Tool[Any]:
         """Make a tool of the agent, for another one to call: a sub-agent.
 
@@ -241,14 +253,35 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
             name: what the model calls it; by default the agent's name.
             description: what the model reads about it.
             deadline: seconds that one call may take. The agent's own limits hold besides.
+            approval: whether somebody has to allow a call, as for `tool`; the argument is `prompt`.
+            retry_safe: that the agent may be asked twice, as for `tool`.
 
         Raises:
-            ValueError: the name is none for a tool.
+            ValueError: the name is none for a tool, or one of the agent's tools may wait for
+                somebody, which only the tools of a run's own agent can.
         """
+        self._check_that_nothing_waits()
         name = self.name if name is None else name
         if description is None:
             description = f"Ask the agent {name!r} to do something, and get its answer."
-        return agent_tool(self, name=name, description=description, deadline=deadline)
+        return agent_tool(
+            self,
+            name=name,
+            description=description,
+            deadline=deadline,
+            approval=approval,
+            retry_safe=retry_safe,
+        )
+
+    def _check_that_nothing_waits(self) -> None:
+        waiting = [tool.name for tool in self.tools if tool.may_wait]
+        waiting += [repr(source) for source in self.sources if source.may_wait]
+        if waiting:
+            raise ValueError(
+                f"the agent {self.name!r} can't be a tool: {', '.join(waiting)} may wait for "
+                "somebody, for which only a run's own agent can. Give it to that agent, or have "
+                "the whole call of this one allowed, with as_tool(approval=...)"
+            )
 
     @asynccontextmanager
     async def _started(

@@ -6,11 +6,11 @@ answers are for type checkers: `Agent` says them; here everything fits.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 import attrs
 import msgspec
-from attrs.validators import in_
+from attrs.validators import in_, instance_of
 
 from ._limits import Limits
 from ._messages import Prepare
@@ -21,6 +21,7 @@ from .models._parts import ToolSpec, check_options
 from .tools._call import Tell
 from .tools._context import RunContext, RunFacts
 from .tools._contract import DepsT_contra, Tool
+from .tools._signature import name_of
 from .tools._source import ToolSource
 from .tools._tool import as_tool
 
@@ -66,6 +67,7 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
 
     model: Model = attrs.field(converter=to_model)
     name: str = "agent"
+    version: str = attrs.field(default="", validator=instance_of(str))
     instructions: str | Callable[[RunContext[DepsT_contra]], str] = attrs.field(
         default="", repr=False, validator=_check_instructions
     )
@@ -86,6 +88,9 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
     limits: Limits = Limits()
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=check_options)
     tool_choice: str | None = attrs.field(default=None)
+    on_worker_lost: Literal["continue", "end"] = attrs.field(
+        default="continue", validator=in_(("continue", "end"))
+    )
 
     @shape.default
     def _shape_of_output(self) -> Shape[Any] | None:
@@ -115,20 +120,21 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
         return tuple(tool.spec for tool in self.tools)
 
     def fingerprint(self) -> bytes:
-        """Encode what a continuation of a run must find unchanged."""
+        """Encode what a continuation of a run must find unchanged.
+
+        That is what the model is told, and what of your code decides about the run: functions by
+        the names that they are defined by, sub-agents by their fingerprints. Of a change within a
+        function nobody knows but you: `version` says it.
+        """
         told = self.instructions
-        declared: list[Any] = [
-            self.name,
-            told if isinstance(told, str) else _name_of(told),
-            [attrs.asdict(spec) for spec in self.tool_specs],
-        ]
-        if self.shape is not None:
-            declared.append(attrs.asdict(self.shape.spec))
-        if self.sources:
-            declared.append([source.fingerprint() for source in self.sources])
+        declared: dict[str, Any] = {
+            "name": self.name,
+            "version": self.version,
+            "instructions": told if isinstance(told, str) else name_of(told),
+            "tools": [(attrs.asdict(tool.spec), tool.fingerprint()) for tool in self.tools],
+            "sources": [source.fingerprint() for source in self.sources],
+            "output": None if self.shape is None else attrs.asdict(self.shape.spec),
+            "validators": [name_of(validator) for validator in self.output_validators],
+            "prepare": None if self.prepare is None else name_of(self.prepare),
+        }
         return msgspec.json.encode(declared)
-
-
-def _name_of(function: object) -> list[str]:
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return [named.__module__, str(named.__qualname__)]

@@ -1,5 +1,10 @@
 """What a model may call, and what it is told of the run."""
 
+from ._client_tool import (
+    ClientTool as ClientTool,
+    ask_user as ask_user,
+    client_tool_of as client_tool_of,
+)
 from ._context import (
     Principal as Principal,
     RunContext as RunContext,

@@ -2,12 +2,23 @@
 
 from typing import Any
 
+import attrs
+
+from ._approval import Approval
 from ._context import ToolContext
 from ._contract import Tool
 from ._tool import tool
 
 
-def agent_tool(agent: Any, *, name: str, description: str, deadline: float) -> Tool[Any]:
+def agent_tool(
+    agent: Any,
+    *,
+    name: str,
+    description: str,
+    deadline: float,
+    approval: Approval,
+    retry_safe: bool,
+) -> Tool[Any]:
     """Make a tool of an agent: see `Agent.as_tool`."""
 
     async def ask(context: ToolContext[Any], prompt: str) -> Any:
@@ -22,4 +33,12 @@ def agent_tool(agent: Any, *, name: str, description: str, deadline: float) -> T
             raise RuntimeError("a sub-agent works in the run of an agent: there is none")
         return await run_agent(agent, prompt)
 
-    return tool(ask, name=name, description=description, deadline=deadline)
+    made = tool(
+        ask,
+        name=name,
+        description=description,
+        deadline=deadline,
+        approval=approval,
+        retry_safe=retry_safe,
+    )
+    return attrs.evolve(made, agent=agent)

@@ -24,9 +24,7 @@ def check_name(name: object) -> None:
         ValueError: they don't.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} is no tool name: give it 1 to 64 of A-Z a-z 0-9 _ - with tool(name=...)"
-        )
+        raise ValueError(f"{name!r} is no tool name: give it 1 to 64 of A-Z a-z 0-9 _ - with name=")
 
 
 class Tool(ABC, Generic[DepsT_contra]):
@@ -82,6 +80,18 @@ class Tool(ABC, Generic[DepsT_contra]):
         """
         del arguments, context
         return None
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether `wants` ever says something; by default, whether it is more than this one's."""
+        return type(self).wants is not Tool.wants
+
+    def fingerprint(self) -> str:
+        """Say what was declared beside what the model sees, without secrets.
+
+        A run is continued only where it is the same. By default there is nothing.
+        """
+        return ""
 
     @property
     def spec(self) -> ToolSpec:

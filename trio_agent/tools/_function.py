@@ -1,5 +1,6 @@
 """Tools that are functions."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -8,10 +9,13 @@ import attrs
 import msgspec
 
 from .._errors import ToolError
+from .._events import Wants
 from .._log.plain import read_json
+from ._approval import Approval, is_asked
 from ._context import ToolContext
 from ._contract import DepsT_contra, Tool
 from ._convert import MAX_CORRECTION, convert, expected_fields
+from ._signature import name_of
 from ._threads import ToolThreads
 
 P = ParamSpec("P")
@@ -52,11 +56,51 @@ class FunctionTool(Tool[DepsT_contra], Generic[P, R, DepsT_contra]):
     takes_context: bool
     """Whether the function's first argument is a `ToolContext`."""
 
+    approval: Approval = attrs.field(repr=False)
+    """Whether somebody has to allow a call: always, never, or as a function of it says."""
+
+    retry_safe: bool = attrs.field(repr=False)
+    """Whether a call may be made twice, if nobody knows what became of it."""
+
     _arguments: type[msgspec.Struct] = attrs.field(repr=False, alias="arguments")
+    _defaults: Mapping[str, Any] = attrs.field(repr=False, alias="defaults")
+
+    agent: Any = attrs.field(default=None, repr=False)
+    """The agent whose tool it is, if `Agent.as_tool` made it."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function as it is: nothing is validated, no deadline holds."""
         return self.function(*args, **kwargs)
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a call may have to be allowed."""
+        return self.approval is not False
+
+    def wants(self, arguments: Any, context: ToolContext[DepsT_contra]) -> Wants | None:
+        """Say whether somebody has to allow a call; not one whose arguments don't fit.
+
+        Raises:
+            Exception: whatever the function raises that says so.
+        """
+        if self.approval is False:
+            return None
+        try:
+            sent = self.parse(arguments)
+        except ToolError:
+            # The function is not going to be called: the model reads what to correct.
+            return None
+        return "approval" if is_asked(self.approval, context, {**self._defaults, **sent}) else None
+
+    def fingerprint(self) -> str:
+        """Say what may have to be allowed, and which agent is asked, if it is an agent's."""
+        declared: list[Any] = []
+        if self.approval is not False:
+            asked = self.approval
+            declared.append(asked if isinstance(asked, bool) else name_of(asked))
+        if self.agent is not None:
+            declared.append(hashlib.sha256(self.agent.fingerprint()).hexdigest())
+        return msgspec.json.encode(declared).decode() if declared else ""
 
     async def call(self, arguments: Any, context: ToolContext[DepsT_contra]) -> Any:
         """Validate the arguments and call the function, in a thread if it is sync.

@@ -40,6 +40,23 @@ def underlying(function: Any) -> Any:
     return function if inspect.isroutine(function) else function.__call__
 
 
+def is_async(function: Any) -> bool:
+    """Whether calling it returns something to await."""
+    unbound = without_partial(function)
+    return any(map(inspect.iscoroutinefunction, (unbound, type(unbound).__call__)))
+
+
+def name_of(function: object) -> list[str]:
+    """Where a function is defined: the same in all processes, unlike its `repr`.
+
+    What a partial binds is left out, and an object with `__call__` has the name of its class.
+    """
+    if isinstance(function, functools.partial):
+        return ["functools.partial", *name_of(function.func)]
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return [str(getattr(named, "__module__", None)), str(named.__qualname__)]
+
+
 def signature_of(function: Callable[..., Any], *, described: bool = False) -> Signature:
     """What a function takes.
 

@@ -26,6 +26,11 @@ class ToolSource(ABC):
     """`runtime`: opened once, at the first run, and shared by all; closed when nobody has used it
     for 60 seconds. `run`: opened for each run (and each sub-agent) of its own."""
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether calls of its tools may have to wait for somebody. By default not."""
+        return False
+
     @abstractmethod
     def open(self) -> AbstractAsyncContextManager[OpenTools]:
         """Open the source for as long as the context lasts.

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
+from ._approval import Approval, check_approval
 from ._context import ToolContext
 from ._contract import Tool, check_name
 from ._function import FunctionTool
@@ -19,7 +20,7 @@ from ._schema import (
     parameter_docs,
     summary,
 )
-from ._signature import signature_of, underlying, without_partial
+from ._signature import is_async, signature_of, underlying, without_partial
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +34,8 @@ class _Options(TypedDict, total=False):
     abandon: bool
     schema: Mapping[str, Any] | None
     strict: bool | None
+    approval: Approval
+    retry_safe: bool
 
 
 class _Decorator(Protocol):
@@ -77,6 +80,8 @@ def tool(
     abandon: bool = False,
     schema: Mapping[str, Any] | None = None,
     strict: bool | None = None,
+    approval: Approval = False,
+    retry_safe: bool = False,
 ) -> Any:
     """Make a function a tool: `@tool`, `@tool(deadline=10)`, or `tool(instance.method)`.
 
@@ -105,10 +110,17 @@ def tool(
             ``**kwargs``, which are allowed then, they are passed as JSON values.
         strict: ask the provider to hold the arguments to the schema (OpenAI's `strict`); what it
             then demands of the schema is for you to see to. By default nothing is said of it.
+        approval: whether somebody has to allow a call before it is made: True, or a plain function
+            ``f(context, **arguments)`` that says so. It is called once for each call whose
+            arguments fit, without I/O, with what your function gets and its defaults. If it
+            raises, or returns no bool, the call has to be allowed.
+        retry_safe: that a call may be made twice. If the worker of a run is lost in a call, who
+            continues the run makes it again; by default its outcome is `unknown`, and the model is
+            told.
 
     Raises:
         TypeError: the signature can't be described to a model, a context is not the first
-            parameter, or the schema is no JSON object.
+            parameter, the schema is no JSON object, or `approval` can't be asked.
         ValueError: bad name or deadline, `abandon` with an async function, or the schema is not
             that of an object.
     """
@@ -121,6 +133,8 @@ def tool(
             abandon=abandon,
             schema=schema,
             strict=strict,
+            approval=approval,
+            retry_safe=retry_safe,
         )
     if isinstance(function, type | Tool) or not callable(function):
         raise TypeError(f"a tool is made of a function or another callable, not of {function!r}")
@@ -130,8 +144,9 @@ def tool(
     check_name(name)
     if deadline is not None and not deadline > 0:
         raise ValueError(f"the deadline of tool {name!r} must be positive, not {deadline!r}")
-    is_async = any(map(inspect.iscoroutinefunction, (unbound, type(unbound).__call__)))
-    if abandon and is_async:
+    if not isinstance(retry_safe, bool):
+        raise TypeError(f"retry_safe of tool {name!r} is True or False, not {retry_safe!r}")
+    if abandon and is_async(function):
         raise ValueError(
             f"tool {name!r} is async, so it can be cancelled: abandon=True is for sync functions"
         )
@@ -141,6 +156,7 @@ def tool(
     try:
         signature = signature_of(function, described=schema is not None)
         parameters = signature.parameters
+        check_approval(approval, parameters)
         if schema is None:
             schema = arguments_schema(parameters, parameter_docs(doc))
         else:
@@ -155,9 +171,12 @@ def tool(
         strict=strict,
         deadline=deadline,
         abandon=abandon,
-        is_async=is_async,
+        is_async=is_async(function),
         takes_context=signature.takes_context,
+        approval=approval,
+        retry_safe=retry_safe,
         arguments=arguments_type(parameters),
+        defaults={p.name: p.default for p in parameters if p.default is not p.empty},
     )
 
 
