@@ -69,6 +69,24 @@ class Follower:
             self._use_changed(feed)
         return feed
 
+    def take(self, info: RunInfo, tail: int) -> Feed:
+        """Return the feed of a run that is to live here, with a log of this length.
+
+        Who reads it here reads on: it grows no more by itself.
+        """
+        feed = self.feed(info)
+        self._drop(feed)
+        feed.on_use.remove(self._use_changed)
+        del self._known[feed.run_id]
+        feed.skip(tail, closed=False)
+        return feed
+
+    def give(self, feed: Feed) -> None:
+        """Follow a run that lives here no more, for those who read its feed."""
+        self._known[feed.run_id] = feed
+        feed.on_use.append(self._use_changed)
+        self._use_changed(feed)
+
     def _use_changed(self, feed: Feed) -> None:
         if feed.in_use and not feed.ended:
             if self._growing.get(feed.run_id) is not feed:

@@ -1,5 +1,6 @@
 """What this process tells its store: who watches a run here, and who wants one cancelled."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from .._errors import CursorExpired, UnknownRun
@@ -15,11 +16,15 @@ class Presence:
     Args:
         store: what is told.
         worker: names this process among those that share the store.
+        on_cancel: is told of which run the store knows now that it is to be cancelled.
     """
 
-    def __init__(self, store: Store, worker: str) -> None:
+    def __init__(
+        self, store: Store, worker: str, on_cancel: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._store = store
         self._worker = worker
+        self._on_cancel = on_cancel
         self._changed: dict[str, Feed] = {}
         self._present: dict[str, tuple[Feed, int]] = {}
         self._cancels: dict[str, str] = {}
@@ -70,6 +75,7 @@ class Presence:
             with suppress(UnknownRun, CursorExpired):  # it is gone, as was wished
                 await self._store.request_cancel(run_id, reason)
             del self._cancels[run_id]
+            self._on_cancel(run_id)
         while (feed := self._changed.get(run_id)) is not None:
             count = feed.viewers
             self._remember(feed, min(count, self.known_viewers(run_id)))

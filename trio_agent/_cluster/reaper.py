@@ -1,53 +1,62 @@
-"""Runs whose worker died: any process that shares the store closes their logs."""
+"""Looks for runs that nobody works on and that are due: somebody goes on with them, or ends them.
 
-import logging
-from collections.abc import Callable
+All processes that share a store look; one of them gets the claim. A herd, as behind a restart, is
+taken in no order, so that those who share it don't stand in each other's way.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
-from .._errors import CursorExpired, LogDamaged, UnknownRun
 from .._log.store import Store
 from .._log.trouble import Trouble
-from .closing import close_log
-
-logger = logging.getLogger("trio_agent")
+from .errands import Errands
 
 _AT_ONCE: Final = 100
 
+_EVERY: Final = 1.0
+"""Seconds between two looks; less where leases are short."""
 
-async def reap(store: Store, is_ours: Callable[[str], bool], every: float) -> None:
-    """Close the logs of runs that nobody holds, now and `every` so many seconds. Never returns.
 
-    Each gets exactly one `error` event, `worker-lost`: of several reapers, one gets the claim.
-    Runs that live here are left alone: their leases ended because the store was away.
+class Reaper:
+    """Looks into one store.
+
+    Args:
+        store: where runs are.
+        take: is called for a run that may be due, in a task of its own; not twice at a time.
+        skip: says of which ones nothing is to be done now.
     """
-    looking = Trouble("could not look for runs without a worker")
-    closing = Trouble("run %s has lost its worker, and could not be closed")
-    while True:
-        try:
-            after = ""
-            while found := await store.orphans(after, _AT_ONCE):
-                after = found[-1]
-                for run_id in found:
-                    if not is_ours(run_id):
-                        try:
-                            await _reap_run(store, run_id)
-                        except Exception as exc:
-                            closing.tell(exc, run_id)
-        except Exception as exc:
-            looking.tell(exc)
-        await trio.sleep(every)
 
+    def __init__(
+        self, store: Store, take: Callable[[str], Awaitable[None]], skip: Callable[[str], bool]
+    ) -> None:
+        self._store = store
+        self._skip = skip
+        self._errands = Errands(take, Trouble("run %s could not be taken over, or closed"))
+        self._looking = Trouble("could not look for runs without a worker")
 
-async def _reap_run(store: Store, run_id: str) -> None:
-    try:
-        lease = await store.claim(run_id)
-        if lease is not None:
-            message = "the process that worked on this run is gone"
-            outcome = await close_log(store, lease, "worker-lost", message)
-            logger.warning("run %s had lost its worker: %s", run_id, outcome.value)
-    except LogDamaged as exc:
-        logger.warning("run %s lost its worker and can't be closed: %s", run_id, exc)
-    except (UnknownRun, CursorExpired):
-        logger.info("run %s was removed meanwhile", run_id)
+    def want(self, run_id: str) -> None:
+        """Look at this run soon."""
+        self._errands.want(run_id)
+
+    async def run(self) -> None:
+        """Look now, and again and again. Never returns."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._errands.run)
+            while True:
+                try:
+                    await self._look()
+                except Exception as exc:
+                    self._looking.tell(exc)
+                await trio.sleep(min(_EVERY, 0.3 * self._store.lease))
+
+    async def _look(self) -> None:
+        after = ""
+        while found := await self._store.orphans(after, _AT_ONCE):
+            after = found[-1]
+            wanted = [run_id for run_id in found if not self._skip(run_id)]
+            random.shuffle(wanted)
+            for run_id in wanted:
+                self._errands.want(run_id)

@@ -88,6 +88,8 @@ class RunLog:
         """Bytes that the store does not have yet."""
         self.cut_short: bool = False
         """Whether the store lost entries that it had acknowledged."""
+        self.letting_go: bool = False
+        """Whether its holder is about to let go of it, so that it is not lost with its lease."""
         self.on_lost: Callable[[], None] | None = None
         """Called when the log was lost to another worker."""
         self._store = store
@@ -206,7 +208,7 @@ class RunLog:
 
     def stop_as_lost(self, why: str = "another worker has the run") -> None:
         """The log is somebody else's now: append nothing any more."""
-        if self.feed.closed:
+        if self.feed.closed or self.letting_go:
             return
         self._pending.clear()
         self._private.clear()

@@ -52,17 +52,17 @@ def answer_of(agent: str, machine: Machine) -> Any:
     raise AssertionError("it is not done")
 
 
-def run_end_of(machine: Machine, *, stored: bool = True) -> RunEnd:
-    """Say to instruments how it ended, once its machine is done.
+def run_end_of(machine: Machine, *, stored: bool = True, outcome: str | None = None) -> RunEnd:
+    """Say to instruments how it ended.
 
     Args:
         machine: it.
         stored: whether the store has the end.
+        outcome: how the work on it ended, if it did not.
     """
     terminal = machine.terminal
-    assert terminal is not None
     return RunEnd(
-        outcome=outcome_of(terminal),
+        outcome=outcome_of(terminal) if terminal is not None else outcome or "",
         reason=terminal.run.reason if isinstance(terminal, RunFinish) else None,
         error=terminal.error.code if isinstance(terminal, RunError) else None,
         steps=machine.step,

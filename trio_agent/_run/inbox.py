@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from .._errors import StoreUnavailable
+from .._log.inbox import Delivery
 from .._log.store import Store
 from .._log.trouble import Trouble
 from .items import Answer, Item, decode_item, encode_item
@@ -57,10 +58,10 @@ class Inbox:
 
     async def read(self) -> Sequence[Item]:
         """Read what is unread, up to a page. A checkpoint; it waits while the store is away."""
-        while True:
+        deliveries: Sequence[Delivery] | None = None
+        while deliveries is None:
             try:
                 deliveries = await self._store.inbox(self._run_id, self.seen, _PAGE)
-                break
             except StoreUnavailable as exc:
                 self._trouble.tell(exc, self._run_id)
                 await trio.sleep(_AGAIN)

@@ -1,6 +1,6 @@
 """What a run is given by its agent and its runtime."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ class Order:
     """How a run is to be performed, as whoever starts it says."""
 
     agent: AgentConfig
+    """As it runs, with the settings of the run."""
+    declared: AgentConfig = attrs.field(default=attrs.Factory(lambda self: self.agent, True))
+    """Without them: what a continuation must find unchanged."""
     on_disconnect: OnDisconnect = "continue"
     principal: Principal | None = None
     """Whose run it is; None where nobody is asked."""
@@ -41,8 +44,5 @@ class Job:
     use_source: Callable[[ToolSource], AbstractAsyncContextManager[OpenTools]]
     tool_threads: ToolThreads
     instruments: Instruments
-    park: Callable[[int, float], Awaitable[bool]]
-    """Puts the run to sleep, if no more was delivered than so much, for at most so many seconds.
-    Returns whether it sleeps, so that it is held no more."""
     closing_bound: float
     """Seconds that the closing events may take when everything is being cancelled."""

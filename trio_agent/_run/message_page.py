@@ -13,7 +13,7 @@ from .._log.log import PAGE_BYTES
 from .._log.store import Store
 from .._messages import AnyMessage
 from .kept import without_provider
-from .record import said_before
+from .private import said_before
 from .transcript import Transcript
 
 _ENTRIES: Final = 1024

@@ -73,8 +73,9 @@ class Private(msgspec.Struct, rename="camel"):
                 limits=self.all_limits(),
                 tools=(*agent.tools, *tools),
             ),
-            policy,
-            None if record.owner is None else Principal(record.owner, self.claims),
+            declared=agent,
+            on_disconnect=policy,
+            principal=None if record.owner is None else Principal(record.owner, self.claims),
             retractable=self.retractable,
         )
 
@@ -88,13 +89,10 @@ def fingerprint_of(agent: AgentConfig) -> str:
     return hashlib.sha256(agent.fingerprint()).hexdigest()
 
 
-def encode_private(
-    agent: AgentConfig, order: Order, settings: RunSettings, messages: tuple[AnyMessage, ...]
-) -> bytes:
+def encode_private(order: Order, settings: RunSettings, messages: tuple[AnyMessage, ...]) -> bytes:
     """Encode what is to be kept.
 
     Args:
-        agent: without the settings of the run.
         order: the order of the run.
         settings: what of the agent was asked for with the run.
         messages: what was said, without the data of files.
@@ -116,12 +114,12 @@ def encode_private(
     try:
         private = Private(
             messages=messages,
-            fingerprint=fingerprint_of(agent),
+            fingerprint=fingerprint_of(order.declared),
             options=options,
             limits=attrs.asdict(config.limits),
             claims={} if order.principal is None else order.principal.claims,
             on_disconnect=policy.seconds if isinstance(policy, CancelAfter) else policy,
-            client_tools=tuple(dict(tool) for tool in settings.client_tools),
+            client_tools=tuple(settings.described()),
             retractable=order.retractable,
             ready_deps=order.deps is not NO_DEPS,
         )

@@ -48,5 +48,5 @@ async def generate_with_retries(
 
 def pause(attempt: int, failure: ModelError) -> float:
     """Return the seconds before a model is asked again that has failed so often before."""
-    delay = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1)  # noqa: S311
+    delay: float = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY) * random.uniform(0.5, 1)  # noqa: S311
     return max(delay, failure.retry_after or 0)

@@ -7,20 +7,30 @@ from contextlib import contextmanager
 from typing import Any, Final, Generic, Literal, TypeAlias
 
 import attrs
+import msgspec
 import trio
 
+from .._content import Content
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
 from .._log.feed import Feed
 from .._log.page import ViewerPages
+from .._log.plain import check_text, plain_json
 from .._log.run_info import RunRecord
 from .._log.store import Store
 from .._log.subscription import Subscription, resolve_cursor
+from .._messages import UserMessage
 from .._output.shape import OutT_co
+from .files import checked, files_of
+from .items import Answer, Said
+from .postbox import Postbox
 from .result import Result
 
 RunOutcome: TypeAlias = FinishReason | Literal["error"]
 """How a run ended: its finish reason, or `error`."""
+
+RunStatus: TypeAlias = Literal["active", "waiting"] | RunOutcome
+"""How a run stands."""
 
 _current_run: Final[contextvars.ContextVar["Run[Any] | None"]] = contextvars.ContextVar(
     "trio_agent_current_run", default=None
@@ -51,7 +61,7 @@ class RunStatistics:
 class Run(ABC, Generic[OutT_co]):
     """A run: one that lives here (`Runtime.start`), or one that the store knows of."""
 
-    def __init__(self, record: RunRecord, feed: Feed, store: Store) -> None:
+    def __init__(self, record: RunRecord, feed: Feed, store: Store, postbox: Postbox) -> None:
         self.id: str = record.run_id
         """Names the run in every store, cursor and URL."""
         self.agent: str = record.agent
@@ -65,11 +75,12 @@ class Run(ABC, Generic[OutT_co]):
         run lives elsewhere."""
         self._feed = feed
         self._store = store
+        self._postbox = postbox
 
     @property
     @abstractmethod
-    def status(self) -> Literal["active"] | RunOutcome:
-        """How it ended, or `active`."""
+    def status(self) -> RunStatus:
+        """How it ended, or `active`, or `waiting` if it sleeps until somebody answers."""
 
     @property
     def cursor(self) -> Cursor:
@@ -114,6 +125,74 @@ class Run(ABC, Generic[OutT_co]):
             StoreUnavailable: the store did not take, or can't tell, the terminal event.
             FenceLost: another worker took the run over.
         """
+
+    async def answer(
+        self,
+        call_id: str,
+        *,
+        approved: bool | None = None,
+        output: Any = msgspec.UNSET,
+        reason: str | None = None,
+        by: str | None = None,
+        arguments: Any = msgspec.UNSET,
+    ) -> None:
+        """Answer a call that waits (`ToolAsked`), and wait until that is in the log. A checkpoint.
+
+        The first answer counts, whoever gives it; the same again is none too many. Cancelling the
+        wait does not undo it. The run goes on where its agent is known.
+
+        Args:
+            call_id: which.
+            approved: whether the call is to be made. Of a call that wants its result, False says
+                that there will be none.
+            output: the result, JSON, of a call that wants one.
+            reason: why; the model reads it if the call is not made.
+            by: the principal who answers.
+            arguments: those that were shown to them, to be compared with the call's.
+
+        Raises:
+            AnswerRefused: no such call waits, it was answered already, or its arguments are others.
+            RunOver: the run has ended.
+            ValueError: an answer is missing, or is no answer to what was asked.
+            LimitExceeded: the run was told too much.
+            StoreUnavailable: the store can't take it now.
+        """
+        if approved is None and output is msgspec.UNSET:
+            raise ValueError("say approved=True or approved=False, or give the output of the call")
+        if approved is False and output is not msgspec.UNSET:
+            raise ValueError("a call that is not made has no output")
+        if output is not msgspec.UNSET:
+            output = plain_json(output, "the output")
+        for what, text in (("the reason", reason), ("the principal", by)):
+            check_text(text or "", what)
+        answer = Answer(call_id, approved is not False, output, by, reason)
+        await self._postbox.answer(self._feed, answer, arguments)
+
+    async def say(self, content: Content, *, by: str | None = None, key: str | None = None) -> None:
+        """Tell the run something while it is under way, and wait until it has taken it.
+
+        A checkpoint. The model reads it before its next step, behind the results of tools.
+        Cancelling the wait does not undo it.
+
+        Args:
+            content: what the user says: a text, or texts and files by their URLs.
+            by: the principal who says it.
+            key: with the same key, the same is said once.
+
+        Raises:
+            RunOver: the run has ended.
+            AnswerRefused: something else was said with this key.
+            ValueError: there is nothing in it, or a file is none.
+            LimitExceeded: the run was told too much.
+            StoreUnavailable: the store can't take it now.
+        """
+        if not content:
+            raise ValueError("say something")
+        [said] = checked([UserMessage(content)])
+        assert isinstance(said, UserMessage)
+        if any(file.url is None for file in files_of([said])):
+            raise ValueError("files that are said while a run is under way go by their URLs")
+        await self._postbox.say(self._feed, Said(said.content, by), key)
 
     def request_cancel(self, reason: str = "requested") -> None:
         """Ask the run to end, without waiting. The first reason wins; again, it does nothing.

@@ -4,7 +4,7 @@ What is asked for is checked where it is given, and kept in its plain form: who 
 has asked for the same, in whichever form it was written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -14,6 +14,7 @@ from .._config import AgentConfig
 from .._limits import LIMIT_NAMES, Limits
 from .._log.plain import is_deep
 from ..models._parts import check_options
+from ..tools._client_tool import ClientTool, client_tool_of
 
 
 @attrs.frozen
@@ -22,26 +23,39 @@ class RunSettings:
 
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False, validator=check_options)
     limits: Mapping[str, Any] = attrs.field(factory=dict)
+    client_tools: tuple[ClientTool, ...] = ()
+    """Tools that whoever asks has: they answer the calls."""
+
+    def described(self) -> list[dict[str, Any]]:
+        """Return the client's tools as `client_tool_of` reads them."""
+        return [attrs.asdict(tool) for tool in self.client_tools]
 
     def over(self, agent: AgentConfig) -> AgentConfig:
-        """Return the agent as it is to run."""
-        if not self.options and not self.limits:
+        """Return the agent as it is to run.
+
+        Raises:
+            ValueError: a client's tool has the name of one of the agent's.
+        """
+        if not self.options and not self.limits and not self.client_tools:
             return agent
         return attrs.evolve(
             agent,
             options={**agent.options, **self.options},
             limits=attrs.evolve(agent.limits, **self.limits),
+            tools=(*agent.tools, *self.client_tools),
         )
 
 
 def read_settings(
-    options: Mapping[str, Any] | None, limits: Limits | Mapping[str, Any] | None
+    options: Mapping[str, Any] | None,
+    limits: Limits | Mapping[str, Any] | None,
+    client_tools: Iterable[ClientTool | Mapping[str, Any]] = (),
 ) -> RunSettings:
     """Check what a run is to have of its own.
 
     Raises:
         ValueError: an option is for the agent to set, or is no JSON; there is no such limit, or it
-            can't have that value.
+            can't have that value; a client's tool is none.
     """
     options = dict(options or {})
     try:
@@ -53,7 +67,11 @@ def read_settings(
     if isinstance(limits, Limits):
         limits = attrs.asdict(limits)
     return RunSettings(
-        options, {name: _limit(name, value) for name, value in (limits or {}).items()}
+        options,
+        {name: _limit(name, value) for name, value in (limits or {}).items()},
+        tuple(
+            tool if isinstance(tool, ClientTool) else client_tool_of(tool) for tool in client_tools
+        ),
     )
 
 

@@ -1,52 +1,69 @@
 """A run whose worker is elsewhere, or gone: what the store knows of it."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
+import attrs
+import msgspec
 import trio
 
 from .._errors import LogDamaged, RunFailed, UnknownBlob
 from .._events import RunError, RunFinish
 from .._log.feed import Feed
-from .._log.run_info import RunInfo
+from .._log.log import Entry
+from .._log.run_info import RunRecord
 from .._log.store import Store
-from .record import said_before
+from .._output.shape import Shape
+from .postbox import Postbox
+from .private import said_before
 from .replay import replay
 from .result import Result, result_of
-from .run import Receipt, Run, RunOutcome, outcome_of
+from .run import Receipt, Run, RunStatus, outcome_of
 
 
 class StoredRun(Run[Any]):
     """A run as the store tells it.
 
     Args:
-        info: what the store knew when the run was looked up.
+        record: what never changes of it.
         feed: grows while somebody uses it.
         store: where its log is.
+        postbox: takes what it is told.
         request_cancel: asks its worker to cancel it, soon.
         abandoned: what is known of the calls whose threads were let go; no store tells it.
+        last: its terminal event, if it had one when it was looked up.
+        parked: whether it slept then.
+        shape: what its answer is to be, where that is known.
     """
 
     def __init__(
         self,
-        info: RunInfo,
+        record: RunRecord,
         feed: Feed,
         store: Store,
+        postbox: Postbox,
         request_cancel: Callable[[str, str], None],
         abandoned: tuple[str, ...] = (),
+        *,
+        last: Entry | None = None,
+        parked: bool = False,
+        shape: Shape[Any] | None = None,
     ) -> None:
-        super().__init__(info.record, feed, store)
-        self._info = info
+        super().__init__(record, feed, store, postbox)
         self._ask_worker = request_cancel
         self._abandoned = abandoned
+        self._shape = shape
+        self._parked_at = feed.tail if parked else -1
         self._terminal: RunFinish | RunError | None = None
-        if info.last is not None:
-            self._terminal = _terminal(info.last.event)
+        if last is not None:
+            self._terminal = _terminal(last.event)
 
     @property
-    def status(self) -> Literal["active"] | RunOutcome:
+    def status(self) -> RunStatus:
         self._take_terminal()
-        return "active" if self._terminal is None else outcome_of(self._terminal)
+        if self._terminal is not None:
+            return outcome_of(self._terminal)
+        return "waiting" if self._feed.tail == self._parked_at else "active"
 
     async def wait(self) -> Result[Any]:
         terminal = await self._wait_closed()
@@ -57,10 +74,16 @@ class StoredRun(Run[Any]):
             if isinstance(terminal, RunError):
                 raise RunFailed(terminal.error.code, terminal.error.message) from None
             raise
-        result = result_of(self.id, terminal, transcript)
+        result = self._shaped(result_of(self.id, terminal, transcript))
         if isinstance(terminal, RunError):
             raise RunFailed(terminal.error.code, terminal.error.message, result)
         return result
+
+    def _shaped(self, result: Result[Any]) -> Result[Any]:
+        if self._shape is None or result.finish_reason != "stop":
+            return result
+        text = msgspec.json.encode(result.output).decode()
+        return attrs.evolve(result, output=self._shape.parse(text, unwrapped=True))
 
     def _request_cancel(self, reason: str) -> None:
         if self._terminal is None:

@@ -8,6 +8,7 @@ sleeps, so that nothing is held by what waits for a person.
 
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from inspect import isawaitable
 from typing import Any, Final
@@ -54,6 +55,8 @@ class Worker:
         run: the run that it is a part of.
         log: where its events go.
         inbox: what the run is told from outside.
+        park: puts the run to sleep, if no more was delivered than so much, for at most so many
+            seconds; says whether it sleeps, and is held no more.
         parent: of a sub-agent: whose call it serves, and which.
         resumed: how far it had come, if it goes on.
     """
@@ -67,6 +70,7 @@ class Worker:
         log: EventLog,
         *,
         inbox: Inbox | None = None,
+        park: Callable[[int, float], Awaitable[bool]] | None = None,
         parent: "tuple[Worker, str] | None" = None,
         resumed: Resumed | None = None,
     ) -> None:
@@ -79,6 +83,7 @@ class Worker:
         self._agent = agent
         self._run = run
         self._log = log
+        self._park = park
         self._parent = None if parent is None else parent[0]
         self._resumed = resumed
         context = RunContext[Any](
@@ -165,11 +170,12 @@ class Worker:
 
     async def _sleep(self) -> None:
         """Let go of the run, unless there is something to do already."""
-        inbox = self.desk.inbox
+        inbox, park = self.desk.inbox, self._park
         assert inbox is not None, "only a run sleeps"
+        assert park is not None, "only a run sleeps"
         self.desk.publish(self.machine.waits(now()))
         await self._log.flush()
-        self.asleep = await self._job.park(inbox.seen, seconds_left(self.desk))
+        self.asleep = await park(inbox.seen, seconds_left(self.desk))
 
     async def _drive(self, model: Model) -> None:
         seconds = self._agent.limits.step_deadline

@@ -1,13 +1,14 @@
 """The runs that live in this process, from their start until they are kept no more.
 
-A run's place is taken before anything is awaited for it, and given back when all of the run is
-gone. A finished run stays readable here until retention, a deletion or the end of the runtime
-closes its buffer; but what was said to it and by it is held only while somebody else holds the run.
-What serves all runs survives whatever goes wrong in it.
+A run's place is given back when all of the run is gone, or when it sleeps. A finished run stays
+readable here until retention, a deletion or the end of the runtime closes its buffer; but what was
+said to it and by it is held only while somebody else holds the run. What serves all runs survives
+whatever goes wrong in it.
 """
 
 import secrets
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 from weakref import ref
 
 import trio
@@ -15,8 +16,6 @@ import trio
 from .._cluster.closing import close_log
 from .._cluster.follower import Follower
 from .._cluster.presence import Presence
-from .._cluster.reaper import reap
-from .._errors import LimitExceeded
 from .._instrument.instruments import Instruments
 from .._limits import RuntimeLimits
 from .._log.feed import Feed
@@ -25,15 +24,20 @@ from .._log.run_info import RunInfo, RunRecord
 from .._log.store import Lease, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
-from .._messages import AnyMessage
+from .._output.shape import Shape
+from .._run.inbox import Inbox
 from .._run.job import Job, Order
 from .._run.live_run import LiveRun
+from .._run.machine import Machine
 from .._run.performer import Performer
+from .._run.postbox import Postbox
+from .._run.rebuild import Resumed
+from .._run.stored_run import StoredRun
 from ..tools._threads import ToolThreads
+from .known_agents import KnownAgents
+from .leases import Leases
+from .places import Places
 from .pool import ModelPool, SourcePool
-
-_RENEWAL: Final = 0.3
-"""Time between two renewals of leases, in terms of what they hold."""
 
 _EXPIRY: Final = 60.0
 """Seconds between two looks for finished runs that are to be removed, whether runs end or not."""
@@ -42,9 +46,9 @@ _DRAINED: Final = "the runtime was drained"
 
 
 class _Live:
-    def __init__(self, run: LiveRun, log: RunLog) -> None:
+    def __init__(self, run: LiveRun, log: RunLog, order: Order) -> None:
         self.feed: Feed = log.feed
-        self.active: tuple[LiveRun, RunLog] | None = run, log
+        self.active: tuple[LiveRun, RunLog, Order] | None = run, log, order
         self.abandoned: tuple[str, ...] = ()
         # Cancelling it ends the run and closes its buffer; retention is a deadline on it.
         self.buffer = trio.CancelScope()
@@ -57,13 +61,12 @@ class _Live:
 
     def end(self) -> None:
         if self.active is not None:
-            run, _ = self.active
-            self.abandoned = tuple(run.abandoned)
+            self.abandoned = tuple(self.active[0].abandoned)
             self.active = None
 
 
 class LiveRuns:
-    """Starts runs in a nursery, and keeps what the store knows of them up to date.
+    """Lets runs begin and go on in a nursery, and keeps what the store knows of them up to date.
 
     Args:
         store: where their logs are.
@@ -72,6 +75,7 @@ class LiveRuns:
         watch: a watch of the store that nobody else uses.
         models: the models that they ask.
         sources: the sources of tools that they share.
+        known: who can go on with them.
         instruments: what is told of them.
         nursery: where they live.
     """
@@ -84,32 +88,37 @@ class LiveRuns:
         watch: Watch,
         models: ModelPool,
         sources: SourcePool,
+        known: KnownAgents,
         instruments: Instruments,
         nursery: trio.Nursery,
     ) -> None:
-        self.accepting: bool = True
-        """Whether new runs are started still; see `refuse`."""
-        self.active: int = 0
-        """Runs that are going on, or about to start."""
-        self.presence: Presence = Presence(store, secrets.token_hex(8))
+        self.places: Places = Places(limits.max_streams)
+        """How many may be active."""
+        self.on_due: Callable[[str], None] = lambda _: None
+        """Called with a run that somebody is to look at: it may be due."""
+        self.presence: Presence = Presence(store, secrets.token_hex(8), self._due)
         self.follower: Follower = Follower(store, watch, self._on_news)
+        self.postbox: Postbox = Postbox(store, self._due)
         self._store = store
         self._limits = limits
         self._writer = writer
         self._models = models
         self._sources = sources
+        self._known = known
         self._instruments = instruments
         self._nursery = nursery
         self._live: dict[str, _Live] = {}
+        self._leases = Leases(store)
+        self.sleeping: set[str] = set()
+        """Runs that sleep, and that nobody could answer after this process."""
         self._closing = False
         self._cancelling = False
-        self._renewal = _RENEWAL * store.lease
-        self._idle = trio.lowlevel.ParkingLot()
-        self._places = trio.lowlevel.ParkingLot()
         self._expiring = Trouble("finished runs could not be removed")
-        self._renewing = Trouble("leases could not be renewed")
         self._cutting = Trouble("the log of run %s was cut short and could not be closed")
         self._tool_threads = ToolThreads(limits.tool_threads)
+
+    def _due(self, run_id: str) -> None:
+        self.on_due(run_id)
 
     @property
     def viewers(self) -> int:
@@ -121,85 +130,102 @@ class LiveRuns:
         """Finished runs that can still be read here."""
         return sum(live.active is None for live in self._live.values())
 
-    def get(self, run_id: str) -> LiveRun | None:
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._live
+
+    def find(self, run_id: str) -> LiveRun | None:
         """Return a run that lives here, or that finished here not long ago and is held still."""
         live = self._live.get(run_id)
-        return None if live is None else live.run
+        run = None if live is None else live.run
+        return None if run is None or run.lost else run
 
-    def feed(self, info: RunInfo) -> Feed:
-        """Return the feed of a run that is not here, or not any more."""
-        live = self._live.get(info.record.run_id)
-        if live is not None and live.feed.closed and live.feed.epoch == info.record.epoch:
-            return live.feed
-        return self.follower.feed(info)
+    def stored(self, info: RunInfo) -> StoredRun:
+        """Return a run that is not here, or not any more."""
+        record = info.record
+        live = self._live.get(record.run_id)
+        here = live is not None and live.feed.closed and live.feed.epoch == record.epoch
+        feed = live.feed if here and live is not None else self.follower.feed(info)
+        if info.active and self.presence.viewers_changed not in feed.on_use:
+            feed.on_use.append(self.presence.viewers_changed)
+        return StoredRun(
+            record,
+            feed,
+            self._store,
+            self.postbox,
+            self.presence.request_cancel,
+            () if live is None else live.abandoned,
+            last=info.last,
+            parked=info.parked,
+        )
 
-    def abandoned(self, run_id: str) -> tuple[str, ...]:
-        """Return the calls of a run that ended here whose threads were let go."""
-        live = self._live.get(run_id)
-        return () if live is None else live.abandoned
-
-    def take_place(self) -> None:
-        """Count one more active run; `give_place_back` if it does not start.
-
-        Raises:
-            LimitExceeded: `max_streams` runs are active, or no more are started.
-        """
-        if not self.accepting:
-            raise LimitExceeded("the runtime is draining: it starts no more runs")
-        if self.active >= self._limits.max_streams:
-            raise LimitExceeded(f"{self.active} runs are active, which is the limit")
-        self.active += 1
-
-    async def wait_for_place(self) -> None:
-        """As `take_place`, but wait while others have all places. A checkpoint.
-
-        Raises:
-            LimitExceeded: no more runs are started.
-        """
-        await trio.lowlevel.checkpoint()
-        while self.accepting and self.active >= self._limits.max_streams:
-            await self._places.park()
-        self.take_place()
-
-    def give_place_back(self) -> None:
-        """Count one active run less."""
-        self.active -= 1
-        self._places.unpark()
-        if not self.active:
-            self._idle.unpark_all()
-
-    def spawn(
-        self, order: Order, messages: tuple[AnyMessage, ...], record: RunRecord, lease: Lease
-    ) -> LiveRun:
+    def begin(self, order: Order, machine: Machine, record: RunRecord, lease: Lease) -> LiveRun:
         """Let a run that was created and has its place begin."""
         feed = Feed(record.run_id, record.epoch)
-        run = LiveRun(record, feed, self._store, on_disconnect=order.on_disconnect)
-        feed.on_use.append(self.presence.viewers_changed)
-        log = RunLog(feed, self._store, lease, self._writer, max_bytes=self._limits.max_log_bytes)
+        inbox = Inbox(self._store, record.run_id)
+        return self._let(order, machine, record, lease, feed, inbox, None)
+
+    def go_on(
+        self, order: Order, machine: Machine, info: RunInfo, lease: Lease, resumed: Resumed
+    ) -> LiveRun:
+        """Let a run that was claimed, was rebuilt and has its place go on."""
+        feed = self.follower.take(info, resumed.tail)
+        inbox = Inbox(self._store, feed.run_id, machine.story.taken)
+        inbox.tell(info.delivered)
+        self._known.forget(feed.run_id)
+        self.sleeping.discard(feed.run_id)
+        return self._let(order, machine, info.record, lease, feed, inbox, resumed)
+
+    def _let(
+        self,
+        order: Order,
+        machine: Machine,
+        record: RunRecord,
+        lease: Lease,
+        feed: Feed,
+        inbox: Inbox,
+        resumed: Resumed | None,
+    ) -> LiveRun:
+        run = LiveRun(
+            record,
+            feed,
+            self._store,
+            self.postbox,
+            inbox,
+            on_disconnect=order.on_disconnect,
+            retractable=order.retractable,
+        )
+        if self.presence.viewers_changed not in feed.on_use:
+            feed.on_use.append(self.presence.viewers_changed)
+        log = RunLog(
+            feed,
+            self._store,
+            lease,
+            self._writer,
+            max_bytes=self._limits.max_log_bytes,
+            size=0 if resumed is None else resumed.size,
+        )
         job = Job(
             order=order,
-            messages=messages,
             use_model=self._models.use,
             use_source=self._sources.use,
             tool_threads=self._tool_threads,
             instruments=self._instruments,
             closing_bound=self._limits.closing_bound,
         )
-        live = self._live[run.id] = _Live(run, log)
+        performer = Performer(job, machine, run, log, self._store, self._on_news, resumed)
+        live = self._live[run.id] = _Live(run, log, order)
         self.follower.add_own(run.id)
-        self._nursery.start_soon(
-            self._run_and_retain, live, Performer(job, run, log), name=f"run {run.id}"
-        )
-        if not self.accepting and self._store.shared:
+        self._nursery.start_soon(self._run_and_retain, live, performer, name=f"run {run.id}")
+        if not self.places.open and self._store.shared:
             run.on_disconnect = "continue"
         if self._cancelling:
-            run.request_cancel(_DRAINED)
+            self._stop(run, order)
         return run
 
     async def _run_and_retain(self, live: _Live, performer: Performer) -> None:
         run_id = live.feed.run_id
         assert live.active is not None
-        run, log = live.active
+        run, log, order = live.active
         try:
             with live.buffer:
                 try:
@@ -207,19 +233,46 @@ class LiveRuns:
                 finally:
                     live.end()
                     self.follower.discard_own(run_id)
-                    self.give_place_back()
+                    if performer.asleep:
+                        self._put_to_sleep(run, log, order)
+                    elif performer.handed_over:
+                        self.follower.give(log.feed)
+                    self.places.give_back()
                 if log.cut_short:
                     await self._close_cut_log(log.lease)
-                kept = not run.lost
+                kept = not (run.lost or performer.asleep or performer.handed_over)
                 # Nothing here holds what was said any more.
-                del performer, run, log
+                del performer, run, log, order
                 await self._expire()
                 if kept and not self._closing:
                     live.buffer.deadline = trio.current_time() + self._limits.retention.seconds
                     await trio.sleep_forever()
             await self._expire()
         finally:
-            self._live.pop(run_id, None)
+            if self._live.get(run_id) is live:
+                del self._live[run_id]
+
+    def _put_to_sleep(self, run: LiveRun, log: RunLog, order: Order) -> None:
+        """Hand a run on: its feed to those who follow it, its order to who goes on with it."""
+        del self._live[run.id]
+        self._known.remember(run.id, order)
+        if not self._store.durable:
+            self.sleeping.add(run.id)
+        self.follower.give(log.feed)
+        shape: Shape[Any] | None = order.agent.shape
+        run.hand_on(
+            StoredRun(
+                run.record,
+                log.feed,
+                self._store,
+                self.postbox,
+                self.presence.request_cancel,
+                tuple(run.abandoned),
+                parked=True,
+                shape=shape,
+            )
+        )
+        self._due(run.id)  # what came since is seen again
 
     async def _close_cut_log(self, lease: Lease) -> None:
         # The store came back without what it had acknowledged. Whoever saw that can't go on.
@@ -237,12 +290,14 @@ class LiveRuns:
         live = self._live.get(run_id)
         if live is None or live.active is None:
             return
-        run, log = live.active
+        run, log, _ = live.active
         # What we tell meanwhile may be counted or not: then rather count too many than too few.
         known = min(known, self.presence.known_viewers(run_id))
         if info.fence != log.lease.fence:
             log.stop_as_lost()
-        elif info.cancel_reason is not None:
+            return
+        run.inbox.tell(info.delivered)
+        if info.cancel_reason is not None:
             run.request_cancel(info.cancel_reason)
         else:
             run.set_viewers_elsewhere(max(0, info.viewers - known))
@@ -261,14 +316,9 @@ class LiveRuns:
         if (live := self._live.pop(run_id, None)) is not None:
             live.buffer.cancel(reason="no longer kept")
 
-    def refuse(self) -> None:
-        """Start no more runs."""
-        self.accepting = False
-        self._places.unpark_all()
-
     def close(self) -> None:
         """Start no more runs, and keep none that has finished. What is active goes on."""
-        self.refuse()
+        self.places.close()
         self._closing = True
         for live in self._live.values():
             if live.active is None:
@@ -277,51 +327,44 @@ class LiveRuns:
     def send_viewers_elsewhere(self) -> None:
         """Those who watch here go on at other servers, which is no leaving."""
         self.presence.leave()
-        for run, _ in self._active():
+        for run, _, _ in self._active():
             run.on_disconnect = "continue"
 
-    def cancel_all(self) -> None:
-        """Cancel all runs, those that are about to start, too."""
+    def stop_all(self) -> None:
+        """Let no run go on here, nor those that are about to start.
+
+        Who can go on with it elsewhere, or at the next start, does; the others are cancelled.
+        """
         self._cancelling = True
-        for run, _ in self._active():
+        for run, _, order in self._active():
+            self._stop(run, order)
+
+    def _stop(self, run: LiveRun, order: Order) -> None:
+        if self._store.durable and self._known.can_go_on(order):
+            run.hand_over()
+        else:
             run.request_cancel(_DRAINED)
 
-    def _active(self) -> list[tuple[LiveRun, RunLog]]:
+    def _active(self) -> list[tuple[LiveRun, RunLog, Order]]:
         return [live.active for live in self._live.values() if live.active is not None]
-
-    async def wait_idle(self) -> None:
-        """Wait until no run is active. A checkpoint."""
-        await trio.lowlevel.checkpoint()
-        while self.active:
-            await self._idle.park()
 
     async def serve(self) -> None:
         """Do what is to be done beside the runs. Never returns."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._renew_leases)
+            nursery.start_soon(self._leases.renew, self._held)
             nursery.start_soon(self._expire_now_and_then)
             nursery.start_soon(self.follower.run)
             nursery.start_soon(self.presence.run)
-            nursery.start_soon(reap, self._store, self._live.__contains__, self._renewal)
 
-    async def _renew_leases(self) -> None:
-        while True:
-            await trio.sleep(self._renewal)
-            try:
-                await self._renew()
-            except Exception as exc:
-                self._renewing.tell(exc)
-
-    async def _renew(self) -> None:
+    def _held(self) -> list[RunLog]:
+        """Return the logs that are written here, before their leases are renewed."""
         self.presence.refresh()
         active = self._active()
-        for run, _ in active:
+        for run, _, _ in active:
             if run.viewers_elsewhere:
                 # Viewers whose process dies are forgotten by the store without news.
                 self.follower.add_own(run.id)
-        logs = {log.lease: log for _, log in active}
-        for lease in await self._store.renew(list(logs)):
-            logs[lease].stop_as_lost()
+        return [log for _, log, _ in active]
 
     async def _expire_now_and_then(self) -> None:
         while True:

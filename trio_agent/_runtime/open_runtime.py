@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from .._config import AgentConfig
 from .._instrument.contract import Instrument
 from .._instrument.instruments import Instruments
 from .._instrument.log_lines import LoggingInstrument
@@ -14,9 +15,11 @@ from .._log.store import Store
 from .._log.writer import Writer
 from .._nursery import expect_trio, open_plain_nursery
 from ..stores._memory import MemoryStore
+from .known_agents import KnownAgents
 from .live_runs import LiveRuns
 from .pool import ModelPool, SourcePool
 from .runtime import Runtime
+from .takeover import Takeover
 
 logger = logging.getLogger("trio_agent")
 
@@ -26,6 +29,7 @@ async def open_runtime(
     *,
     store: Store | None = None,
     limits: RuntimeLimits | None = None,
+    agents: Iterable[AgentConfig] = (),
     instruments: Iterable[Instrument] = (),
 ) -> AsyncIterator[Runtime]:
     """Open a runtime. Leaving the block waits for the runs in it, as a nursery does.
@@ -36,17 +40,21 @@ async def open_runtime(
     Args:
         store: where logs are kept; in memory by default.
         limits: bounds on runs, logs and time.
+        agents: those whose runs go on here when they were asleep, or have lost their worker. Runs
+            of agents that no runtime knows end with `error` `worker-lost`.
         instruments: what is told of the runs in it, the first outermost.
 
     Raises:
         StoreUnavailable: the store can't be opened.
         TypeError: one of these is no instrument.
+        ValueError: two of the agents have the same name.
         RuntimeError: this is no Trio task, but asyncio, for instance.
     """
     expect_trio()
     store = MemoryStore() if store is None else store
     limits = RuntimeLimits() if limits is None else limits
     measured = Instruments([LoggingInstrument(), *instruments])
+    known = KnownAgents(agents)
     writer = Writer(store, patience=limits.store_patience)
     # From the outside in: who is needed for longest is cancelled last. When everything is
     # cancelled at once, the closing events still find a living writer.
@@ -58,10 +66,16 @@ async def open_runtime(
                 async with open_plain_nursery() as runs:
                     models = ModelPool(keepers)
                     sources = SourcePool(keepers)
-                    live = LiveRuns(store, limits, writer, watch, models, sources, measured, runs)
+                    live = LiveRuns(
+                        store, limits, writer, watch, models, sources, known, measured, runs
+                    )
+                    takeover = Takeover(store, live, known, closing_bound=limits.closing_bound)
+                    live.on_due = takeover.reaper.want
                     keepers.start_soon(live.serve)
+                    keepers.start_soon(takeover.reaper.run)
                     yield Runtime(store, limits, live, models)
                     live.close()
+                await takeover.end_sleeping()
                 keepers.cancel_scope.cancel(reason="all runs are gone")
         finally:
             writer.close()

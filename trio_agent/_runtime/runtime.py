@@ -1,34 +1,29 @@
 """The runtime owns the nursery in which runs live, the store, and the limits."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 import attrs
 import trio
 from typing_extensions import TypeVar
 
 from .._config import AgentConfig
-from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
 from .._limits import Limits, OnDisconnect, RuntimeLimits
 from .._log.plain import plain_json
-from .._log.run_info import RunRecord
 from .._log.store import Store
-from .._messages import AnyMessage, UserMessage, unpaired_calls
-from .._run.files import checked, files_of, put_in
+from .._messages import AnyMessage
 from .._run.job import NO_DEPS, Order
 from .._run.listed import RunPage, listed
 from .._run.message_page import MessagePage, read_messages
-from .._run.record import make_record
 from .._run.run import Run
 from .._run.settings import read_settings
-from .._run.stored_run import StoredRun
+from ..tools._client_tool import ClientTool
 from ..tools._context import Principal
 from .live_runs import LiveRuns
 from .map import Mapped, RunInput, map_runs
 from .pool import ModelPool
+from .starting import Starting, what_was_said
 
 if TYPE_CHECKING:
     # What users pass. All that is used of it is its configuration, which is below.
@@ -62,15 +57,14 @@ class Runtime:
         """The bounds that it was opened with."""
         self._live = live
         self._models = models
+        self._starting = Starting(store, limits, live, self.find)
         self._draining = trio.Event()
         self._drained = trio.Event()
-        # Who finds a run by its key must find it alive, not on its way from the store.
-        self._by_key: WeakValueDictionary[tuple[str | None, str], trio.Lock] = WeakValueDictionary()
 
     @property
     def accepting(self) -> bool:
         """Whether new runs are started still."""
-        return self._live.accepting
+        return self._live.places.open
 
     async def start(
         self,
@@ -84,6 +78,8 @@ class Runtime:
         claims: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
+        client_tools: Iterable[ClientTool | Mapping[str, Any]] = (),
+        retractable: bool = True,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Run[OutT]:
@@ -101,6 +97,10 @@ class Runtime:
             claims: JSON: what else is known of the owner, for the tools. Never shown.
             options: passed to the provider, over the agent's.
             limits: what this run may use: some limits by their names, over the agent's, or all.
+            client_tools: tools that whoever asks has: the run waits for who answers their calls.
+                As `ClientTool`, or as requests have them: `name`, `description`, `parameters`.
+            retractable: whether all who read it can take back what a step has said
+                (`StepDiscard`), so that one that breaks off is repeated.
             metadata: JSON of yours, shown wherever the run is listed.
             idempotency_key: with the same key and owner, you get the run that was started first,
                 also where no more are started.
@@ -111,115 +111,28 @@ class Runtime:
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
             TooLarge: the files have more than `max_blob_bytes`.
             ValueError: nothing was said, a tool call of the transcript has no result, a file is
-                none or can't be found, an option or a limit can't be had, there are claims
-                without an owner, or dependencies for an agent that opens its own.
+                none or can't be found, an option or a limit can't be had, a client's tool is none
+                or has the name of another, there are claims without an owner, or dependencies for
+                an agent that opens its own.
             StoreUnavailable: the store can't take the run.
         """
         if deps is not NO_DEPS and agent.open_deps is not None:
             raise ValueError("the agent opens its dependencies (open_deps): give it no deps")
-        settings = read_settings(options, limits)
-        config = settings.over(agent)
-        principal = _principal(owner, claims)
-        make = partial(
-            make_record,
-            config,
+        settings = read_settings(options, limits, client_tools)
+        order = Order(
+            settings.over(agent),
+            declared=agent,
             on_disconnect=on_disconnect,
-            owner=owner,
-            metadata=metadata or {},
-            idempotency_key=idempotency_key,
-            claims={} if principal is None else principal.claims,
-            settings=settings,
+            principal=_principal(owner, claims),
+            deps=deps,
+            retractable=retractable,
         )
-        said = _said(prompt, messages)
-        self._check_size(_size_of(said))
-        # Which files they are, messages say without their data.
-        record = make(said)
-        if idempotency_key is not None and _names_files(said):
-            # What was started already has its files, and those of the earlier run may be gone.
-            run_id = await self.store.lookup(record)
-            if run_id is not None:
-                return await self.find(run_id)
-        # The place is taken before the wait, so that no two runs get the last one.
-        try:
-            self._live.take_place()
-        except LimitExceeded as exc:
-            refusal = exc
-        else:
-            order = Order(config, on_disconnect, principal, deps)
-            return await self._start(order, said, record, make)
-        # What was started already needs none.
-        run_id = None if idempotency_key is None else await self.store.lookup(record)
-        if run_id is None:
-            raise refusal
-        return await self.find(run_id)
-
-    async def _with_files(
-        self, said: tuple[AnyMessage, ...], owner: str | None
-    ) -> tuple[AnyMessage, ...]:
-        """Return what was said with the files that earlier runs were given."""
-        size = _size_of(said)
-
-        async def read(run_id: str, digest: str) -> bytes:
-            nonlocal size
-            try:
-                if owner is not None and (await self.store.info(run_id)).record.owner != owner:
-                    raise UnknownBlob(run_id, digest)
-                data = await self.store.read_blob(run_id, digest)
-            except (UnknownBlob, UnknownRun, CursorExpired) as exc:
-                message = f"there is no file {run_id}/{digest} any more: give its data"
-                raise ValueError(message) from exc
-            size += len(data)
-            self._check_size(size)  # before the next one is read: a short message may name many
-            return data
-
-        return await put_in(said, read)
-
-    def _check_size(self, size: int) -> None:
-        if size > (most := self.limits.max_blob_bytes):
-            raise TooLarge(f"the files of a run have at most {most} bytes together")
-
-    async def _start(
-        self,
-        order: Order,
-        said: tuple[AnyMessage, ...],
-        record: RunRecord,
-        make: Callable[[tuple[AnyMessage, ...]], RunRecord],
-    ) -> Run[Any]:
-        """Start a run that has its place; `make` makes its record anew, with its files."""
-        try:
-            if _names_files(said):
-                said = await self._with_files(said, record.owner)
-                record = make(said)
-            async with self._turn(record):
-                created = await self.store.create(record)
-                if created.lease is not None:
-                    return self._live.spawn(order, said, record, created.lease)
-        except BaseException:
-            self._live.give_place_back()
-            raise
-        self._live.give_place_back()
-        return await self.find(created.run_id)
-
-    def _turn(self, record: RunRecord) -> AbstractAsyncContextManager[object]:
-        if record.idempotency_key is None:
-            return nullcontext()
-        return self._by_key.setdefault((record.owner, record.idempotency_key), trio.Lock())
+        said = what_was_said(prompt, messages)
+        return await self._starting.start(order, said, settings, metadata, idempotency_key)
 
     async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run[Any]:
-        """Start a run as soon as there is a place."""
-        said = _said(value) if isinstance(value, str) else _said(None, value)
-        self._check_size(_size_of(said))
-        make = partial(
-            make_record,
-            agent,
-            on_disconnect="continue",
-            owner=None,
-            metadata={},
-            idempotency_key=None,
-        )
-        record = make(said)
-        await self._live.wait_for_place()
-        return await self._start(Order(agent), said, record, make)
+        said = what_was_said(value) if isinstance(value, str) else what_was_said(None, value)
+        return await self._starting.start_in_turn(Order(agent), said)
 
     def map(
         self,
@@ -261,17 +174,11 @@ class Runtime:
             CursorExpired: not any more.
             StoreUnavailable: the store can't tell.
         """
-        run = self._live.get(run_id)
-        if run is not None and not run.lost:
+        run = self._live.find(run_id)
+        if run is not None:
             await trio.lowlevel.checkpoint()
             return run
-        info = await self.store.info(run_id)
-        presence = self._live.presence
-        feed = self._live.feed(info)
-        if info.active and presence.viewers_changed not in feed.on_use:
-            feed.on_use.append(presence.viewers_changed)
-        abandoned = self._live.abandoned(run_id)
-        return StoredRun(info, feed, self.store, presence.request_cancel, abandoned)
+        return self._live.stored(await self.store.info(run_id))
 
     async def runs(
         self, owner: str | None = None, *, before: str | None = None, limit: int = 50
@@ -342,19 +249,21 @@ class Runtime:
         self._live.forget(run_id)
 
     async def drain(self, grace: float) -> None:
-        """Start no more runs and wait for the active ones; cancel them after `grace` seconds.
+        """Start no more runs and wait for the active ones; after `grace` seconds they stop here.
 
-        Returns when all are gone; finished runs can be read until the runtime closes. A
-        checkpoint; if cancelled, runs are still refused.
+        In a durable store, runs of agents that the runtime was opened with (`agents=`) go on
+        elsewhere, or when a runtime with them is opened next; others are cancelled. Runs that sleep
+        are not waited for. Returns when all are gone; finished runs can be read until the runtime
+        closes. A checkpoint; if cancelled, runs are still refused.
         """
-        self._live.refuse()
+        self._live.places.close()
         if self.store.shared:
             self._live.send_viewers_elsewhere()
         self._draining.set()
         with trio.move_on_after(grace):
-            await self._live.wait_idle()
-        self._live.cancel_all()
-        await self._live.wait_idle()
+            await self._live.places.wait_idle()
+        self._live.stop_all()
+        await self._live.places.wait_idle()
         self._drained.set()
 
     async def wait_draining(self) -> None:
@@ -368,16 +277,7 @@ class Runtime:
     def statistics(self) -> RuntimeStatistics:
         """Count runs and subscriptions."""
         live = self._live
-        return RuntimeStatistics(live.active, live.retained, live.viewers)
-
-
-def _said(prompt: str | None, messages: Sequence[AnyMessage] = ()) -> tuple[AnyMessage, ...]:
-    said = (*messages, UserMessage(prompt)) if prompt is not None else tuple(messages)
-    if not said:
-        raise ValueError("give a prompt or messages")
-    if problem := unpaired_calls(said):
-        raise ValueError(problem)
-    return checked(said)
+        return RuntimeStatistics(live.places.taken, live.retained, live.viewers)
 
 
 def _principal(owner: str | None, claims: Mapping[str, Any] | None) -> Principal | None:
@@ -386,12 +286,3 @@ def _principal(owner: str | None, claims: Mapping[str, Any] | None) -> Principal
     if claims:
         raise ValueError("claims are those of an owner: give the owner, too")
     return None
-
-
-def _size_of(said: Sequence[AnyMessage]) -> int:
-    return sum(len(file.data or b"") for file in files_of(said))
-
-
-def _names_files(said: Sequence[AnyMessage]) -> bool:
-    """Whether there are files that earlier runs were given."""
-    return any(file.blob is not None for file in files_of(said))
