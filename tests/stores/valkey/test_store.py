@@ -99,8 +99,11 @@ async def test_a_server_that_lost_its_end_makes_a_gap(own_server: ValkeyServer) 
         shutil.copytree(backup, own_server.folder)
         await trio.to_thread.run_sync(own_server.start)
         assert await store.append([deltas("a", 4)]) == [Appended.GAP]
-        assert (await store.info("a")).tail == 2
+        info = await store.info("a")
+        assert (info.tail, info.torn) == (2, False)
         assert await store.renew_epoch(Lease("a", 1), "new") is Appended.COMMITTED
+        # Nothing but the gap tells: who goes on must know.
+        assert (await store.info("a")).torn
         assert await store.append([finish("a", 3)]) == [Appended.COMMITTED]
 
 
@@ -315,7 +318,7 @@ async def test_an_id_that_is_taken_leaves_no_key_behind(store: ValkeyStore) -> N
 async def test_more_than_a_page_expires_oldest_first(
     store: ValkeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trio_agent.stores.valkey._calls._SURVEYED", 2)
+    monkeypatch.setattr("trio_agent.stores.valkey._removal._SURVEYED", 2)
     names = [f"r{n:02}" for n in range(60)]
     for name in names:
         await finished(store, name, idempotency_key=name if name < "r05" else None)

@@ -1,7 +1,8 @@
 """Servers of different versions on one Valkey: what each finds of the other's.
 
-A server of the former version knew no private bytes beside entries and no files. Here are its keys,
-by hand, and what it did with those of others.
+A server of the former version knew no inbox and no sleep, and `leases` was where it looked for runs
+that nobody holds. The one before knew no private bytes beside entries and no files. Here are their
+keys, by hand, and what they did with those of others.
 """
 
 import json
@@ -17,8 +18,9 @@ from valkey_kit import ValkeyServer, opened
 
 from trio_agent._errors import CursorExpired, KeyReused, UnknownBlob
 from trio_agent._limits import Retention
+from trio_agent._log.inbox import Delivered, Delivery
 from trio_agent._log.log import Append, Appended
-from trio_agent._log.store import Created
+from trio_agent._log.store import Created, Lease
 from trio_agent.stores.valkey._keys import Keys
 from trio_agent.stores.valkey._store import ValkeyStore
 
@@ -27,7 +29,8 @@ FORMER = {
     *("fence", "tail", "size", "closed"),
 }
 """The fields of a run that has just begun."""
-FORMER_KINDS = {"run", "log", "viewers", "index", "owner", "leases", "finished", "sizes", "news"}
+KINDS = {"run", "log", "viewers", "index", "owner", "holds", "finished", "sizes", "news"}
+"""What there is of runs that only this version has had. The former one has `leases` for `holds`."""
 
 
 def write_former(server: ValkeyServer, prefix: str, run_id: str, *, closed: bool) -> None:
@@ -91,9 +94,11 @@ async def test_runs_of_the_former_version(own_server: ValkeyServer) -> None:
                 await store.create(attrs.evolve(again, digest="other"))
         assert len(await store.find("me", None, 10)) == 2
         # It goes on here, with what the former version doesn't know of.
-        assert await store.orphans(10) == ["active"]
+        assert await store.orphans("", 10) == ["active"]
         lease = await store.claim("active")
         assert lease is not None
+        assert not lease.handed_over
+        assert await store.orphans("", 10) == due_for_former(own_server, "active") == []
         size = (await store.info("active")).size
         more = Append("active", lease.fence, deltas("active", 3).entries, {3: b"[3]"})
         end = finish("active", 4, fence=lease.fence)
@@ -113,6 +118,7 @@ async def begin(store: ValkeyStore, *run_ids: str) -> None:
         await store.create(full)
         append = Append(run_id, 1, deltas(run_id, 1, 2).entries, {1: b"[1]", 2: b"[2]"})
         assert await store.append([append]) == [Appended.COMMITTED]
+        assert await store.deliver(run_id, "k", b"told") is Delivered.DELIVERED
 
 
 async def test_the_former_version_finds_all_that_it_knows_of(own_server: ValkeyServer) -> None:
@@ -120,9 +126,12 @@ async def test_the_former_version_finds_all_that_it_knows_of(own_server: ValkeyS
         await begin(store, "a")
         keys = Keys("x").of_run("a")
         kinds = {key.split(b":")[2].decode() for key in own_server.command("KEYS", "*")}
-        assert kinds <= FORMER_KINDS
+        assert kinds <= KINDS
         fields = {field.decode() for field in own_server.command("HKEYS", keys.run)}
-        assert fields - FORMER == {"private:1", "private:2", "blob:f0"}
+        assert {field for field in fields - FORMER if not field.startswith("number:")} == {
+            *("private:1", "private:2", "blob:f0", "handed_over"),
+            *("delivered", "delivered_size", "key:1", "delivery:1"),
+        }
         assert own_server.command("HGET", keys.run, "private") == b"private"
         shown = json.loads(own_server.command("HGET", keys.run, "record"))
         assert shown.keys() == {"agent", "created_at", "owner", "metadata", "idempotency_key"}
@@ -145,8 +154,118 @@ async def test_what_the_former_version_appends_and_removes(own_server: ValkeySer
         keys = Keys("x").of_run("a")
         own_server.command("UNLINK", keys.run, keys.log, keys.viewers)
         own_server.command("SET", keys.gone, "token", "PX", 60_000)
-        for act in (store.read_private("a", [0]), store.read_blob("a", "f0")):
+        gone = (store.read_private("a", [0]), store.read_blob("a", "f0"), store.inbox("a", 0, 1))
+        for act in gone:
             with pytest.raises(CursorExpired):
                 await act
         assert own_server.command("KEYS", "*:a") == [keys.gone.encode()]
         assert await store.read_private("b", [4]) == [b"[4]"]
+        assert await store.inbox("b", 0, 9) == [Delivery(1, "k", b"told")]
+
+
+# Leases
+
+
+def due_for_former(server: ValkeyServer, run_id: str) -> list[bytes]:
+    """What a server of the former version takes for runs whose worker is gone."""
+    leases = Keys("x").of_run(run_id).partition.leases
+    due: list[bytes] = server.command("ZRANGE", leases, "-inf", "+inf", "BYSCORE")
+    return due
+
+
+async def test_the_former_version_reaps_no_run_of_this_one(own_server: ValkeyServer) -> None:
+    """Whatever becomes of it, there is nothing where that version looks."""
+    async with opened(own_server.url, prefix="x") as store:
+        lease = (await store.create(record("a"))).lease
+        assert due_for_former(own_server, "a") == []
+        for let_go in (store.release, lambda lease: store.park(lease, 0, 0)):
+            assert lease is not None
+            assert await store.renew([lease]) == []
+            await let_go(lease)
+            assert due_for_former(own_server, "a") == []
+            assert await store.orphans("", 10) == ["a"]
+            lease = await store.claim("a")
+            assert due_for_former(own_server, "a") == []
+        assert lease is not None
+        assert await store.park(lease, 0, None)
+        await store.deliver("a", "k", b"")
+        assert due_for_former(own_server, "a") == []
+        assert await store.orphans("", 10) == ["a"]
+
+
+async def test_a_run_that_the_former_version_holds(own_server: ValkeyServer) -> None:
+    write_former(own_server, "x", "a", closed=False)
+    leases = Keys("x").of_run("a").partition.leases
+    async with opened(own_server.url, prefix="x") as store:
+        own_server.command("ZADD", leases, 1 << 50, "a")
+        assert (await store.info("a")).leased
+        assert await store.claim("a") is None
+        # It is told, and wakes nobody up.
+        assert await store.deliver("a", "k", b"") is Delivered.DELIVERED
+        await store.request_cancel("a", "why")
+        assert await store.orphans("", 10) == []
+        assert (await store.info("a")).leased
+        # It let go, or died.
+        own_server.command("ZADD", leases, 1, "a")
+        assert await store.orphans("", 10) == ["a"]
+        info = await store.info("a")
+        assert (info.leased, info.parked) == (False, False)
+        assert await store.claim("a") == Lease("a", 2)
+        assert own_server.command("EXISTS", leases) == 0
+        assert (await store.info("a")).leased
+
+
+async def test_a_run_that_the_former_version_had_is_let_go_of(own_server: ValkeyServer) -> None:
+    """Its server was updated in place, so to say: what has its fence moves the lease."""
+    async with opened(own_server.url, prefix="x") as store:
+        for run_id in ("renewed", "released", "parked", "closed"):
+            write_former(own_server, "x", run_id, closed=False)
+            lease = Lease(run_id, 1)
+            if run_id == "renewed":
+                assert await store.renew([lease]) == []
+            elif run_id == "released":
+                await store.release(lease)
+            elif run_id == "parked":
+                assert await store.park(lease, 0, None)
+            else:
+                assert await store.append([finish(run_id, 3)]) == [Appended.COMMITTED]
+            assert due_for_former(own_server, run_id) == []
+        assert await store.orphans("", 10) == ["released"]
+
+
+async def test_drafts_of_the_one_revealed_by_the_other(own_server: ValkeyServer) -> None:
+    """The lease is where its holder renews it."""
+    async with opened(own_server.url, prefix="x") as store:
+        # A draft of this version: all that it is, is in its hash.
+        created = await store.create(record("new", owner="me", idempotency_key="k"))
+        assert created.lease is not None
+        new = Keys("x").of_run("new").partition
+        own_server.command("ZREM", new.holds, "new")
+        own_server.command("ZADD", new.leases, 1 << 50, "new")
+        assert await store.renew([created.lease]) == []
+        assert due_for_former(own_server, "new") == []
+        assert own_server.command("ZSCORE", new.holds, "new") is not None
+        # A draft of the former one.
+        write_former(own_server, "x", "old", closed=False)
+        keys = Keys("x").of_run("old")
+        own_server.command("RENAME", keys.run, keys.draft)
+        own_server.command("ZREM", keys.partition.leases, "old")
+        asked = record("again", owner="me", idempotency_key="key of old", digest="d")
+        assert await store.create(asked) == Created("old", None)
+        assert due_for_former(own_server, "old") == [b"old"]
+        assert own_server.command("ZSCORE", keys.partition.holds, "old") is None
+        assert (await store.info("old")).leased
+
+
+async def test_a_cancel_that_the_former_version_was_asked_for(own_server: ValkeyServer) -> None:
+    """It wakes nobody; whoever asks this version does."""
+    async with opened(own_server.url, prefix="x") as store:
+        lease = (await store.create(record("a"))).lease
+        assert lease is not None
+        assert await store.park(lease, 0, None)
+        own_server.command("HSETNX", Keys("x").of_run("a").run, "cancel", "theirs")
+        assert (await store.info("a")).parked
+        await store.request_cancel("a", "ours")
+        info = await store.info("a")
+        assert (info.parked, info.cancel_reason) == (False, "theirs")
+        assert await store.orphans("", 10) == ["a"]

@@ -1,13 +1,11 @@
 """A store's acts as calls of scripts."""
 
-import secrets
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from ..._limits import Retention
 from ..._log.log import Append
 from ..._log.run_info import RunRecord
 from ..._log.store import PAGE_BYTES, Lease
@@ -18,26 +16,23 @@ from ._script import Call
 from ._scripts import (
     APPEND,
     CHECK,
-    CLAIM,
     DRAFT,
     FORGET,
     INFO,
     KEEP,
     LIST,
-    ORPHANS,
     PROPOSE,
     READ,
     READ_AT_ONCE,
-    RELEASE,
     REMOVABLE,
     REMOVE,
-    RENEW,
     RENEW_EPOCH,
     REQUEST_CANCEL,
     REVEAL,
     SET_VIEWERS,
     SURVEY,
 )
+from ._token import TOKEN_LENGTH, new_token
 
 _DRAFT: Final = "60000"
 """Milliseconds that a draft lives."""
@@ -47,11 +42,6 @@ _PROPOSAL: Final = "300000"
 
 _TOMBSTONE: Final = "3600000"
 """Milliseconds that a removed run is known."""
-
-_SURVEYED: Final = 100
-"""Finished runs of each partition that are looked at in one go."""
-
-_TOKEN_LENGTH: Final = 16
 
 _PUBLIC: Final = ("agent", "created_at", "owner", "metadata", "idempotency_key")
 """What of a record never changes and is not private."""
@@ -88,6 +78,7 @@ class Calls:
             "tail": "0",
             "size": str(record.size),
             "closed": "0",
+            "handed_over": "0",
         }
         arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
         first = Call(DRAFT, [keys.draft, keys.run], arguments)
@@ -100,7 +91,7 @@ class Calls:
         own = [keys.draft, keys.run, keys.gone]
         return Call(
             REVEAL,
-            [*own, shared.index, shared.leases, *_owners(keys, owner)],
+            [*own, shared.index, shared.holds, shared.leases, *_owners(keys, owner)],
             [run_id, self._lease],
         )
 
@@ -116,7 +107,9 @@ class Calls:
         """Append to a log."""
         keys = self._keys.of_run(append.run_id)
         shared = keys.partition
-        closing = [shared.leases, shared.finished, shared.sizes] if append.terminal else []
+        closing: list[str] = []
+        if append.terminal:
+            closing = [shared.holds, shared.leases, shared.finished, shared.sizes]
         return Call(
             APPEND,
             [keys.run, keys.log, shared.news, *closing],
@@ -140,11 +133,9 @@ class Calls:
     def info(self, run_id: str) -> Call:
         """Ask what is known of a run."""
         keys = self._keys.of_run(run_id)
-        return Call(
-            INFO,
-            [keys.run, keys.log, keys.partition.leases, keys.viewers, keys.gone],
-            [run_id],
-        )
+        shared = keys.partition
+        names = [keys.run, keys.log, shared.holds, shared.leases, keys.viewers, keys.gone]
+        return Call(INFO, names, [run_id])
 
     def list(self, owner: str | None, bound: bytes, limit: int) -> Sequence[Call]:
         """List members of all indexes from a bound on."""
@@ -157,42 +148,18 @@ class Calls:
         """See in all partitions whether something could be written."""
         return [Call(CHECK, [each.nothing]) for each in self._keys.partitions]
 
-    def claim(self, run_id: str) -> Call:
-        """Claim a run."""
-        keys = self._keys.of_run(run_id)
-        return Call(
-            CLAIM,
-            [keys.run, keys.log, keys.partition.leases, keys.gone, keys.partition.news],
-            [run_id, new_token(), self._lease],
-        )
-
-    def renew(self, lease: Lease) -> Call:
-        """Renew a lease."""
-        keys = self._keys.of_run(lease.run_id)
-        arguments = [lease.run_id, str(lease.fence), self._lease]
-        return Call(RENEW, [keys.run, keys.partition.leases], arguments)
-
-    def release(self, lease: Lease) -> Call:
-        """End a lease."""
-        keys = self._keys.of_run(lease.run_id)
-        shared = keys.partition
-        arguments = [lease.run_id, str(lease.fence)]
-        return Call(RELEASE, [keys.run, shared.leases, shared.news], arguments)
-
     def renew_epoch(self, lease: Lease, epoch: str) -> Call:
         """Give a log a new epoch."""
         keys = self._keys.of_run(lease.run_id)
         arguments = [lease.run_id, str(lease.fence), epoch]
         return Call(RENEW_EPOCH, [keys.run, keys.log, keys.partition.news], arguments)
 
-    def orphans(self, limit: int) -> Sequence[Call]:
-        """List active runs without a lease in all partitions."""
-        return [Call(ORPHANS, [each.leases], [str(limit)]) for each in self._keys.partitions]
-
     def request_cancel(self, run_id: str, reason: str) -> Call:
         """Ask for a cancel."""
         keys = self._keys.of_run(run_id)
-        return Call(REQUEST_CANCEL, [keys.run, keys.gone, keys.partition.news], [run_id, reason])
+        shared = keys.partition
+        names = [keys.run, shared.holds, keys.gone, shared.news]
+        return Call(REQUEST_CANCEL, names, [run_id, reason])
 
     def set_viewers(self, run_id: str, worker: str, count: int) -> Call:
         """Tell how many viewers a worker has."""
@@ -203,10 +170,10 @@ class Calls:
             [run_id, worker, str(count), self._lease],
         )
 
-    def survey(self) -> Sequence[Call]:
-        """Look at the finished runs of all partitions."""
+    def survey(self, count: int) -> Sequence[Call]:
+        """Look at the oldest finished runs of all partitions, so many of each."""
         return [
-            Call(SURVEY, [each.finished, each.sizes], [str(_SURVEYED)])
+            Call(SURVEY, [each.finished, each.sizes], [str(count)])
             for each in self._keys.partitions
         ]
 
@@ -218,7 +185,7 @@ class Calls:
 
     def forget(self, run_id: str, key: str) -> Call:
         """Give the proposal of a run an end."""
-        return Call(FORGET, [key], [run_id, str(_TOKEN_LENGTH), _TOMBSTONE])
+        return Call(FORGET, [key], [run_id, str(TOKEN_LENGTH), _TOMBSTONE])
 
     def remove(self, run_id: str, record: bytes) -> Call:
         """Remove a finished run."""
@@ -244,14 +211,9 @@ def _owners(keys: RunKeys, owner: str | None) -> Sequence[str]:
     return [] if owner is None else [keys.partition.owner(owner)]
 
 
-def new_token() -> str:
-    """Name one attempt to do something."""
-    return secrets.token_hex(_TOKEN_LENGTH // 2)
-
-
 def run_of_proposal(proposal: bytes) -> str:
     """Return the run that is proposed."""
-    return proposal[_TOKEN_LENGTH + 1 :].decode()
+    return proposal[TOKEN_LENGTH + 1 :].decode()
 
 
 def member_of(record: RunRecord) -> bytes:
@@ -262,31 +224,3 @@ def member_of(record: RunRecord) -> bytes:
 def run_of_member(member: bytes) -> str:
     """Return the run at a place in an index."""
     return member.partition(b":")[2].decode()
-
-
-def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], bool]:
-    """Choose what to remove after a survey, and tell whether to survey again then."""
-    count = sum(survey[0] for survey in surveys)
-    size = sum(int(survey[1]) for survey in surveys)
-    # Partitions are looked at one after another; which run is older must not depend on that.
-    latest = max(survey[3] for survey in surveys)
-    runs = [
-        (latest - survey[3] + age, run_id, int(bytes_))
-        for survey in surveys
-        for run_id, age, bytes_ in survey[2]
-    ]
-    # Behind a full page there is more, perhaps older than what other partitions still have.
-    full = [
-        latest - survey[3] + survey[2][-1][1] for survey in surveys if len(survey[2]) == _SURVEYED
-    ]
-    youngest = max(full, default=0)
-    chosen: list[str] = []
-    for age, run_id, bytes_ in sorted(runs, key=lambda run: (-run[0], run[1])):
-        if age < youngest:
-            return chosen, True
-        if retention.keeps(0, now=age / 1000, runs=count, size=size):
-            return chosen, False
-        chosen.append(run_id.decode())
-        count -= 1
-        size -= bytes_
-    return chosen, bool(full)

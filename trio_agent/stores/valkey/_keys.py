@@ -29,8 +29,16 @@ class Partition:
         return f"{self.tag}:index"
 
     @property
+    def holds(self) -> str:
+        """A sorted set of the active runs by when they are due, unless `leases` has them.
+
+        That is the end of their lease, or of their sleep.
+        """
+        return f"{self.tag}:holds"
+
+    @property
     def leases(self) -> str:
-        """A sorted set of the active runs by the end of their leases."""
+        """The same of runs that servers of former versions hold, which look nowhere else."""
         return f"{self.tag}:leases"
 
     @property

@@ -43,8 +43,8 @@ def as_page(run_id: str, after: int, reply: Any) -> Page:
 
 def as_info(run_id: str, reply: Any) -> RunInfo:
     """Return what is known of a run. Raises as `present`, also if its record can't be read."""
-    known, last, leased, viewers = present(run_id, reply)
-    record, epoch, tail, size, fence, cancel, digest = known
+    known, last, state, viewers = present(run_id, reply)
+    record, epoch, tail, size, fence, cancel, digest, delivered, torn, _ = known
     try:
         public = RunRecord(
             run_id=run_id,
@@ -60,7 +60,10 @@ def as_info(run_id: str, reply: Any) -> RunInfo:
         size=int(size),
         last=None if last is None else Entry(int(tail), last, terminal=True),
         fence=int(fence),
-        leased=bool(leased),
+        leased=state == b"leased",
         cancel_reason=None if cancel is None else cancel.decode(),
         viewers=viewers,
+        parked=state == b"parked",
+        delivered=int(delivered or 0),
+        torn=torn is not None,
     )

@@ -27,11 +27,18 @@ local function shorten(run, log, tail, epoch)
     local last = newest(log)
     local real = last and tonumber(string.match(last[1], '%d+')) or 0
     if real >= tonumber(tail) then return end
-    redis.call('HSET', run, 'tail', real, 'epoch', epoch)
+    redis.call('HSET', run, 'tail', real, 'epoch', epoch, 'torn', 1)
     for _, field in ipairs(redis.call('HKEYS', run)) do
         local offset = string.match(field, '^private:(%d+)$')
         if offset and tonumber(offset) > real then redis.call('HDEL', run, field) end
     end
+end
+local function due_at(holds, leases, id)
+    return tonumber(redis.call('ZSCORE', holds, id) or redis.call('ZSCORE', leases, id) or 0)
+end
+local function wake(run, holds, id)
+    local known = redis.call('HMGET', run, 'fence', 'handed_over')
+    if known[1] == known[2] then redis.call('ZADD', holds, now(), id) end
 end
 local function uncount(sizes, id)
     local size = redis.call('HGET', sizes, id)

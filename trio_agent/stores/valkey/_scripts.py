@@ -5,9 +5,11 @@ and says the same. Times are milliseconds of the server's clock.
 
 A run's hash has the fields `record` (JSON), `epoch`, `member` (its place in the indexes), `key` (of
 its idempotency, or empty), `creation` and `claim` (tokens of the calls that did it), `digest`,
-`fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, and `followed` (until when somebody wants to
-hear of its log). What is kept beside its log (`_beside`) is in the same hash, where it is renamed
-and removed with the run, also by servers of a version that knows nothing of it.
+`fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, `torn` (1, if its log has lost its end),
+`followed` (until when somebody wants to hear of its log), and `handed_over` and `park`, which
+`_leases` explains. What is kept beside its log (`_beside`) and what it is told (`_inbox`) is in the
+same hash, where it is renamed and removed with the run, also by servers of a version that knows
+nothing of it.
 
 A server that evicts keys may have lost any of them, each for itself: then one run is damaged or
 gone, counters that are missing are zero, and nothing else is different.
@@ -33,7 +35,7 @@ return 'drafted'
 """Prepare a run that nobody sees. ARGV: token, ttl, then its hash."""
 
 REVEAL: Final = Script("""
-local draft, run, gone, index, leases, owner = unpack(KEYS)
+local draft, run, gone, index, holds, leases, owner = unpack(KEYS)
 local id, lease = unpack(ARGV)
 local known = redis.call('HGET', run, 'creation')
 if known then return redis.call('HGET', run, 'digest') or '' end
@@ -43,11 +45,14 @@ redis.call('PERSIST', run)
 local member = redis.call('HGET', run, 'member')
 redis.call('ZADD', index, 0, member)
 if owner then redis.call('ZADD', owner, 0, member) end
-redis.call('ZADD', leases, now() + lease, id)
+local ours = redis.call('HEXISTS', run, 'handed_over') == 1
+redis.call('ZADD', ours and holds or leases, now() + lease, id)
 redis.call('DEL', gone)
 return redis.call('HGET', run, 'digest') or ''
 """)
-"""Make a draft the run, leased. Returns the run's digest if there is one now."""
+"""Make a draft the run, leased. Returns the run's digest if there is one now.
+
+A draft without `handed_over` is of a server of a former version, which renews its lease there."""
 
 HOLDER: Final = Script("return redis.call('GET', KEYS[1])")
 """Return the proposal that has an idempotency key: its token and run."""
@@ -76,7 +81,7 @@ end
 """Let a run's proposal end by itself, for the run is about to be removed."""
 
 APPEND: Final = Script("""
-local run, log, news, leases, finished, sizes = unpack(KEYS)
+local run, log, news, holds, leases, finished, sizes = unpack(KEYS)
 local id, fence, first, terminal, last = unpack(ARGV, 1, 5)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
 if not known[1] then return 'unknown' end
@@ -103,6 +108,7 @@ end
 redis.call('HSET', run, 'tail', last, 'closed', terminal)
 size = redis.call('HINCRBY', run, 'size', size)
 if terminal == '1' then
+    redis.call('ZREM', holds, id)
     redis.call('ZREM', leases, id)
     redis.call('ZADD', finished, now(), id)
     redis.call('HSET', sizes, id, size)
@@ -114,7 +120,7 @@ return 'committed'
 """Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, and then
 fields of the run's hash, each with its value.
 
-The last three keys are for a terminal entry only, so that the others cost less."""
+The last four keys are for a terminal entry only, so that the others cost less."""
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)
@@ -140,10 +146,10 @@ return {known[1], known[2], entries}
 """Return tail, closed, and the data of entries that follow each other, a page at most."""
 
 INFO: Final = Script("""
-local run, log, leases, viewers, gone = unpack(KEYS)
+local run, log, holds, leases, viewers, gone = unpack(KEYS)
 local id = ARGV[1]
 local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'fence', 'cancel',
-    'digest')
+    'digest', 'delivered', 'torn', 'handed_over')
 if not known[1] then return absent(gone) end
 local last = false
 if redis.call('HGET', run, 'closed') == '1' then
@@ -156,8 +162,11 @@ for _, told in ipairs(redis.call('HVALS', viewers)) do
     local each, ends = string.match(told, '(%d+):(%d+)')
     if tonumber(ends) > time then count = count + each end
 end
-local leased = tonumber(redis.call('ZSCORE', leases, id) or 0) > time
-return {known, last, leased and 1 or 0, count}
+local state = 'due'
+if due_at(holds, leases, id) > time then
+    state = known[5] == known[10] and 'parked' or 'leased'
+end
+return {known, last, state, count}
 """)
 """Return what is known of a run, but for what is private."""
 
@@ -166,48 +175,6 @@ return redis.call('ZRANGE', KEYS[1], ARGV[1], '-', 'BYLEX', 'REV', 'LIMIT', 0, A
 """)
 """Return members of an index, newest first."""
 
-CLAIM: Final = Script("""
-local run, log, leases, gone, news = unpack(KEYS)
-local id, token, lease = unpack(ARGV)
-local known = redis.call('HMGET', run, 'fence', 'closed', 'claim', 'tail')
-if not known[1] then
-    redis.call('ZREM', leases, id)
-    return absent(gone)
-end
-local fence = tonumber(known[1])
-if known[3] == token then return fence end
-if known[2] == '1' then return false end
-if tonumber(redis.call('ZSCORE', leases, id) or 0) > now() then return false end
-redis.call('HSET', run, 'fence', fence + 1, 'claim', token)
-shorten(run, log, known[4], string.sub(token, 1, 8))
-redis.call('ZADD', leases, now() + lease, id)
-tell(news, 'run', id)
-return fence + 1
-""")
-"""Return the new fence, or nothing if the run is held or finished.
-
-A log that has lost its end gets a new epoch, and what is left as its tail."""
-
-RENEW: Final = Script("""
-local run, leases = unpack(KEYS)
-local id, fence, lease = unpack(ARGV)
-local known = redis.call('HMGET', run, 'fence', 'closed')
-if known[1] ~= fence then return 0 end
-if known[2] ~= '1' then redis.call('ZADD', leases, now() + lease, id) end
-return 1
-""")
-"""Return whether the run is still held by this fence."""
-
-RELEASE: Final = Script("""
-local run, leases, news = unpack(KEYS)
-local id, fence = unpack(ARGV)
-local known = redis.call('HMGET', run, 'fence', 'closed')
-if known[1] == fence and known[2] ~= '1' then
-    redis.call('ZADD', leases, now(), id)
-    tell(news, 'run', id)
-end
-""")
-
 RENEW_EPOCH: Final = Script("""
 local run, log, news = unpack(KEYS)
 local id, fence, epoch = unpack(ARGV)
@@ -215,26 +182,24 @@ local known = redis.call('HMGET', run, 'fence', 'closed', 'tail')
 if not known[1] then return 'unknown' end
 if known[1] ~= fence then return 'fenced' end
 if known[2] == '1' then return 'closed' end
-redis.call('HSET', run, 'epoch', epoch)
+redis.call('HSET', run, 'epoch', epoch, 'torn', 1)
 shorten(run, log, known[3], epoch)
 tell(news, 'run', id)
 return 'committed'
 """)
 
-ORPHANS: Final = Script("""
-return redis.call('ZRANGE', KEYS[1], '-inf', now(), 'BYSCORE', 'LIMIT', 0, ARGV[1])
-""")
-
 REQUEST_CANCEL: Final = Script("""
-local run, gone, news = unpack(KEYS)
+local run, holds, gone, news = unpack(KEYS)
 local id, reason = unpack(ARGV)
 local closed = redis.call('HGET', run, 'closed')
 if not closed then return absent(gone) end
-if closed == '0' and redis.call('HSETNX', run, 'cancel', reason) == 1 then
-    tell(news, 'run', id)
-end
+if closed == '1' then return 'done' end
+if redis.call('HSETNX', run, 'cancel', reason) == 1 then tell(news, 'run', id) end
+wake(run, holds, id)
 return 'done'
 """)
+"""Keep the first reason. Whatever it is, a run that sleeps is due: it may be that a server of a
+former version was asked, which wakes nobody."""
 
 SET_VIEWERS: Final = Script("""
 local run, viewers, gone, news = unpack(KEYS)

@@ -22,25 +22,30 @@ either names a run that exists or is replaced.
 import logging
 from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final
 
 import trio
 
 from ..._errors import CursorExpired, LimitExceeded, LogDamaged, StoreUnavailable, UnknownRun
 from ..._limits import Retention
+from ..._log.inbox import Delivered, Delivery
 from ..._log.log import Append, Appended
 from ..._log.run_info import RunInfo, RunRecord, first_runs
 from ..._log.store import PAGE_BYTES, Created, Lease, Page, Store, Watch
 from ..._log.trouble import Trouble
 from ..._nursery import open_plain_nursery
 from . import _beside as beside
-from ._calls import Calls, choose, member_of, new_token, run_of_member, run_of_proposal
+from ._calls import Calls, member_of, run_of_member, run_of_proposal
 from ._client import ValkeyClient, ValkeyConnector, require_glide
+from ._inbox import as_delivered, as_deliveries, deliver, read_inbox
 from ._keys import Keys
+from ._leases import LeaseCalls, as_lease, as_orphans
+from ._removal import expire, remove
 from ._replies import as_info, as_page, present
 from ._script import Call
 from ._scripts import HOLDER
+from ._token import new_token
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
 
@@ -89,6 +94,7 @@ class ValkeyStore(Store):
         self._connector = ValkeyConnector(parse_valkey_url(url), request_timeout)
         self._keys = Keys(prefix)
         self._calls = Calls(self._keys, lease=lease)
+        self._leases = LeaseCalls(self._keys, lease=lease)
         self._lease = lease
         self._patience = patience
         self._append_patience = min(patience, 2 * request_timeout)
@@ -106,6 +112,10 @@ class ValkeyStore(Store):
     def shared(self) -> bool:
         return True
 
+    @property
+    def durable(self) -> bool:
+        return True
+
     def partition(self, run_id: str) -> Hashable:
         # One server is there for all or for none.
         return self._keys.of_run(run_id).partition.tag if self._connector.address.cluster else None
@@ -116,7 +126,7 @@ class ValkeyStore(Store):
             raise RuntimeError("this store is open already")
         async with self._connector.open() as connection, open_plain_nursery() as nursery:
             client = ValkeyClient(connection, self._connector.address, patience=self._patience)
-            await client.call_all(self._calls.orphans(1))
+            await client.call_all(self._leases.orphans())
             desk = NewsDesk(
                 client,
                 self._connector,
@@ -292,23 +302,33 @@ class ValkeyStore(Store):
                 pass  # It was removed in this moment, or evicted.
 
     async def claim(self, run_id: str) -> Lease | None:
-        fence = present(run_id, await self._client.call(self._calls.claim(run_id)))
-        return None if fence is None else Lease(run_id, fence)
+        return as_lease(run_id, await self._client.call(self._leases.claim(run_id)))
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
-        held = await self._client.call_all([self._calls.renew(lease) for lease in leases])
+        held = await self._client.call_all([self._leases.renew(lease) for lease in leases])
         return [lease for lease, holds in zip(leases, held, strict=True) if not holds]
 
     async def release(self, lease: Lease) -> None:
-        await self._client.call(self._calls.release(lease))
+        await self._client.call(self._leases.release(lease))
 
     async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
         reply = await self._client.call(self._calls.renew_epoch(lease, epoch))
         return Appended(reply.decode())
 
-    async def orphans(self, limit: int) -> Sequence[str]:
-        found = chain.from_iterable(await self._client.call_all(self._calls.orphans(limit)))
-        return [run_id.decode() for run_id in islice(found, limit)]
+    async def park(self, lease: Lease, seen: int, seconds: float | None) -> bool:
+        return bool(await self._client.call(self._leases.park(lease, seen, seconds)))
+
+    async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
+        call = deliver(self._keys.of_run(run_id), key, data)
+        return as_delivered(run_id, data, await self._client.call(call))
+
+    async def inbox(self, run_id: str, after: int, limit: int) -> Sequence[Delivery]:
+        call = read_inbox(self._keys.of_run(run_id), after, limit)
+        return as_deliveries(run_id, after, await self._client.call(call))
+
+    async def orphans(self, after: str, limit: int) -> Sequence[str]:
+        replies = await self._client.call_all(self._leases.orphans())
+        return as_orphans(after, limit, replies)
 
     async def request_cancel(self, run_id: str, reason: str) -> None:
         present(run_id, await self._client.call(self._calls.request_cancel(run_id, reason)))
@@ -320,43 +340,12 @@ class ValkeyStore(Store):
         return self._open_parts()[1].watch()
 
     async def delete(self, run_id: str) -> None:
-        [reply] = await self._remove([run_id])
+        [reply] = await remove(self._client, self._calls, [run_id])
         if present(run_id, reply) == b"active":
             raise LimitExceeded("the run is active: cancel it first")
 
     async def expire(self, retention: Retention) -> Sequence[str]:
-        removed: list[str] = []
-        more = True
-        while more:
-            surveys = await self._client.call_all(self._calls.survey())
-            chosen, more = choose(surveys, retention)
-            replies = await self._remove(chosen)
-            more = more and any(reply != b"active" for reply in replies)
-            removed += [
-                run_id
-                for run_id, reply in zip(chosen, replies, strict=True)
-                if reply == b"removed"  # By us.
-            ]
-        return removed
-
-    async def _remove(self, run_ids: Sequence[str]) -> Sequence[bytes]:
-        """Remove finished runs; return what became of each."""
-        client, calls = self._client, self._calls
-        replies = await client.call_all([calls.removable(run_id) for run_id in run_ids])
-        found = {
-            run_id: reply
-            for run_id, reply in zip(run_ids, replies, strict=True)
-            if not isinstance(reply, bytes)
-        }
-        await client.call_all(
-            [calls.forget(run_id, key.decode()) for run_id, (_, key) in found.items() if key]
-        )
-        removed = await client.call_all(
-            [calls.remove(run_id, record) for run_id, (record, _) in found.items()]
-        )
-        outcomes: dict[str, bytes] = dict(zip(run_ids, replies, strict=True))
-        outcomes.update(zip(found, removed, strict=True))
-        return [*outcomes.values()]
+        return await expire(self._client, self._calls, retention)
 
 
 def _check_drafted(record: RunRecord, drafted: bytes) -> None:
