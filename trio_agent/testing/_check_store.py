@@ -11,6 +11,7 @@ from .._errors import CursorExpired, LimitExceeded, UnknownRun
 from .._limits import Retention
 from .._log.log import Append, Appended
 from .._log.store import Lease, Store, Watch
+from ._check_inbox import INBOX_CHECKS
 from ._check_log import (
     LOG_CHECKS,
     append_all,
@@ -25,6 +26,7 @@ from ._check_log import (
     run_start,
     text_delta,
 )
+from ._check_parking import PARKING_CHECKS, a_death_hands_nothing_over
 from ._check_private import PRIVATE_CHECKS
 
 _PATIENCE: Final = 30.0
@@ -38,7 +40,7 @@ async def check_store(
 ) -> None:
     """Hold a store to the contract in `trio_agent.abc.Store`, sentence by sentence.
 
-    It sleeps (`trio.sleep`) for a few leases and for two seconds: under
+    It sleeps (`trio.sleep`) for a few leases and for five seconds: under
     `trio.testing.MockClock` that takes no time, if your store reads Trio's clock.
 
     Args:
@@ -49,7 +51,7 @@ async def check_store(
     Raises:
         AssertionError: with the sentence that doesn't hold.
     """
-    for check in (*LOG_CHECKS, *PRIVATE_CHECKS, *_CHECKS):
+    for check in _ALL:
         try:
             async with open_store() as store:
                 with trio.fail_after(_PATIENCE):
@@ -58,9 +60,10 @@ async def check_store(
             exc.add_note(f"in {check.__name__}")
             raise
     if lease is not None:
-        async with open_store() as store:
-            with trio.fail_after(_PATIENCE + 10 * lease):
-                await _leases_end(store, lease)
+        for timed in (_leases_end, a_death_hands_nothing_over):
+            async with open_store() as store:
+                with trio.fail_after(_PATIENCE + 10 * lease):
+                    await timed(store, lease)
 
 
 async def _claims_are_fenced(store: Store) -> None:
@@ -93,9 +96,6 @@ async def _claims_are_fenced(store: Store) -> None:
     hold((await store.info("a")).leased, "a former holder can't release")
     await commit(store, entries_at(new, 2, run_finish("a")))
     hold(list(await store.renew([new])) == [], "a run isn't lost by finishing")
-    for n in range(3):
-        await store.release(await create(store, f"o{n}"))
-    hold(len(await store.orphans("", 2)) == 2, "orphans are at most `limit`")
 
 
 async def _an_epoch_is_renewed_by_the_holder(store: Store) -> None:
@@ -220,6 +220,8 @@ def _calls_about(store: Store, run_id: str) -> list[Callable[[], Awaitable[objec
         lambda: store.info(run_id),
         lambda: store.find(None, run_id, 1),
         lambda: store.claim(run_id),
+        lambda: store.deliver(run_id, "k", b"data"),
+        lambda: store.inbox(run_id, 0, 1),
         lambda: store.request_cancel(run_id, "why"),
         lambda: store.set_viewers(run_id, "w", 1),
         lambda: store.delete(run_id),
@@ -256,6 +258,13 @@ async def _cancelled_is_done_or_not_done(store: Store) -> None:
         await _cut(store, number, held)
 
 
+async def _claimed(store: Store, run_id: str) -> Lease:
+    lease = await store.claim(run_id)
+    hold(lease is not None, "a run that nobody holds can be claimed")
+    assert lease is not None
+    return lease
+
+
 async def _cut(store: Store, number: int, held: Lease) -> None:
     run_id = f"cut{number}"
 
@@ -275,11 +284,10 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
 
     record = new_record(run_id, idempotency_key=run_id, private=b"p", blobs={"0" * 64: b"b"})
     await cut(lambda: store.create(record))
-    lease = (await store.create(record)).lease
-    if lease is None:
-        info = await store.info(run_id)
-        hold(info.record == record.told() and info.leased, "a creation that was cancelled is whole")
-        lease = Lease(run_id, info.fence)
+    await store.create(record)
+    info = await store.info(run_id)
+    hold(info.record == record.told() and info.leased, "a creation that was cancelled is whole")
+    lease = Lease(run_id, info.fence)
     hold(await store.read_blob(run_id, "0" * 64) == b"b", "a creation is whole, with its files")
     append = entries_at(lease, 1, run_start(run_id), text_delta())
     append = Append(run_id, lease.fence, append.entries, {2: b"beside"})
@@ -293,6 +301,18 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
     await cut(lambda: store.read_private(run_id, [0, 2]))
     await cut(store.check)
     await cut(lambda: store.renew([lease, held]))
+    await cut(lambda: store.deliver(run_id, "k", b"data"))
+    await store.deliver(run_id, "k", b"data")
+    info = await store.info(run_id)
+    hold(info.delivered == len(await store.inbox(run_id, 0, 9)) == 1, "a delivery is whole")
+    await cut(lambda: store.inbox(run_id, 0, 9))
+    await cut(lambda: store.park(lease, 1, None))
+    info = await store.info(run_id)
+    spent = info.fence > lease.fence
+    hold((info.parked, info.leased) == (spent, not spent), "parking that was cancelled is whole")
+    if spent:
+        await store.deliver(run_id, "wake", b"")
+        lease = await _claimed(store, run_id)
     await cut(lambda: store.request_cancel(run_id, "cut"))
     await store.request_cancel(run_id, "again")
     hold((await store.info(run_id)).cancel_reason in ("cut", "again"), "a request is whole")
@@ -303,9 +323,7 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
     await cut(lambda: store.claim(run_id))
     info = await store.info(run_id)
     hold(info.leased == (info.fence > lease.fence), "a claim that was cancelled is whole")
-    claimed = Lease(run_id, info.fence) if info.leased else await store.claim(run_id)
-    hold(claimed is not None, "a run that nobody holds can be claimed")
-    assert claimed is not None
+    claimed = Lease(run_id, info.fence) if info.leased else await _claimed(store, run_id)
     await commit(store, entries_at(claimed, 3, run_finish(run_id)))
     await cut(lambda: store.delete(run_id))
     try:
@@ -327,5 +345,9 @@ _CHECKS = (
     _a_check_changes_nothing,
     _delete_removes_finished_runs,
     _expire_keeps_what_it_should,
+)
+# What is cancelled comes last, for it takes all the rest for granted.
+_ALL = (
+    *(*LOG_CHECKS, *PRIVATE_CHECKS, *_CHECKS, *INBOX_CHECKS, *PARKING_CHECKS),
     _cancelled_is_done_or_not_done,
 )
