@@ -50,6 +50,7 @@ async def test_sqlite_keeps_the_contract(tmp_path: Path) -> None:
 
 async def test_what_was_committed_is_there_again(path: Path) -> None:
     store = SQLiteStore(path)
+    assert store.durable
     full = record("a", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
     full = attrs.evolve(full, blobs={"f0": b"file"})
     async with store.open():
@@ -174,6 +175,31 @@ async def test_what_was_said_counts(path: Path) -> None:
     async with opened(path) as store:
         assert await store.expire(Retention(max_bytes=250_000)) == []
         assert await store.expire(Retention(max_bytes=150_000)) == ["r1"]
+
+
+async def test_what_must_survive_the_machine_is_forced_to_the_disk(path: Path) -> None:
+    async with opened(path) as store:
+        db, _ = store._writer._open()
+        forced: list[bool] = []
+
+        def note(statement: str) -> None:
+            if statement.startswith("PRAGMA synchronous"):
+                forced.append(statement.endswith("FULL"))
+
+        acts: list[tuple[Callable[[], Awaitable[object]], bool]] = [
+            (lambda: store.create(record("a")), False),
+            (lambda: store.append([deltas("a", 1)]), False),
+            (lambda: store.deliver("a", "k", b"{}"), True),
+            (lambda: store.park(Lease("a", 1), 1, 0), True),
+            (lambda: store.claim("a"), True),
+            (lambda: store.release(Lease("a", 3)), False),
+            (lambda: store.request_cancel("a", "why"), False),
+        ]
+        db.set_trace_callback(note)
+        for act, expected in acts:
+            forced.clear()
+            assert await act() is not False
+            assert forced == ([True, False] if expected else [])
 
 
 # Several processes

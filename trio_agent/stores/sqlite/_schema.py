@@ -140,11 +140,9 @@ def _add_inboxes(db: sqlite3.Connection) -> None:
         "ALTER TABLE runs ADD COLUMN inbox_size INTEGER NOT NULL DEFAULT 0",
         # Whether the end of its log may be lost.
         "ALTER TABLE runs ADD COLUMN torn INTEGER NOT NULL DEFAULT 0",
-        # A look for who is due touches no run that sleeps, and no row of one that is due.
+        # A look for who is due touches no run that sleeps.
         "DROP INDEX runs_active",
-        """
-        CREATE INDEX runs_due ON runs (leased, due_at, run_id) WHERE finished_at IS NULL
-        """,
+        "CREATE INDEX runs_due ON runs (leased, due_at) WHERE finished_at IS NULL",
         # With a rowid, as `privates`.
         """
         CREATE TABLE inbox (
