@@ -1,7 +1,7 @@
 """Who holds a run, who looks on, and what others want of it.
 
-A run that nobody holds is due at a time, from which on it is an orphan: at once, or, if it is
-parked, when somebody wants something of it. One that is held is due, should its holder die.
+A run has a time at which it is due: a parked one sleeps until then, or until somebody wants
+something of it; any other is due from the first, whenever nobody holds it.
 """
 
 import sqlite3
@@ -23,23 +23,28 @@ def take_over(db: sqlite3.Connection, boot: str) -> None:
     """Know that every process that held a run is dead.
 
     Its commits are there, unless the machine died, too: if this is another `boot`, the logs that
-    were being written may have lost their ends, so their cursors must not be taken for good, and
-    nobody can go on with them. Others are whole: claims are forced to the disk, so that who was
-    let go of was not claimed since, and what stands in the file stands there with all before it.
+    were being written may have lost their ends, so that their cursors must not be taken for good.
+
+    A log that its holder let go of is whole. That commit is in the file, so all before it are, and
+    nobody wrote since: claims are forced to the disk, so that one would be in the file, too.
     """
     if (
         db.execute("SELECT 1 FROM meta WHERE key = 'boot' AND value = ?", (boot,)).fetchone()
         is None
     ):
         db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (boot,))
-        written = "finished_at IS NULL AND NOT (leased = 0 AND handed_over = 1)"
         db.execute(
-            f"""
-            UPDATE records SET epoch = lower(hex(randomblob(4)))
-            WHERE run IN (SELECT run FROM runs WHERE {written})
-            """  # noqa: S608
+            """
+            UPDATE runs SET torn = 1
+            WHERE finished_at IS NULL AND NOT (leased = 0 AND handed_over = 1)
+            """
         )
-        db.execute(f"UPDATE runs SET torn = 1 WHERE {written}")  # noqa: S608
+        db.execute(
+            """
+            UPDATE records SET epoch = lower(hex(randomblob(4)))
+            WHERE run IN (SELECT run FROM runs WHERE finished_at IS NULL AND torn)
+            """
+        )
     db.execute("UPDATE runs SET leased = 0 WHERE leased IS NOT 0 AND finished_at IS NULL")
     db.execute("DELETE FROM viewers")
     # They are what runs say, whatever they were: a count that is wrong would remove too much.

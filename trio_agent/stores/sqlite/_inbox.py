@@ -8,7 +8,7 @@ from ..._log.inbox import Delivered, Delivery, check_inbox
 from ._acts import get
 from ._rows import as_data, as_deliveries, damaged
 
-# What is no BLOB is read as NULL: text that is no UTF-8 would else pass for one.
+# As beside logs, what is no BLOB is read as NULL.
 
 
 def deliver(db: sqlite3.Connection, run_id: str, key: str, data: bytes) -> Delivered:
