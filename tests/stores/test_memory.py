@@ -10,7 +10,7 @@ from store_kit import deltas, finish, finished, record
 
 from trio_agent._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
 from trio_agent._limits import Retention
-from trio_agent._log.log import Append
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Store
 from trio_agent.stores._memory import MemoryStore, MemoryStoreStatistics
 from trio_agent.testing import check_store
@@ -76,6 +76,59 @@ async def test_a_run_expires_at_its_age_to_the_moment(mock_clock: trio.testing.M
     await finished(store, "a")
     mock_clock.jump(0.1)
     assert await store.expire(Retention(seconds=0.1)) == ["a"]
+
+
+async def test_who_renews_what_it_let_go_of_holds_it_again(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore(lease=5)
+    lease = (await store.create(record("a"))).lease
+    assert lease is not None
+    await store.release(lease)
+    assert await store.renew([lease]) == []
+    assert await store.claim("a") is None
+    mock_clock.jump(5)
+    claimed = await store.claim("a")
+    assert claimed is not None
+    assert not claimed.handed_over
+
+
+async def test_it_is_not_durable_and_counts_what_is_delivered() -> None:
+    store = MemoryStore()
+    assert not store.durable
+    await store.create(record("a"))
+    size = store.statistics().size
+    for _ in range(2):
+        await store.deliver("a", "k", b"x" * 100)
+    assert store.statistics().size == size + 100
+    assert store.append_nowait([finish("a", 1)]) == [Appended.COMMITTED]
+    # What was delivered counts for the retention, too.
+    kept = store.statistics().size
+    assert await store.expire(Retention(max_bytes=kept)) == []
+    assert await store.expire(Retention(max_bytes=kept - 1)) == ["a"]
+    assert store.statistics().size == 0
+
+
+async def test_a_look_passes_by_those_that_only_others_can_wake(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore(lease=5)
+    for n in range(100):
+        lease = (await store.create(record(f"r{n}"))).lease
+        assert lease is not None
+        assert await store.park(lease, 0, 60.0 if n == 0 else None)
+    await finished(store, "done")
+    assert set(store._wakeful) == {"r0"}
+    await store.deliver("r7", "k", b"")
+    await store.request_cancel("r8", "why")
+    assert await store.orphans("", 10) == ["r7", "r8"]
+    mock_clock.jump(60)
+    assert await store.orphans("", 2) == ["r0", "r7"]
+    for n in (0, 7, 8):
+        lease = await store.claim(f"r{n}")
+        assert lease is not None
+        assert store.append_nowait([finish(f"r{n}", 1, fence=lease.fence)]) == [Appended.COMMITTED]
+    assert not store._wakeful
 
 
 async def test_a_watch_whose_opening_is_cancelled_leaves_nothing() -> None:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 
 import attrs
 import trio
@@ -16,6 +17,8 @@ from trio_agent.abc import (
     Append,
     Appended,
     Created,
+    Delivered,
+    Delivery,
     Entry,
     Lease,
     NewsWatch,
@@ -25,6 +28,8 @@ from trio_agent.abc import (
     RunRecord,
     Store,
     Watch,
+    check_inbox,
+    first_deliveries,
     first_page,
     first_privates,
     first_runs,
@@ -37,8 +42,12 @@ class Row:
     """What is kept of a run."""
 
     record: RunRecord
-    leased_until: float
+    leased_until: float  # when somebody else can claim it: if it is parked, when it is due
     fence: int = 1
+    parked: bool = False
+    handed_over: bool = False
+    inbox: dict[str, Delivery] = attrs.field(factory=dict)  # by key
+    inbox_size: int = 0
     log: list[bytes] = attrs.field(factory=list)
     private: dict[int, bytes] = attrs.field(factory=dict)
     finished_at: float | None = None
@@ -52,7 +61,11 @@ class Row:
     @property
     def size(self) -> int:
         beside = self.private.values()
-        return self.record.size + sum(map(len, (*self.log, *beside)))
+        return self.record.size + self.inbox_size + sum(map(len, (*self.log, *beside)))
+
+    @property
+    def free(self) -> bool:
+        return not self.closed and self.leased_until <= trio.current_time()
 
     def page(self, after: int, limit: int) -> list[Entry]:
         """The end of a closed log, and nothing else, is its terminal entry."""
@@ -145,21 +158,25 @@ class DictStore(Store):
             size=row.size,
             last=row.page(len(row.log) - 1, 1)[0] if row.closed else None,
             fence=row.fence,
-            leased=not row.closed and row.leased_until > now,
+            leased=not (row.closed or row.free or row.parked),
             cancel_reason=row.cancel_reason,
             viewers=sum(count for count, until in row.viewers.values() if until > now),
+            parked=row.parked and not row.free,
+            delivered=len(row.inbox),
         )
 
     # Who holds a run, and what others want of it.
 
     async def claim(self, run_id: str) -> Lease | None:
         row = await self._row(run_id)
-        if row.closed or row.leased_until > trio.current_time():
+        if not row.free:
             return None
         row.fence += 1
         row.leased_until = trio.current_time() + self._lease
+        lease = Lease(run_id, row.fence, handed_over=row.handed_over)
+        row.parked = row.handed_over = False
         self._tell(run_id)
-        return Lease(run_id, row.fence)
+        return lease
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
         await trio.lowlevel.checkpoint()
@@ -169,12 +186,14 @@ class DictStore(Store):
                 lost.append(lease)
             else:
                 row.leased_until = trio.current_time() + self._lease
+                row.handed_over = False
         return lost
 
     async def release(self, lease: Lease) -> None:
         await trio.lowlevel.checkpoint()
         if (row := self._held(lease)) is not None:
             row.leased_until = trio.current_time()
+            row.handed_over = True
             self._tell(lease.run_id)
 
     def _held(self, lease: Lease) -> Row | None:
@@ -194,20 +213,48 @@ class DictStore(Store):
         self._tell(lease.run_id)
         return Appended.COMMITTED
 
-    async def orphans(self, limit: int) -> Sequence[str]:
+    async def park(self, lease: Lease, seen: int, seconds: float | None) -> bool:
         await trio.lowlevel.checkpoint()
-        now = trio.current_time()
-        return [
-            run_id
-            for run_id, row in self._rows.items()
-            if not row.closed and row.leased_until <= now
-        ][:limit]
+        row = self._held(lease)
+        if row is None or row.closed or row.cancel_reason is not None or len(row.inbox) != seen:
+            return False
+        row.fence += 1
+        row.leased_until = inf if seconds is None else trio.current_time() + seconds
+        row.parked = row.handed_over = True
+        self._tell(lease.run_id)
+        return True
+
+    async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
+        row = await self._row(run_id)
+        if row.closed:
+            return Delivered.CLOSED
+        if (known := row.inbox.get(key)) is not None:
+            return Delivered.DELIVERED if known.data == data else Delivered.TAKEN
+        check_inbox(len(row.inbox), row.inbox_size, data)
+        row.inbox[key] = Delivery(len(row.inbox) + 1, key, data)
+        row.inbox_size += len(data)
+        self._wake(row)
+        return Delivered.DELIVERED
+
+    async def inbox(self, run_id: str, after: int, limit: int) -> Sequence[Delivery]:
+        inbox = (await self._row(run_id)).inbox
+        return first_deliveries(list(inbox.values())[after:], limit)
+
+    async def orphans(self, after: str, limit: int) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        free = [run_id for run_id, row in self._rows.items() if row.free and run_id > after]
+        return sorted(free)[:limit]
 
     async def request_cancel(self, run_id: str, reason: str) -> None:
         row = await self._row(run_id)
         if row.cancel_reason is None and not row.closed:
             row.cancel_reason = reason
-            self._tell(run_id)
+            self._wake(row)
+
+    def _wake(self, row: Row) -> None:
+        if row.parked:
+            row.leased_until = trio.current_time()
+        self._tell(row.record.run_id)
 
     async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
         row = await self._row(run_id)
