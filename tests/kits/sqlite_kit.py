@@ -44,7 +44,7 @@ CHILD = """
 import sys
 import trio
 from trio_agent import _events
-from trio_agent._log import store as _store
+from trio_agent._log import run_info as _run_info
 from trio_agent._log import log as _log
 from trio_agent.stores.sqlite import _store as _sqlite
 
@@ -55,7 +55,7 @@ def delta(offset):
     return _log.Entry.of(offset, _events.TextDelta(at=0, delta=f"{offset}"))
 
 def record(run_id):
-    return _store.RunRecord(run_id=run_id, epoch="e", agent="a", created_at=0)
+    return _run_info.RunRecord(run_id=run_id, epoch="e", agent="a", created_at=0)
 
 async def append(path):
     async with (store := _sqlite.SQLiteStore(path)).open():
@@ -86,6 +86,10 @@ async def follow(path):
                 say(info.tail)
                 if info.tail == 3:
                     await store.request_cancel("a", "from afar")
+
+async def answer(path):
+    async with (store := _sqlite.SQLiteStore(path, follow=True)).open():
+        say((await store.deliver("a", "k", b"from afar")).name)
 
 trio.run(globals()[sys.argv[1]], sys.argv[2])
 """

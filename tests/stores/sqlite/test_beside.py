@@ -13,7 +13,7 @@ from trio_agent._errors import LogDamaged, StoreUnavailable, UnknownBlob
 from trio_agent._limits import Retention
 from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Store
-from trio_agent.stores.sqlite import _acts as acts, _beside as beside
+from trio_agent.stores.sqlite import _acts as acts, _beside as beside, _claims as claims
 from trio_agent.stores.sqlite._schema import migrate
 
 FILE = b"file" * 1000
@@ -148,8 +148,8 @@ async def test_nobody_else_reads_it(path: Path) -> None:
         acts.info(db, "r")
         acts.find(db, None, None, 9)
         acts.read(db, "r", 0, 9)
-        acts.orphans(db, 9)
+        claims.orphans(db, "", 9)
         assert {"runs", "entries"} <= read
-        assert not read & {"privates", "blobs"}
+        assert not read & {"privates", "blobs", "inbox"}
         assert beside.read_blob(db, "r", "f0") == FILE
         assert "blobs" in read

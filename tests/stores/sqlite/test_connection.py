@@ -121,6 +121,24 @@ async def test_an_act_that_has_begun_is_finished(path: Path) -> None:
     assert rows(path, "SELECT n FROM numbers") == [(1,)]
 
 
+async def test_an_act_may_be_forced_to_the_disk(path: Path) -> None:
+    def setting(db: sqlite3.Connection, fail: bool = False) -> int:
+        if fail:
+            raise Refused
+        [number] = db.execute("PRAGMA synchronous").fetchone()
+        return int(number)
+
+    full, normal = 2, 1
+    async with opened(path) as store:
+        connection = store._writer
+        assert await connection.write(setting) == normal
+        assert await connection.force(setting) == full
+        assert await connection.write(setting) == normal
+        with pytest.raises(Refused):
+            await connection.force(setting, True)
+        assert await connection.write(setting) == normal
+
+
 async def test_closing_waits_for_an_act(path: Path) -> None:
     begun = trio.Event()
     gate = threading.Event()

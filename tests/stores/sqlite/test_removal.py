@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from sqlite_kit import opened, rows
-from store_kit import deltas, finished, record
+from store_kit import deltas, finish, finished, record
 
 from trio_agent._errors import CursorExpired, UnknownRun
 from trio_agent._limits import Retention
@@ -32,9 +32,14 @@ async def test_removed_logs_are_deleted_in_pieces(
     monkeypatch.setattr("trio_agent.stores.sqlite._removal._PIECE", 4)
     async with opened(path) as store:
         for run_id, count in (("a", 10), ("b", 0), ("c", 2), ("d", 3), ("e", 4)):
-            await finished(store, run_id, count, private=b"p", blobs={"f0": b"b" * 20_000})
+            await store.create(record(run_id, private=b"p", blobs={"f0": b"b" * 20_000}))
+            for key in ("k", "l"):
+                await store.deliver(run_id, key, b"d" * 20_000)
+            before = [deltas(run_id, 1, count)] if count else []
+            await store.append([*before, finish(run_id, count + 1)])
         await store.create(record("active", private=b"p", blobs={"f0": b"b"}))
         await store.append([deltas("active", 1, 5)])
+        await store.deliver("active", "k", b"d")
         swept: list[bool] = []
         write = store._writer.write
 
@@ -49,7 +54,7 @@ async def test_removed_logs_are_deleted_in_pieces(
         assert len(swept) > 5
         assert swept[-1] is False
     assert rows(path, "SELECT count(*) FROM entries") == [(5,)]
-    for table in ("records", "privates", "blobs"):
+    for table in ("records", "privates", "blobs", "inbox"):
         assert rows(path, f"SELECT count(*) FROM {table}") == [(1,)]
     assert rows(path, "SELECT * FROM garbage") == []
 

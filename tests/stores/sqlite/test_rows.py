@@ -15,11 +15,21 @@ from store_kit import deltas, finished, record
 
 from trio_agent._errors import CursorExpired, LogDamaged, StoreUnavailable, TrioAgentError
 from trio_agent._limits import Retention
+from trio_agent._log.inbox import Delivery
 from trio_agent._log.log import Appended
 from trio_agent._log.store import Lease
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.sqlite import _rows
-from trio_agent.stores.sqlite._rows import as_data, as_page, as_record, as_run, listable, text, warn
+from trio_agent.stores.sqlite._rows import (
+    as_data,
+    as_deliveries,
+    as_page,
+    as_record,
+    as_run,
+    listable,
+    text,
+    warn,
+)
 from trio_agent.stores.sqlite._store import SQLiteStore
 
 
@@ -31,7 +41,7 @@ def fresh() -> Iterator[None]:
     warn.cache_clear()
 
 
-RUN = (1, 1, 0, 3, 200, 0, None)
+RUN = (1, 1, 0, 3, 200, 0, None, 0.5, 0, 2, 9, 0)
 RECORD = ("e", "a", 0, None, '{"n":1}', None, "")
 
 
@@ -44,6 +54,9 @@ def test_what_is_well() -> None:
         (3, b"{}", False),
         (4, b"[]", True),
     ]
+    deliveries = [(3, "k", b"{}"), (4, "l", b"")]
+    assert as_deliveries("a", deliveries, 2, 9) == [Delivery(*each) for each in deliveries]
+    assert as_deliveries("a", deliveries, 2, 1) == [Delivery(3, "k", b"{}")]
     assert as_data("a", (b"\x00",)) == b"\x00"
     assert text("ü".encode()) == "ü"
     assert listable("run_1-a")
@@ -53,7 +66,7 @@ def test_what_is_well() -> None:
 @pytest.mark.parametrize("value", ["x", b"x", -1, 1.5])
 def test_a_run_that_is_none(place: int, value: object) -> None:
     row = [*RUN[:place], value, *RUN[place + 1 :]]
-    if (place, value) in [(6, "x"), (2, -1), (5, -1)]:
+    if (place, value) in [(6, "x"), (7, 1.5), *((place, -1) for place in (2, 5, 7, 8, 11))]:
         as_run("a", tuple(row))
     else:
         with pytest.raises(LogDamaged, match="what is stored of run 'a' is damaged"):
@@ -97,6 +110,16 @@ def test_a_page_that_begins_with_a_hole(rows: list[tuple[object, object]]) -> No
     assert len(as_page("a", [(1, b"{}"), (2, b"{}"), *rows], 0, 0)) == 2
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [[], [(4, "k", b"{}")], [("x", "k", b"{}")], [(3, b"k", b"{}")], [(3, "k", None)]],
+)
+def test_an_inbox_with_a_hole(rows: list[tuple[object, object, object]]) -> None:
+    with pytest.raises(LogDamaged):
+        as_deliveries("a", rows, 2, 9)
+    assert len(as_deliveries("a", [(1, "i", b"{}"), (2, "j", b"{}"), *rows], 0, 9)) == 2
+
+
 def test_text_that_is_none_stays_bytes() -> None:
     assert text(b"\xff") == b"\xff"
 
@@ -122,7 +145,9 @@ DAMAGE = [
         ("cancel_reason", "cast(x'ff' AS TEXT)"),
         ("owner", "x'00'"), ("owner", "cast(x'ff' AS TEXT)"), ("idempotency_key", "x'00'"),
         ("run_id", "x'00'"), ("run_id", "cast(x'ff' AS TEXT)"), ("run_id", "''"),
-        ("run_id", "'../x'"),
+        ("run_id", "'../x'"), ("due_at", "'x'"), ("due_at", "x'00'"), ("handed_over", "'x'"),
+        ("delivered", "'x'"), ("delivered", "7"), ("delivered", "-1"), ("inbox_size", "'x'"),
+        ("torn", "'x'"),
     ]),
     *(f"UPDATE records SET {column} = {value} WHERE run = 2" for column, value in [
         ("epoch", "'a b'"), ("epoch", "x'00'"), ("agent", "x'00'"), ("created_at", "'x'"),
@@ -135,6 +160,11 @@ DAMAGE = [
         for act in (f"UPDATE {table} SET data = 'x'", f"DELETE FROM {table}")
     ),
     "UPDATE privates SET offset = 'x' WHERE run = 2",
+    *(f"UPDATE inbox SET {column} = {value} WHERE run = 2" for column, value in [
+        ("number", "'x'"), ("number", "2"), ("key", "x'00'"), ("key", "cast(x'ff' AS TEXT)"),
+        ("data", "'x'"), ("data", "cast(x'ff' AS TEXT)"),
+    ]),
+    "DELETE FROM inbox WHERE run = 2",
     "UPDATE blobs SET digest = x'00' WHERE run = 2",
     "DELETE FROM records WHERE run = 2",
     "DELETE FROM entries WHERE run = 2",
@@ -163,6 +193,7 @@ async def test_damage_is_of_one_run(path: Path, statement: str, active: bool) ->
         await finished(store, "a", 3, **beside)
         if active:
             await store.create(record("bad", **beside))
+            await store.deliver("bad", "k", b"{}")
             await store.append([deltas("bad", 1, 4)])
         else:
             await finished(store, "bad", 3, **beside)
@@ -186,6 +217,9 @@ async def test_damage_is_of_one_run(path: Path, statement: str, active: bool) ->
                         assert [event async for event in events][-1].terminal
                 with suppress(TrioAgentError):
                     await found.wait()
+            for about in (store.deliver("bad", "k", b"{}"), store.inbox("bad", 0, 10)):
+                with suppress(LookupError):
+                    await about
             # The others begin, go on and end.
             assert (await (await runtime.start(quick(), "hi")).wait()).finish_reason == "stop"
             with suppress(LookupError):
@@ -211,9 +245,10 @@ async def test_a_damaged_run_harms_nobody_else_in_a_batch(path: Path) -> None:
         assert outcomes == [Appended.UNKNOWN, Appended.COMMITTED]
         assert await store.renew([Lease("bad", 1), Lease("a", 1)]) == [Lease("bad", 1)]
         assert await store.renew_epoch(Lease("bad", 1), "f") is Appended.UNKNOWN
+        assert not await store.park(Lease("bad", 1), 0, None)
         await store.release(Lease("bad", 1))
         await store.release(Lease("a", 1))
-        assert await store.orphans(1) == ["a"]
+        assert await store.orphans("", 1) == ["a"]
         for act in (store.info, store.claim):
             with pytest.raises(LogDamaged):
                 await act("bad")
@@ -266,9 +301,11 @@ async def test_a_damaged_file_is_told_in_a_sentence(path: Path, seed: int) -> No
                     lambda: store.find(None, f"r{n}", 10),  # noqa: B023
                     lambda: store.append([deltas("active", n + 1)]),  # noqa: B023
                     lambda: store.claim("active"),
+                    lambda: store.deliver("active", f"k{n}", b"d" * 300),  # noqa: B023
+                    lambda: store.inbox("active", 0, 10),
                     lambda: store.create(record(f"new{n}", idempotency_key=f"{n}")),  # noqa: B023
                     lambda: store.delete(f"r{n}"),  # noqa: B023
-                    lambda: store.orphans(10),
+                    lambda: store.orphans("", 10),
                     lambda: store.expire(Retention(max_runs=5)),
                     store.check,
                 ):

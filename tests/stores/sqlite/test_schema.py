@@ -14,9 +14,11 @@ from store_kit import deltas, finish, finished, record
 
 from trio_agent._errors import StoreUnavailable, UnknownBlob
 from trio_agent._limits import Retention
+from trio_agent._log.inbox import Delivered
 from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Created
 from trio_agent.stores.sqlite import _schema as _sqlite_schema
+from trio_agent.stores.sqlite._lock import boot_id
 from trio_agent.stores.sqlite._schema import (
     MIGRATIONS,
     Migration,
@@ -200,9 +202,9 @@ async def test_what_was_private_in_the_second_version_is_set_apart(path: Path) -
             with pytest.raises(UnknownBlob):
                 await store.read_blob(run_id, "0" * 64)
         for table in tables:
-            # All that is changed of them is who holds active runs.
-            after = [row[:5] + row[6:] for row in rows(path, f"SELECT * FROM {table}")]
-            assert after == [row[:5] + row[6:] for row in before[table]]
+            # All that is changed of them is who holds active runs, and what came to be known.
+            for row, old in zip(rows(path, f"SELECT * FROM {table}"), before[table], strict=True):
+                assert row[:5] + row[6 : len(old)] == old[:5] + old[6:]
         lease = await store.claim("active")
         assert lease is not None
         more = Append("active", lease.fence, deltas("active", 2).entries, {2: b"more"})
@@ -214,6 +216,41 @@ async def test_what_was_private_in_the_second_version_is_set_apart(path: Path) -
         assert await store.expire(Retention(seconds=0)) == ["done", "active"]
     assert rows(path, "SELECT run FROM records") == [(2,)]
     assert rows(path, "SELECT * FROM privates") == []
+
+
+VERSION_3 = """
+INSERT INTO runs (run_id, leased, tail, size, finished_at)
+VALUES ('done', 1, 1, 2, 1.5), ('free', 0, 1, 2, NULL), ('held', 1, 1, 2, NULL);
+INSERT INTO records VALUES (1, 'e', 'a', 7, '{}', ''), (2, 'e', 'a', 7, '{}', ''),
+    (3, 'e', 'a', 7, '{}', '');
+INSERT INTO entries SELECT run, 1, x'7b7d' FROM runs;
+INSERT OR REPLACE INTO meta VALUES ('boot', ?1);
+UPDATE totals SET finished = 1, size = 2;
+"""
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["the same life", "another life"])
+async def test_runs_of_the_third_version_are_free_and_told_nothing(path: Path, torn: bool) -> None:
+    boot = "another life" if torn else boot_id()
+    with file_of_version(3, path) as db:
+        for statement in VERSION_3.split(";\n"):
+            db.execute(statement, [boot] if "?1" in statement else [])
+    await cannot_open(path, "start a server of this version on it first", follow=True)
+    async with opened(path) as store:
+        for run_id in ("done", "free", "held"):
+            info = await store.info(run_id)
+            assert (info.leased, info.parked, info.delivered) == (False, False, 0)
+            # Of these it is not known whether a claim was lost: it was not forced to the disk.
+            assert info.torn == (torn and info.active)
+            assert (info.record.epoch != "e") == info.torn
+        assert await store.orphans("", 10) == ["free", "held"]
+        for run_id in ("free", "held"):
+            assert await store.deliver(run_id, "k", b"{}") is Delivered.DELIVERED
+            lease = await store.claim(run_id)
+            assert lease is not None
+            assert not lease.handed_over
+            assert await store.park(lease, 1, None)
+        assert await store.orphans("", 10) == []
 
 
 MIGRATE_IN_LITTLE_MEMORY = """

@@ -19,6 +19,7 @@ from trio_agent._agent import Agent
 from trio_agent._errors import CursorExpired, StoreUnavailable
 from trio_agent._events import AnyEvent, TextDelta
 from trio_agent._limits import Retention, RuntimeLimits
+from trio_agent._log.inbox import Delivered, Delivery
 from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Lease, Store
 from trio_agent._log.subscription import Subscription
@@ -49,6 +50,7 @@ async def test_sqlite_keeps_the_contract(tmp_path: Path) -> None:
 
 async def test_what_was_committed_is_there_again(path: Path) -> None:
     store = SQLiteStore(path)
+    assert store.durable
     full = record("a", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
     full = attrs.evolve(full, blobs={"f0": b"file"})
     async with store.open():
@@ -107,7 +109,7 @@ async def test_statistics(path: Path) -> None:
             await trio.testing.wait_all_tasks_blocked()
             for n in range(3):
                 nursery.start_soon(store.create, record(f"r{n}"))
-            nursery.start_soon(store.orphans, 1)
+            nursery.start_soon(store.orphans, "", 1)
             await trio.testing.wait_all_tasks_blocked()
             assert store.statistics() == SQLiteStoreStatistics(writes=3, reads=1, watches=1)
             gate.set()
@@ -175,6 +177,31 @@ async def test_what_was_said_counts(path: Path) -> None:
         assert await store.expire(Retention(max_bytes=150_000)) == ["r1"]
 
 
+async def test_what_must_survive_the_machine_is_forced_to_the_disk(path: Path) -> None:
+    async with opened(path) as store:
+        db, _ = store._writer._open()
+        forced: list[bool] = []
+
+        def note(statement: str) -> None:
+            if statement.startswith("PRAGMA synchronous"):
+                forced.append(statement.endswith("FULL"))
+
+        acts: list[tuple[Callable[[], Awaitable[object]], bool]] = [
+            (lambda: store.create(record("a")), False),
+            (lambda: store.append([deltas("a", 1)]), False),
+            (lambda: store.deliver("a", "k", b"{}"), True),
+            (lambda: store.park(Lease("a", 1), 1, 0), True),
+            (lambda: store.claim("a"), True),
+            (lambda: store.release(Lease("a", 3)), False),
+            (lambda: store.request_cancel("a", "why"), False),
+        ]
+        db.set_trace_callback(note)
+        for act, expected in acts:
+            forced.clear()
+            assert await act() is not False
+            assert forced == ([True, False] if expected else [])
+
+
 # Several processes
 
 
@@ -221,6 +248,20 @@ async def test_a_follower_in_another_process(path: Path) -> None:
             await lines.until("CursorExpired")
 
 
+async def test_an_answer_through_another_process(path: Path) -> None:
+    async with opened(path) as store, store.watch() as watch:
+        created = await store.create(record("a"))
+        assert created.lease is not None
+        assert await store.park(created.lease, 0, None)
+        watch.add("a", log=False)
+        await heard(watch, "a")
+        async with child("answer", path) as (_, lines):
+            await lines.until("DELIVERED")
+            await heard(watch, "a")
+        assert await store.orphans("", 10) == ["a"]
+        assert await store.inbox("a", 0, 10) == [Delivery(1, "k", b"from afar")]
+
+
 async def test_a_follower_looks_on(path: Path) -> None:
     async with opened(path) as store, opened(path, follow=True) as follower:
         await store.create(record("a"))
@@ -229,8 +270,10 @@ async def test_a_follower_looks_on(path: Path) -> None:
         assert await follower.find(None, None, 5) == await store.find(None, None, 5)
         assert len((await follower.read("a", 0, 10)).entries) == 2
         assert await follower.renew([Lease("a", 1), Lease("a", 2)]) == [Lease("a", 2)]
-        assert await follower.orphans(1) == []
+        assert await follower.orphans("", 1) == []
         assert await follower.expire(Retention(max_runs=0)) == []
+        assert await follower.deliver("a", "k", b"{}") is Delivered.DELIVERED
+        assert await follower.inbox("a", 0, 10) == await store.inbox("a", 0, 10) != []
         await follower.set_viewers("a", "f", 2)
         assert (await store.info("a")).viewers == 2
         refused: list[Callable[[], Awaitable[object]]] = [
@@ -238,6 +281,7 @@ async def test_a_follower_looks_on(path: Path) -> None:
             lambda: follower.append([deltas("a", 3)]),
             lambda: follower.claim("a"),
             lambda: follower.release(Lease("a", 1)),
+            lambda: follower.park(Lease("a", 1), 1, None),
             lambda: follower.renew_epoch(Lease("a", 1), "f"),
             lambda: follower.delete("a"),
         ]

@@ -1,17 +1,18 @@
-"""What a `SQLiteStore` does, as functions of a connection. Each is called in a transaction."""
+"""What a `SQLiteStore` does with runs and their logs, as functions of a connection.
+
+Each is called in a transaction, as those of the modules beside are.
+"""
 
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
 from typing import TypeAlias
 
 import msgspec
 
 from ..._errors import CursorExpired, LimitExceeded, LogDamaged, UnknownRun
 from ..._log.log import Append, Appended, Entry
-from ..._log.plain import plain_text
 from ..._log.run_info import RunInfo, RunRecord, first_runs
 from ..._log.store import Created, Lease, Page
 from . import _clock as clock
@@ -24,7 +25,8 @@ Mark: TypeAlias = tuple[int, int]
 def _find(db: sqlite3.Connection, run_id: str) -> RunRow | None:
     row = db.execute(
         """
-        SELECT run, fence, leased, tail, size, finished_at IS NOT NULL, cancel_reason
+        SELECT run, fence, leased, tail, size, finished_at IS NOT NULL, cancel_reason,
+            due_at, handed_over, delivered, inbox_size, torn
         FROM runs WHERE run_id = ?
         """,
         (run_id,),
@@ -55,16 +57,13 @@ def _missing(db: sqlite3.Connection, run_id: str) -> LookupError:
     return UnknownRun(run_id)
 
 
-def _readable(db: sqlite3.Connection, run_id: str) -> RunRow | None:
-    """Look a run up; None, with a warning, if it is damaged: what it was is lost."""
+def readable(db: sqlite3.Connection, run_id: str) -> RunRow | None:
+    """Look a run up; None if there is none, or, with a warning, if it is damaged."""
     try:
         return _find(db, run_id)
     except LogDamaged:
         warn(run_id)
         return None
-
-
-# Runs and their logs
 
 
 def lookup(db: sqlite3.Connection, record: RunRecord) -> str | None:
@@ -116,7 +115,7 @@ def append(db: sqlite3.Connection, batch: Sequence[Append]) -> list[Appended]:
 
 
 def _append(db: sqlite3.Connection, append: Append) -> Appended:
-    run = _readable(db, append.run_id)
+    run = readable(db, append.run_id)
     if run is None:
         return Appended.UNKNOWN
     outcome = append.check(fence=run.fence, tail=run.tail, closed=bool(run.finished))
@@ -190,6 +189,9 @@ def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
         leased=bool(run.leased and not run.finished),
         cancel_reason=run.cancel_reason,
         viewers=viewers,
+        parked=not (run.finished or run.leased or run.due),
+        delivered=run.delivered,
+        torn=bool(run.torn),
     )
 
 
@@ -217,130 +219,7 @@ def _readable_infos(db: sqlite3.Connection, rows: Iterable[tuple[str]]) -> Itera
                 warn(run_id)
 
 
-# Who holds a run, and what others want of it
-
-
-def take_over(db: sqlite3.Connection, boot: str) -> None:
-    """Know that every process that held a run is dead.
-
-    Its commits are there, unless the machine died, too: if this is another `boot`, the logs that
-    were being written may have lost their ends, so their cursors must not be taken for good.
-    """
-    if (
-        db.execute("SELECT 1 FROM meta WHERE key = 'boot' AND value = ?", (boot,)).fetchone()
-        is None
-    ):
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (boot,))
-        db.execute(
-            """
-            UPDATE records SET epoch = lower(hex(randomblob(4)))
-            WHERE run IN (SELECT run FROM runs WHERE finished_at IS NULL)
-            """
-        )
-    db.execute("UPDATE runs SET leased = 0 WHERE leased IS NOT 0 AND finished_at IS NULL")
-    db.execute("DELETE FROM viewers")
-    # They are what runs say, whatever they were: a count that is wrong would remove too much.
-    db.execute("DELETE FROM totals")
-    db.execute(
-        """
-        INSERT INTO totals SELECT count(*), ifnull(sum(CAST(size AS INTEGER)), 0)
-        FROM runs WHERE finished_at IS NOT NULL
-        """
-    )
-
-
-def claim(db: sqlite3.Connection, run_id: str) -> Lease | None:
-    """See `Store.claim`."""
-    run = get(db, run_id)
-    if run.finished or run.leased:
-        return None
-    db.execute(
-        "UPDATE runs SET fence = fence + 1, leased = 1, news = news + 1 WHERE run = ?",
-        (run.number,),
-    )
-    return Lease(run_id, run.fence + 1)
-
-
-def lost(db: sqlite3.Connection, leases: Sequence[Lease]) -> list[Lease]:
-    """Return those of the leases that don't hold any more."""
-    return [
-        lease
-        for lease in leases
-        if (run := _readable(db, lease.run_id)) is None or run.fence != lease.fence
-    ]
-
-
-def release(db: sqlite3.Connection, lease: Lease) -> bool:
-    """See `Store.release`; returns whether it was held."""
-    changed = db.execute(
-        "UPDATE runs SET leased = 0, news = news + 1 WHERE run_id = ? AND fence = ? AND leased = 1",
-        (lease.run_id, lease.fence),
-    )
-    return changed.rowcount > 0
-
-
-def renew_epoch(db: sqlite3.Connection, lease: Lease, epoch: str) -> Appended:
-    """See `Store.renew_epoch`."""
-    run = _readable(db, lease.run_id)
-    if run is None:
-        return Appended.UNKNOWN
-    if run.fence != lease.fence:
-        return Appended.FENCED
-    if run.finished:
-        return Appended.CLOSED
-    db.execute("UPDATE records SET epoch = ? WHERE run = ?", (epoch, run.number))
-    db.execute("UPDATE runs SET news = news + 1 WHERE run = ?", (run.number,))
-    return Appended.COMMITTED
-
-
-def orphans(db: sqlite3.Connection, limit: int) -> list[str]:
-    """See `Store.orphans`."""
-    rows = db.execute(
-        "SELECT run_id FROM runs WHERE finished_at IS NULL AND leased = 0 ORDER BY run"
-    )
-    with closing(rows):
-        # Who can't be told from its row can't be closed either.
-        found = (
-            run_id for [run_id] in rows if listable(run_id) and _readable(db, run_id) is not None
-        )
-        return list(islice(found, limit))
-
-
-def request_cancel(db: sqlite3.Connection, run_id: str, reason: str) -> bool:
-    """See `Store.request_cancel`; returns whether it is news."""
-    run = get(db, run_id)
-    if run.finished or run.cancel_reason is not None:
-        return False
-    db.execute(
-        "UPDATE runs SET cancel_reason = ?, news = news + 1 WHERE run = ?",
-        # As in events, what UTF-8 can't hold becomes `?`.
-        (plain_text(reason), run.number),
-    )
-    return True
-
-
-def set_viewers(
-    db: sqlite3.Connection, run_id: str, worker: str, count: int, seconds: float
-) -> bool:
-    """See `Store.set_viewers`; it holds for so many seconds. Returns whether it is news."""
-    now = time.time()
-    run = get(db, run_id)
-    before = db.execute(
-        "SELECT count FROM viewers WHERE run = ? AND worker = ? AND until > ?",
-        (run.number, worker, now),
-    ).fetchone() or (0,)
-    db.execute(
-        "DELETE FROM viewers WHERE run = ? AND (worker = ? OR until <= ?)",
-        (run.number, worker, now),
-    )
-    if count:
-        db.execute(
-            "INSERT INTO viewers VALUES (?, ?, ?, ?)", (run.number, worker, count, now + seconds)
-        )
-    if before == (count,):
-        return False
-    db.execute("UPDATE runs SET news = news + 1 WHERE run = ?", (run.number,))
-    return True
+# News
 
 
 def poll_changes(

@@ -58,14 +58,14 @@ def delete_piece(db: sqlite3.Connection, number: int, size: int) -> int:
     Less than `size` means that nothing is left.
     """
     deleted = 0
-    for table in ("privates", "blobs"):
+    for table in ("privates", "blobs", "inbox"):
         # The length of a BLOB is told without reading it.
         rows: list[tuple[int, int]] = db.execute(
-            f"SELECT number, length(data) FROM {table} WHERE run = ? LIMIT ?",  # noqa: S608
+            f"SELECT rowid, length(data) FROM {table} WHERE run = ? LIMIT ?",  # noqa: S608
             (number, size - deleted),
         ).fetchall()
         for row, length in rows:
-            db.execute(f"DELETE FROM {table} WHERE number = ?", (row,))  # noqa: S608
+            db.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
             deleted += 1 + length // _PAGE
             if deleted >= size:
                 return deleted

@@ -7,7 +7,7 @@ Only who opens the file reads where it is.
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -91,6 +91,10 @@ class Connection:
         """
         return await self._perform("BEGIN IMMEDIATE", act, *args)
 
+    async def force(self, act: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
+        """Like `write`; what was committed up to then survives the death of the machine, too."""
+        return await self._perform("BEGIN IMMEDIATE", act, *args, forced=True)
+
     async def probe(self) -> None:
         """See whether an act that writes would be done, soon. A checkpoint.
 
@@ -111,7 +115,11 @@ class Connection:
         return await self._perform("BEGIN", act, *args)
 
     async def _perform(
-        self, begin: str, act: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts
+        self,
+        begin: str,
+        act: Callable[[sqlite3.Connection, *Ts], T],
+        *args: *Ts,
+        forced: bool = False,
     ) -> T:
         until = time.monotonic() + _BUSY
 
@@ -121,7 +129,11 @@ class Connection:
             if writes:
                 place.glance()
             try:
-                with _busy_until(db, until), transaction(db, begin):
+                with (
+                    _busy_until(db, until),
+                    _forced(db) if forced else nullcontext(),
+                    transaction(db, begin),
+                ):
                     return act(db, *args)
             except _ERRORS as exc:
                 self._write_failed = self._write_failed or writes
@@ -192,6 +204,20 @@ def _busy_until(db: sqlite3.Connection, until: float) -> Iterator[None]:
         yield
     finally:
         db.execute(f"PRAGMA busy_timeout = {round(_BUSY * 1000)}")
+
+
+@contextmanager
+def _forced(db: sqlite3.Connection) -> Iterator[None]:
+    """Force the commit of the block to the disk, and with it all that were made before.
+
+    They stand before it in the write-ahead log, which is synced as a whole. The setting can be
+    changed outside of transactions only (https://sqlite.org/pragma.html#pragma_synchronous).
+    """
+    db.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA synchronous = NORMAL")
 
 
 def _sentence(exc: Exception) -> str:

@@ -5,7 +5,7 @@ every row of a run is checked before it is believed.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar
 
@@ -13,8 +13,10 @@ import msgspec
 
 from ..._errors import LogDamaged
 from ..._log.cursor import valid_run_id
+from ..._log.inbox import Delivery, first_deliveries
 from ..._log.log import PAGE_BYTES, Entry
 from ..._log.run_info import RunRecord
+from . import _clock as clock
 
 logger = logging.getLogger("trio_agent")
 
@@ -37,6 +39,16 @@ class RunRow(msgspec.Struct, array_like=True):
     size: _Natural
     finished: int
     cancel_reason: str | None
+    due_at: float
+    handed_over: int
+    delivered: _Natural
+    inbox_size: _Natural
+    torn: int
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be claimed, if nobody holds it."""
+        return self.due_at <= clock.now()
 
 
 class RecordRow(msgspec.Struct, array_like=True):
@@ -116,8 +128,31 @@ def as_page(run_id: str, rows: Iterable[tuple[Any, Any]], after: int, last: int)
     return entries
 
 
+def as_deliveries(
+    run_id: str, rows: Iterable[tuple[Any, Any, Any]], after: int, limit: int
+) -> Sequence[Delivery]:
+    """Read rows of `inbox` behind `after`, as many as are returned at once.
+
+    Ends before a row that is missing or damaged.
+
+    Raises:
+        LogDamaged: the first one is.
+    """
+    found = first_deliveries(_deliveries(rows, after), limit)
+    if not found:
+        raise damaged(run_id)
+    return found
+
+
+def _deliveries(rows: Iterable[tuple[Any, Any, Any]], after: int) -> Iterator[Delivery]:
+    for expected, (number, key, data) in enumerate(rows, after + 1):
+        if number != expected or not isinstance(key, str) or not isinstance(data, bytes):
+            return
+        yield Delivery(number, key, data)
+
+
 def as_data(run_id: str, row: tuple[Any]) -> bytes:
-    """Read a row of `privates` or `blobs`.
+    """Read the data of a row of `privates`, `blobs` or `inbox`.
 
     Raises:
         LogDamaged: it is none.

@@ -129,6 +129,35 @@ def _set_apart_what_is_private(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _add_inboxes(db: sqlite3.Connection) -> None:
+    for statement in (
+        # When it is due if nobody holds it, Unix time in seconds; infinite: when it is wanted.
+        "ALTER TABLE runs ADD COLUMN due_at REAL NOT NULL DEFAULT 0",
+        # Whether its last holder let go of it, and did not die.
+        "ALTER TABLE runs ADD COLUMN handed_over INTEGER NOT NULL DEFAULT 0",
+        # The number of the newest row of its inbox, and the bytes of all.
+        "ALTER TABLE runs ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN inbox_size INTEGER NOT NULL DEFAULT 0",
+        # Whether the end of its log may be lost.
+        "ALTER TABLE runs ADD COLUMN torn INTEGER NOT NULL DEFAULT 0",
+        # A look for who is due touches no run that sleeps.
+        "DROP INDEX runs_active",
+        "CREATE INDEX runs_due ON runs (leased, due_at) WHERE finished_at IS NULL",
+        # With a rowid, as `privates`.
+        """
+        CREATE TABLE inbox (
+            run INTEGER NOT NULL,
+            number INTEGER NOT NULL,         -- from 1, without a gap
+            key TEXT NOT NULL,
+            data BLOB NOT NULL,
+            UNIQUE (run, number),
+            UNIQUE (run, key)
+        )
+        """,
+    ):
+        db.execute(statement)
+
+
 @attrs.frozen
 class Migration:
     """A step from one version of the tables to the next."""
@@ -143,6 +172,7 @@ MIGRATIONS: Final = [
     Migration("0.1.0", _create_tables),
     Migration("0.1.0", _add_digests),
     Migration("0.1.0", _set_apart_what_is_private),
+    Migration("0.1.0", _add_inboxes),
 ]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 

@@ -12,11 +12,18 @@ import trio
 
 from ..._errors import StoreUnavailable
 from ..._limits import Retention
+from ..._log.inbox import Delivered, Delivery
 from ..._log.log import Append, Appended
 from ..._log.run_info import RunInfo, RunRecord
 from ..._log.store import Created, Lease, Page, Store, Watch
 from ..._nursery import open_plain_nursery
-from . import _acts as acts, _beside as beside, _removal as removal
+from . import (
+    _acts as acts,
+    _beside as beside,
+    _claims as claims,
+    _inbox as inbox,
+    _removal as removal,
+)
 from ._connection import Connection
 from ._lock import boot_id, serving
 from ._schema import check_tables, migrate, transaction
@@ -37,14 +44,15 @@ class SQLiteStore(Store):
     machine open the file with `follow`.
 
     Commits are not forced to the disk one by one (``synchronous=NORMAL``): if the *machine* dies,
-    the newest may be lost. On Linux, which tells one life of a machine from the next, active logs
-    then have a new epoch, so that no cursor misleads. The space of removed logs is used again, but
+    the newest may be lost, but for those of a run that is parked, and for deliveries. On Linux,
+    which tells one life of a machine from the next, logs that were being written then have a new
+    epoch, so that no cursor misleads, and are torn. The space of removed logs is used again, but
     the file never shrinks.
 
     Args:
         path: the file, which is made (for your eyes only) if there is none.
-        follow: only read, list, watch, count viewers and ask for cancels, beside a server or
-            without one. All else raises `StoreUnavailable`.
+        follow: only read, list, watch, count viewers, deliver and ask for cancels, beside a server
+            or without one. All else raises `StoreUnavailable`.
 
     Raises:
         ValueError: the path is ``:memory:``.
@@ -59,6 +67,10 @@ class SQLiteStore(Store):
         self._writer = Connection(self._path)
         self._reader = Connection(self._path)
         self._watches: set[PolledWatch] = set()
+
+    @property
+    def durable(self) -> bool:
+        return True
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["SQLiteStore"]:
@@ -78,7 +90,7 @@ class SQLiteStore(Store):
         else:
             migrate(db, self._path)
             with transaction(db, "BEGIN IMMEDIATE"):
-                acts.take_over(db, boot_id())
+                claims.take_over(db, boot_id())
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA journal_size_limit = {_SPARE}")
 
@@ -116,33 +128,49 @@ class SQLiteStore(Store):
         return await self._reader.read(acts.find, owner, before, limit)
 
     async def claim(self, run_id: str) -> Lease | None:
-        lease = await self._served().write(acts.claim, run_id)
+        # Forced: if the machine dies, who was parked would else seem to sleep, whatever it did.
+        lease = await self._served().force(claims.claim, run_id)
         if lease is not None:
             self._changed(run_id)
         return lease
 
     async def renew(self, leases: Sequence[Lease]) -> Sequence[Lease]:
-        return await self._reader.read(acts.lost, leases)
+        return await self._reader.read(claims.lost, leases)
 
     async def release(self, lease: Lease) -> None:
-        if await self._served().write(acts.release, lease):
+        if await self._served().write(claims.release, lease):
             self._changed(lease.run_id)
 
     async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:
-        outcome = await self._served().write(acts.renew_epoch, lease, epoch)
+        outcome = await self._served().write(claims.renew_epoch, lease, epoch)
         if outcome is Appended.COMMITTED:
             self._changed(lease.run_id)
         return outcome
 
-    async def orphans(self, limit: int) -> Sequence[str]:
-        return await self._reader.read(acts.orphans, limit)
+    async def park(self, lease: Lease, seen: int, seconds: float | None) -> bool:
+        parked = await self._served().force(claims.park, lease, seen, seconds)
+        if parked:
+            self._changed(lease.run_id)
+        return parked
+
+    async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
+        outcome = await self._writer.force(inbox.deliver, run_id, key, data)
+        if outcome is Delivered.DELIVERED:
+            self._changed(run_id)
+        return outcome
+
+    async def inbox(self, run_id: str, after: int, limit: int) -> Sequence[Delivery]:
+        return await self._reader.read(inbox.inbox, run_id, after, limit)
+
+    async def orphans(self, after: str, limit: int) -> Sequence[str]:
+        return await self._reader.read(claims.orphans, after, limit)
 
     async def request_cancel(self, run_id: str, reason: str) -> None:
-        if await self._writer.write(acts.request_cancel, run_id, reason):
+        if await self._writer.write(claims.request_cancel, run_id, reason):
             self._changed(run_id)
 
     async def set_viewers(self, run_id: str, worker: str, count: int) -> None:
-        if await self._writer.write(acts.set_viewers, run_id, worker, count, _PRESENCE):
+        if await self._writer.write(claims.set_viewers, run_id, worker, count, _PRESENCE):
             self._changed(run_id)
 
     @asynccontextmanager
