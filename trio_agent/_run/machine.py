@@ -8,7 +8,7 @@ it. What is returned at once belongs together, and is committed together.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -49,6 +49,7 @@ from .speech import Speech
 from .states import Action, AskModel, CheckOutput, RunTools, State
 from .story import LOST, Story
 
+_ANSWER: Final = State.ANSWER  # for each token; before Python 3.12 it is slow to look up
 _LOST = "the worker was lost during this call: its outcome is unknown"
 
 
@@ -109,8 +110,8 @@ class Machine:
             messages, self.budget, Failures(tool_retries), shaped=output is not None
         )
         """What has happened so far."""
-        if parent is not None:  # An earlier attempt at this call may have used some.
-            self.story.used_ids |= parent[0].story.used_ids
+        if parent is not None:  # One log: an earlier attempt at this call may have used some.
+            self.story.used_ids = parent[0].story.used_ids
         self._speech = Speech(
             self.story.used_ids,
             # So that an id names one call in the log, at whatever depth.
@@ -188,7 +189,7 @@ class Machine:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
         events: list[AnyEvent] = []
         story, speech = self.story, self._speech
-        if story.state is not State.ANSWER:
+        if story.state is not _ANSWER:
             assert self.done, "it speaks when it was asked"
             return events
         for part in parts:
@@ -198,14 +199,12 @@ class Machine:
             event = speech.event_of(part, at)
             if event is not None:
                 events.append(event)
-                story.add(event)
-                if self.budget.bounded:
-                    events += self._check_budget(at)
-            if speech.calls > MAX_CALLS and not self.done:
+                story.add_delta(event)
+                if self.budget.bounded and (ending := self._check_budget(at)):
+                    return events + ending
+            if speech.calls > MAX_CALLS:
                 message = f"the model asked for more than {MAX_CALLS} tools at once"
-                events += self.fail("too-many-calls", message, at)
-            if self.done:
-                break
+                return events + self.fail("too-many-calls", message, at)
         return events
 
     def broke_off(self, reason: str, at: int) -> list[AnyEvent]:
@@ -342,6 +341,7 @@ class Machine:
     def waits(self, at: int) -> list[AnyEvent]:
         """Nothing is left to do but to wait for answers: the run goes to sleep."""
         self._expect(State.ACT)
+        assert not self.story.ready, "these calls wait for nobody"
         return [self._ends.told(RunWaiting(at=at, calls=tuple(self.story.waiting)))]
 
     def continued(self, reason: str, at: int, *, rerun: Collection[str] = ()) -> list[AnyEvent]:
@@ -350,20 +350,20 @@ class Machine:
         An answer that was under way is taken back. What may have run is not run again, unless it
         is a call of a tool that `rerun` names.
         """
+        self._expect(State.ASK, State.ANSWER, State.CHECK, State.ACT)
         events: list[AnyEvent] = [self._ends.told(RunContinued(at=at, reason=reason))]
+        lost = self.story.ready if self.state is State.ACT else ()
         if self.state is State.ANSWER:
             events += self.broke_off(reason, at)
         if self.story.losses > self._continuations:
             times = self.story.losses
-            for call in self.story.ready:
+            for call in lost:
                 self.abandoned(call.id)
             return events + self.fail(LOST, f"its worker was lost {times} times in a row", at)
-        if self.state is State.ACT:
-            for call in self.story.ready:
-                if call.name not in rerun:
-                    events.append(self._ends.call(call.id, "unknown", _LOST, at))
-            events += self._after_result(at)
-        return events
+        for call in lost:
+            if call.name not in rerun:
+                events.append(self._ends.call(call.id, "unknown", _LOST, at))
+        return events + self._after_result(at) if lost else events
 
     def _after_result(self, at: int) -> list[AnyEvent]:
         if self.story.transcript.calls:
@@ -394,6 +394,6 @@ class Machine:
         assert self.state in states, f"not where this can happen: {self.state.value}"
 
     def _check_budget(self, at: int) -> list[AnyEvent]:
-        if not self.budget.bounded or (bound := self.budget.exhausted) is None:
+        if (bound := self.budget.exhausted) is None:
             return []
         return self.finish("budget", at, reason=f"the budget of {bound} tokens is spent")
