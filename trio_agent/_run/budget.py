@@ -27,6 +27,8 @@ class Budget:
         """Tokens that were counted."""
         # Its own first, then those above it.
         self._all: tuple[Budget, ...] = (self, *(() if within is None else within._all))  # noqa: SLF001
+        # What is below may have a bound of its own: it is nothing to those that have none.
+        self._counting = tuple(each for each in self._all if each.bounded)
 
     def paid(self, usage: Usage) -> None:
         """An answer has cost this."""
@@ -36,7 +38,7 @@ class Budget:
 
     def spend(self, tokens: int) -> None:
         """Count so many tokens (fewer than none, if they were counted before)."""
-        for each in self._all:
+        for each in self._counting:
             each.spent += tokens
 
     @property

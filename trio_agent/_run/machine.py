@@ -8,7 +8,7 @@ it. What is returned at once belongs together, and is committed together.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -48,6 +48,7 @@ from .speech import Speech
 from .states import Action, AskModel, CheckOutput, RunTools, State
 from .story import LOST, Story
 
+_ANSWER: Final = State.ANSWER  # for each token; before Python 3.12 it is slow to look up
 _LOST = "the worker was lost during this call: its outcome is unknown"
 
 
@@ -108,8 +109,8 @@ class Machine:
             messages, self.budget, Failures(tool_retries), shaped=output is not None
         )
         """What has happened so far."""
-        if parent is not None:  # An earlier attempt at this call may have used some.
-            self.story.used_ids |= parent[0].story.used_ids
+        if parent is not None:  # One log: an earlier attempt at this call may have used some.
+            self.story.used_ids = parent[0].story.used_ids
         self._speech = Speech(
             self.story.used_ids,
             # So that an id names one call in the log, at whatever depth.
@@ -187,7 +188,7 @@ class Machine:
         """The model emitted these parts. What it says after its budget is spent is dropped."""
         events: list[AnyEvent] = []
         story, speech = self.story, self._speech
-        if story.state is not State.ANSWER:
+        if story.state is not _ANSWER:
             assert self.done, "it speaks when it was asked"
             return events
         for part in parts:
@@ -197,14 +198,12 @@ class Machine:
             event = speech.event_of(part, at)
             if event is not None:
                 events.append(event)
-                story.add(event)
-                if self.budget.bounded:
-                    events += self._check_budget(at)
-            if speech.calls > MAX_CALLS and not self.done:
+                story.add_delta(event)
+                if self.budget.bounded and (ending := self._check_budget(at)):
+                    return events + ending
+            if speech.calls > MAX_CALLS:
                 message = f"the model asked for more than {MAX_CALLS} tools at once"
-                events += self.fail("too-many-calls", message, at)
-            if self.done:
-                break
+                return events + self.fail("too-many-calls", message, at)
         return events
 
     def broke_off(self, reason: str, at: int) -> list[AnyEvent]:
@@ -341,6 +340,7 @@ class Machine:
     def waits(self, at: int) -> list[AnyEvent]:
         """Nothing is left to do but to wait for answers: the run goes to sleep."""
         self._expect(State.ACT)
+        assert not self.story.ready, "these calls wait for nobody"
         return [self._ends.told(RunWaiting(at=at, calls=tuple(self.story.waiting)))]
 
     def resumed(self, reason: str, at: int) -> list[AnyEvent]:
@@ -349,7 +349,8 @@ class Machine:
         An answer that was under way is taken back. What may have run has an unknown outcome, until
         `recovered`. A run that loses one worker after the other ends.
         """
-        for call in self.story.ready:
+        self._expect(State.ASK, State.ANSWER, State.CHECK, State.ACT)
+        for call in self.story.ready if self.state is State.ACT else ():
             self.abandoned(call.id)
         events = self.broke_off(reason, at) if self.state is State.ANSWER else []
         if self.story.losses > self._continuations:
@@ -393,6 +394,6 @@ class Machine:
         assert self.state in states, f"not where this can happen: {self.state.value}"
 
     def _check_budget(self, at: int) -> list[AnyEvent]:
-        if not self.budget.bounded or (bound := self.budget.exhausted) is None:
+        if (bound := self.budget.exhausted) is None:
             return []
         return self.finish("budget", at, reason=f"the budget of {bound} tokens is spent")

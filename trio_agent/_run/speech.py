@@ -1,5 +1,7 @@
 """What the model says: from its parts to events, and to the calls that they amount to."""
 
+from collections.abc import Set
+
 from .._events import (
     AnyEvent,
     ErrorDetail,
@@ -27,13 +29,13 @@ class Speech:
     """The answers of one run, one after the other.
 
     Args:
-        call_ids: those that were used before, which grow; providers refuse a transcript that has
-            one twice.
+        call_ids: those that were used before, in the log or in the messages before it; providers
+            refuse a transcript that has one twice.
         prefix: what the id of each call begins with.
         wrapped: whether answers with a shape are written into the field `output` of an object.
     """
 
-    def __init__(self, call_ids: set[str], *, prefix: str = "", wrapped: bool = False) -> None:
+    def __init__(self, call_ids: Set[str], *, prefix: str = "", wrapped: bool = False) -> None:
         self.calls: int = 0
         """Calls in this answer."""
         self._call_ids = call_ids
@@ -91,9 +93,9 @@ class Speech:
     def _unique(self, call_id: str) -> str:
         # Some providers count calls anew in each answer; in a run an id names one call.
         call_id = self._prefix + call_id
+        opened = {call.id for call in self._open.values()}
         unique, number = call_id, self._step
-        while unique in self._call_ids:
+        while unique in self._call_ids or unique in opened:
             unique = f"{call_id}-{number}"
             number += 1
-        self._call_ids.add(unique)
         return unique

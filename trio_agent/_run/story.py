@@ -52,6 +52,8 @@ ANSWERED: Final = "answered"
 
 _CONTINUED: Final = frozenset({LOST, HANDED_OVER})
 
+_DELTAS: Final = (TextDelta, ReasoningDelta, OutputDelta, ToolInputDelta)
+
 
 class Story:
     """One agent's.
@@ -111,14 +113,9 @@ class Story:
             offset: its place in the log, needed of a `StepStart`.
             kept: what is kept beside a `ModelFinished` for its provider.
         """
-        match event:
-            case TextDelta() | ReasoningDelta() | OutputDelta() | ToolInputDelta():
-                # For each token: no more than this comes of it. Whoever wrote it knows its call.
-                self._deltas += 1
-                if self.budget.bounded:
-                    self.budget.spend(1)
-                self.transcript.add(event)
-                return
+        if isinstance(event, _DELTAS):
+            self.add_delta(event)
+            return
         self.transcript.add(event, kept)
         match event:
             case RunStart():
@@ -151,6 +148,15 @@ class Story:
                 self.losses += reason == LOST
             case RunFinish() | RunError():
                 self.state, self.terminal = State.DONE, event
+
+    def add_delta(self, event: AnyEvent) -> None:
+        """Fold in a piece of an answer. So much is done for each token, and no more."""
+        if self.budget.bounded:
+            self._deltas += 1
+            self.budget.spend(1)
+        if isinstance(event, ToolInputDelta):
+            self.used_ids.add(event.tool.id)
+        self.transcript.add(event)
 
     def _finished(self, event: ModelFinished) -> None:
         self.budget.paid(event.usage)
@@ -209,7 +215,7 @@ class Story:
                     self.budget.spend(1)
             case ToolCall(tool=call):
                 self.used_ids.add(call.id)
-            case StepDiscard():
+            case StepStart() | StepDiscard():  # An attempt before may have been cut short.
                 self._nested_deltas.pop(call_id, None)
             case ModelFinished(usage=usage):
                 deltas = self._nested_deltas.pop(call_id, 0)
