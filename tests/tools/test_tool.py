@@ -141,7 +141,7 @@ def test_wrappers_are_async_if_they_say_so() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "a.b", "x" * 65, "a\n"])
 def test_bad_names(name: str) -> None:
-    with pytest.raises(ValueError, match="is no tool name: give it .* with name="):
+    with pytest.raises(ValueError, match=r"is no tool name: give it .* with name="):
         tool(add, name=name)
 
 
