@@ -265,6 +265,13 @@ def test_what_contains_itself_is_for_a_schema_of_ones_own() -> None:
     assert made.parse({"node": {"next": {}}}) == {"node": Node(Node(None))}
 
 
+def test_whether_a_call_may_be_made_twice() -> None:
+    assert tool(add).retry_safe is False
+    assert tool(add, retry_safe=True).retry_safe is True
+    with pytest.raises(TypeError, match="retry_safe of tool 'add' is True or False, not 'yes'"):
+        tool(add, retry_safe="yes")  # type: ignore[call-overload]
+
+
 def test_strict_is_up_to_you() -> None:
     assert tool(add).spec.strict is None
     assert tool(add, strict=False).spec.strict is False

@@ -23,8 +23,7 @@ class ServerTool(Tool[Any]):
     _remote: RemoteTool
     _call: Callable[[str, dict[str, Any], ToolContext], Awaitable[Any]] = attrs.field(repr=False)
     _approval: bool = attrs.field(default=False, kw_only=True)
-    retry_safe: bool = attrs.field(default=False, kw_only=True)
-    """What was declared: whether a call may be made twice."""
+    _retry_safe: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -40,6 +39,11 @@ class ServerTool(Tool[Any]):
     def schema(self) -> Mapping[str, Any]:
         """What the server says."""
         return {"type": "object", **self._remote.input_schema}
+
+    @property
+    def retry_safe(self) -> bool:
+        """What was declared here, whatever the server says."""
+        return self._retry_safe
 
     @property
     def may_wait(self) -> bool:
