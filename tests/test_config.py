@@ -1,6 +1,9 @@
 """What an agent is made of."""
 
 import functools
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -10,9 +13,11 @@ import pytest
 
 from trio_agent._agent import Agent
 from trio_agent._config import AgentConfig
+from trio_agent._limits import Limits
 from trio_agent.local import LocalModel
 from trio_agent.models.openai._model import OpenAIModel
 from trio_agent.testing import ScriptedModel
+from trio_agent.tools._client_tool import ClientTool
 from trio_agent.tools._context import RunContext, RunFacts, ToolContext
 from trio_agent.tools._contract import Tool
 from trio_agent.tools._source import OpenTools, ToolSource
@@ -129,7 +134,7 @@ def test_nothing_is_asked_for_by_default() -> None:
         (),
     )
     assert (agent.open_deps, agent.output, agent.shape, agent.prepare) == (None,) * 4
-    assert agent.tool_errors == "type"
+    assert (agent.tool_errors, agent.version, agent.on_worker_lost) == ("type", "", "continue")
 
 
 def test_what_is_given_is_there() -> None:
@@ -178,6 +183,9 @@ def test_a_union_may_be_a_tuple(output: Any) -> None:
         ({"output": Source}, TypeError, "output: Source has no JSON form"),
         ({"tool_errors": "all"}, ValueError, r"'tool_errors' must be in .* \(got 'all'\)"),
         ({"tool_choice": "far away"}, ValueError, "tool_choice is"),
+        ({"version": 2}, TypeError, r"'version' must be <class 'str'> \(got 2 that is"),
+        ({"on_worker_lost": "stop"}, ValueError, "'on_worker_lost' must be in .*'continue', 'end'"),
+        ({"on_worker_lost": None}, ValueError, "'on_worker_lost' must be in"),
     ],
 )
 def test_what_is_wrong_is_told_at_once(settings: Any, error: type[Exception], message: str) -> None:
@@ -185,25 +193,128 @@ def test_what_is_wrong_is_told_at_once(settings: Any, error: type[Exception], me
         Agent(model=ScriptedModel(), **settings)
 
 
-def test_the_fingerprint_is_of_what_was_declared() -> None:
-    def made(**settings: Any) -> bytes:
-        return Agent(model=ScriptedModel(), **settings).fingerprint()
+def made(**settings: Any) -> Agent:
+    return Agent(model=ScriptedModel(), **settings)
 
-    assert made() == made(prepare=list, output_validators=[greet])
-    prints = [
-        made(**settings)
-        for settings in (
-            {},
-            {"instructions": greet},
-            {"instructions": functools.partial(greet)},
-            {"sources": [Source()]},
-            {"sources": [Source("elsewhere")]},
-            {"output": Verdict},
-            {"output": int},
-        )
-    ]
+
+def asks(context: ToolContext, **_: Any) -> bool:
+    return True
+
+
+def asks_less(context: ToolContext, **_: Any) -> bool:
+    return False
+
+
+def prepare_otherwise(messages: Any) -> Any:
+    return messages
+
+
+DECLARED: tuple[dict[str, Any], ...] = (
+    {},
+    {"name": "other"},
+    {"version": "1"},
+    {"version": "2"},
+    {"instructions": "x"},
+    {"instructions": greet},
+    {"instructions": functools.partial(greet)},
+    {"instructions": functools.partial(validate)},
+    {"tools": [look]},
+    {"tools": [tool(look, approval=True)]},
+    {"tools": [tool(look, approval=asks)]},
+    {"tools": [tool(look, approval=asks_less)]},
+    {"tools": [ClientTool("look", description="Look.", schema=tool(look).schema)]},
+    {"tools": [made().as_tool(name="sub", description="")]},
+    {"tools": [made(version="1").as_tool(name="sub", description="")]},
+    {"tools": [made(instructions=greet).as_tool(name="sub", description="")]},
+    {"tools": [made(tools=[made().as_tool()]).as_tool(name="sub", description="")]},
+    {"tools": [made(tools=[made(version="1").as_tool()]).as_tool(name="sub", description="")]},
+    {"tools": [made().as_tool(name="sub", description="", approval=asks)]},
+    {"sources": [Source()]},
+    {"sources": [Source("elsewhere")]},
+    {"output": Verdict},
+    {"output": int},
+    {"output_validators": [validate]},
+    {"output_validators": [greet]},
+    {"output_validators": [greet, validate]},
+    {"prepare": list},
+    {"prepare": prepare_otherwise},
+)
+
+
+def test_the_fingerprint_is_of_what_was_declared() -> None:
+    prints = [made(**settings).fingerprint() for settings in DECLARED]
     assert len(set(prints)) == len(prints)
-    assert made(instructions=greet) == made(instructions=greet)
+    assert prints == [made(**settings).fingerprint() for settings in DECLARED]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"on_worker_lost": "end"},
+        {"limits": Limits(max_steps=3)},
+        {"options": {"temperature": 0}},
+        {"open_deps": lambda facts: None},
+        {"tool_errors": "hidden"},
+    ],
+)
+def test_the_fingerprint_is_not_of_how_it_is_run(settings: dict[str, Any]) -> None:
+    assert made(**settings).fingerprint() == made().fingerprint()
+
+
+def test_a_tool_that_may_be_called_twice_is_the_same_tool() -> None:
+    one, other = (made(tools=[tool(look, retry_safe=safe)]) for safe in (False, True))
+    assert one.fingerprint() == other.fingerprint()
+
+
+PROGRAM = """
+import functools
+import attrs
+from trio_agent import Agent, ClientTool, tool
+from trio_agent.testing import ScriptedModel
+
+class Policy:
+    def ask(self, context, **_): return True
+    def __call__(self, context, **_): return True
+
+@attrs.frozen
+class Verdict:
+    why: str
+
+def greet(context, shop): return ""
+def validate(context, value): return value
+def prepare(messages): return messages
+
+@tool(approval=Policy().ask)
+def tag(names: set[str] = frozenset("abcdefgh"), at=object()) -> str: ...
+
+@tool(approval=Policy())
+def refund(amount: float) -> str: ...
+
+def agent(*tools):
+    return Agent(
+        model=ScriptedModel(), version="1", instructions=functools.partial(greet, shop=object()),
+        tools=tools, output=Verdict, output_validators=[validate, functools.partial(validate)],
+        prepare=prepare,
+    )
+
+sub = agent(tag.function).as_tool(name="sub", approval=lambda context, prompt: True)
+print(agent(tag, refund, ClientTool("show"), sub).fingerprint().decode())
+"""
+
+
+def test_the_fingerprint_is_the_same_in_all_processes() -> None:
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    (only,) = prints
+    assert b'"version":"1"' in only
+    assert b"0x" not in only
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import attrs
 from trio_agent import (
     Agent,
     AnyMessage,
+    ClientTool,
     Mapped,
     Result,
     Run,
@@ -19,6 +20,7 @@ from trio_agent import (
     RunFacts,
     Runtime,
     ToolContext,
+    ask_user,
     tool,
 )
 
@@ -107,6 +109,13 @@ ALL = Agent(
     tool_errors="message",
     options={"temperature": 0},
     tool_choice="refund",
+    version="2",
+    on_worker_lost="end",
+)
+ASKING = Agent(
+    model="m",
+    tools=[refund, add, ask_user(), ClientTool("show"), TEXT.as_tool(approval=True)],
+    open_deps=open_shop,
 )
 
 
@@ -114,6 +123,7 @@ async def check(runtime: Runtime) -> None:
     assert_type(await TEXT.run("Hi"), Result[str])
     assert_type((await SHOP.run("Hi")).output, str)
     assert_type(PART, Agent[Shop, str])
+    assert_type(ASKING, Agent[Shop, str])
     assert_type((await GIVEN.run("Hi", deps=Shop())).output, Yes)
     assert_type((await EITHER.run("Hi")).output, Yes | No)
     assert_type((await MANY.run("Hi")).output, list[Yes])
@@ -134,6 +144,8 @@ async def check_what_is_wrong(runtime: Runtime) -> None:
     Agent(model="m", tools=[3])  # type: ignore[list-item]
     Agent(model="m", instructions=greet, open_deps=open_other)  # type: ignore[misc]
     Agent(model="m", tool_errors="all")  # type: ignore[call-overload]
+    Agent(model="m", on_worker_lost="stop")  # type: ignore[call-overload]
+    Agent(model="m", version=2)  # type: ignore[call-overload]
     Agent(model="m", temprature=0)  # type: ignore[call-overload]
     Agent(name="m")  # type: ignore[call-overload]
     await GIVEN.run("Hi", deps=Other())  # type: ignore[arg-type]

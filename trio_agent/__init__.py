@@ -126,6 +126,7 @@ from .tools import (
     RunFacts as RunFacts,
     Tool as Tool,
     ToolContext as ToolContext,
+    ask_user as ask_user,
     tool as tool,
 )
 from .wire import format_sse as format_sse

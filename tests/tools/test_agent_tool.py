@@ -1,6 +1,7 @@
 """An agent as a tool. What it does in a run: see tests/run/test_worker."""
 
 import math
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ from trio_agent._errors import ToolError
 from trio_agent._events import ToolRequest
 from trio_agent.testing import ScriptedModel
 from trio_agent.tools._call import call_tool
+from trio_agent.tools._client_tool import ask_user
 from trio_agent.tools._context import ToolContext
+from trio_agent.tools._function import FunctionTool
+from trio_agent.tools._source import OpenTools, ToolSource
+from trio_agent.tools._tool import tool
 
 AGENT = Agent(model=ScriptedModel(), name="helper")
 
@@ -67,3 +72,57 @@ async def test_outside_of_a_run_there_is_nobody_to_ask() -> None:
         "error",
         "RuntimeError: a sub-agent works in the run of an agent: there is none",
     )
+
+
+def test_it_is_known_as_an_agents() -> None:
+    made = AGENT.as_tool()
+    assert isinstance(made, FunctionTool)
+    assert made.agent is AGENT
+    assert refund.agent is None
+
+
+def test_the_whole_call_may_have_to_be_allowed_or_be_made_twice() -> None:
+    made = AGENT.as_tool()
+    assert (made.may_wait, made.retry_safe) == (False, False)
+    made = AGENT.as_tool(approval=lambda _, prompt: "refund" in prompt, retry_safe=True)
+    assert (made.may_wait, made.retry_safe) == (True, True)
+    assert made.wants({"prompt": "refund it"}, ToolContext()) == "approval"
+    assert made.wants({"prompt": "look"}, ToolContext()) is None
+
+
+class Waiting(ToolSource):
+    may_wait = True
+
+    def open(self) -> AbstractAsyncContextManager[OpenTools]:
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return "<Waiting>"
+
+
+@tool(approval=True)
+def refund(amount: float) -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"tools": [tool(refund.function, name="free"), refund, ask_user()]}, "refund, ask_user"),
+        ({"tools": [AGENT.as_tool(approval=True)]}, "helper"),
+        ({"sources": [Waiting()]}, "<Waiting>"),
+    ],
+)
+def test_an_agent_that_may_wait_can_not_be_one(settings: Any, named: str) -> None:
+    agent = Agent(model=ScriptedModel(), name="boss", **settings)
+    message = f"the agent 'boss' can't be a tool: {named} may wait .*as_tool.approval="
+    with pytest.raises(ValueError, match=message):
+        agent.as_tool()
+
+
+def test_agents_within_agents_that_never_wait_can() -> None:
+    middle = Agent(model=ScriptedModel(), name="middle", tools=[AGENT.as_tool()])
+    assert not middle.as_tool().may_wait

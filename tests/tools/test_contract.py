@@ -91,6 +91,23 @@ def test_a_tool_of_any_kind_needs_a_name_that_providers_take(name: Any) -> None:
         as_tool(type("Misnamed", (Echo,), {"name": name})())
 
 
+def test_by_default_a_call_waits_for_nobody() -> None:
+    made = Echo()
+    assert made.wants({}, ToolContext()) is None
+    assert (made.may_wait, made.retry_safe, made.fingerprint()) == (False, False, "")
+
+
+class Asking(Echo):
+    def wants(self, arguments: Any, context: ToolContext[Any]) -> str | None:
+        return "approval" if arguments else None
+
+
+def test_a_tool_that_says_what_a_call_waits_for_may_wait() -> None:
+    assert Asking().may_wait
+    assert Asking().wants({"x": 1}, ToolContext()) == "approval"
+    assert type("Further", (Asking,), {})().may_wait
+
+
 def test_a_tool_has_to_say_what_it_is() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Tool()  # type: ignore[abstract]

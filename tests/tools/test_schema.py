@@ -192,6 +192,9 @@ def test_impossible_types(annotation: Any, message: str) -> None:
         (Color.RED, "red"),
         (datetime.date(2024, 2, 29), "2024-02-29"),
         ({1: 2}, {"1": 2}),
+        # In an order that is the same in all processes.
+        (set("hgfedcba"), list("abcdefgh")),
+        (frozenset({10, 9, "a", None, Color.RED}), ["a", "red", 10, 9, None]),
     ],
 )
 def test_default_is_shown(value: Any, shown: Any) -> None:

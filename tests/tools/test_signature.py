@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from trio_agent.tools._context import RunContext, RunFacts, ToolContext
-from trio_agent.tools._signature import signature_of
+from trio_agent.tools._signature import is_async, name_of, signature_of
 
 
 def test_annotations_that_cannot_be_resolved() -> None:
@@ -159,3 +159,48 @@ def test_a_context_elsewhere_would_be_written_by_the_model(function: Callable[..
     for described in False, True:
         with pytest.raises(TypeError, match=message):
             signature_of(function, described=described)
+
+
+class Later:
+    async def method(self) -> None: ...
+
+    async def __call__(self) -> None: ...
+
+
+async def later(x: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (later, True),
+        (functools.partial(later, 1), True),
+        (Later(), True),
+        (Later().method, True),
+        (Later, False),
+        (Service(), False),
+        (Service().method, False),
+        (len, False),
+        (lambda: later(1), False),
+    ],
+)
+def test_whether_it_is_async(function: Any, says: bool) -> None:
+    assert is_async(function) is says
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (later, [__name__, "later"]),
+        (functools.partial(later, 1), ["functools.partial", __name__, "later"]),
+        (Service(), [__name__, "Service"]),
+        (Service, [__name__, "Service"]),
+        (Service().method, [__name__, "Service.method"]),
+        (lambda: None, [__name__, "<lambda>"]),
+        (len, ["builtins", "len"]),
+        # It is of no module.
+        (str.upper, ["None", "str.upper"]),
+    ],
+)
+def test_where_it_is_defined(function: Any, name: list[str]) -> None:
+    assert name_of(function) == name

@@ -28,6 +28,10 @@ def test_by_default_a_runtime_shares_it() -> None:
     assert Nothing().scope == "runtime"
 
 
+def test_by_default_its_tools_wait_for_nobody() -> None:
+    assert Nothing().may_wait is False
+
+
 def test_a_source_is_no_list_of_tools() -> None:
     assert Agent(model=ScriptedModel(), sources=[Nothing()]).sources[0].fingerprint() == "nothing"
     with pytest.raises(TypeError, match="is no ToolSource; a single tool goes into tools"):

@@ -141,7 +141,7 @@ def test_wrappers_are_async_if_they_say_so() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "a.b", "x" * 65, "a\n"])
 def test_bad_names(name: str) -> None:
-    with pytest.raises(ValueError, match="is no tool name: give it .* with name="):
+    with pytest.raises(ValueError, match=r"is no tool name: give it .* with name="):
         tool(add, name=name)
 
 
@@ -263,6 +263,13 @@ def test_what_contains_itself_is_for_a_schema_of_ones_own() -> None:
         tool(walk)
     made = tool(walk, schema={"type": "object"})
     assert made.parse({"node": {"next": {}}}) == {"node": Node(Node(None))}
+
+
+def test_whether_a_call_may_be_made_twice() -> None:
+    assert tool(add).retry_safe is False
+    assert tool(add, retry_safe=True).retry_safe is True
+    with pytest.raises(TypeError, match="retry_safe of tool 'add' is True or False, not 'yes'"):
+        tool(add, retry_safe="yes")  # type: ignore[call-overload]
 
 
 def test_strict_is_up_to_you() -> None:

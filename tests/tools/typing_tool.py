@@ -5,7 +5,8 @@
 import functools
 from typing import Any, assert_type
 
-from trio_agent import Tool, ToolContext
+from trio_agent import ClientTool, Tool, ToolContext, ask_user
+from trio_agent.tools import client_tool_of
 from trio_agent.tools._tool import as_tool, tool
 
 
@@ -43,6 +44,28 @@ def with_any(context: ToolContext, n: int) -> str:
     return context.call_id
 
 
+def is_large(context: ToolContext[Shop], amount: float) -> bool:
+    return amount > 100
+
+
+async def later(context: ToolContext[Shop], amount: float) -> bool:
+    return True
+
+
+def no_answer(context: ToolContext[Shop], amount: float) -> str:
+    return ""
+
+
+@tool(approval=is_large, retry_safe=True)
+async def refund(context: ToolContext[Shop], amount: float) -> str:
+    return repr(amount)
+
+
+@tool(approval=lambda context, n, **_: n > 1)
+def counted(n: int) -> int:
+    return n
+
+
 class Service:
     async def method(self, x: int) -> str:
         return str(x)
@@ -63,12 +86,21 @@ async def check() -> None:
     assert_type(with_base(ToolContext(deps=Shop())), str)
     with_any(ToolContext(), 1)
     assert_type(await called.call({}, ToolContext()), Any)
+    assert_type(await refund(ToolContext(deps=Shop()), 1), str)
+    assert_type(counted(1), int)
+    assert_type(tool(counted.function, approval=True)(1), int)
+    assert_type(ask_user(), ClientTool)
 
     await bare(1)  # type: ignore[arg-type]
     called("1")  # type: ignore[arg-type]
     called(1, 2)  # type: ignore[call-arg]
     tool(3)  # type: ignore[call-overload]
     tool(len, deadline="1")  # type: ignore[call-overload]
+    tool(approval=later)  # type: ignore[arg-type]
+    tool(approval=no_answer)  # type: ignore[arg-type]
+    tool(len, approval="always")  # type: ignore[call-overload]
+    tool(len, retry_safe=1)  # type: ignore[call-overload]
+    client_tool_of(3)  # type: ignore[arg-type]
     await with_shop(ToolContext(deps=Other()), 1)  # type: ignore[arg-type]
     await with_shop(1)  # type: ignore[call-arg, arg-type]
 
@@ -82,7 +114,11 @@ def check_deps() -> None:
     for_shop = with_base
     for_shop = bare
     for_shop = with_any
+    for_shop = refund
+    for_shop = ask_user()
     for_all: Tool[object] = bare
+    for_all = ClientTool("show", schema={"type": "object"}, strict=True)
+    for_all = refund  # type: ignore[assignment]
     for_all = with_shop  # type: ignore[assignment]
     for_base: Tool[Base] = with_shop  # type: ignore[assignment]
     print(for_shop, for_all, for_base)

@@ -72,6 +72,8 @@ def arguments_schema(
         if parameter.default is not parameter.empty:
             with contextlib.suppress(TypeError):  # a default without a JSON form: a sentinel
                 default = msgspec.json.decode(encode(parameter.default))
+                if isinstance(parameter.default, set | frozenset):
+                    default.sort(key=msgspec.json.encode)  # the same in all processes
                 if default is not None:  # None says "not given", and often is not of the type
                     schema["default"] = default
         properties[parameter.name] = schema

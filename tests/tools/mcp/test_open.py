@@ -76,6 +76,17 @@ async def test_prefix_and_only(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+async def test_what_holds_for_some(caplog: pytest.LogCaptureFixture) -> None:
+    with trio.fail_after(PATIENCE):
+        async with sdk(prefix="kit", approval=["add"], retry_safe=["fly"]).open() as opened:
+            tools = await tools_of(opened)
+    assert [name for name, tool in tools.items() if tool.may_wait] == ["kit_add"]
+    assert not any(tool.retry_safe for tool in tools.values())
+    assert [record.message for record in caplog.records] == [
+        "MCP server kit has no such tools now: fly"
+    ]
+
+
 async def test_variables() -> None:
     with trio.fail_after(PATIENCE):
         async with sdk(env={"MINE": "1"}).open() as opened:

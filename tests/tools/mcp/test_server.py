@@ -29,6 +29,11 @@ def url(**options: Any) -> MCPServer:
             "mail",
             '["mcp","stdio:/opt/mail-mcp","mail",["a","b"],"run"]',
         ),
+        (
+            url(approval=["b", "a"], retry_safe=True),
+            "example.com",
+            '["mcp","https://example.com",null,null,"runtime",["a","b"]]',
+        ),
         (url(), "example.com", '["mcp","https://example.com",null,null,"runtime"]'),
     ],
 )
@@ -45,6 +50,9 @@ def test_says_no_secrets(server: MCPServer, name: str, fingerprint: str) -> None
         ({"prefix": ""}, ValueError, "letters, digits"),
         ({"prefix": "x" * 33}, ValueError, "at most 32"),
         ({"only": "add"}, TypeError, "a list of names"),
+        ({"approval": "add"}, TypeError, "a list of names"),
+        ({"retry_safe": None}, TypeError, "a list of names"),
+        ({"only": ["add"], "approval": ["ad"]}, ValueError, "names what only= leaves out: ad"),
         ({"scope": "process"}, ValueError, "'runtime' or 'run'"),
         ({"open_deadline": 0}, ValueError, "more than 0"),
         ({"open_deadline": float("nan")}, ValueError, "more than 0"),
@@ -54,6 +62,13 @@ def test_bad_options(options: Any, error: type[Exception], message: str) -> None
     for make in (program, url):
         with pytest.raises(error, match=message):
             make(**options)
+
+
+@pytest.mark.parametrize(
+    ("approval", "may_wait"), [(False, False), ([], False), (True, True), (["add"], True)]
+)
+def test_whether_its_calls_may_wait(approval: Any, may_wait: bool) -> None:
+    assert program(approval=approval).may_wait is may_wait
 
 
 WITHOUT = """

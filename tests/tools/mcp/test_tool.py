@@ -48,3 +48,25 @@ async def test_call(given: Any, sent: Any) -> None:
 async def test_arguments_that_are_no_object(given: Any) -> None:
     with pytest.raises(ToolError, match="are a JSON object"):
         await ServerTool("kit_add_it", remote(), echo).call(given, ToolContext())
+
+
+@pytest.mark.parametrize(
+    ("approval", "given", "wants"),
+    [
+        (True, {"a": 1}, "approval"),
+        (True, None, "approval"),
+        (False, {"a": 1}, None),
+        # The call is not made: there is nothing to allow.
+        (True, "{", None),
+        (True, [1], None),
+    ],
+)
+def test_what_a_call_waits_for(approval: bool, given: Any, wants: str | None) -> None:
+    tool = ServerTool("kit_add_it", remote(), echo, approval=approval)
+    assert tool.may_wait is approval
+    assert tool.wants(given, ToolContext()) == wants
+
+
+def test_whether_a_call_may_be_made_twice() -> None:
+    assert not ServerTool("kit_add_it", remote(), echo).retry_safe
+    assert ServerTool("kit_add_it", remote(), echo, retry_safe=True).retry_safe

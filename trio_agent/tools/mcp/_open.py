@@ -26,6 +26,7 @@ from .._contract import Tool
 from .._source import OpenTools
 from ._connection import Connection
 from ._names import name_tools
+from ._offer import Offer, is_chosen
 from ._tool import ServerTool
 from ._where import Where
 
@@ -43,12 +44,7 @@ _CLOSING: Final = 8.0
 
 @asynccontextmanager
 async def open_server(
-    name: str,
-    where: Where,
-    *,
-    prefix: str | None,
-    only: frozenset[str] | None,
-    open_deadline: float,
+    name: str, where: Where, offer: Offer, *, open_deadline: float
 ) -> AsyncIterator[OpenTools]:
     """Open a server while the context lasts.
 
@@ -61,7 +57,7 @@ async def open_server(
             await sessions.newest.opened.wait()
             if (why := sessions.newest.lost) is not None:
                 raise ToolSourceError(f"the MCP server {name!r} can't be opened: {why}")
-            yield _OpenServer(name, sessions, prefix, only)
+            yield _OpenServer(name, sessions, offer)
         finally:
             with trio.move_on_after(_CLOSING, shield=True):
                 await sessions.aclose()
@@ -100,13 +96,10 @@ class _Sessions:
 
 
 class _OpenServer(OpenTools):
-    def __init__(
-        self, name: str, sessions: _Sessions, prefix: str | None, only: frozenset[str] | None
-    ) -> None:
+    def __init__(self, name: str, sessions: _Sessions, offer: Offer) -> None:
         self._name = name
         self._sessions = sessions
-        self._prefix = prefix
-        self._only = only
+        self._declared = offer
         self._asking = trio.Lock()
         self._failed_at = -math.inf
         self._listed: Sequence[RemoteTool] = ()
@@ -154,18 +147,21 @@ class _OpenServer(OpenTools):
         if connection.tools is self._listed:
             return
         self._listed = connection.tools
-        wanted = {
-            tool.name: tool
-            for tool in connection.tools
-            if self._only is None or tool.name in self._only
-        }
+        offer = self._declared
+        wanted = {tool.name: tool for tool in connection.tools if is_chosen(offer.only, tool.name)}
         self._tools = tuple(
-            ServerTool(name, wanted[remote], self._call)
-            for remote, name in name_tools(self._prefix, wanted).items()
+            ServerTool(
+                name,
+                wanted[remote],
+                self._call,
+                approval=is_chosen(offer.approval, remote),
+                retry_safe=is_chosen(offer.retry_safe, remote),
+            )
+            for remote, name in name_tools(offer.prefix, wanted).items()
         )
 
     def _say_what_is_missing(self) -> None:
-        missing = (self._only or frozenset()) - {tool.name for tool in self._listed}
+        missing = self._declared.names - {tool.name for tool in self._listed}
         if missing:
             logger.warning(
                 "MCP server %s has no such tools now: %s", self._name, ", ".join(sorted(missing))

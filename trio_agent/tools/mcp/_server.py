@@ -3,15 +3,13 @@
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from os import PathLike, fspath
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from .._source import OpenTools, ToolSource
-from ._names import name_tools
+from ._offer import Offer
 from ._where import Command, Endpoint, Where
-
-_MAX_PREFIX: Final = 32
 
 
 class MCPServer(ToolSource):
@@ -25,27 +23,19 @@ class MCPServer(ToolSource):
     def __init__(
         self,
         where: Where,
+        offer: Offer,
         *,
-        prefix: str | None,
-        only: Collection[str] | None,
         scope: Literal["runtime", "run"],
         open_deadline: float,
     ) -> None:
         _require_mcp()
-        if isinstance(only, str):
-            raise TypeError("only= takes a list of names of tools, not one name")
         if scope not in ("runtime", "run"):
             raise ValueError("scope is 'runtime' or 'run'")
-        if prefix is not None and name_tools(None, [prefix])[prefix] != prefix:
-            raise ValueError("a prefix is made of letters, digits, '_' and '-'")
-        if prefix is not None and len(prefix) > _MAX_PREFIX:
-            raise ValueError(f"a prefix has at most {_MAX_PREFIX} characters")
         if not open_deadline > 0:
             raise ValueError("open_deadline is a number of seconds, more than 0")
         self.scope: Literal["runtime", "run"] = scope
         self._where = where
-        self._prefix = prefix
-        self._only = None if only is None else frozenset(only)
+        self._offer = offer
         self._open_deadline = open_deadline
 
     @classmethod
@@ -57,6 +47,8 @@ class MCPServer(ToolSource):
         cwd: str | PathLike[str] | None = None,
         prefix: str | None = None,
         only: Collection[str] | None = None,
+        approval: bool | Collection[str] = False,
+        retry_safe: bool | Collection[str] = False,
         scope: Literal["runtime", "run"] = "runtime",
         open_deadline: float = 30.0,
     ) -> "MCPServer":
@@ -72,15 +64,23 @@ class MCPServer(ToolSource):
             cwd: the folder to run it in; None: this program's.
             prefix: what its tools' names begin with, and a `_` behind it; None: nothing.
             only: the tools to offer, as the server calls them; None: all.
+            approval: the tools whose calls somebody has to allow, as the server calls them; or
+                True: all.
+            retry_safe: the tools whose calls may be made twice, if the worker of their run is lost;
+                or True: all.
             scope: `runtime`: one process for all runs, or `run`: one for each.
             open_deadline: seconds that it may take until it has listed its tools.
 
         Raises:
             ModuleNotFoundError: the ``mcp`` extra is not installed.
-            ValueError: `prefix`, `scope` or `open_deadline` can't be.
+            TypeError: `only`, `approval` or `retry_safe` is one name.
+            ValueError: `prefix`, `scope` or `open_deadline` can't be, or `approval` or `retry_safe`
+                names what `only` leaves out.
         """
         where = Command(command, arguments, dict(env or {}), None if cwd is None else fspath(cwd))
-        return cls(where, prefix=prefix, only=only, scope=scope, open_deadline=open_deadline)
+        offered = True if only is None else only
+        offer = Offer(prefix=prefix, only=offered, approval=approval, retry_safe=retry_safe)
+        return cls(where, offer, scope=scope, open_deadline=open_deadline)
 
     @classmethod
     def http(
@@ -90,6 +90,8 @@ class MCPServer(ToolSource):
         headers: Mapping[str, str] | None = None,
         prefix: str | None = None,
         only: Collection[str] | None = None,
+        approval: bool | Collection[str] = False,
+        retry_safe: bool | Collection[str] = False,
         scope: Literal["runtime", "run"] = "runtime",
         open_deadline: float = 30.0,
     ) -> "MCPServer":
@@ -100,20 +102,33 @@ class MCPServer(ToolSource):
             headers: of each request, such as ``{"Authorization": "Bearer …"}``.
             prefix: what its tools' names begin with, and a `_` behind it; None: nothing.
             only: the tools to offer, as the server calls them; None: all.
+            approval: the tools whose calls somebody has to allow, as the server calls them; or
+                True: all.
+            retry_safe: the tools whose calls may be made twice, if the worker of their run is lost;
+                or True: all.
             scope: `runtime`: one session for all runs, or `run`: one for each.
             open_deadline: seconds that it may take until it has listed its tools.
 
         Raises:
             ModuleNotFoundError: the ``mcp`` extra is not installed.
-            ValueError: `url`, `prefix`, `scope` or `open_deadline` can't be.
+            TypeError: `only`, `approval` or `retry_safe` is one name.
+            ValueError: `url`, `prefix`, `scope` or `open_deadline` can't be, or `approval` or
+                `retry_safe` names what `only` leaves out.
         """
         where = Endpoint(url, dict(headers or {}))
-        return cls(where, prefix=prefix, only=only, scope=scope, open_deadline=open_deadline)
+        offered = True if only is None else only
+        offer = Offer(prefix=prefix, only=offered, approval=approval, retry_safe=retry_safe)
+        return cls(where, offer, scope=scope, open_deadline=open_deadline)
 
     @property
     def name(self) -> str:
         """What it is called in errors and logs: its prefix, or else its program or host."""
-        return self._prefix or self._where.name
+        return self._offer.prefix or self._where.name
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether somebody has to allow calls of some of its tools."""
+        return bool(self._offer.approval)
 
     def open(self) -> AbstractAsyncContextManager[OpenTools]:
         """Connect to the server, for as long as the context lasts.
@@ -123,18 +138,12 @@ class MCPServer(ToolSource):
         """
         from ._open import open_server
 
-        return open_server(
-            self.name,
-            self._where,
-            prefix=self._prefix,
-            only=self._only,
-            open_deadline=self._open_deadline,
-        )
+        return open_server(self.name, self._where, self._offer, open_deadline=self._open_deadline)
 
     def fingerprint(self) -> str:
         """Say which server, and which of its tools. Arguments and paths are left out."""
-        only = None if self._only is None else sorted(self._only)
-        declared: list[Any] = ["mcp", self._where.address, self._prefix, only, self.scope]
+        prefix, only, *more = self._offer.declared()
+        declared: list[Any] = ["mcp", self._where.address, prefix, only, self.scope, *more]
         return msgspec.json.encode(declared).decode()
 
     def __repr__(self) -> str:

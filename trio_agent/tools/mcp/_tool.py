@@ -7,6 +7,7 @@ import attrs
 from mcp_types import Tool as RemoteTool
 
 from ..._errors import ToolError
+from ..._events import Wants
 from .._context import ToolContext
 from .._contract import Tool
 
@@ -21,6 +22,8 @@ class ServerTool(Tool[Any]):
     _name: str
     _remote: RemoteTool
     _call: Callable[[str, dict[str, Any], ToolContext], Awaitable[Any]] = attrs.field(repr=False)
+    _approval: bool = attrs.field(default=False, kw_only=True)
+    _retry_safe: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -36,6 +39,22 @@ class ServerTool(Tool[Any]):
     def schema(self) -> Mapping[str, Any]:
         """What the server says."""
         return {"type": "object", **self._remote.input_schema}
+
+    @property
+    def retry_safe(self) -> bool:
+        """What was declared here, whatever the server says."""
+        return self._retry_safe
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether its calls have to be allowed."""
+        return self._approval
+
+    def wants(self, arguments: Any, context: ToolContext) -> Wants | None:
+        """Say that somebody has to allow a call, if that was declared and it can be made."""
+        del context
+        can_be_made = arguments is None or isinstance(arguments, dict)
+        return "approval" if self._approval and can_be_made else None
 
     async def call(self, arguments: Any, context: ToolContext) -> Any:
         """Have the server do it. Cancelling the call cancels it there.
