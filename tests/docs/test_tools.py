@@ -128,3 +128,9 @@ async def test_pydantic_models(tmp_path: Path) -> None:
     output = await run_example("tools/pydantic_models", [], tmp_path)
     assert [line.partition(":")[0] for line in output.splitlines()] == ["error", "ok"]
     assert output in PAGE
+
+
+async def test_waiting(tmp_path: Path) -> None:
+    output = await run_example("tools/waiting", [], tmp_path)
+    assert output.startswith("refund {'order': '7', 'amount': 20} -> None\n")
+    assert output in PAGE

@@ -18,7 +18,7 @@ def refund(order: str, amount: float = 500.0, *, why: str = "") -> str:
 
 
 def large(context: ToolContext[Any], amount: float, **_: Any) -> bool:
-    return amount > context.deps
+    return bool(amount > context.deps)
 
 
 class Policy:

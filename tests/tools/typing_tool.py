@@ -101,6 +101,7 @@ async def check() -> None:
     tool(len, approval="always")  # type: ignore[call-overload]
     tool(len, retry_safe=1)  # type: ignore[call-overload]
     client_tool_of(3)  # type: ignore[arg-type]
+    ClientTool("show", schema=3)  # type: ignore[arg-type]
     await with_shop(ToolContext(deps=Other()), 1)  # type: ignore[arg-type]
     await with_shop(1)  # type: ignore[call-arg, arg-type]
 

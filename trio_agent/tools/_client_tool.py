@@ -32,7 +32,7 @@ _QUESTION: Final = {
 }
 
 
-def _to_schema(schema: Any) -> dict[str, Any]:
+def _to_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     return own_schema(schema, ())
 
 
