@@ -157,6 +157,10 @@ async def test_it_wakes_by_a_clock_that_nobody_sets(
             assert (await store.info("a")).parked is not due
             assert (await store.orphans("", 10) == ["a"]) is due
             assert (await store.claim("a") is not None) is due
+    # Its next server believes the machine's clock; who was woken is not asleep again by that.
+    monkeypatch.setattr(clock, "now", lambda: now)
+    async with opened(path) as store:
+        assert await store.orphans("", 10) == ["a"]
 
 
 async def test_sleepers_cost_a_look_for_orphans_nothing(path: Path) -> None:

@@ -189,7 +189,7 @@ def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
         leased=bool(run.leased and not run.finished),
         cancel_reason=run.cancel_reason,
         viewers=viewers,
-        parked=not (run.finished or run.leased or run.due),
+        parked=not run.due,
         delivered=run.delivered,
         torn=bool(run.torn),
     )

@@ -1,7 +1,7 @@
 """Who holds a run, who looks on, and what others want of it.
 
 A run has a time at which it is due: a parked one sleeps until then, or until somebody wants
-something of it; any other is due from the first, whenever nobody holds it.
+something of it; any other is always due, in case that nobody holds it.
 """
 
 import sqlite3
