@@ -87,6 +87,16 @@ class Follower:
         feed.on_use.append(self._use_changed)
         self._use_changed(feed)
 
+    async def catch_up(self, run_id: str) -> None:
+        """Let the feed of a run that lives elsewhere have all that the store has. A checkpoint.
+
+        Raises:
+            As `Store.read`.
+        """
+        feed = self._known.get(run_id)
+        if feed is not None:
+            await self._read_on(feed)
+
     def _use_changed(self, feed: Feed) -> None:
         if feed.in_use and not feed.ended:
             if self._growing.get(feed.run_id) is not feed:

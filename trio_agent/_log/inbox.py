@@ -34,7 +34,7 @@ class Delivered(enum.Enum):
     """What came of a delivery. Only `DELIVERED` changed anything, or found it done before."""
 
     DELIVERED = "delivered"
-    """It is in the inbox; to deliver the same again is a success."""
+    """It is in the inbox; to deliver the same again is a success, also when the log is closed."""
     TAKEN = "taken"
     """Something else was delivered under this key."""
     CLOSED = "closed"

@@ -74,7 +74,7 @@ class RunInfo:
     last: Entry | None
     """The terminal event, None while the run is active."""
     fence: int
-    """The number of the newest claim."""
+    """The number of the newest claim; one more when the run was put to sleep since."""
     leased: bool
     """Whether a worker holds the run."""
     cancel_reason: str | None

@@ -44,9 +44,9 @@ class Page:
 class Watch(trio.abc.ReceiveChannel[str]):
     """Yields the id of a watched run when there is news of it.
 
-    News are a new claim, a release, a new epoch, a cancel request, a delivery, other viewers, its
-    removal and, if wanted, a longer log. An id says only "look again"; news that nobody has
-    received yet are merged. After a lost connection all watched ids are yielded.
+    News are a new claim, a release, sleep, a new epoch, a cancel request, a delivery, other
+    viewers, its removal and, if wanted, a longer log. An id says only "look again"; news that
+    nobody has received yet are merged. After a lost connection all watched ids are yielded.
     """
 
     @abstractmethod
@@ -202,7 +202,10 @@ class Store(ABC):
 
     @abstractmethod
     async def release(self, lease: Lease) -> None:
-        """Let go of a run, so that another worker can claim it at once."""
+        """Let go of a run, so that another worker can claim it at once.
+
+        A renewal that comes late does not bring the lease back.
+        """
 
     @abstractmethod
     async def renew_epoch(self, lease: Lease, epoch: str) -> Appended:

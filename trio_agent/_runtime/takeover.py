@@ -66,6 +66,7 @@ class Takeover:
                 info = await self._store.info(run_id)
                 if info.active and not info.leased:
                     await self._end(info)
+                await self._live.follower.catch_up(run_id)
 
     def _is_left(self, run_id: str) -> bool:
         return run_id in self._live or self._left.get(run_id, 0) > trio.current_time()
@@ -125,8 +126,9 @@ class Takeover:
 
     async def _end_claimed(self, info: RunInfo, lease: Lease, message: str) -> None:
         if info.cancel_reason is not None:
-            outcome = await cancel_log(self._store, lease, info.cancel_reason)
-        elif info.torn:
+            await cancel_log(self._store, lease, info.cancel_reason)
+            return
+        if info.torn:
             message = "the machine died, and may have lost the end of this run's log"
             outcome = await close_log(self._store, lease, "log-lost", message)
         else:

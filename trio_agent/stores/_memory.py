@@ -163,11 +163,10 @@ class MemoryStore(Store):
         lost: list[Lease] = []
         for lease in leases:
             run = self._holding(lease)
-            if run is None:
+            if run is None or run.handed_over:
                 lost.append(lease)
             else:
                 run.leased_until = self._lease_end()
-                run.handed_over = False
         return lost
 
     async def release(self, lease: Lease) -> None:
@@ -211,10 +210,13 @@ class MemoryStore(Store):
     async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
         await trio.lowlevel.checkpoint()
         run = self._get(run_id)
+        known = run.inbox.get(key)
+        if known is not None and known.data == data:
+            return Delivered.DELIVERED
         if run.log.closed:
             return Delivered.CLOSED
-        if (known := run.inbox.get(key)) is not None:
-            return Delivered.DELIVERED if known.data == data else Delivered.TAKEN
+        if known is not None:
+            return Delivered.TAKEN
         check_inbox(len(run.inbox), run.inbox_size, data)
         run.inbox[key] = Delivery(len(run.inbox) + 1, key, data)
         run.inbox_size += len(data)

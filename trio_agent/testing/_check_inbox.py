@@ -69,6 +69,8 @@ async def _an_inbox_stays_as_long_as_its_run(store: Store) -> None:
     await deliver(store, "a", "k")
     await commit(store, entries_at(lease, 1, run_finish("a")))
     hold(await store.deliver("a", "late", b"") is Delivered.CLOSED, "a closed log takes no more")
+    again = await store.deliver("a", "k", b"data")
+    hold(again is Delivered.DELIVERED, "to deliver the same again is a success, then, too")
     hold((await store.info("a")).delivered == 1, "a closed log takes no more")
     hold(await read_inbox(store, "a") == [Delivery(1, "k", b"data")], "nothing is removed before")
 

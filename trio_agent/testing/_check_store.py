@@ -73,6 +73,7 @@ async def _claims_are_fenced(store: Store) -> None:
     hold(list(await store.renew([old])) == [], "the holder can renew")
     hold("a" not in await store.orphans("", 10), "a run that is held is no orphan")
     await store.release(old)
+    hold(list(await store.renew([old])) == [old], "a renewal does not bring back what was released")
     hold(not (await store.info("a")).leased, "a released run is free")
     hold(list(await store.orphans("", 10)) == ["a"], "an active run that nobody holds is an orphan")
     claims: list[Lease] = []

@@ -77,7 +77,9 @@ def lost(db: sqlite3.Connection, leases: Sequence[Lease]) -> list[Lease]:
     return [
         lease
         for lease in leases
-        if (run := readable(db, lease.run_id)) is None or run.fence != lease.fence
+        if (run := readable(db, lease.run_id)) is None
+        or run.fence != lease.fence
+        or not (run.leased or run.finished)
     ]
 
 

@@ -14,17 +14,18 @@ from ._rows import as_data, as_deliveries, damaged
 def deliver(db: sqlite3.Connection, run_id: str, key: str, data: bytes) -> Delivered:
     """See `Store.deliver`."""
     run = get(db, run_id)
-    if run.finished:
-        return Delivered.CLOSED
     known = db.execute(
         """
         SELECT CASE typeof(data) WHEN 'blob' THEN data END FROM inbox WHERE run = ? AND key = ?
         """,
         (run.number, key),
     ).fetchone()
+    if known is not None and as_data(run_id, known) == data:
+        return Delivered.DELIVERED
+    if run.finished:
+        return Delivered.CLOSED
     if known is not None:
-        same = as_data(run_id, known) == data
-        return Delivered.DELIVERED if same else Delivered.TAKEN
+        return Delivered.TAKEN
     check_inbox(run.delivered, run.inbox_size, data)
     number = run.delivered + 1
     inserted = db.execute(
