@@ -157,7 +157,7 @@ def test_what_nobody_let_run_is_no_failure_of_the_tool(answer: bool, fails: bool
 
 
 def test_a_call() -> None:
-    ends, story = told()
+    ends, _ = told()
     result = ends.call("free", "ok", 7, 5, files=(PICTURE,))
     assert result == ToolResult(at=5, tool=outcome(FREE, 7, "ok", (PICTURE,)))
     assert list(ends.open_calls()) == ["approval", "input", "odd"]

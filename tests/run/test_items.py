@@ -35,8 +35,10 @@ PICTURE = File("image/png", url="https://example.org/a.png")
         (Said("ü", by="ann"), '{"type":"said","content":"ü","by":"ann"}'),
         (
             Said((Text("a"), PICTURE)),
-            '{"type":"said","content":[{"type":"text","text":"a"},'
-            '{"type":"file","mediaType":"image/png","url":"https://example.org/a.png"}]}',
+            (
+                '{"type":"said","content":[{"type":"text","text":"a"},'
+                '{"type":"file","mediaType":"image/png","url":"https://example.org/a.png"}]}'
+            ),
         ),
     ],
 )

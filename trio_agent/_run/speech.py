@@ -1,6 +1,6 @@
 """What the model says: from its parts to events, and to the calls that they amount to."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 from .._events import (
     AnyEvent,
@@ -35,7 +35,9 @@ class Speech:
         wrapped: whether answers with a shape are written into the field `output` of an object.
     """
 
-    def __init__(self, call_ids: Set[str], *, prefix: str = "", wrapped: bool = False) -> None:
+    def __init__(
+        self, call_ids: AbstractSet[str], *, prefix: str = "", wrapped: bool = False
+    ) -> None:
         self.calls: int = 0
         """Calls in this answer."""
         self._call_ids = call_ids
