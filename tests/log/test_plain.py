@@ -140,3 +140,14 @@ def test_json_that_is_too_deep_to_be_read() -> None:
     with pytest.raises(RecursionError):
         read_json("[" * 100_000)
     assert not is_json("[" * 100_000)
+
+
+@pytest.mark.parametrize(("depth", "is_one"), [(100, True), (101, False), (900, False)])
+def test_what_is_json_does_not_depend_on_who_asks(depth: int, is_one: bool) -> None:
+    """Be it deep in its own stack."""
+
+    def asked_from(frames: int) -> bool:
+        return asked_from(frames - 1) if frames else is_json(text)
+
+    text = "[" * depth + "]" * depth
+    assert asked_from(0) is asked_from(300) is is_one
