@@ -26,7 +26,8 @@ from trio_agent._events import (
 )
 
 FIELDS = {
-    "run-start": ["at", "runId", "agent", "schema"],
+    "run-start": ["at", "runId", "agent", "schema", "retractable"],
+    "user-message": ["at", "content", "by"],
     "step-start": ["at", "stepNumber"],
     "text-delta": ["at", "delta"],
     "reasoning-delta": ["at", "delta"],
@@ -34,18 +35,24 @@ FIELDS = {
     "output-delta": ["at", "delta"],
     "model-switch": ["at", "stepNumber", "from", "to", "error"],
     "model-finish": ["at", "stepNumber", "model", "reason", "usage"],
-    "tool-call": ["at", "tool"],
+    "step-discard": ["at", "stepNumber", "fromOffset", "reason"],
+    "tool-call": ["at", "tool", "wants"],
+    "tool-request": ["at", "tool", "kind", "deadline"],
+    "tool-answer": ["at", "tool", "approved", "by", "reason"],
     "tool-progress": ["at", "tool", "data"],
-    "tool-result": ["at", "tool"],
+    "tool-result": ["at", "tool", "reason"],
     "output-retry": ["at", "message"],
     "nested": ["at", "call", "event"],
+    "waiting": ["at", "calls"],
+    "continued": ["at", "reason"],
     "step-finish": ["at", "stepNumber", "usage"],
     "run-finish": ["at", "run"],
     "error": ["at", "error", "usage"],
 }
 TERMINAL = {"run-finish", "error"}
 PROMPT = {
-    *("run-start", "model-finish", "tool-call", "tool-result", "output-retry"),
+    *("run-start", "user-message", "model-finish", "step-discard", "tool-call", "tool-request"),
+    *("tool-answer", "tool-result", "output-retry", "waiting", "continued"),
     *("run-finish", "error"),
 }
 USAGE = ["inputTokens", "outputTokens", "totalTokens", "cachedInputTokens", "reasoningTokens"]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from trio_agent._content import File, Text
 from trio_agent._events import (
     EVENT_TYPES,
     AnyEvent,
@@ -17,13 +18,18 @@ from trio_agent._events import (
     OutputDelta,
     OutputRetry,
     ReasoningDelta,
+    RunContinued,
     RunError,
     RunFinish,
     RunStart,
     RunSummary,
+    RunWaiting,
+    StepDiscard,
     StepFinish,
     StepStart,
     TextDelta,
+    ToolAnswered,
+    ToolAsked,
     ToolCall,
     ToolInputDelta,
     ToolName,
@@ -32,6 +38,7 @@ from trio_agent._events import (
     ToolRequest,
     ToolResult,
     Usage,
+    UserSaid,
 )
 from trio_agent._log.codec import EventInvalid, decode_event, encode_event, event_schema
 
@@ -43,8 +50,40 @@ SOME = (
 )
 
 EVENTS: dict[str, AnyEvent] = {
-    '{"type":"run-start","at":1,"runId":"r","agent":"a","schema":2}': RunStart(
-        at=1, run_id="r", agent="a"
+    '{"type":"run-start","at":1,"runId":"r","agent":"a","schema":2,"retractable":false}': (
+        RunStart(at=1, run_id="r", agent="a")
+    ),
+    '{"type":"run-start","at":1,"runId":"r","agent":"a","schema":2,"retractable":true}': (
+        RunStart(at=1, run_id="r", agent="a", retractable=True)
+    ),
+    '{"type":"user-message","at":1,"content":"hi"}': UserSaid(at=1, content="hi"),
+    '{"type":"user-message","at":1,"content":[{"type":"text","text":"a"},'
+    '{"type":"file","mediaType":"image/png","url":"u"}],"by":"ann"}': UserSaid(
+        at=1, content=(Text("a"), File("image/png", url="u")), by="ann"
+    ),
+    '{"type":"step-discard","at":1,"stepNumber":1,"fromOffset":2,"reason":"cut"}': StepDiscard(
+        at=1, step_number=1, from_offset=2, reason="cut"
+    ),
+    '{"type":"tool-call","at":1,"tool":{"id":"1","name":"t","input":{}},"wants":"approval"}': (
+        ToolCall(at=1, tool=ToolRequest("1", "t", {}), wants="approval")
+    ),
+    '{"type":"tool-request","at":1,"tool":{"id":"1","name":"t","input":{}},"kind":"input",'
+    '"deadline":9}': ToolAsked(at=1, tool=ToolRequest("1", "t", {}), kind="input", deadline=9),
+    '{"type":"tool-request","at":1,"tool":{"id":"1","name":"t","input":{}},"kind":"approval",'
+    '"deadline":null}': ToolAsked(
+        at=1, tool=ToolRequest("1", "t", {}), kind="approval", deadline=None
+    ),
+    '{"type":"tool-answer","at":1,"tool":{"id":"1","name":"t"},"approved":true,"by":null,'
+    '"reason":null}': ToolAnswered(at=1, tool=ToolName("1", "t"), approved=True),
+    '{"type":"tool-answer","at":1,"tool":{"id":"1","name":"t"},"approved":false,"by":"ann",'
+    '"reason":"no"}': ToolAnswered(
+        at=1, tool=ToolName("1", "t"), approved=False, by="ann", reason="no"
+    ),
+    '{"type":"waiting","at":1,"calls":["1","2"]}': RunWaiting(at=1, calls=("1", "2")),
+    '{"type":"continued","at":1,"reason":"worker-lost"}': RunContinued(at=1, reason="worker-lost"),
+    '{"type":"tool-result","at":1,"tool":{"id":"1","name":"t","input":{},"output":"no",'
+    '"status":"error"},"reason":"denied"}': ToolResult(
+        at=1, tool=ToolOutcome("1", "t", {}, "no", "error"), reason="denied"
     ),
     '{"type":"step-start","at":1,"stepNumber":2}': StepStart(at=1, step_number=2),
     '{"type":"text-delta","at":1,"delta":"\u00fc\\n"}': TextDelta(at=1, delta="ü\n"),
@@ -130,6 +169,7 @@ def test_values_of_a_later_version_are_taken_as_they_are(text: str) -> None:
     ("text", "event"),
     [
         ('{"type":"run-start","at":1,"runId":"r","agent":"a"}', RunStart),
+        ('{"type":"run-start","at":1,"runId":"r","agent":"a","schema":2}', RunStart),
         ('{"type":"error","at":1,"error":{"code":"c","message":"m"}}', RunError),
         ('{"type":"step-finish","at":1,"stepNumber":1,"usage":{"totalTokens":3}}', StepFinish),
     ],
@@ -139,8 +179,8 @@ def test_what_the_first_schema_wrote(text: str, event: type[AnyEvent]) -> None:
 
 
 def test_an_unknown_type_is_none() -> None:
-    assert decode_event(b'{"type":"step-discard","at":1,"stepNumber":1}') is None
-    assert decode_event(b'{"type":"waiting"}') is None
+    assert decode_event(b'{"type":"of-tomorrow","at":1,"stepNumber":1}') is None
+    assert decode_event(b'{"type":"of-tomorrow"}') is None
 
 
 @pytest.mark.parametrize(
@@ -156,9 +196,13 @@ def test_an_unknown_type_is_none() -> None:
         b'{"type":"text-delta","at":"x","delta":"x"}',
         b'{"type":"text-delta","at":1,"delta":"\xff"}',
         b'{"type":"\xff","at":1}',
+        b'{"type":"waiting"}',
+        b'{"type":"step-discard","at":1,"stepNumber":1}',
+        b'{"type":"tool-answer","at":1,"tool":{"id":"1","name":"t"}}',
+        b'{"type":"user-message","at":1,"content":7}',
         b"[" * 100_000,
         b'{"type":"text-delta","delta":' + b"[" * 100_000,
-        b'{"type":"waiting","x":' + b"[" * 100_000,
+        b'{"type":"of-tomorrow","x":' + b"[" * 100_000,
     ],
 )
 def test_garbage(data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trio_agent._log.plain import check_text, is_deep, plain_json, read_json
+from trio_agent._log.plain import check_text, is_deep, is_json, plain_json, read_json
 
 
 def nested(depth: int, *, lists: bool = True) -> Any:
@@ -114,6 +114,7 @@ def test_depth(lists: bool) -> None:
 )
 def test_json_with_faults_of_form(text: str, value: object) -> None:
     assert read_json(text) == value
+    assert is_json(text)
 
 
 @pytest.mark.parametrize(
@@ -132,5 +133,21 @@ def test_json_with_faults_of_form(text: str, value: object) -> None:
 def test_json_that_has_no_meaning(text: str) -> None:
     with pytest.raises(ValueError, match=r"malformed|truncated"):
         read_json(text)
+    assert not is_json(text)
+
+
+def test_json_that_is_too_deep_to_be_read() -> None:
     with pytest.raises(RecursionError):
         read_json("[" * 100_000)
+    assert not is_json("[" * 100_000)
+
+
+@pytest.mark.parametrize(("depth", "is_one"), [(100, True), (101, False), (900, False)])
+def test_what_is_json_does_not_depend_on_who_asks(depth: int, is_one: bool) -> None:
+    """Be it deep in its own stack."""
+
+    def asked_from(frames: int) -> bool:
+        return asked_from(frames - 1) if frames else is_json(text)
+
+    text = "[" * depth + "]" * depth
+    assert asked_from(0) is asked_from(300) is is_one

@@ -18,6 +18,7 @@ from trio_agent._events import (
     RunFinish,
     RunStart,
     RunSummary,
+    StepDiscard,
     StepStart,
     TextDelta,
     Usage,
@@ -40,8 +41,10 @@ def finish(output: Any = NOTHING) -> RunFinish:
 
 
 RETRY = OutputRetry(at=0, message="no")
+BACK = StepDiscard(at=0, step_number=1, from_offset=1, reason="cut")
 NESTED = Nested(at=0, call="c", raw=msgspec.Raw(msgspec.json.encode(delta("[9]"))))
 NESTED_STEP = Nested(at=0, call="c", raw=msgspec.Raw(msgspec.json.encode(step())))
+NESTED_BACK = Nested(at=0, call="c", raw=msgspec.Raw(msgspec.json.encode(BACK)))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +60,13 @@ NESTED_STEP = Nested(at=0, call="c", raw=msgspec.Raw(msgspec.json.encode(step())
         ([delta("[1,"), step(2), delta("[2,")], [1, 1, 1], [2], "[2,"),
         ([delta("[1,"), RETRY, step(2), delta("[")], [1, 1, 0, 1], [], "["),
         ([delta("so"), RETRY], [0, 0], NOTHING, ""),
+        # What is taken back is gone.
+        ([delta("[1,"), BACK], [1, 1], NOTHING, ""),
+        ([delta("so"), BACK], [0, 0], NOTHING, ""),
+        ([step(), delta("[1,"), BACK, step(), delta("[2,")], [0, 1, 1, 0, 1], [2], "[2,"),
         # What sub-agents answer is no part of it.
         ([delta("["), NESTED, NESTED_STEP, delta('"a')], [1, 0, 0, 1], ["a"], '["a'),
+        ([delta("["), NESTED_BACK, delta('"a')], [1, 0, 1], ["a"], '["a'),
         # The end.
         ([delta("[1]"), finish([1])], [1, 0], [1], "[1]"),
         ([delta("[1]"), finish([2])], [1, 1], [2], "[1]"),

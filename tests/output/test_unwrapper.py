@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from json_kit import SPACE, VALUES, cut
 
-from trio_agent._output.unwrapper import Unwrapper
+from trio_agent._output.unwrapper import Unwrapper, was_unwrapped
 
 
 def unwrapped(pieces: list[str]) -> str:
@@ -78,3 +78,34 @@ def test_the_beginning_is_looked_at_once() -> None:
     unwrapper = Unwrapper()
     assert {unwrapper.feed(" ") for _ in range(100_000)} == {""}
     assert len(unwrapper.feed("[")) == 100_001
+
+
+@pytest.mark.parametrize(
+    ("text", "was"),
+    [
+        ('{"output":1}', True),
+        (' {\n"output"\t:\r', True),
+        ('{"output":', True),
+        ('{"output"', False),
+        ('{"outputs":1}', False),
+        ('{ "a":1, "output":1}', False),
+        ('[{"output":1}]', False),
+        ('"{\\"output\\":1}"', False),
+        ("", False),
+    ],
+)
+def test_what_begins_with_a_wrapper_still(text: str, was: bool) -> None:
+    assert was_unwrapped(text) is was
+
+
+@given(VALUES, SPACE, SPACE, SPACE, st.booleans(), st.data())
+def test_a_wrapper_that_is_left_is_the_values_own(
+    value: Any, one: str, two: str, three: str, wrapped: bool, data: st.DataObject
+) -> None:
+    """Whoever sees only what was given on, as in a log, can tell."""
+    inner = json.dumps(value)
+    own = f'{one}{{{two}"output"{three}:{inner}}}'
+    text = f'{{"output":{own}}}' if wrapped else own
+    assert was_unwrapped(unwrapped(cut(text, data))) is (
+        wrapped or was_unwrapped(json.dumps(value))
+    )

@@ -1,10 +1,11 @@
 """What an agent does next, as a pure function of what happened."""
 
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, strategies as st
+from machine_kit import HI, Logged, acting, asked, calling, checking, machine
 
 from trio_agent._events import (
     AnyEvent,
@@ -14,12 +15,16 @@ from trio_agent._events import (
     OutputDelta,
     OutputRetry,
     ReasoningDelta,
+    RunContinued,
     RunError,
     RunFinish,
     RunStart,
+    RunWaiting,
+    StepDiscard,
     StepFinish,
     StepStart,
     TextDelta,
+    ToolAsked,
     ToolCall,
     ToolInputDelta,
     ToolName,
@@ -36,17 +41,12 @@ from trio_agent._messages import (
     UserMessage,
     unpaired_calls,
 )
+from trio_agent._run.items import Answer, Item, Said
 from trio_agent._run.kept import wanted_back
 from trio_agent._run.machine import Expected, Machine
 from trio_agent._run.result import Result
-from trio_agent._run.states import (
-    TRANSITIONS,
-    AskModel,
-    CheckOutput,
-    Input,
-    RunTools,
-    State,
-)
+from trio_agent._run.states import AskModel, CheckOutput, RunTools, State
+from trio_agent._run.story import ANSWERED, HANDED_OVER, LOST
 from trio_agent.models._parts import (
     EmittedPart,
     ModelFinish,
@@ -56,107 +56,6 @@ from trio_agent.models._parts import (
     TextPart,
     ToolInputPart,
 )
-
-HI = UserMessage("hi")
-
-
-def machine(*, max_steps: int = 10, **settings: Any) -> Machine:
-    return Machine("r", "a", [HI], max_steps=max_steps, **settings)
-
-
-def asked(**settings: Any) -> Machine:
-    made = machine(**settings)
-    made.started(1)
-    made.asked(2)
-    return made
-
-
-def acting(*ids: str, **limits: Any) -> Machine:
-    made = asked(**limits)
-    made.said([ToolInputPart(call_id, "t", '{"n":1}') for call_id in ids], 3)
-    made.answered(ModelFinish("tool-calls", Usage(1, 2, 3)), 4)
-    return made
-
-
-def checking(text: str, *ids: str, retries: int = 1, **settings: Any) -> Machine:
-    """The answer is this text, beside calls with these ids."""
-    made = asked(output=Expected(retries=retries), **settings)
-    calls = [ToolInputPart(call_id, "t", "{}") for call_id in ids]
-    made.said([OutputPart(text), *calls], 3)
-    made.answered(ModelFinish("tool-calls" if ids else "stop", Usage(1, 2, 3)), 4)
-    return made
-
-
-def in_state(state: State, what: Input) -> Machine:
-    # What comes of an answer is for the agent and the model to say.
-    output = Expected() if what is Input.ANSWERED_WITH_OUTPUT else None
-    match state:
-        case State.START:
-            return machine()
-        case State.ASK:
-            made = machine()
-            made.started(1)
-            return made
-        case State.ANSWER:
-            return asked(output=output)
-        case State.CHECK:
-            return checking("[]", *(["1"] if what is Input.REFUSED_WITH_CALLS else []))
-        case State.ACT:
-            return acting("1", "2")
-        case State.DONE:
-            made = asked()
-            made.answered(ModelFinish("stop"), 9)
-            return made
-
-
-def apply(made: Machine, what: Input) -> object:
-    match what:
-        case Input.STARTED:
-            return made.started(9)
-        case Input.ASKED:
-            return made.asked(9)
-        case Input.SAID:
-            return made.said([TextPart("x")], 9)
-        case Input.ANSWERED:
-            return made.answered(ModelFinish("stop"), 9)
-        case Input.ANSWERED_WITH_CALLS:
-            made.said([ToolInputPart("9", "t", "")], 9)
-            return made.answered(ModelFinish("tool-calls"), 9)
-        case Input.ANSWERED_WITH_OUTPUT:
-            made.said([OutputPart("1")], 9)
-            return made.answered(ModelFinish("stop"), 9)
-        case Input.ACCEPTED:
-            return made.accepted(1, 9)
-        case Input.REFUSED | Input.REFUSED_WITH_CALLS:
-            return made.refused("no", 9)
-        case Input.RETURNED:
-            return made.returned("1", "ok", 1, 9)
-        case Input.RETURNED_LAST:
-            made.returned("1", "ok", 1, 9)
-            return made.returned("2", "ok", 1, 9)
-        case Input.CLOSED:
-            return made.finish("cancelled", 9)
-
-
-@pytest.mark.parametrize("what", Input)
-@pytest.mark.parametrize("state", State)
-def test_the_table(state: State, what: Input) -> None:
-    made = in_state(state, what)
-    assert made.state is state
-    if (state, what) in TRANSITIONS:
-        apply(made, what)
-        assert made.state is TRANSITIONS[state, what]
-    elif (state, what) == (State.DONE, Input.SAID):
-        assert made.said([TextPart("late")], 9) == []
-    else:
-        with pytest.raises((KeyError, AssertionError)):
-            apply(made, what)
-
-
-def test_every_state_but_done_can_be_closed() -> None:
-    for state in State:
-        assert ((state, Input.CLOSED) in TRANSITIONS) is (state is not State.DONE)
-        assert (State.DONE, Input.CLOSED) not in TRANSITIONS
 
 
 def test_a_plain_answer() -> None:
@@ -537,10 +436,13 @@ def test_closing_keeps_what_was_said() -> None:
     [finish] = made.finish("timeout", 4)
     assert finish is made.terminal
     assert made.messages == (HI, AssistantMessage("Half"))
-    for state in (State.START, State.ASK):
-        made = in_state(state, Input.CLOSED)
-        made.finish("cancelled", 9)
-        assert made.messages == (HI,)
+    made = machine()
+    made.finish("cancelled", 9)
+    assert made.messages == (HI,)
+    made = machine()
+    made.started(1)
+    made.finish("cancelled", 9)
+    assert made.messages == (HI,)
 
 
 def test_an_empty_answer_is_no_message() -> None:
@@ -662,7 +564,22 @@ def test_a_wrapped_answer_is_shown_as_it_is() -> None:
     said = made.said([OutputPart('{"outp'), OutputPart('ut":[1'), OutputPart(",2]}")], 3)
     assert said == [OutputDelta(at=3, delta="[1"), OutputDelta(at=3, delta=",2]")]
     made.answered(ModelFinish("stop"), 4)
-    assert made.action == CheckOutput("[1,2]", unwrapped=True)
+    assert made.action == CheckOutput("[1,2]")
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "text", "action"),
+    [
+        (True, '{"output":{"output":1}}', CheckOutput('{"output":1}', unwrapped=True)),
+        (True, '{"output":[{"output":1}]}', CheckOutput('[{"output":1}]')),
+        (False, '{"output":1}', CheckOutput('{"output":1}')),
+    ],
+)
+def test_a_second_wrapper_is_the_values_own(wrapped: bool, text: str, action: CheckOutput) -> None:
+    made = asked(output=Expected(wrapped=wrapped))
+    made.said([OutputPart(text)], 3)
+    made.answered(ModelFinish("stop"), 4)
+    assert made.action == action
 
 
 def test_calls_beside_an_answer_are_not_started() -> None:
@@ -706,18 +623,25 @@ def test_corrections_are_bounded() -> None:
     assert error.error == ErrorDetail("output-invalid", "not a list")
 
 
-@pytest.mark.parametrize(
-    ("text", "told"), [("Let me see.", []), ("[1", []), ("[1]", [OutputRetry(at=5, message="no")])]
-)
-def test_what_is_said_before_tools_is_no_attempt(text: str, told: list[AnyEvent]) -> None:
-    made = checking(text, "x")
-    assert made.refused("no", 5) == told
-    assert made.action == RunTools((ToolRequest("x", "t", {}),))
-    made.returned("x", "ok", 7, 6)
-    corrections = [UserMessage("no")] if told else []
+@pytest.mark.parametrize("text", ["Let me see.", "[1"])
+def test_what_is_said_before_tools_is_no_attempt(text: str) -> None:
+    made = checking(text, "x", retries=0)
     calls = (ToolRequest("x", "t", {}),)
-    said = [HI, AssistantMessage(text, calls), ToolMessage("x", "7"), *corrections]
-    assert made.action == AskModel(tuple(said))
+    assert made.action == RunTools(calls)
+    made.returned("x", "ok", 7, 6)
+    assert made.action == AskModel((HI, AssistantMessage(text, calls), ToolMessage("x", "7")))
+    assert made.story.output_failures == 0
+
+
+def test_an_answer_beside_tools_is_an_attempt() -> None:
+    made = checking("[1]", "x")
+    assert made.action == CheckOutput("[1]")
+    assert made.refused("no", 5) == [OutputRetry(at=5, message="no")]
+    calls = (ToolRequest("x", "t", {}),)
+    assert made.action == RunTools(calls)
+    made.returned("x", "ok", 7, 6)
+    said = (HI, AssistantMessage("[1]", calls), ToolMessage("x", "7"), UserMessage("no"))
+    assert made.action == AskModel(said)
 
 
 def test_the_last_step_gives_no_second_chance() -> None:
@@ -736,7 +660,7 @@ def test_a_tool_that_fails_again_and_again_ends_the_run(retries: int | None) -> 
         made.asked(2)
         made.said([ToolInputPart("x", "t", "{}"), ToolInputPart("y", "t", "{}")], 3)
         made.answered(ModelFinish("tool-calls"), 4)
-        for call in made._transcript.calls:
+        for call in made.story.transcript.calls:
             made.returned(call.id, "error", "no", 5)
         steps += 1
     if retries is None:
@@ -769,3 +693,249 @@ def test_a_sub_agent_spends_what_those_above_it_may() -> None:
     assert end.run.finish_reason == "budget"
     assert end.run.usage == Usage(2, 4, 6)
     assert end.run.own_usage == Usage(1, 2, 3)
+
+
+class TestWaiting:
+    """Calls that wait for somebody."""
+
+    WANTS: ClassVar = {"1": None, "2": "approval", "3": None}
+
+    def test_who_is_to_answer_is_asked_at_once(self) -> None:
+        """And in the answer's own append: whoever reads it later evaluates nothing again."""
+        made = asked()
+        made.said([ToolInputPart(call_id, "t", "{}") for call_id in self.WANTS], 3)
+        finish = ModelFinish("tool-calls", Usage(1, 2, 3))
+        events = made.answered(finish, 4, wants=lambda call: self.WANTS[call.id], deadline=99)
+        one, two, three = (ToolRequest(call_id, "t", {}) for call_id in self.WANTS)
+        assert events == [
+            ModelFinished(at=4, step_number=1, model="", reason="tool-calls", usage=Usage(1, 2, 3)),
+            ToolCall(at=4, tool=one),
+            ToolCall(at=4, tool=two, wants="approval"),
+            ToolAsked(at=4, tool=two, kind="approval", deadline=99),
+            ToolCall(at=4, tool=three),
+        ]
+        # The others need not wait.
+        assert made.action == RunTools((one, three))
+        assert (made.story.waiting, made.story.deadlines) == ({"2": "approval"}, {"2": 99})
+
+    def test_the_step_ends_when_all_have_ended(self) -> None:
+        made = calling(self.WANTS)
+        assert len(made.returned("1", "ok", 1, 5)) == 1
+        assert len(made.returned("3", "ok", 3, 6)) == 1
+        assert made.action == RunTools(())
+        assert made.waits(7) == [RunWaiting(at=7, calls=("2",))]
+        assert made.state is State.ACT
+        made.took(Answer("2", True), 8)
+        assert made.action == RunTools((ToolRequest("2", "t", {"n": 1}),))
+        result, step = made.returned("2", "ok", 2, 9)
+        assert (type(result), type(step)) == (ToolResult, StepFinish)
+        assert [m.content for m in made.messages[2:]] == ["1", "2", "3"]
+
+    def test_nothing_sleeps_that_has_something_to_do(self) -> None:
+        with pytest.raises(AssertionError, match="wait for nobody"):
+            calling(self.WANTS).waits(5)
+
+    def test_there_is_no_deadline_where_none_is_told(self) -> None:
+        assert calling(self.WANTS).story.deadlines == {}
+
+    def test_a_budget_that_is_spent_waits_for_nobody(self) -> None:
+        made = calling({"1": "approval"}, max_tokens=3)
+        assert made.result is not None
+        assert made.result.finish_reason == "budget"
+        assert [m.status for m in made.messages if isinstance(m, ToolMessage)] == ["cancelled"]
+
+    @pytest.mark.parametrize("failing", [False, True])
+    def test_closing_answers_calls_that_wait(self, failing: bool) -> None:
+        """They never ran: their outcome is known."""
+        made = calling(self.WANTS, deadline=99)
+        made.abandoned("1")
+        events = made.fail("c", "m", 5) if failing else made.finish("cancelled", 5)
+        results = [event.tool for event in events if isinstance(event, ToolResult)]
+        assert [(tool.id, tool.status) for tool in results] == [
+            ("1", "unknown"),
+            ("2", "cancelled"),
+            ("3", "cancelled"),
+        ]
+        assert (made.story.waiting, made.story.deadlines) == ({}, {})
+        assert unpaired_calls(made.messages) is None
+
+    def test_an_answer_with_its_shape_waits_for_nobody(self) -> None:
+        made = asked(output=Expected())
+        made.said([OutputPart("1"), ToolInputPart("x", "t", "")], 3)
+        made.answered(ModelFinish("stop"), 4, wants=lambda _: "approval")
+        result, *_ = made.accepted(1, 5)
+        assert isinstance(result, ToolResult)
+        assert result.tool.status == "cancelled"
+        assert made.story.waiting == {}
+
+    def test_it_goes_on_to_wait_beside_an_answer_without_its_shape(self) -> None:
+        made = asked(output=Expected(retries=1))
+        made.said([OutputPart("1"), ToolInputPart("x", "t", "")], 3)
+        made.answered(ModelFinish("stop"), 4, wants=lambda _: "approval")
+        made.refused("no", 5)
+        assert made.action == RunTools(())
+        made.took(Answer("x", False), 6)
+        assert made.messages[-1] == UserMessage("no")
+
+
+class TestMore:
+    """Somebody has told the run something, which the model is to hear."""
+
+    def answered(self, reason: Any = "stop", **settings: Any) -> Machine:
+        made = asked(**settings)
+        made.said([TextPart("a")], 3)
+        made.answered(ModelFinish(reason, Usage(1, 2, 3)), 4, more=True)
+        return made
+
+    def test_one_more_step(self) -> None:
+        made = self.answered()
+        made.took(Said("and now?"), 5)
+        assert made.action == AskModel((HI, AssistantMessage("a"), UserMessage("and now?")))
+        made.asked(6)
+        made.answered(ModelFinish("stop"), 7)
+        assert made.result is not None
+        assert (made.result.steps, made.result.finish_reason) == (2, "stop")
+
+    @pytest.mark.parametrize(
+        ("reason", "settings", "ends"),
+        [
+            ("stop", {"max_steps": 2}, None),
+            ("stop", {"max_steps": 1}, "stop"),
+            ("stop", {"max_tokens": 3}, "budget"),
+            ("length", {}, "length"),
+            ("content-filter", {}, "error"),
+        ],
+    )
+    def test_unless_it_ends_anyway(
+        self, reason: str, settings: dict[str, int], ends: str | None
+    ) -> None:
+        result = self.answered(reason, **settings).result
+        assert (None if result is None else result.finish_reason) == ends
+
+
+@pytest.mark.parametrize("made", [asked(), checking("1", "x")])
+@pytest.mark.parametrize("item", [Said("x"), Answer("x", True)])
+def test_nothing_is_taken_up_within_an_answer(made: Machine, item: Item) -> None:
+    """It would vanish with a step that is taken back."""
+    with pytest.raises(AssertionError, match="not where this can happen"):
+        made.took(item, 5)
+
+
+def test_what_is_returned_at_once_has_all_that_a_continuation_needs() -> None:
+    """So that a run may die between an answer and its tools, with what its provider wants back."""
+    run = Logged(machine)
+    run.append(run.live.started(1))
+    run.append(run.live.asked(2, 2))
+    run.append(run.live.said([ReasoningPart("hm"), ToolInputPart("1", "t", '{"a":1}')], 3))
+    finish = ModelFinish("tool-calls", Usage(1, 2, 3), "m", {"p": {"signature": "s"}})
+    run.append(run.live.answered(finish, 4, wants=lambda _: "approval", deadline=9), finish)
+    made = run.rebuilt()
+    assert (made.story.waiting, made.story.deadlines) == ({"1": "approval"}, {"1": 9})
+    assert made.budget.usage == Usage(1, 2, 3)
+    made.took(Answer("1", False), 5)
+    call = ToolRequest("1", "t", {"a": 1})
+    said = AssistantMessage("", (call,), "hm", {"p": {"signature": "s"}})
+    assert made.messages[:2] == (HI, said)
+    assert made.asked(6) == [StepStart(at=6, step_number=2)]
+
+
+class TestContinued:
+    """Another worker takes over."""
+
+    def test_an_answer_is_taken_back(self) -> None:
+        made = asked(continuations=1)
+        made.said([TextPart("a")], 3)
+        assert made.continued(LOST, 4) == [
+            RunContinued(at=4, reason=LOST),
+            StepDiscard(at=4, step_number=1, from_offset=2, reason=LOST),
+        ]
+        assert made.action == AskModel((HI,))
+
+    def test_a_complete_answer_is_kept(self) -> None:
+        made = checking("1", "x", continuations=1)
+        assert made.continued(LOST, 5) == [RunContinued(at=5, reason=LOST)]
+        assert made.action == CheckOutput("1")
+
+    def test_between_steps_nothing_was_lost(self) -> None:
+        made = machine(continuations=1)
+        made.started(1)
+        assert made.continued(LOST, 2) == [RunContinued(at=2, reason=LOST)]
+        assert made.action == AskModel((HI,))
+
+    @pytest.mark.parametrize("reason", [LOST, HANDED_OVER, ANSWERED])
+    def test_what_may_have_run_is_not_run_again(self, reason: str) -> None:
+        """That is what waited for nobody, and what was approved; not what nobody has answered."""
+        wants = {"1": None, "2": "approval", "3": "approval", "4": "input", "5": None}
+        made = calling(wants, continuations=1)
+        made.took(Answer("2", True), 5)
+        made.returned("5", "ok", 5, 5)
+        first, *results = made.continued(reason, 6)
+        assert first == RunContinued(at=6, reason=reason)
+        assert [(e.tool.id, e.tool.status) for e in results if isinstance(e, ToolResult)] == [
+            ("1", "unknown"),
+            ("2", "unknown"),
+        ]
+        assert len(results) == 2
+        assert made.story.waiting == {"3": "approval", "4": "input"}
+        assert made.action == RunTools(())
+
+    def test_the_model_is_told_what_is_not_known(self) -> None:
+        made = acting("1", continuations=1)
+        _, result, step = made.continued(LOST, 5)
+        assert isinstance(result, ToolResult)
+        assert isinstance(step, StepFinish)
+        said = "the worker was lost during this call: its outcome is unknown"
+        assert made.messages[-1] == ToolMessage("1", said, "unknown")
+        assert isinstance(made.action, AskModel)
+
+    def test_what_may_be_run_again_is(self) -> None:
+        made = asked(continuations=1)
+        made.said([ToolInputPart("1", "safe", ""), ToolInputPart("2", "t", "")], 3)
+        made.answered(ModelFinish("tool-calls"), 4)
+        _, result = made.continued(LOST, 5, rerun={"safe"})
+        assert isinstance(result, ToolResult)
+        assert (result.tool.id, result.tool.status) == ("2", "unknown")
+        assert made.action == RunTools((ToolRequest("1", "safe", {}),))
+
+    @pytest.mark.parametrize("continuations", [0, 2])
+    def test_workers_may_be_lost_so_often(self, continuations: int) -> None:
+        made = asked(continuations=continuations)
+        for _ in range(continuations):
+            made.continued(LOST, 3)
+            assert not made.done
+            made.asked(4)
+        first, back, error = made.continued(LOST, 5)
+        assert isinstance(first, RunContinued)
+        assert isinstance(back, StepDiscard)
+        assert isinstance(error, RunError)
+        times = f"its worker was lost {continuations + 1} times in a row"
+        assert error.error == ErrorDetail(LOST, times)
+
+    def test_too_often_leaves_no_call_open(self) -> None:
+        made = calling({"1": None, "2": "approval"})
+        _, *results, error = made.continued(LOST, 5, rerun={"t"})
+        assert [(e.tool.id, e.tool.status) for e in results if isinstance(e, ToolResult)] == [
+            ("1", "unknown"),
+            ("2", "cancelled"),
+        ]
+        assert isinstance(error, RunError)
+
+    def test_calls_beside_an_answer_had_not_begun(self) -> None:
+        _, result, error = checking("1", "x").continued(LOST, 5)
+        assert isinstance(result, ToolResult)
+        assert result.tool.status == "cancelled"
+        assert isinstance(error, RunError)
+
+    def test_the_last_step_ends_the_run(self) -> None:
+        made = acting("1", max_steps=1, continuations=1)
+        made.continued(LOST, 5)
+        assert made.result is not None
+        assert made.result.finish_reason == "max-steps"
+
+    @pytest.mark.parametrize("reason", [HANDED_OVER, ANSWERED])
+    def test_others_are_no_losses(self, reason: str) -> None:
+        made = asked()
+        for _ in range(5):
+            made.continued(reason, 3)
+            made.asked(4)
+        assert not made.done

@@ -25,7 +25,7 @@ from trio_agent.models._parts import (
 
 
 def begun(*call_ids: str, **settings: Any) -> Speech:
-    speech = Speech(call_ids, **settings)
+    speech = Speech(set(call_ids), **settings)
     speech.begin(1)
     return speech
 
@@ -80,10 +80,34 @@ def test_an_id_names_one_call(before: Any, said: Any, ids: list[str]) -> None:
 
 
 def test_the_number_in_an_id_is_that_of_the_step() -> None:
-    speech = begun()
-    assert ids_of(speech, "x") == ["x"]
+    used = {"x"}
+    speech = Speech(used)
     speech.begin(2)
     assert ids_of(speech, "x") == ["x-2"]
+    # Whoever publishes what it said, says that it is used.
+    assert used == {"x"}
+    used.add("x-2")
+    speech.begin(2)
+    assert ids_of(speech, "x") == ["x-3"]
+
+
+def test_two_calls_of_one_answer_have_two_ids() -> None:
+    """Also where nothing was heard of the first yet, so that its id is used by nobody."""
+    speech = begun("x")
+    for call_id in ("x", "x-1"):
+        assert speech.event_of(ToolInputPart(call_id, "t", ""), 1) is None
+    assert [call.id for call in speech.take_calls()] == ["x-1", "x-1-1"]
+
+
+def test_an_answer_that_broke_off_leaves_nothing_to_the_next() -> None:
+    speech = begun(wrapped=True)
+    speech.event_of(ToolInputPart("x", "t", "{"), 1)
+    speech.event_of(OutputPart('{"outp'), 1)
+    speech.begin(1)
+    assert speech.calls == 0
+    assert speech.event_of(OutputPart('{"output":1}'), 2) == OutputDelta(at=2, delta="1")
+    speech.event_of(ToolInputPart("x", "u", "{}"), 2)
+    assert speech.take_calls() == [ToolRequest("x", "u", {})]
 
 
 def test_ids_within_a_call() -> None:

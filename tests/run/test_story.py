@@ -326,7 +326,7 @@ def test_sub_agents_side_by_side_are_told_apart() -> None:
 
 
 class TestTakenBack:
-    """A `step-discard`: rule 4."""
+    """A `step-discard`."""
 
     PARTS = (
         TextPart("lost"),
@@ -468,7 +468,7 @@ class TestLosses:
 
 
 class TestTold:
-    """What users tell a run that is under way: rule 10."""
+    """What users tell a run that is under way."""
 
     def test_between_steps_it_is_the_next_message(self) -> None:
         made = machine()

@@ -45,12 +45,14 @@ def read_json(text: str) -> Any:
 
 
 def is_json(text: str) -> bool:
-    """Whether this is the text of a JSON value."""
+    """Whether this is the text of a JSON value, and of none that some reader goes too deep in.
+
+    So it is the same for all who ask, however deep their own stack is.
+    """
     try:
-        read_json(text)
+        return not is_deep(read_json(text))
     except (ValueError, RecursionError):
         return False
-    return True
 
 
 def encode_json(value: Any) -> bytes:

@@ -199,8 +199,8 @@ class Machine:
             if event is not None:
                 events.append(event)
                 story.add_delta(event)
-                if self.budget.bounded and (ending := self._check_budget(at)):
-                    return events + ending
+                if self.budget.bounded and self.budget.exhausted is not None:
+                    return events + self._check_budget(at)
             if speech.calls > MAX_CALLS:
                 message = f"the model asked for more than {MAX_CALLS} tools at once"
                 return events + self.fail("too-many-calls", message, at)
