@@ -172,7 +172,7 @@ class Story:
         if wants is not None:
             self.waiting[call.id] = wants
         # What a model says before it calls tools is no attempt at an answer.
-        if self.state is not State.CHECK or not is_json(self.transcript.output):
+        if self.state is not State.CHECK or not _looks_like_json(self.transcript.output):
             self.state = State.ACT
 
     def _answered(self, call_id: str) -> None:
@@ -229,3 +229,8 @@ def _call_ids(messages: Iterable[AnyMessage]) -> Iterable[str]:
         if isinstance(message, AssistantMessage):
             for call in message.tool_calls:
                 yield call.id
+
+
+def _looks_like_json(text: str) -> bool:
+    # Some models put a fence around it, which whoever reads it takes off.
+    return is_json(text) or text.lstrip().startswith("```")
