@@ -705,7 +705,7 @@ async def test_a_store_that_is_away_for_too_long(autojump_clock: trio.testing.Mo
             await run.cancel()
         with pytest.raises(StoreUnavailable):
             await run.wait()
-        assert runtime._live.get(run.id).done
+        assert runtime._live.find(run.id).done
         with run.subscribe() as events:
             await events.receive_batch()
             # No terminal event is invented, and none was promised.
