@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from store_kit import record
+from run_kit import live_run
 
 from trio_agent._errors import RunFailed, RunIncomplete
 from trio_agent._events import (
@@ -24,10 +24,8 @@ from trio_agent._events import (
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
 from trio_agent._run.channels import OutputChannel
-from trio_agent._run.live_run import LiveRun
 from trio_agent._run.result import result_of
 from trio_agent._run.transcript import Transcript
-from trio_agent.stores._memory import MemoryStore
 
 STEP = StepStart(at=0, step_number=1)
 RETRY = OutputRetry(at=0, message="no")
@@ -49,7 +47,7 @@ class Told:
 
     def __init__(self) -> None:
         self.feed = Feed("r", "e")
-        self.run = LiveRun(record("r"), self.feed, MemoryStore(), on_disconnect="continue")
+        self.run = live_run(self.feed)
         self.channel: OutputChannel[Any] = OutputChannel(self.run, self.run.subscribe())
 
     def add(self, *events: AnyEvent) -> None:
