@@ -36,10 +36,10 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
+from trio_agent._run.job import Job
 from trio_agent._run.listed import RunPage
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.machine import Machine
-from trio_agent._run.job import Job
 from trio_agent._run.performer import Performer
 from trio_agent._run.run import Run
 from trio_agent._run.stored_run import StoredRun
