@@ -10,6 +10,7 @@ receipt. What you implement yourself is in `trio_agent.abc`, codecs without I/O 
 
 from ._agent import Agent as Agent
 from ._errors import (
+    AnswerRefused as AnswerRefused,
     CursorExpired as CursorExpired,
     CursorInvalid as CursorInvalid,
     FenceLost as FenceLost,
@@ -19,7 +20,9 @@ from ._errors import (
     ModelError as ModelError,
     RunFailed as RunFailed,
     RunIncomplete as RunIncomplete,
+    RunOver as RunOver,
     StoreUnavailable as StoreUnavailable,
+    TextRetracted as TextRetracted,
     TooLarge as TooLarge,
     ToolError as ToolError,
     ToolSourceError as ToolSourceError,
@@ -38,13 +41,18 @@ from ._events import (
     OutputDelta as OutputDelta,
     OutputRetry as OutputRetry,
     ReasoningDelta as ReasoningDelta,
+    RunContinued as RunContinued,
     RunError as RunError,
     RunFinish as RunFinish,
     RunStart as RunStart,
     RunSummary as RunSummary,
+    RunWaiting as RunWaiting,
+    StepDiscard as StepDiscard,
     StepFinish as StepFinish,
     StepStart as StepStart,
     TextDelta as TextDelta,
+    ToolAnswered as ToolAnswered,
+    ToolAsked as ToolAsked,
     ToolCall as ToolCall,
     ToolInputDelta as ToolInputDelta,
     ToolName as ToolName,
@@ -54,6 +62,7 @@ from ._events import (
     ToolResult as ToolResult,
     ToolStatus as ToolStatus,
     Usage as Usage,
+    UserSaid as UserSaid,
 )
 from ._limits import (
     CancelAfter as CancelAfter,
@@ -86,6 +95,7 @@ from ._resumable import (
     ResumableStreamManager as ResumableStreamManager,
     StreamChunk as StreamChunk,
 )
+from ._run.answering import Answer as Answer, OnWaiting as OnWaiting
 from ._run.channels import OutputChannel as OutputChannel, TextChannel as TextChannel
 from ._run.listed import ListedRun as ListedRun, RunPage as RunPage
 from ._run.message_page import MessagePage as MessagePage
@@ -95,6 +105,7 @@ from ._run.run import (
     Run as Run,
     RunOutcome as RunOutcome,
     RunStatistics as RunStatistics,
+    RunStatus as RunStatus,
     current_run as current_run,
 )
 from ._run.transcript import Transcript as Transcript

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypedDict, Un
 from typing_extensions import TypeVar
 
 from ._config import AgentConfig
+from ._errors import RunIncomplete
 from ._limits import Limits, Retention, RuntimeLimits
 from ._log.subscription import Subscription
 from ._messages import AnyMessage, Prepare
 from ._output.shape import OutT_co
+from ._run.answering import OnWaiting, answering
 from ._run.channels import OutputChannel, TextChannel
 from ._run.job import NO_DEPS
 from ._run.result import Result
@@ -174,6 +176,7 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         *,
         messages: Sequence[AnyMessage] = (),
         deps: DepsT_contra = NO_DEPS,
+        on_waiting: OnWaiting | None = None,
     ) -> Result[OutT_co]:
         """Run to the end and return what came of it. Cancelling it cancels the run.
 
@@ -181,14 +184,20 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
             prompt: what the user says; behind `messages`, if both are given.
             messages: an earlier transcript, such as `Result.messages`.
             deps: what the tools work with, if the agent opens none itself.
+            on_waiting: asks somebody about a call that waits for an approval, or for its result.
 
         Raises:
             RunFailed: the run ended with `error`.
+            RunIncomplete: `waiting`: a call waits, and there is no `on_waiting`.
             ValueError: nothing was said, or `deps` were given to an agent that opens its own.
         """
         async with open_runtime(limits=_ALONE) as runtime:
             run = await runtime.start(self, prompt, messages=messages, deps=deps)
-            return await run.wait()
+            async with answering(run, self, on_waiting) as waiting:
+                result = await run.wait()
+        if waiting.unanswered:
+            raise RunIncomplete("waiting")
+        return result
 
     @asynccontextmanager
     async def stream_events(
@@ -197,12 +206,13 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         *,
         messages: Sequence[AnyMessage] = (),
         deps: DepsT_contra = NO_DEPS,
+        on_waiting: OnWaiting | None = None,
     ) -> AsyncIterator[Subscription]:
         """Run and yield the channel of all events. Leaving the block early cancels the run.
 
         The block is left when everything of the run is gone. Arguments as for `run`.
         """
-        async with self._started(prompt, messages, deps) as (_, events):
+        async with self._started(prompt, messages, deps, on_waiting) as (_, events):
             yield events
 
     @asynccontextmanager
@@ -212,9 +222,14 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         *,
         messages: Sequence[AnyMessage] = (),
         deps: DepsT_contra = NO_DEPS,
+        on_waiting: OnWaiting | None = None,
     ) -> AsyncIterator[TextChannel]:
-        """Run and yield the channel of the answer's text. As `stream_events` in all else."""
-        async with self._started(prompt, messages, deps) as (run, events):
+        """Run and yield the channel of the answer's text. As `stream_events` in all else.
+
+        Who prints it can't take it back: an answer that breaks off in the middle is not repeated.
+        """
+        started = self._started(prompt, messages, deps, on_waiting, retractable=False)
+        async with started as (run, events):
             yield TextChannel(run, events)
 
     @asynccontextmanager
@@ -224,12 +239,13 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         *,
         messages: Sequence[AnyMessage] = (),
         deps: DepsT_contra = NO_DEPS,
+        on_waiting: OnWaiting | None = None,
     ) -> AsyncIterator[OutputChannel[OutT_co]]:
         """Run and yield the channel of what there is of the answer with a shape so far.
 
         Its `OutputChannel.result` has the whole of it. As `stream_events` in all else.
         """
-        async with self._started(prompt, messages, deps) as (run, events):
+        async with self._started(prompt, messages, deps, on_waiting) as (run, events):
             yield OutputChannel(run, events)
 
     def as_tool(
@@ -274,9 +290,7 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
         )
 
     def _check_that_nothing_waits(self) -> None:
-        waiting = [tool.name for tool in self.tools if tool.may_wait]
-        waiting += [repr(source) for source in self.sources if source.may_wait]
-        if waiting:
+        if waiting := self.waiting_tools:
             raise ValueError(
                 f"the agent {self.name!r} can't be a tool: {', '.join(waiting)} may wait for "
                 "somebody, for which only a run's own agent can. Give it to that agent, or have "
@@ -285,11 +299,19 @@ class Agent(AgentConfig[DepsT_contra, OutT_co]):
 
     @asynccontextmanager
     async def _started(
-        self, prompt: str | None, messages: Sequence[AnyMessage], deps: DepsT_contra
+        self,
+        prompt: str | None,
+        messages: Sequence[AnyMessage],
+        deps: DepsT_contra,
+        on_waiting: OnWaiting | None,
+        *,
+        retractable: bool = True,
     ) -> AsyncIterator[tuple[Run[OutT_co], Subscription]]:
         async with open_runtime(limits=_ALONE) as runtime:
-            run = await runtime.start(self, prompt, messages=messages, deps=deps)
-            async with run.subscribe() as events:
+            run = await runtime.start(
+                self, prompt, messages=messages, deps=deps, retractable=retractable
+            )
+            async with answering(run, self, on_waiting), run.subscribe() as events:
                 try:
                     yield run, events
                 finally:

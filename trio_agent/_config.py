@@ -119,6 +119,13 @@ class AgentConfig(Generic[DepsT_contra, OutT_co]):
         """The tools as the model sees them."""
         return tuple(tool.spec for tool in self.tools)
 
+    @property
+    def waiting_tools(self) -> tuple[str, ...]:
+        """What may have to wait for somebody: tools by their names, and sources."""
+        tools = [tool.name for tool in self.tools if tool.may_wait]
+        sources = [repr(source) for source in self.sources if source.may_wait]
+        return (*tools, *sources)
+
     def fingerprint(self) -> bytes:
         """Encode what a continuation of a run must find unchanged.
 

@@ -8,10 +8,11 @@ import attrs
 import trio
 
 from .._config import AgentConfig
-from .._errors import TrioAgentError
+from .._errors import RunIncomplete, TrioAgentError
 from .._messages import AnyMessage
 from .._nursery import open_plain_nursery
 from .._output.shape import OutT_co
+from .._run.answering import answering
 from .._run.result import Result
 from .._run.run import Run
 
@@ -34,7 +35,8 @@ class Mapped(Generic[OutT_co]):
     result: Result[OutT_co] | None
     """None if it failed."""
     error: Exception | None
-    """Why it failed: `RunFailed` with a `code`, or a `ValueError` about the input."""
+    """Why it failed: `RunFailed` with a `code`, `RunIncomplete` if it waits for somebody, or a
+    `ValueError` about the input."""
     ttft: float | None = None
     """Seconds from its start to the model's first token, of whatever kind; None if none came."""
 
@@ -96,12 +98,15 @@ async def _run_one(
         run = await start(agent, value)
         started = trio.current_time()
         try:
-            result = await run.wait()
+            async with answering(run, agent, None) as waiting:
+                result = await run.wait()
         finally:
             seconds = trio.current_time() - started
             if run.first_token_at is not None:
                 ttft = run.first_token_at - started
             run.request_cancel("the map was left")
+        if waiting.unanswered:
+            result, error = None, RunIncomplete("waiting")
     except (TrioAgentError, ValueError) as exc:
         error = exc
     return Mapped(index, value, run.id if run else None, seconds, result, error, ttft)
