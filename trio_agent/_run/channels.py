@@ -1,7 +1,8 @@
 """The answer of one run as a channel, for who wants nothing else of its events.
 
 A channel ends only if the model said all that it had to say. Whoever receives once more behind
-another end is told again, so that nobody takes it for success.
+another end is told again, so that nobody takes it for success. Who got text that is taken back is
+told so once, and goes on.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from typing import Any, Generic
 import msgspec
 import trio
 
-from .._errors import RunIncomplete
-from .._events import AnyEvent, RunError, RunFinish, TextDelta
+from .._errors import RunIncomplete, TextRetracted
+from .._events import AnyEvent, RunError, RunFinish, StepDiscard, StepStart, TextDelta
 from .._log.subscription import Subscription
 from .._output.partial import PartialOutput
 from .._output.shape import OutT_co
@@ -27,12 +28,15 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
         self._run = run
         self._events = events
         self._end: RunError | RunFinish | None = None
+        self._said = 0  # characters that were handed out and stand
+        self._step_began = 0
 
     async def receive(self) -> str:
         """Return the next piece of text. A checkpoint; if cancelled, nothing was taken.
 
         Raises:
             trio.EndOfChannel: the model said all that it had to say.
+            TextRetracted: what you got of this step was taken back. Receive again to go on.
             RunFailed: the run ended with `error`.
             RunIncomplete: the run finished with another reason than `stop`.
         """
@@ -45,7 +49,13 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
                     await _check_end(self._run, self._end)
                     raise trio.EndOfChannel
                 case TextDelta(delta=delta):
+                    self._said += len(delta)
                     return delta
+                case StepStart():
+                    self._step_began = self._said
+                case StepDiscard() if self._said > self._step_began:
+                    self._said = self._step_began
+                    raise TextRetracted(self._said)
                 case RunError() | RunFinish():
                     self._end = event
 
