@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
-from server_kit import ALICE, BOB, TOKENS, Server, StepModel, open_server
+from server_kit import ALICE, BOB, TOKENS, Server, open_server
 from till_kit import LOOK, PAY, Till, asleep
 
 from trio_agent import SQLiteStore, ToolAnswered, UserSaid, open_runtime
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.testing import call
+from trio_agent.wire import format_comment
 
 
 async def waiting(server: Server, **start: Any) -> Any:
@@ -184,18 +184,21 @@ async def test_messages() -> None:
         assert await tell(server, path, {"content": "late"}) == (409, "run-over")
 
 
-async def test_who_waits_for_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message is taken between steps; meanwhile it is kept."""
+@pytest.mark.parametrize(
+    ("path", "body", "reply"),
+    [
+        ("messages", {"content": "more", "key": "k"}, {}),
+        ("answers", {"callId": "c1", "approve": True}, {"callId": "c1"}),
+    ],
+)
+async def test_who_waits_for_long_is_told(
+    path: str, body: Any, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trio_agent.servers._shared.told._WAIT", 0.0)
-    model = StepModel()
-    async with open_server(model) as server:
-        run = await server.start()
-        path, body = f"/runs/{run.id}/messages", {"content": "more", "key": "k"}
-        assert await tell(server, path, body) == (202, {"runId": run.id, "pending": True})
-        monkeypatch.undo()
-        model.finish()
-        model.finish()
-        assert await tell(server, path, body) == (200, {"runId": run.id})
+    async with open_server(Till().agent) as server:
+        run = await waiting(server)
+        told = await tell(server, f"/runs/{run.id}/{path}", body)
+        assert told == (202, {"runId": run.id, **reply, "pending": True})
 
 
 async def test_over_another_server_of_the_store(tmp_path: Any) -> None:
@@ -220,9 +223,8 @@ async def test_a_stream_of_a_run_that_waits() -> None:
         run = await waiting(server)
         stream = await client.watch(f"/runs/{run.id}/events")
         await client.receive_body(stream, until=b'"type":"waiting"')
-        size = len(stream.body)
-        while stream.body[size:].count(b":\n") < 2:
-            await client.receive_body(stream, until=stream.body + b":")
+        await client.receive_body(stream, until=2 * format_comment())
+        assert run.status == "waiting"
         await tell(server, f"/runs/{run.id}/answers", {"callId": "c1", "approve": True})
         await client.receive_body(stream)
         assert stream.complete
