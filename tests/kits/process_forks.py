@@ -54,6 +54,10 @@ class Forked:
         await self.forks.fork(self)
         await self.ready.wait()
 
+    def not_ready(self) -> None:
+        if self.ready.is_set():  # else somebody may wait for it already
+            self.ready = trio.Event()
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
@@ -63,7 +67,7 @@ class Forked:
 
     async def end_by(self, number: int) -> None:
         """Send it a signal, and return when it is gone."""
-        self.ready = trio.Event()
+        self.not_ready()
         self.send_signal(number)
         await self.gone.wait()
 
@@ -110,7 +114,8 @@ class Forks:
                 self._by_port[int(address.rpartition(":")[2])].ready.set()
             case "gone", pid, status:
                 server = self._by_pid.pop(int(pid))
-                server.pid, server.status, server.ready = 0, int(status), trio.Event()
+                server.pid, server.status = 0, int(status)
+                server.not_ready()
                 server.gone.set()
 
     async def collect(self) -> None:

@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -72,10 +73,10 @@ async def place(
     if request.param == "sqlite":
         path = tmp_path / "runs.db"
         name, count = f"sqlite:{path}", 1
-        open_store: Callable[[], Store] = lambda: SQLiteStore(path, follow=True)
+        open_store: Callable[[], Store] = partial(SQLiteStore, path, follow=True)
     else:
         name, count = request.getfixturevalue("valkey").url, 2
-        open_store = lambda: ValkeyStore(name)
+        open_store = partial(ValkeyStore, name)
     async with open_forks(tmp_path) as forks:
         options = [*LEASE, "--grace", grace]
         servers = [forks.server(name, *options) for _ in range(count)]
