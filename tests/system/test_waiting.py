@@ -5,6 +5,7 @@ What people say is never lost, and becomes one event.
 
 import random
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,8 +14,9 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from process_agents import ASKING, CONTINUATIONS, noted
-from process_forks import Forks, Way, open_forks, open_ways
+import trio.testing
+from process_agents import ASKING, CONTINUATIONS, agents, noted
+from process_forks import Forked, Forks, Way, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
 
 from trio_agent import (
@@ -27,6 +29,7 @@ from trio_agent import (
     ToolAnswered,
     ToolResult,
     ValkeyStore,
+    open_runtime,
 )
 from trio_agent._log.inbox import Delivered
 from trio_agent._run.items import Answer, encode_item
@@ -310,3 +313,70 @@ async def deliver_to(path: Path, run_id: str) -> Delivered:
     store, answer = SQLiteStore(path, follow=True), Answer("a", approved=True)
     async with store.open():
         return await store.deliver(run_id, answer.key, encode_item(answer))
+
+
+MANY = 10_000
+
+
+def copy_run(path: Path, run_id: str, times: int) -> None:
+    """Put so many runs into a file that are as this one."""
+    db = sqlite3.connect(path, isolation_level=None)
+    [[run]] = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,))
+    changed = {
+        "run": "run + n",
+        "run_id": "printf('%032x', n)",
+        "idempotency_key": "NULL",
+        "number": "NULL",
+    }
+    db.execute("BEGIN")
+    for table in ("runs", "records", "entries", "privates"):
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+        values = ", ".join(changed.get(column, column) for column in columns)
+        db.execute(
+            f"WITH RECURSIVE copies (n) AS"
+            f" (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < {times})"
+            f" INSERT INTO {table} SELECT {values} FROM {table}, copies WHERE run = {run}"
+        )
+    db.execute("COMMIT")
+    db.close()
+
+
+def memory_of(server: Forked) -> int:
+    """Return the bytes that are the server's own."""
+    for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("it tells no memory")
+
+
+async def test_many_wait_and_cost_nothing(tmp_path: Path) -> None:
+    """No task, and no memory; one of them is answered as if it were alone."""
+    path = tmp_path / "runs.db"
+    async with open_forks(tmp_path) as forks:
+        server = forks.server(f"sqlite:{path}")
+        async with open_ways([server]) as [way]:
+            await server.start()
+            place = Place(forks, way, way, tmp_path, partial(SQLiteStore, path, follow=True))
+            async with waiting_run(place) as (_, viewer):
+                await place.replace()
+                await asleep(way, viewer)
+                alone = memory_of(server)
+                await server.kill()
+                copy_run(path, viewer.run_id, MANY)
+                await check_tasks(path, viewer.run_id)
+                await server.start()
+                await asleep(way, viewer)
+                assert (await way.http.info(f"{MANY:032x}"))["status"] == "waiting"
+                assert memory_of(server) - alone < 500 * MANY
+                with trio.fail_after(10):
+                    await way.http.answer(viewer.run_id, "a", approved=True)
+            await check_answered(place, viewer, ["answered"])
+            assert (await way.http.info(f"{MANY:032x}"))["status"] == "waiting"
+
+
+async def check_tasks(path: Path, run_id: str) -> None:
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with open_runtime(store=SQLiteStore(path), agents=agents) as runtime:
+        assert (await runtime.find(run_id)).status == "waiting"
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living < before + 30
