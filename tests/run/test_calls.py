@@ -26,7 +26,7 @@ from wait_kit import (
 )
 
 from trio_agent._agent import Agent
-from trio_agent._errors import AnswerRefused, RunIncomplete, RunOver
+from trio_agent._errors import AnswerRefused, RunOver
 from trio_agent._events import (
     AnyEvent,
     RunContinued,
@@ -463,11 +463,6 @@ async def test_a_source_may_bring_what_waits(autojump_clock: trio.testing.MockCl
         await run.answer("1", approved=True)
         await run.wait()
         assert outcomes(await all_of(runtime, run)) == [("1", "ok", "gave 5", None)]
-
-
-async def test_who_can_not_ask_has_a_run_that_waits() -> None:
-    with pytest.raises(RunIncomplete, match="waiting"):
-        await asking().run("hi")
 
 
 # How it ends
