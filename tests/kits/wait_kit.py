@@ -34,7 +34,15 @@ _DELTAS = (TextDelta, ReasoningDelta, OutputDelta, ToolInputDelta)
 
 
 class LastingStore(MemoryStore):
-    """As a store on a disk: what it has is there for the next runtime."""
+    """As a store on a disk, or a server: what it has is there for the next runtime."""
+
+    def __init__(self, *, shared: bool = False, lease: float = 10.0) -> None:
+        super().__init__(lease=lease)
+        self._shared = shared
+
+    @property
+    def shared(self) -> bool:
+        return self._shared
 
     @property
     def durable(self) -> bool:

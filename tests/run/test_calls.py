@@ -279,7 +279,7 @@ async def test_nobody_answers_in_time(
         assert 600 <= trio.current_time() < 605
         events = await all_of(runtime, run)
         with pytest.raises(RunOver):
-            await run.answer("1", approved=True)
+            await run.answer("1", approved=False)
     assert outcomes(events) == [("1", "error", LATE, "expired")]
     [answered] = of(ToolAnswered, events)
     assert (answered.approved, answered.by) == (False, None)
