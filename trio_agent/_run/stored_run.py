@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from .._errors import LogDamaged, RunFailed, UnknownBlob
-from .._events import RunError, RunFinish
+from .._events import RunError, RunFinish, RunWaiting
 from .._log.feed import Feed
 from .._log.log import Entry
 from .._log.run_info import RunRecord
@@ -63,7 +63,10 @@ class StoredRun(Run[Any]):
         self._take_terminal()
         if self._terminal is not None:
             return outcome_of(self._terminal)
-        return "waiting" if self._feed.tail == self._parked_at else "active"
+        tail = self._feed.tail
+        recent = self._feed.recent(tail - 1)
+        waits = tail == self._parked_at or (recent and isinstance(recent[-1].event, RunWaiting))
+        return "waiting" if waits else "active"
 
     async def wait(self) -> Result[Any]:
         terminal = await self._wait_closed()
