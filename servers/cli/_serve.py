@@ -48,6 +48,7 @@ class ServeOptions:
     on_disconnect: OnDisconnect
     allow_options: Sequence[str]
     allow_limits: Sequence[str]
+    allow_client_tools: bool
     grace: float
     heartbeat: float
     keep_alive: float
@@ -81,10 +82,14 @@ async def serve(options: ServeOptions) -> None:
     Raises:
         UsageError: the address can't be bound, or the agents can't be served together.
     """
+    if len({agent.name for agent in options.agents}) < len(options.agents):
+        raise UsageError("two agents have the same name")
     readiness = _Readiness()
     with trio.open_signal_receiver(*_ENDING, *_IGNORED) as signals:
         async with (
-            open_runtime(store=options.store, limits=options.limits) as runtime,
+            open_runtime(
+                store=options.store, limits=options.limits, agents=options.agents
+            ) as runtime,
             open_plain_nursery() as helpers,
         ):
             async with open_plain_nursery() as servers:
@@ -99,6 +104,7 @@ async def serve(options: ServeOptions) -> None:
                     on_disconnect=options.on_disconnect,
                     allow_options=options.allow_options,
                     allow_limits=options.allow_limits,
+                    allow_client_tools=options.allow_client_tools,
                     heartbeat=options.heartbeat,
                     keep_alive=options.keep_alive,
                     max_body=options.max_body,
@@ -119,6 +125,7 @@ async def serve(options: ServeOptions) -> None:
                         on_disconnect=options.on_disconnect,
                         allow_options=options.allow_options,
                         allow_limits=options.allow_limits,
+                        allow_client_tools=options.allow_client_tools,
                         heartbeat=options.heartbeat,
                         max_message=options.max_body,
                         max_connections=options.max_connections,

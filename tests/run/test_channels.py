@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from store_kit import record
+from run_kit import live_run
 
 from trio_agent._errors import RunFailed, RunIncomplete, TextRetracted
 from trio_agent._events import (
@@ -29,12 +29,8 @@ from trio_agent._events import (
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
 from trio_agent._run.channels import OutputChannel, TextChannel
-from trio_agent._run.inbox import Inbox
-from trio_agent._run.live_run import LiveRun
-from trio_agent._run.postbox import Postbox
 from trio_agent._run.result import result_of
 from trio_agent._run.transcript import Transcript
-from trio_agent.stores._memory import MemoryStore
 
 STEP = StepStart(at=0, step_number=1)
 DONE = StepFinish(at=0, step_number=1, usage=Usage())
@@ -67,16 +63,7 @@ class Told:
 
     def __init__(self) -> None:
         self.feed = Feed("r", "e")
-        store = MemoryStore()
-        self.run = LiveRun(
-            record("r"),
-            self.feed,
-            store,
-            Postbox(store, lambda run_id: None),
-            Inbox(store, "r"),
-            on_disconnect="continue",
-            retractable=True,
-        )
+        self.run = live_run(self.feed)
         self.channel: OutputChannel[Any] = OutputChannel(self.run, self.run.subscribe())
         self.text = TextChannel(self.run, self.run.subscribe())
 

@@ -13,7 +13,16 @@ import msgspec
 import trio
 
 from .._errors import RunIncomplete, TextRetracted
-from .._events import AnyEvent, RunError, RunFinish, StepDiscard, StepStart, TextDelta
+from .._events import (
+    AnyEvent,
+    RunContinued,
+    RunError,
+    RunFinish,
+    RunWaiting,
+    StepDiscard,
+    StepStart,
+    TextDelta,
+)
 from .._log.subscription import Subscription
 from .._output.partial import PartialOutput
 from .._output.shape import OutT_co
@@ -27,7 +36,7 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
     def __init__(self, run: Run[Any], events: Subscription) -> None:
         self._run = run
         self._events = events
-        self._end: RunError | RunFinish | None = None
+        self._end = _End()
         self._said = 0  # characters that were handed out and stand
         self._step_began = 0
 
@@ -46,7 +55,7 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
                 event = await self._events.receive()
             match event:
                 case None:
-                    await _check_end(self._run, self._end)
+                    await self._end.check(self._run)
                     raise trio.EndOfChannel
                 case TextDelta(delta=delta):
                     self._said += len(delta)
@@ -56,8 +65,8 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
                 case StepDiscard() if self._said > self._step_began:
                     self._said = self._step_began
                     raise TextRetracted(self._said)
-                case RunError() | RunFinish():
-                    self._end = event
+                case _:
+                    self._end.add(event)
 
     async def aclose(self) -> None:
         """Receive no more. A checkpoint."""
@@ -75,7 +84,7 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
         self._run = run
         self._events = events
         self._partial = PartialOutput()
-        self._end: RunError | RunFinish | None = None
+        self._end = _End()
 
     async def receive(self) -> Any:
         """Return what there is, when it is more than before.
@@ -92,13 +101,12 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
             with suppress(trio.EndOfChannel):
                 events = await self._events.receive_batch()
             if not events:
-                await _check_end(self._run, self._end)
+                await self._end.check(self._run)
                 raise trio.EndOfChannel
             changed = False
             for event in events:
                 changed |= self._partial.add(event)
-                if isinstance(event, RunError | RunFinish):
-                    self._end = event
+                self._end.add(event)
             if changed and self._partial.value is not msgspec.UNSET:
                 return self._partial.value
 
@@ -121,9 +129,27 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
         await self._events.aclose()
 
 
-async def _check_end(run: Run[Any], end: RunError | RunFinish | None) -> None:
-    """Raise what is to be told of an end that is none."""
-    if isinstance(end, RunError):
-        await run.wait()
-    elif end is not None and end.run.finish_reason != "stop":
-        raise RunIncomplete(end.run.finish_reason)
+class _End:
+    """How a run ended."""
+
+    def __init__(self) -> None:
+        self._terminal: RunError | RunFinish | None = None
+        self._waits = False
+
+    def add(self, event: AnyEvent) -> None:
+        match event:
+            case RunWaiting():
+                self._waits = True
+            case RunContinued():
+                self._waits = False
+            case RunError() | RunFinish():
+                self._terminal = event
+
+    async def check(self, run: Run[Any]) -> None:
+        """Raise what is to be told of an end that is none."""
+        match self._terminal:
+            case RunError():
+                await run.wait()
+            case RunFinish(run=summary) if summary.finish_reason != "stop":
+                # What is cancelled in its sleep was waiting until then: nobody has answered.
+                raise RunIncomplete("waiting" if self._waits else summary.finish_reason)
