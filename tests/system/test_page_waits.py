@@ -64,6 +64,9 @@ def log(page: "Page", url: str) -> HandLog:
     return HandLog(page, url)
 
 
+_TOLD = re.compile(r"/(answers|messages)$")
+
+
 class Told:
     """What the page tells the server of the run, which takes it unless the test says otherwise."""
 
@@ -71,7 +74,12 @@ class Told:
         self.bodies: list[Any] = []
         self.keys: list[str | None] = []
         self.refusals: list[tuple[int, str] | None] = []
-        page.route(re.compile(r"/(answers|messages)$"), self._take)
+        self._page = page
+        page.route(_TOLD, self._take)
+
+    def once(self) -> Any:
+        """A block in which the page is answered."""
+        return self._page.expect_response(_TOLD)
 
     def _take(self, route: Any) -> None:
         request = route.request
@@ -120,7 +128,8 @@ class TestCallsThatWait:
         card = log.show(*BEGUN, *call).locator(".tool")
         expect(card).to_have_attribute("data-status", "waiting")
         card.locator(".words").fill(words)
-        card.get_by_role("button", name=button, exact=True).click()
+        with told.once():
+            card.get_by_role("button", name=button, exact=True).click()
         # Taken by the server, and not yet in the log.
         expect(card.locator(".no")).to_be_disabled()
         shown = call[0]["tool"]["input"]
@@ -173,7 +182,8 @@ class TestCallsThatWait:
     def test_a_lost_answer_is_given_again(self, log: HandLog, told: Told) -> None:
         told.refusals = [None]
         card = log.show(*BEGUN, *REFUND).locator(".tool")
-        card.get_by_role("button", name="Deny").click()
+        with told.once():  # the second time: the first has no answer
+            card.get_by_role("button", name="Deny").click()
         log.tell(answered("c", "refund", False))
         expect(card.locator(".answered")).to_have_text("denied")
         assert len(told.bodies) == 2
@@ -212,7 +222,8 @@ class TestCallsThatWait:
             page.keyboard.press("Tab")
             expect(card.locator(f".{part}")).to_be_focused()
             assert card.locator(f".{part}").evaluate("(it) => getComputedStyle(it).outlineStyle")
-        page.keyboard.press("Space")
+        with told.once():
+            page.keyboard.press("Space")
         # What had the focus is gone: the call has it.
         expect(card.locator("> summary")).to_be_focused()
         log.tell(answered("c", "refund", False))
@@ -235,7 +246,8 @@ class TestCallsThatWait:
         words.press_sequentially("Rome")
         words.press("Shift+Enter")
         words.press_sequentially("Bonn")
-        words.press("Enter")
+        with told.once():
+            words.press("Enter")
         expect(shown.locator(".no")).to_be_disabled()
         assert [body["output"] for body in told.bodies] == ["Rome\nBonn"]
 
