@@ -151,6 +151,8 @@ class TestErrors:
             LimitExceeded("c"),
             StoreUnavailable(STORE_AWAY),
             KeyReused("e"),
+            AnswerRefused("f"),
+            RunOver("r"),
             UnknownRun("r"),
         ],
         ids=repr,

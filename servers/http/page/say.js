@@ -26,13 +26,20 @@ export class SayBox {
     this.#form.hidden = !shown;
   }
 
-  /** The server answers when the run has taken it, which is behind what the model says now. */
+  /**
+   * The server answers when the run has taken it, which is behind what the model says now, or after
+   * a while that it has not yet.
+   */
   async #say(runId) {
     this.#key ??= newKey();
     this.#busy(true);
     try {
       const path = `runs/${runId}/messages`;
-      await postAgain(path, { content: this.#words.value }, { "Idempotency-Key": this.#key });
+      const headers = { "Idempotency-Key": this.#key };
+      let told;
+      do {
+        told = await postAgain(path, { content: this.#words.value }, headers);
+      } while (told.value.pending);
       this.#words.value = "";
       this.#key = undefined;
     } catch (error) {
