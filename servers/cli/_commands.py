@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -31,9 +32,10 @@ from ._usage import UsageError
 def run_serve(options: argparse.Namespace) -> int:
     """Serve agents until a signal."""
     guard = _guard(options, os.environ)
+    store = make_store(options.store, lease=options.lease)
     serve_options = ServeOptions(
         agents=_agents(options),
-        store=make_store(options.store, lease=options.lease),
+        store=store,
         host=options.host,
         port=options.port,
         ws_port=options.ws_port,
@@ -42,7 +44,7 @@ def run_serve(options: argparse.Namespace) -> int:
             max_streams=options.max_streams,
             max_log_bytes=options.max_log_bytes,
             max_blob_bytes=options.max_blob_bytes,
-            retention=Retention(seconds=options.retention),
+            retention=_retention(options, durable=store.durable),
             store_patience=options.store_patience,
         ),
         on_disconnect=options.on_disconnect,
@@ -96,6 +98,21 @@ def _agents(options: argparse.Namespace) -> list[Agent]:
 
 def _model(options: argparse.Namespace) -> Model:
     return find_model(name=options.model, base_url=options.base_url, gguf=options.gguf)
+
+
+def _retention(options: argparse.Namespace, *, durable: bool) -> Retention | None:
+    given = {
+        "seconds": options.retention,
+        "max_bytes": options.retention_bytes,
+        "owner_bytes": options.retention_owner_bytes,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return None
+    if durable:
+        # Who bounds one thing has not asked for the bounds of a memory.
+        given = {"seconds": math.inf, "max_runs": math.inf, "max_bytes": math.inf} | given
+    return Retention(**given)
 
 
 def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:

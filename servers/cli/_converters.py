@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 
 from trio_agent import CancelAfter, OnDisconnect
 
-_UNITS: Final = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_UNITS: Final = {
+    "": 1,
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "K": 1 << 10,
+    "M": 1 << 20,
+    "G": 1 << 30,
+}
+_TIMES: Final = {"d": 86_400, "h": 3600}
 
 T = TypeVar("T")
 
@@ -44,10 +53,13 @@ def seconds(text: str) -> float:
     return number
 
 
-@_converter("a number of seconds, or inf")
-def seconds_or_inf(text: str) -> float:
-    """Convert a time that may have no end."""
-    return math.inf if text.lower() == "inf" else seconds(text)
+@_converter("a number of seconds, days (7d) or hours (12h), or inf")
+def age(text: str) -> float:
+    """Convert a time that may be long, or have no end."""
+    if text.lower() == "inf":
+        return math.inf
+    unit = text[-1:]
+    return seconds(text[:-1]) * _TIMES[unit] if unit in _TIMES else seconds(text)
 
 
 @_converter("a number of seconds greater than 0")

@@ -118,13 +118,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         ("--max-log-bytes", converters.size, "64MiB", "BYTES", "one run's log"),
         ("--grace", converters.seconds, "10", "SECONDS", "that runs may go on after SIGTERM"),
         (
-            "--retention",
-            converters.seconds_or_inf,
-            "300",
-            "SECONDS|inf",
-            "that finished runs are kept",
-        ),
-        (
             "--heartbeat",
             converters.interval,
             "15",
@@ -145,6 +138,27 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     ):
         text += f" (default: {default})"
         add_option(parser, option, type=convert, default=default, metavar=metavar, help=text)
+    for option, convert, metavar, text in (
+        (
+            "--retention",
+            converters.age,
+            "SECONDS|7d|12h|inf",
+            "that finished runs are kept (default: 300 in memory, else inf)",
+        ),
+        (
+            "--retention-bytes",
+            converters.size,
+            "BYTES",
+            "of finished runs that are kept (default: 1GiB in memory, else all)",
+        ),
+        (
+            "--retention-owner-bytes",
+            converters.size,
+            "BYTES",
+            "of finished runs of one owner that are kept, such as 10G (default: all)",
+        ),
+    ):
+        add_option(parser, option, type=convert, metavar=metavar, help=text)
     _add_agent_options(parser)
     _add_store_option(parser, "memory")
     text = "serve WebSocket there, too (default: not at all)"
