@@ -64,11 +64,11 @@ class ToolFacts:
 
 @attrs.frozen(kw_only=True)
 class RunEnd:
-    """Everything of the run is gone."""
+    """Everything of the run is gone from here."""
 
     seconds: float = 0.0
     outcome: str = "cancelled"
-    """Its finish reason, or `error`."""
+    """Its finish reason, or `error`; or, of one that goes on later, `waiting` or `handed-over`."""
     reason: str | None = None
     """More about the finish reason: who cancelled, which deadline passed."""
     error: str | None = None

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Generator
+from typing import Final
 
 from ..tools._context import RunFacts
 from .contract import Instrument
@@ -10,12 +11,21 @@ from .facts import ModelEnd, ModelFacts, ModelRetried, RunEnd, ToolEnd, ToolFact
 logger = logging.getLogger("trio_agent")
 
 
+_NO_END: Final = {
+    "waiting": "sleeps: it waits for somebody",
+    "handed-over": "goes on elsewhere",
+}
+
+
 class LoggingInstrument(Instrument):
     """Logs to ``trio_agent``. Every runtime has one."""
 
     def run(self, run: RunFacts) -> Generator[None, RunEnd, None]:
         logger.info("%s of agent %r begins", _place(run), run.agent)
         end = yield
+        if end.outcome in _NO_END:
+            logger.info("%s of agent %r %s", _place(run), run.agent, _NO_END[end.outcome])
+            return
         how = end.outcome if end.error is None else f"{end.outcome} {end.error}"
         logger.info(
             "%s of agent %r ended: %s, %d steps, %d tokens, %.3f s",

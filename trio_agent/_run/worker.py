@@ -272,8 +272,9 @@ class Worker:
             except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
                 child.fail_by(exc)
             finally:
-                child.finish("cancelled", "its call was cancelled")
-                measured.end = run_end_of(child.machine)
+                if not self._run.leaving:  # else its call has no end yet
+                    child.finish("cancelled", "its call was cancelled")
+                measured.end = run_end_of(child.machine, outcome="handed-over")
         return answer_of(agent.name, child.machine)
 
     def fail_by(self, exc: BaseException) -> None:

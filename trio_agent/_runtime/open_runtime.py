@@ -75,6 +75,8 @@ async def open_runtime(
                     keepers.start_soon(takeover.reaper.run)
                     yield Runtime(store, limits, live, models)
                     live.close()
+                    # Those that are about to go on here have their places, and no task yet.
+                    await live.places.wait_idle()
                 await takeover.end_sleeping()
                 keepers.cancel_scope.cancel(reason="all runs are gone")
         finally:
