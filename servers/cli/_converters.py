@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from trio_agent import CancelAfter, OnDisconnect
 
 _UNITS: Final = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
@@ -102,6 +104,12 @@ def policy(text: str) -> OnDisconnect:
         case "continue" | "cancel":
             return text
     return CancelAfter(seconds(text))
+
+
+@_converter("JSON: a text has quotes")
+def json_value(text: str) -> object:
+    """Convert a value of JSON."""
+    return msgspec.json.decode(text)
 
 
 def endpoint_url(text: str) -> str:

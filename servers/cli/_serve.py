@@ -81,10 +81,14 @@ async def serve(options: ServeOptions) -> None:
     Raises:
         UsageError: the address can't be bound, or the agents can't be served together.
     """
+    if len({agent.name for agent in options.agents}) < len(options.agents):
+        raise UsageError("two agents have the same name")
     readiness = _Readiness()
     with trio.open_signal_receiver(*_ENDING, *_IGNORED) as signals:
         async with (
-            open_runtime(store=options.store, limits=options.limits) as runtime,
+            open_runtime(
+                store=options.store, limits=options.limits, agents=options.agents
+            ) as runtime,
             open_plain_nursery() as helpers,
         ):
             async with open_plain_nursery() as servers:
