@@ -70,17 +70,19 @@ class Retention:
     """Which finished logs a store may remove, oldest first. Active ones always stay.
 
     Args:
-        seconds: age since the terminal event.
+        seconds: age since the terminal event. A day is 86,400.
         max_runs: finished logs that are kept at most.
         max_bytes: bytes of finished logs that are kept at most, with what was said before them.
+        owner_bytes: such bytes of one owner's. What nobody owns has no such bound.
     """
 
     seconds: float = 300.0
-    max_runs: int = 10_000
-    max_bytes: int = 1 << 30
+    max_runs: float = 10_000
+    max_bytes: float = 1 << 30
+    owner_bytes: float = math.inf
 
     def keeps(self, finished_at: float, *, now: float, runs: int, size: int) -> bool:
-        """Whether the oldest finished run stays.
+        """Whether the oldest finished run stays, whoever owns it.
 
         Args:
             finished_at: when its terminal event came, in seconds of the clock of `now`.
@@ -103,7 +105,8 @@ class RuntimeLimits:
             `log-limit`.
         max_blob_bytes: bytes of the files that a run is given, all together; a run with more is
             refused with `TooLarge`.
-        retention: which finished runs are kept, in durable stores, too.
+        retention: which finished runs are kept. By default a durable store keeps all, and another
+            one what `Retention()` says: for 300 s, and no more than so many.
         closing_bound: seconds that a run's closing events may take, also when everything is
             being cancelled.
         store_patience: seconds that a store may be away before runs and subscribers are told.
@@ -114,7 +117,7 @@ class RuntimeLimits:
     max_streams: int = attrs.field(default=1000, validator=ge(1))
     max_log_bytes: int = attrs.field(default=64 << 20, validator=ge(1024))
     max_blob_bytes: int = attrs.field(default=32 << 20, validator=ge(0))
-    retention: Retention = Retention()
+    retention: Retention | None = None
     closing_bound: float = attrs.field(default=5.0, validator=gt(0))
     store_patience: float = attrs.field(default=5.0, validator=ge(0))
     tool_threads: int = attrs.field(default=40, validator=ge(1))

@@ -1,8 +1,7 @@
-"""What is asked of a server, and what becomes of an answer that is lost or never comes."""
+"""What is asked of a server, and what comes of it."""
 
 import hashlib
 import json
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from client_kit import END, STREAM, answer, error, head_of, receive_all
+from client_kit import answer
 from proxy_kit import canned
 from server_kit import StepModel, open_server, talking_model
 from websocket_kit import open_websocket_server
@@ -22,8 +21,6 @@ from trio_agent import (
     CancelAfter,
     CursorExpired,
     File,
-    KeyReused,
-    LimitExceeded,
     ModelError,
     ModelFinished,
     ModelSwitch,
@@ -32,7 +29,6 @@ from trio_agent import (
     RunFailed,
     RunPage,
     Runtime,
-    StoreUnavailable,
     SystemMessage,
     Text,
     ToolMessage,
@@ -42,8 +38,7 @@ from trio_agent import (
     UserMessage,
 )
 from trio_agent.abc import Model, ModelFinish, SwitchPart
-from trio_agent.client import Client, ServerError, TransportError, open_client
-from trio_agent.client._client import _seconds_for
+from trio_agent.client import Client, ServerError, open_client
 from trio_agent.testing import ScriptedModel, call
 
 
@@ -140,113 +135,6 @@ class TestMessages:
             assert (finished.model, finished.usage) == ("two", Usage(10, 2, 12, 8, 1))
             assert isinstance(failed, RunError)
             assert failed.usage == Usage(10, 2, 12, 8, 1)
-
-
-@pytest.mark.parametrize("message", [UserMessage("x"), UserMessage((File("a/b", url="u" * 100),))])
-async def test_a_start_may_take_longer_the_more_there_is_to_send(message: UserMessage) -> None:
-    assert _seconds_for([message]) == pytest.approx(60, abs=0.01)
-    assert _seconds_for([message, UserMessage((File("a/b", data=bytes(1_000_000)),))]) > 69
-
-
-class TestLostAnswers:
-    async def test_one_run_however_often_the_answer_is_lost(self) -> None:
-        whole = answer(201, {"id": "r"})
-        cuts = [whole[:size] for size in range(0, len(whole), 10)]
-        for cut in cuts:
-            async with canned(cut, whole) as (url, requests), open_client(url) as client:
-                assert await client.start("hi") == "r"
-            keys = [head_of(request)[1]["idempotency-key"] for request in requests]
-            assert len(keys) == 2, cut
-            assert keys[0] == keys[1]
-            assert len(keys[0]) == 32
-
-    async def test_each_start_has_a_key_of_its_own(self) -> None:
-        for opener in (open_server, open_websocket_server):
-            async with opener(StepModel()) as server, open_client(server.url) as client:
-                assert await client.start("hi") != await client.start("hi")
-
-    async def test_a_busy_server_behind_a_lost_answer_is_asked_again(self) -> None:
-        answers = (b"", error(503, "limit-exceeded"), error(502, "x"), answer(201, {"id": "r"}))
-        async with canned(*answers) as (url, requests), open_client(url) as client:
-            assert await client.start("hi", idempotency_key="k") == "r"
-            assert len(requests) == len(answers)
-
-    async def test_patience(self) -> None:
-        async with canned(*[b""] * 9) as (url, requests), open_client(url, patience=0) as client:
-            with pytest.raises(TransportError, match="cut-stream"):
-                await client.start("hi")
-            assert len(requests) == 2
-
-    @pytest.mark.parametrize(
-        ("status", "code", "expected"),
-        [
-            (503, "limit-exceeded", LimitExceeded),
-            (429, "slow-down", LimitExceeded),
-            (503, "store-unavailable", StoreUnavailable),
-            (502, "x", StoreUnavailable),
-            (422, "key-reused", KeyReused),
-            (401, "unauthorized", ServerError),
-        ],
-    )
-    async def test_a_refusal_is_no_lost_answer(
-        self, status: int, code: str, expected: type[Exception]
-    ) -> None:
-        async with canned(error(status, code)) as (url, requests), open_client(url) as client:
-            with pytest.raises(expected, match="because"):
-                await client.start("hi")
-            assert len(requests) == 1
-
-    async def test_a_server_that_is_not_there_has_started_nothing(self) -> None:
-        async with canned() as (url, _):
-            pass
-        async with open_client(url) as client:
-            with pytest.raises(TransportError, match="connect"):
-                await client.start("hi")
-            assert "connect" in str(await client.not_ready())
-
-
-@pytest.mark.parametrize(
-    "act", [lambda c: c.cancel("r"), lambda c: c.info("r"), lambda c: c.start("hi")]
-)
-@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
-async def test_a_server_that_never_answers(
-    act: Callable[[Client], Awaitable[object]], begun: bytes, mock_clock: trio.testing.MockClock
-) -> None:
-    async with (
-        canned(*[begun] * 2, hold=True, seconds=math.inf) as (url, requests),
-        open_client(url, patience=0) as client,
-        trio.open_nursery() as nursery,
-    ):
-
-        async def expect_failure() -> None:
-            with pytest.raises(TransportError, match="did not answer within 60 seconds"):
-                await act(client)
-            nursery.cancel_scope.cancel()
-
-        nursery.start_soon(expect_failure)
-        while True:
-            while not requests:
-                await trio.lowlevel.checkpoint()
-            requests.clear()
-            await trio.testing.wait_all_tasks_blocked()
-            mock_clock.jump(61)
-
-
-class TestURL:
-    @pytest.mark.parametrize(
-        "url",
-        ["", "localhost:8000", "127.0.0.1", "http://", "ftp://a", "sqlite:runs.db", "http://[::1"],
-    )
-    async def test_what_is_none(self, url: str) -> None:
-        with pytest.raises(ValueError):
-            async with open_client(url):
-                pass
-
-    async def test_a_prefix(self) -> None:
-        for end in ("/agents", "/agents/"):
-            async with canned(STREAM + END % 1) as (url, requests):
-                await receive_all(url + end)
-            assert head_of(requests[0])[0] == "GET /agents/runs/r/events"
 
 
 async def test_what_came_of_a_run() -> None:

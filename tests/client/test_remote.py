@@ -8,6 +8,7 @@ from client_kit import END, STREAM, receive_all
 from proxy_kit import canned
 
 from trio_agent import (
+    AnswerRefused,
     CursorExpired,
     CursorInvalid,
     KeyReused,
@@ -15,6 +16,7 @@ from trio_agent import (
     Nested,
     Receipt,
     RunFinish,
+    RunOver,
     StoreUnavailable,
     TextDelta,
     TrioAgentError,
@@ -94,6 +96,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("code", "expected", "passing"),
         [
+            ("answer-refused", AnswerRefused, False),
             ("cursor-invalid", CursorInvalid, False),
             ("cursor-expired", CursorExpired, False),
             ("key-reused", KeyReused, False),
@@ -108,9 +111,12 @@ class TestErrors:
         error, passes = meaning(status, ErrorBody(code, "be\tcause\x9b"))
         assert (type(error), str(error), passes) == (expected, "be cause", passing)
 
-    def test_a_run_that_there_is_not(self) -> None:
-        error, passes = meaning(404, ErrorBody("unknown-run", "as the server words it"))
-        assert isinstance(error, UnknownRun)
+    @pytest.mark.parametrize(
+        ("code", "expected"), [("unknown-run", UnknownRun), ("run-over", RunOver)]
+    )
+    def test_of_a_run(self, code: str, expected: type[UnknownRun | RunOver]) -> None:
+        error, passes = meaning(404, ErrorBody(code, "as the server words it"))
+        assert isinstance(error, expected)
         assert (error.run_id, passes) == ("r", False)
 
     @pytest.mark.parametrize("code", ["run-moved", "internal", "draining", "not-ready"])

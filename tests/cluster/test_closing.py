@@ -1,23 +1,37 @@
 """Closing the log of a run whose worker is gone."""
 
 import time
+from collections.abc import Awaitable, Callable
 from unittest.mock import ANY
 
+import msgspec
 import pytest
+from log_kit import check_log, nested
 from runtime_kit import logged
 from shared_kit import orphan
 from store_kit import finished, record
 
-from trio_agent._cluster.closing import close_log
+from trio_agent._cluster.closing import cancel_log, close_log
 from trio_agent._errors import LogDamaged, StoreUnavailable
 from trio_agent._events import (
     AnyEvent,
     ErrorDetail,
     ModelFinished,
+    Nested,
+    OutputRetry,
+    RunContinued,
     RunError,
+    RunFinish,
+    RunStart,
+    RunWaiting,
+    StepDiscard,
     StepFinish,
+    StepStart,
     TextDelta,
+    ToolAnswered,
+    ToolAsked,
     ToolCall,
+    ToolName,
     ToolOutcome,
     ToolRequest,
     ToolResult,
@@ -91,7 +105,7 @@ async def test_each_open_call_gets_a_result_and_the_log_its_end(
             call.id,
             call.name,
             call.input,
-            "the worker was lost during this call: its outcome is unknown",
+            "nobody waited for the end of this call: its outcome is unknown",
             "unknown",
         )
         for call in unknown
@@ -130,24 +144,136 @@ async def test_the_end_tells_what_was_paid(events: list[AnyEvent], tokens: int) 
     assert last.usage == Usage(0, tokens, tokens)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'{"type":"tool-call"}', b'{"type":"tomorrow"}'])
-@pytest.mark.parametrize("place", [1, 2, 3, 4])
-async def test_what_cannot_be_read_is_passed_over(data: bytes, place: int) -> None:
+NOT_UTF8 = b'{"type":"text-delta","at":0,"delta":"\xff"}'
+NO_CALL = b'{"type":"tool-call"}'
+
+
+async def written(*data: bytes) -> tuple[MemoryStore, Lease]:
+    """A store with a run of these events, and its lease."""
     store = MemoryStore()
     lease = (await store.create(record("r"))).lease
     assert lease is not None
-    events = [asked(FIRST), outcome(FIRST), asked(SECOND)]
-    written = [Entry(n, Entry.of(n, event).data, False) for n, event in enumerate(events, 1)]
-    written.insert(place - 1, Entry(place, data, False))
-    entries = [Entry(n, entry.data, False) for n, entry in enumerate(written, 1)]
+    entries = [Entry(n, each, False) for n, each in enumerate(data, 1)]
     await store.append([Append("r", 1, entries)])
+    return store, lease
+
+
+def with_one_more(place: int, data: bytes) -> list[bytes]:
+    """A log with a call that is open, and these bytes in it."""
+    events = [asked(FIRST), outcome(FIRST), asked(SECOND)]
+    log = [Entry.of(n, event).data for n, event in enumerate(events, 1)]
+    log.insert(place, data)
+    return log
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", NOT_UTF8, NO_CALL, b'{"type":"tool-call"'])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+async def test_a_log_that_can_not_be_read_gets_an_end(data: bytes, place: int) -> None:
+    """But no results: those of its calls may be where nobody can read them."""
+    store, lease = await written(*with_one_more(place, data))
     assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+    info = await store.info("r")
+    assert info.tail == 5
+    assert info.last is not None
+    assert info.last.event == RunError(at=ANY, error=ErrorDetail("odd", "it is gone"))
+
+
+@pytest.mark.parametrize("data", [b"{", NO_CALL])
+async def test_a_log_that_can_not_be_read_is_cancelled_with_an_error(data: bytes) -> None:
+    store, lease = await written(*with_one_more(1, data))
+    assert await cancel_log(store, lease, "enough") is Appended.COMMITTED
     last = (await store.info("r")).last
     assert last is not None
-    assert last.event == RunError(at=ANY, error=ErrorDetail("odd", "it is gone"))
-    [*_, result, _] = (await store.read("r", 0, 10)).entries
+    assert last.event == RunError(at=ANY, error=ErrorDetail("cancelled", "enough"))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+async def test_what_a_newer_version_wrote_is_passed_over(place: int) -> None:
+    store, lease = await written(*with_one_more(place, b'{"type":"tomorrow"}'))
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+    [result, last] = (await store.read("r", 4, 10)).entries
     assert isinstance(result.event, ToolResult)
     assert (result.event.tool.id, result.event.tool.status) == ("2", "unknown")
+    assert last.event == RunError(at=ANY, error=ErrorDetail("odd", "it is gone"))
+
+
+STRANGE: list[list[AnyEvent]] = [
+    [outcome(FIRST)],
+    [StepFinish(at=0, step_number=1, usage=Usage())],
+    [asked(FIRST), StepFinish(at=0, step_number=1, usage=Usage())],
+    [asked(FIRST), asked(FIRST)],
+    [StepDiscard(at=0, step_number=7, from_offset=9, reason="x")],
+    [OutputRetry(at=0, message="x")],
+    [ToolAnswered(at=0, tool=ToolName("1", "pay"), approved=True)],
+    [RunWaiting(at=0, calls=("1",))],
+    [RunContinued(at=0, reason="worker-lost")],
+    nested("nobody", asked(FIRST), StepFinish(at=0, step_number=1, usage=Usage())),
+    [Nested(at=0, call="1", raw=msgspec.Raw(b'{"type":"tool-call"}'))],
+]
+
+
+@pytest.mark.parametrize("events", STRANGE)
+@pytest.mark.parametrize("close", [close_log, cancel_log])
+async def test_a_log_that_makes_no_sense_gets_an_end(
+    events: list[AnyEvent], close: Callable[..., Awaitable[Appended]]
+) -> None:
+    """Whoever wrote it: nobody may wait for ever."""
+    store, lease = await written(*(Entry.of(1, event).data for event in events))
+    why = ("odd", "it is gone") if close is close_log else ("enough",)
+    assert await close(store, lease, *why) is Appended.COMMITTED
+    assert not (await store.info("r")).active
+
+
+async def test_what_is_damaged_beside_an_answer_does_not_keep_a_log_open() -> None:
+    store = MemoryStore()
+    lease = (await store.create(record("r"))).lease
+    assert lease is not None
+    await store.append([Append("r", 1, [Entry.of(1, answered(1, 5))], {1: b"no JSON"})])
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+    assert not (await store.info("r")).active
+
+
+async def waiting() -> tuple[MemoryStore, Lease]:
+    """A run with a call that waits, and one that may have run."""
+    return await written(
+        *(
+            Entry.of(1, event).data
+            for event in (
+                RunStart(at=0, run_id="r", agent="a"),
+                StepStart(at=0, step_number=1),
+                ModelFinished(
+                    at=0, step_number=1, model="m", reason="tool-calls", usage=Usage(1, 2, 3)
+                ),
+                asked(FIRST),
+                ToolCall(at=0, tool=SECOND, wants="approval"),
+                ToolAsked(at=0, tool=SECOND, kind="approval", deadline=None),
+            )
+        )
+    )
+
+
+async def test_a_call_that_waits_has_not_run() -> None:
+    store, lease = await waiting()
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+    *_, first, second, last = await logged(store, "r")
+    check_log(await logged(store, "r"))
+    assert isinstance(first, ToolResult)
+    assert isinstance(second, ToolResult)
+    assert (first.tool.id, first.tool.status) == ("1", "unknown")
+    assert (second.tool.id, second.tool.status) == ("2", "cancelled")
+    assert isinstance(last, RunError)
+
+
+async def test_a_cancelled_run_ends_as_one_that_lives() -> None:
+    store, lease = await waiting()
+    assert await cancel_log(store, lease, "enough") is Appended.COMMITTED
+    *_, first, second, last = await logged(store, "r")
+    assert isinstance(first, ToolResult)
+    assert isinstance(second, ToolResult)
+    assert (first.tool.status, second.tool.status) == ("unknown", "cancelled")
+    assert isinstance(last, RunFinish)
+    assert (last.run.finish_reason, last.run.reason) == ("cancelled", "enough")
+    assert last.run.usage == Usage(1, 2, 3)
 
 
 async def test_a_log_with_a_hole_gets_an_end_and_nothing_else() -> None:

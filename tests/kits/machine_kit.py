@@ -1,14 +1,15 @@
 """Machines that are somewhere in a run, and logs that machines are rebuilt from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from trio_agent._events import AnyEvent, ModelFinished, Nested, Usage
+from trio_agent._events import AnyEvent, ModelFinished, Nested, RunContinued, Usage
 from trio_agent._log.codec import decode_event, encode_event
 from trio_agent._log.plain import encode_json
 from trio_agent._messages import UserMessage
 from trio_agent._run.kept import decode_kept, wanted_back
 from trio_agent._run.machine import Expected, Machine
+from trio_agent._run.states import State
 from trio_agent.models._parts import ModelFinish, OutputPart, ToolInputPart
 
 HI = UserMessage("hi")
@@ -48,6 +49,14 @@ def checking(text: str, *ids: str, retries: int = 1, **settings: Any) -> Machine
     made.said([OutputPart(text), *calls], 3)
     made.answered(ModelFinish("tool-calls" if ids else "stop", Usage(1, 2, 3)), 4)
     return made
+
+
+def continued(made: Machine, reason: str, at: int, rerun: Collection[str] = ()) -> list[AnyEvent]:
+    """Another worker goes on with it: what comes into the log, up to where it works."""
+    first = RunContinued(at=at, reason=reason)
+    made.story.add(first)
+    events = [first, *made.resumed(reason, at)]
+    return events + made.recovered(at, rerun) if made.state is State.ACT else events
 
 
 class Logged:

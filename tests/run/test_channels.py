@@ -1,4 +1,4 @@
-"""Answers as channels. Text is in tests/test_agent.py, with the agents that yield it."""
+"""Answers as channels. More of text is in tests/test_agent.py, with the agents that yield it."""
 
 from typing import Any
 
@@ -6,35 +6,49 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from store_kit import record
+from run_kit import live_run
 
-from trio_agent._errors import RunFailed, RunIncomplete
+from trio_agent._errors import RunFailed, RunIncomplete, TextRetracted
 from trio_agent._events import (
     AnyEvent,
     ErrorDetail,
+    Nested,
     OutputDelta,
     OutputRetry,
+    ReasoningDelta,
+    RunContinued,
     RunError,
     RunFinish,
     RunSummary,
+    StepDiscard,
+    StepFinish,
     StepStart,
     TextDelta,
     Usage,
 )
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
-from trio_agent._run.channels import OutputChannel
-from trio_agent._run.live_run import LiveRun
+from trio_agent._run.channels import OutputChannel, TextChannel
 from trio_agent._run.result import result_of
 from trio_agent._run.transcript import Transcript
-from trio_agent.stores._memory import MemoryStore
 
 STEP = StepStart(at=0, step_number=1)
+DONE = StepFinish(at=0, step_number=1, usage=Usage())
+DISCARD = StepDiscard(at=0, step_number=1, from_offset=1, reason="worker-lost")
+THOUGHT = ReasoningDelta(at=0, delta="hm")
 RETRY = OutputRetry(at=0, message="no")
 
 
 def delta(text: str) -> OutputDelta:
     return OutputDelta(at=0, delta=text)
+
+
+def text(text: str) -> TextDelta:
+    return TextDelta(at=0, delta=text)
+
+
+def nested(event: AnyEvent) -> Nested:
+    return Nested(at=0, call="c", raw=msgspec.Raw(msgspec.json.encode(event)))
 
 
 def finish(reason: str = "stop", output: Any = msgspec.UNSET) -> RunFinish:
@@ -49,8 +63,9 @@ class Told:
 
     def __init__(self) -> None:
         self.feed = Feed("r", "e")
-        self.run = LiveRun(record("r"), self.feed, MemoryStore(), on_disconnect="continue")
+        self.run = live_run(self.feed)
         self.channel: OutputChannel[Any] = OutputChannel(self.run, self.run.subscribe())
+        self.text = TextChannel(self.run, self.run.subscribe())
 
     def add(self, *events: AnyEvent) -> None:
         tail = self.feed.tail
@@ -109,7 +124,8 @@ async def test_the_last_is_the_output(
         await told.channel.receive()
 
 
-async def test_an_answer_that_is_asked_for_again(told: Told) -> None:
+@pytest.mark.parametrize("again", [RETRY, DISCARD], ids=["no answer", "broken off"])
+async def test_an_answer_that_is_asked_for_again(told: Told, again: AnyEvent) -> None:
     """What was there is no more; nothing is said of that before there is something new."""
     told.add(STEP, delta("[1,"))
     assert await told.channel.receive() == [1]
@@ -121,7 +137,7 @@ async def test_an_answer_that_is_asked_for_again(told: Told) -> None:
 
         nursery.start_soon(receive)
         await trio.testing.wait_all_tasks_blocked()
-        told.add(RETRY, STEP)
+        told.add(again, STEP)
         await trio.testing.wait_all_tasks_blocked()
         assert not seen
         told.add(delta("["))
@@ -146,6 +162,49 @@ async def test_an_end_that_is_none(
             await told.channel.receive()
         with pytest.raises(error, match=match):
             await told.channel.result()
+
+
+@pytest.mark.parametrize(
+    ("events", "received"),
+    [
+        ([STEP, text("ab"), DISCARD, STEP, text("c")], ["ab", 0, "c"]),
+        ([STEP, text("ab"), DONE, STEP, text("cd"), text("e"), DISCARD, STEP, text("f")],
+         ["ab", "cd", "e", 2, "f"]),
+        ([STEP, text("ä😀"), DONE, STEP, text("x"), DISCARD], ["ä😀", "x", 2]),
+        ([STEP, text("a"), DISCARD, STEP, text("b"), DISCARD, STEP, text("c"), DONE, STEP,
+          text("d"), DISCARD], ["a", 0, "b", 0, "c", "d", 1]),
+        ([STEP, text("a"), RunContinued(at=0, reason="worker-lost"), DISCARD, STEP, text("b")],
+         ["a", 0, "b"]),
+        ([STEP, text("a"), DONE, STEP, THOUGHT, DISCARD, STEP, text("b")], ["a", "b"]),
+        ([STEP, DISCARD, STEP, text("a")], ["a"]),
+        ([STEP, text("a"), nested(STEP), nested(text("b")), nested(DISCARD), text("c")],
+         ["a", "c"]),
+    ],
+    ids=[
+        "the first step",
+        "a later step",
+        "characters are no bytes",
+        "again and again",
+        "behind a death",
+        "nothing was said in the step",
+        "nothing was said at all",
+        "what a sub-agent takes back",
+    ],
+)  # fmt: skip
+async def test_text_that_is_taken_back(
+    told: Told, events: list[AnyEvent], received: list[str | int]
+) -> None:
+    """It is told once, with how much of the text stands, and then it goes on."""
+    told.add(*events, finish())
+    for expected in received:
+        if isinstance(expected, str):
+            assert await told.text.receive() == expected
+        else:
+            with pytest.raises(TextRetracted) as caught:
+                await told.text.receive()
+            assert caught.value.keep == expected
+    with pytest.raises(trio.EndOfChannel):
+        await told.text.receive()
 
 
 @pytest.mark.parametrize("read", [0, 1, 2])
@@ -180,7 +239,7 @@ async def test_cancelled_while_it_waits(told: Told) -> None:
 
 async def test_closed(told: Told) -> None:
     told.add(STEP, delta("["), finish(output=[]))
-    async with told.channel:
+    async with told.channel, told.text:
         pass
     assert told.run.statistics().viewers == 0
     with pytest.raises(trio.ClosedResourceError):

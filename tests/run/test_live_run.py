@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 import trio
 import trio.testing
-from store_kit import record
+from run_kit import live_run
 
 from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, RunFailed, StoreUnavailable
@@ -24,13 +24,11 @@ from trio_agent._limits import CancelAfter, OnDisconnect
 from trio_agent._log.cursor import Cursor
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
-from trio_agent._log.run_info import RunRecord
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.result import Result
 from trio_agent._run.run import Receipt, RunStatistics
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
-from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import ScriptedModel
 
 
@@ -40,7 +38,7 @@ async def start(
     agent = Agent(model=ScriptedModel(["a", seconds, "b"]))
     run = await runtime.start(agent, "hi", on_disconnect=on_disconnect)
     await trio.testing.wait_all_tasks_blocked()
-    live = runtime._live.get(run.id)
+    live = runtime._live.find(run.id)
     assert live is not None
     return live
 
@@ -125,7 +123,7 @@ async def test_a_failed_writer_is_not_a_viewer_who_left(
     policy: Literal["cancel"] | CancelAfter, autojump_clock: trio.testing.MockClock
 ) -> None:
     feed = Feed("r", "e")
-    run = LiveRun(RunRecord("r", "e", "a", 0), feed, MemoryStore(), on_disconnect=policy)
+    run = live_run(feed, policy)
     with run.subscribe() as events:
         feed.break_off(StoreUnavailable("away"))
         with pytest.raises(trio.BrokenResourceError):
@@ -138,7 +136,7 @@ async def test_leaving_a_finished_run_changes_nothing() -> None:
     async with open_runtime() as runtime:
         agent = Agent(model=ScriptedModel(["a"]))
         started = await runtime.start(agent, "hi", on_disconnect="cancel")
-        run = runtime._live.get(started.id)
+        run = runtime._live.find(started.id)
         assert run is not None
         with run.subscribe() as events:
             async for _ in events:
@@ -157,7 +155,7 @@ async def test_the_first_reason_wins() -> None:
         run.request_cancel("second")
         await run.cancel("third")
         assert (await run.wait()).reason == "first"
-        assert runtime._live.get(run.id).cancel_reason == "first"
+        assert runtime._live.find(run.id).cancel_reason == "first"
 
 
 # Without a runtime
@@ -165,7 +163,7 @@ async def test_the_first_reason_wins() -> None:
 
 def live(policy: OnDisconnect = "continue") -> tuple[LiveRun, Feed]:
     feed = Feed("r", "e")
-    return LiveRun(record("r"), feed, MemoryStore(), on_disconnect=policy), feed
+    return live_run(feed, policy), feed
 
 
 def finish(reason: FinishReason = "stop") -> RunFinish:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, strategies as st
-from machine_kit import HI, Logged, acting, asked, calling, checking, machine
+from machine_kit import HI, Logged, acting, asked, calling, checking, continued, machine
 
 from trio_agent._events import (
     AnyEvent,
@@ -845,7 +845,7 @@ class TestContinued:
     def test_an_answer_is_taken_back(self) -> None:
         made = asked(continuations=1)
         made.said([TextPart("a")], 3)
-        assert made.continued(LOST, 4) == [
+        assert continued(made, LOST, 4) == [
             RunContinued(at=4, reason=LOST),
             StepDiscard(at=4, step_number=1, from_offset=2, reason=LOST),
         ]
@@ -853,13 +853,13 @@ class TestContinued:
 
     def test_a_complete_answer_is_kept(self) -> None:
         made = checking("1", "x", continuations=1)
-        assert made.continued(LOST, 5) == [RunContinued(at=5, reason=LOST)]
+        assert continued(made, LOST, 5) == [RunContinued(at=5, reason=LOST)]
         assert made.action == CheckOutput("1")
 
     def test_between_steps_nothing_was_lost(self) -> None:
         made = machine(continuations=1)
         made.started(1)
-        assert made.continued(LOST, 2) == [RunContinued(at=2, reason=LOST)]
+        assert continued(made, LOST, 2) == [RunContinued(at=2, reason=LOST)]
         assert made.action == AskModel((HI,))
 
     @pytest.mark.parametrize("reason", [LOST, HANDED_OVER, ANSWERED])
@@ -869,7 +869,7 @@ class TestContinued:
         made = calling(wants, continuations=1)
         made.took(Answer("2", True), 5)
         made.returned("5", "ok", 5, 5)
-        first, *results = made.continued(reason, 6)
+        first, *results = continued(made, reason, 6)
         assert first == RunContinued(at=6, reason=reason)
         assert [(e.tool.id, e.tool.status) for e in results if isinstance(e, ToolResult)] == [
             ("1", "unknown"),
@@ -881,7 +881,7 @@ class TestContinued:
 
     def test_the_model_is_told_what_is_not_known(self) -> None:
         made = acting("1", continuations=1)
-        _, result, step = made.continued(LOST, 5)
+        _, result, step = continued(made, LOST, 5)
         assert isinstance(result, ToolResult)
         assert isinstance(step, StepFinish)
         said = "the worker was lost during this call: its outcome is unknown"
@@ -892,7 +892,7 @@ class TestContinued:
         made = asked(continuations=1)
         made.said([ToolInputPart("1", "safe", ""), ToolInputPart("2", "t", "")], 3)
         made.answered(ModelFinish("tool-calls"), 4)
-        _, result = made.continued(LOST, 5, rerun={"safe"})
+        _, result = continued(made, LOST, 5, rerun={"safe"})
         assert isinstance(result, ToolResult)
         assert (result.tool.id, result.tool.status) == ("2", "unknown")
         assert made.action == RunTools((ToolRequest("1", "safe", {}),))
@@ -901,10 +901,10 @@ class TestContinued:
     def test_workers_may_be_lost_so_often(self, continuations: int) -> None:
         made = asked(continuations=continuations)
         for _ in range(continuations):
-            made.continued(LOST, 3)
+            continued(made, LOST, 3)
             assert not made.done
             made.asked(4)
-        first, back, error = made.continued(LOST, 5)
+        first, back, error = continued(made, LOST, 5)
         assert isinstance(first, RunContinued)
         assert isinstance(back, StepDiscard)
         assert isinstance(error, RunError)
@@ -913,7 +913,7 @@ class TestContinued:
 
     def test_too_often_leaves_no_call_open(self) -> None:
         made = calling({"1": None, "2": "approval"})
-        _, *results, error = made.continued(LOST, 5, rerun={"t"})
+        _, *results, error = continued(made, LOST, 5, rerun={"t"})
         assert [(e.tool.id, e.tool.status) for e in results if isinstance(e, ToolResult)] == [
             ("1", "unknown"),
             ("2", "cancelled"),
@@ -921,14 +921,14 @@ class TestContinued:
         assert isinstance(error, RunError)
 
     def test_calls_beside_an_answer_had_not_begun(self) -> None:
-        _, result, error = checking("1", "x").continued(LOST, 5)
+        _, result, error = continued(checking("1", "x"), LOST, 5)
         assert isinstance(result, ToolResult)
         assert result.tool.status == "cancelled"
         assert isinstance(error, RunError)
 
     def test_the_last_step_ends_the_run(self) -> None:
         made = acting("1", max_steps=1, continuations=1)
-        made.continued(LOST, 5)
+        continued(made, LOST, 5)
         assert made.result is not None
         assert made.result.finish_reason == "max-steps"
 
@@ -936,6 +936,6 @@ class TestContinued:
     def test_others_are_no_losses(self, reason: str) -> None:
         made = asked()
         for _ in range(5):
-            made.continued(reason, 3)
+            continued(made, reason, 3)
             made.asked(4)
         assert not made.done

@@ -628,11 +628,15 @@ async def test_what_the_provider_wants_back_can_not_be_kept(
 
 
 async def test_a_call_that_was_opened_is_not_asked_for_again() -> None:
+    """Where somebody reads on who can't take it back."""
     opened = ToolInputPart("1", "get_weather", "")
     again = ModelError("odd", "it broke", retryable=True)
     model = ScriptedModel([opened, again], ["never"])
-    with pytest.raises(RunFailed, match="odd"):
-        await Agent(model=model, tools=[get_weather]).run("hi")
+    async with open_runtime() as runtime:
+        agent = Agent(model=model, tools=[get_weather])
+        run = await runtime.start(agent, "hi", retractable=False)
+        with pytest.raises(RunFailed, match="odd"):
+            await run.wait()
     assert len(model.requests) == 1
 
 
@@ -705,7 +709,7 @@ async def test_a_store_that_is_away_for_too_long(autojump_clock: trio.testing.Mo
             await run.cancel()
         with pytest.raises(StoreUnavailable):
             await run.wait()
-        assert runtime._live.get(run.id).done
+        assert runtime._live.find(run.id).done
         with run.subscribe() as events:
             await events.receive_batch()
             # No terminal event is invented, and none was promised.

@@ -98,7 +98,7 @@ async def test_cancelling_the_waiter_does_not_undo_the_request() -> None:
             nursery.start_soon(run.wait)
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-        assert not runtime._live.get(run.id).done
+        assert not runtime._live.find(run.id).done
         go_on.set()
         assert (await run.wait()).reason == "user"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pytest
-from machine_kit import acting, asked, calling, checking, machine
+from machine_kit import acting, asked, calling, checking, continued, machine
 
 from trio_agent._run.items import Answer, Said
 from trio_agent._run.machine import Expected, Machine
@@ -68,8 +68,8 @@ ACTS: Final[Mapping[str, Callable[[Machine], object]]] = {
     "took a message": lambda made: made.took(Said("x"), 9),
     "took an answer": lambda made: made.took(Answer("3", True, 1), 9),
     "waits": lambda made: made.waits(9),
-    "continued after a loss": lambda made: made.continued(LOST, 9),
-    "continued after an answer": lambda made: made.continued(ANSWERED, 9),
+    "continued after a loss": lambda made: continued(made, LOST, 9),
+    "continued after an answer": lambda made: continued(made, ANSWERED, 9),
     "finish": lambda made: made.finish("cancelled", 9),
     "fail": lambda made: made.fail("c", "m", 9),
 }

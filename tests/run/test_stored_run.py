@@ -1,12 +1,12 @@
 """A run that is known from its store: it is waited for and cancelled from afar."""
 
 import json
-from typing import Any
 
 import attrs
 import pytest
 import trio
 import trio.testing
+from run_kit import stored_run
 from runtime_kit import collect, endless, quick
 from shared_kit import hang, look, quiet, shared
 from store_kit import deltas, finish, record
@@ -25,6 +25,7 @@ from trio_agent._events import (
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Append, Entry
 from trio_agent._messages import AssistantMessage, File, Text, UserMessage, unpaired_calls
+from trio_agent._run.job import Order
 from trio_agent._run.record import make_record
 from trio_agent._run.result import Result
 from trio_agent._run.run import Receipt
@@ -205,7 +206,7 @@ class Known:
 
     async def look_up(self) -> StoredRun:
         info = await self.store.info("r")
-        return StoredRun(info, self.feed, self.store, lambda *asked: self.asked.append(asked))
+        return stored_run(info, self.feed, self.store, lambda *asked: self.asked.append(asked))
 
 
 async def known(*batch: Append, seen: int = 0) -> Known:
@@ -309,12 +310,11 @@ async def test_a_feed_that_breaks_off() -> None:
 async def test_what_was_said_before_is_in_its_result() -> None:
     said = (UserMessage("hi"),)
     store = MemoryStore()
-    options: dict[str, Any] = {"owner": None, "metadata": {}, "idempotency_key": None}
-    made = make_record(quick(), said, "continue", **options)
+    made = make_record(Order(quick()), said)
     await store.create(made)
     await store.append([deltas(made.run_id, 1, 3), finish(made.run_id, 4)])
     feed = Feed(made.run_id, made.epoch, tail=4, closed=True)
-    run = StoredRun(await store.info(made.run_id), feed, store, lambda *_: None)
+    run = stored_run(await store.info(made.run_id), feed, store)
     with trio.testing.assert_checkpoints():
         result = await run.wait()
     assert result.messages == (*said, AssistantMessage("xxx"))
@@ -327,9 +327,7 @@ async def test_its_answer_has_a_shape() -> None:
     summary = RunSummary("r", "", 1, "stop", Usage(), output={"a": None})
     end = Entry.of(1, RunFinish(at=0, run=summary))
     await store.append([Append("r", 1, [end])])
-    run = StoredRun(
-        await store.info("r"), Feed("r", "e", tail=1, closed=True), store, lambda *_: None
-    )
+    run = stored_run(await store.info("r"), Feed("r", "e", tail=1, closed=True), store)
     assert (await run.wait()).output == {"a": None}
 
 

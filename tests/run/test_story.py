@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
-from machine_kit import HI, Logged, acting, asked, calling, known, machine
+from machine_kit import HI, Logged, acting, asked, calling, continued, known, machine
 
 from trio_agent._events import (
     AnyEvent,
@@ -150,7 +150,7 @@ def go_on(run: Logged, data: st.DataObject) -> None:
     elif chance < 5:
         run.live = run.rebuilt()
         rerun = data.draw(st.sets(st.sampled_from(["t", "u"])))
-        run.append(run.live.continued(data.draw(REASONS), 0, rerun=rerun))
+        run.append(continued(run.live, data.draw(REASONS), 0, rerun=rerun))
     elif chance < 10 and made.state in {State.ASK, State.ACT}:
         item = data.draw(items(list(made.story.waiting)))
         events = made.took(item, 0)
@@ -248,7 +248,7 @@ def test_so_is_one_with_sub_agents(data: st.DataObject) -> None:
             work_below(run, data, (call.id,), run.live)
             if data.draw(st.booleans()):  # The worker dies, whatever the sub-agent was about.
                 run.live = run.rebuilt()
-                run.append(run.live.continued(LOST, 0, rerun={"t"}))
+                run.append(continued(run.live, LOST, 0, rerun={"t"}))
             else:
                 run.append(run.live.returned(call.id, "ok", 1, 0))
             assert known(run.rebuilt()) == known(run.live)
@@ -429,20 +429,20 @@ class TestLosses:
     def test_only_losses_count(self, reasons: list[str], losses: int) -> None:
         made = asked(continuations=9)
         for reason in reasons:
-            made.continued(reason, 3)
+            continued(made, reason, 3)
             made.asked(4)
         assert made.story.losses == losses
 
     @pytest.mark.parametrize(("status", "losses"), [("ok", 0), ("error", 0), ("unknown", 1)])
     def test_a_result_is_something(self, status: Any, losses: int) -> None:
         made = acting("1", "2", continuations=9)
-        made.continued(LOST, 5, rerun={"t"})
+        continued(made, LOST, 5, rerun={"t"})
         made.returned("1", status, 1, 6)
         assert made.story.losses == losses
 
     def test_a_step_that_ended_is_something(self) -> None:
         made = asked(continuations=9)
-        made.continued(LOST, 3)
+        continued(made, LOST, 3)
         made.asked(4)
         made.answered(ModelFinish("stop"), 5, more=True)
         assert made.story.losses == 0
@@ -455,12 +455,12 @@ class TestLosses:
             made.asked(2)
             made.said([ToolInputPart("1", "t", "{}")], 3)
             made.answered(ModelFinish("tool-calls"), 4)
-            made.continued(LOST, 5)
+            continued(made, LOST, 5)
             assert (made.state, made.story.losses) == (State.ASK, losses)
 
     def test_an_outcome_that_is_unknown_is_one_of_its_step(self) -> None:
         made = acting("1", continuations=9)
-        made.continued(LOST, 5)
+        continued(made, LOST, 5)
         made.asked(6)
         made.said([TextPart("a")], 7)
         made.answered(ModelFinish("stop"), 8, more=True)

@@ -92,7 +92,7 @@ async def test_retention_by_age(autojump_clock: trio.testing.MockClock) -> None:
         with run.subscribe() as events:
             assert len([event async for event in events]) == 6
         await trio.sleep(2)
-        assert runtime._live.get(run.id) is None
+        assert runtime._live.find(run.id) is None
         with pytest.raises(CursorExpired):
             await runtime.store.read(run.id, 0, 1)
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
@@ -102,14 +102,14 @@ async def test_retention_by_count_and_bytes() -> None:
     async with open_runtime(limits=RuntimeLimits(retention=Retention(max_runs=2))) as runtime:
         active = await runtime.start(endless(), "hi")
         runs = [await finished(runtime) for _ in range(3)]
-        assert runtime._live.get(runs[0].id) is None
+        assert runtime._live.find(runs[0].id) is None
         for run in (*runs[1:], active):
             assert await runtime.find(run.id) is run
         await active.cancel()
     retention = Retention(max_bytes=5000)
     async with open_runtime(limits=RuntimeLimits(retention=retention)) as runtime:
         runs = [await finished(runtime, "x" * 1000) for _ in range(3)]
-        assert runtime._live.get(runs[0].id) is None
+        assert runtime._live.find(runs[0].id) is None
         assert await runtime.find(runs[2].id) is runs[2]
 
 

@@ -36,10 +36,11 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
+from trio_agent._run.job import Job
 from trio_agent._run.listed import RunPage
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.machine import Machine
-from trio_agent._run.performer import Job, Performer
+from trio_agent._run.performer import Performer
 from trio_agent._run.run import Run
 from trio_agent._run.stored_run import StoredRun
 from trio_agent._runtime import live_runs
@@ -260,7 +261,7 @@ async def test_a_key_of_a_run_that_is_not_here() -> None:
     async with open_runtime(store=store) as runtime:
         run = await runtime.start(quick(), "hi", idempotency_key="k")
         assert (run.id, run.status) == ("r", "active")
-        assert runtime._live.get("r") is None
+        assert runtime._live.find("r") is None
         assert runtime.statistics() == RuntimeStatistics(0, 0, 0)
 
 
@@ -362,7 +363,7 @@ async def test_a_start_waits_for_those_with_its_own_key_only(
             for n in range(20):
                 nursery.start_soon(start, str(n))
         assert {at - begin for at in waited} == {5}
-        assert not runtime._by_key
+        assert not runtime._starting._by_key
 
 
 async def test_a_finished_run_holds_nothing_of_what_was_said() -> None:
@@ -532,7 +533,7 @@ async def test_deleting() -> None:
         with pytest.raises(LimitExceeded, match="active"):
             await runtime.delete(active.id)
         await runtime.delete(run.id)
-        assert runtime._live.get(run.id) is None
+        assert runtime._live.find(run.id) is None
         with pytest.raises(UnknownRun):
             await runtime.delete("nope")
         await active.cancel()

@@ -37,9 +37,12 @@ a task of its own. True and False approve a call, or don't."""
 
 @attrs.define
 class Waiting:
-    """Whether the run had to end because nobody answers."""
+    """What became of those who wait."""
 
     unanswered: bool = False
+    """Whether the run had to end because nobody answers."""
+    failure: Exception | None = None
+    """What `ask` raised, or what was wrong with its answer."""
 
 
 @asynccontextmanager
@@ -48,7 +51,7 @@ async def answering(
 ) -> AsyncIterator[Waiting]:
     """Answer the calls of a run of this agent that wait, for as long as the context lasts.
 
-    What `ask` raises cancels the body, and is raised.
+    What `ask` raises cancels the body, and is raised as it is.
     """
     waiting = Waiting()
     if ask is None and not agent.waiting_tools:
@@ -58,6 +61,11 @@ async def answering(
         nursery.start_soon(_listen, run, ask, waiting, nursery)
         yield waiting
         nursery.cancel_scope.cancel(reason="nobody waits for the run")
+    try:
+        if waiting.failure is not None:
+            raise waiting.failure
+    finally:
+        waiting.failure = None  # or its traceback would hold it
 
 
 async def _listen(
@@ -67,16 +75,23 @@ async def _listen(
         async for event in events:
             match event:
                 case ToolAsked() if ask is not None:
-                    nursery.start_soon(_answer, run, ask, event)
+                    nursery.start_soon(_answer, run, ask, event, waiting, nursery)
                 case RunWaiting() if ask is None:
                     waiting.unanswered = True
                     run.request_cancel("nobody answers")
 
 
-async def _answer(run: Run[Any], ask: OnWaiting, asked: ToolAsked) -> None:
-    said = await ask(asked)
-    answer = Answer(said) if isinstance(said, bool) else said
-    with suppress(AnswerRefused, RunOver):  # then it needs no answer any more
-        await run.answer(
-            asked.tool.id, approved=answer.approved, output=answer.output, reason=answer.reason
-        )
+async def _answer(
+    run: Run[Any], ask: OnWaiting, asked: ToolAsked, waiting: Waiting, nursery: trio.Nursery
+) -> None:
+    try:
+        said = await ask(asked)
+        answer = Answer(said) if isinstance(said, bool) else said
+        with suppress(AnswerRefused, RunOver):  # then it needs no answer any more
+            await run.answer(
+                asked.tool.id, approved=answer.approved, output=answer.output, reason=answer.reason
+            )
+    except Exception as exc:
+        # Raised here it would come out in a group; whoever runs an agent has opened no nursery.
+        waiting.failure = exc
+        nursery.cancel_scope.cancel(reason="nobody can be asked")

@@ -44,14 +44,18 @@ class Asking:
             LimitExceeded: what it said does not fit into the run's log.
             StoreUnavailable, FenceLost: the log can't be continued.
         """
-        desk = self._desk
+        desk, facts = self._desk, self._facts(model)
+        answer = trio.CancelScope()
+        switched = partial(self._switched, facts)
+        emit = RunEmit(desk.machine, desk.log, answer, desk.run.speaks, switched)
         try:
-            await self._generate(model, self._request(instructions, messages))
+            with answer:
+                await self._generate(model, self._request(instructions, messages), emit, facts)
         except ModelError as exc:
             story, limits = desk.machine.story, desk.agent.limits
-            in_answer = story.state is State.ANSWER
+            broke_off = story.state is State.ANSWER and not emit.is_silent()
             if not (
-                in_answer
+                broke_off
                 and exc.retryable
                 and desk.run.retractable
                 and story.retries < limits.step_retries
@@ -59,7 +63,7 @@ class Asking:
                 raise
             delay = pause(story.retries, exc)
             desk.publish(desk.machine.broke_off(exc.code, now()))
-            self._retried(self._facts(model), exc, delay)
+            self._retried(facts, exc, delay)
         else:
             return
         await trio.sleep(delay)
@@ -81,29 +85,28 @@ class Asking:
     def _facts(self, model: Model) -> ModelFacts:
         return ModelFacts(run=self._desk.context, step=self._desk.machine.step, model=model.name)
 
-    async def _generate(self, model: Model, request: ModelRequest) -> None:
-        desk, machine = self._desk, self._desk.machine
-        limits, facts = desk.agent.limits, self._facts(model)
-        with trio.CancelScope() as answer:
-            switched = partial(self._switched, facts)
-            emit = RunEmit(machine, desk.log, answer, desk.run.speaks, switched)
-            with desk.instruments.model(facts) as measured:
-                finish = await generate_with_retries(
-                    partial(ask, model, request, emit),
-                    emit.is_silent,
-                    partial(self._retried, facts),
-                    retries=limits.model_retries,
-                    window=limits.retry_window,
-                )
-                measured.end = ModelEnd(
-                    model=finish.model or model.name,
-                    reason=finish.reason,
-                    usage=finish.usage,
-                    first=emit.first,
-                    chunks=emit.calls,
-                )
-            if not machine.done:
-                self._answered(finish)
+    async def _generate(
+        self, model: Model, request: ModelRequest, emit: RunEmit, facts: ModelFacts
+    ) -> None:
+        desk = self._desk
+        limits = desk.agent.limits
+        with desk.instruments.model(facts) as measured:
+            finish = await generate_with_retries(
+                partial(ask, model, request, emit),
+                emit.is_silent,
+                partial(self._retried, facts),
+                retries=limits.model_retries,
+                window=limits.retry_window,
+            )
+            measured.end = ModelEnd(
+                model=finish.model or model.name,
+                reason=finish.reason,
+                usage=finish.usage,
+                first=emit.first,
+                chunks=emit.calls,
+            )
+        if not desk.machine.done:
+            self._answered(finish)
 
     def _answered(self, finish: ModelFinish) -> None:
         desk, machine = self._desk, self._desk.machine

@@ -1,7 +1,8 @@
 """The answer of one run as a channel, for who wants nothing else of its events.
 
 A channel ends only if the model said all that it had to say. Whoever receives once more behind
-another end is told again, so that nobody takes it for success.
+another end is told again, so that nobody takes it for success. Who got text that is taken back is
+told so once, and goes on.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,17 @@ from typing import Any, Generic
 import msgspec
 import trio
 
-from .._errors import RunIncomplete
-from .._events import AnyEvent, RunError, RunFinish, TextDelta
+from .._errors import RunIncomplete, TextRetracted
+from .._events import (
+    AnyEvent,
+    RunContinued,
+    RunError,
+    RunFinish,
+    RunWaiting,
+    StepDiscard,
+    StepStart,
+    TextDelta,
+)
 from .._log.subscription import Subscription
 from .._output.partial import PartialOutput
 from .._output.shape import OutT_co
@@ -26,13 +36,16 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
     def __init__(self, run: Run[Any], events: Subscription) -> None:
         self._run = run
         self._events = events
-        self._end: RunError | RunFinish | None = None
+        self._end = _End()
+        self._said = 0  # characters that were handed out and stand
+        self._step_began = 0
 
     async def receive(self) -> str:
         """Return the next piece of text. A checkpoint; if cancelled, nothing was taken.
 
         Raises:
             trio.EndOfChannel: the model said all that it had to say.
+            TextRetracted: what you got of this step was taken back. Receive again to go on.
             RunFailed: the run ended with `error`.
             RunIncomplete: the run finished with another reason than `stop`.
         """
@@ -42,12 +55,18 @@ class TextChannel(trio.abc.ReceiveChannel[str]):
                 event = await self._events.receive()
             match event:
                 case None:
-                    await _check_end(self._run, self._end)
+                    await self._end.check(self._run)
                     raise trio.EndOfChannel
                 case TextDelta(delta=delta):
+                    self._said += len(delta)
                     return delta
-                case RunError() | RunFinish():
-                    self._end = event
+                case StepStart():
+                    self._step_began = self._said
+                case StepDiscard() if self._said > self._step_began:
+                    self._said = self._step_began
+                    raise TextRetracted(self._said)
+                case _:
+                    self._end.add(event)
 
     async def aclose(self) -> None:
         """Receive no more. A checkpoint."""
@@ -65,7 +84,7 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
         self._run = run
         self._events = events
         self._partial = PartialOutput()
-        self._end: RunError | RunFinish | None = None
+        self._end = _End()
 
     async def receive(self) -> Any:
         """Return what there is, when it is more than before.
@@ -82,13 +101,12 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
             with suppress(trio.EndOfChannel):
                 events = await self._events.receive_batch()
             if not events:
-                await _check_end(self._run, self._end)
+                await self._end.check(self._run)
                 raise trio.EndOfChannel
             changed = False
             for event in events:
                 changed |= self._partial.add(event)
-                if isinstance(event, RunError | RunFinish):
-                    self._end = event
+                self._end.add(event)
             if changed and self._partial.value is not msgspec.UNSET:
                 return self._partial.value
 
@@ -111,9 +129,27 @@ class OutputChannel(trio.abc.ReceiveChannel[Any], Generic[OutT_co]):
         await self._events.aclose()
 
 
-async def _check_end(run: Run[Any], end: RunError | RunFinish | None) -> None:
-    """Raise what is to be told of an end that is none."""
-    if isinstance(end, RunError):
-        await run.wait()
-    elif end is not None and end.run.finish_reason != "stop":
-        raise RunIncomplete(end.run.finish_reason)
+class _End:
+    """How a run ended."""
+
+    def __init__(self) -> None:
+        self._terminal: RunError | RunFinish | None = None
+        self._waits = False
+
+    def add(self, event: AnyEvent) -> None:
+        match event:
+            case RunWaiting():
+                self._waits = True
+            case RunContinued():
+                self._waits = False
+            case RunError() | RunFinish():
+                self._terminal = event
+
+    async def check(self, run: Run[Any]) -> None:
+        """Raise what is to be told of an end that is none."""
+        match self._terminal:
+            case RunError():
+                await run.wait()
+            case RunFinish(run=summary) if summary.finish_reason != "stop":
+                # What is cancelled in its sleep was waiting until then: nobody has answered.
+                raise RunIncomplete("waiting" if self._waits else summary.finish_reason)

@@ -96,6 +96,8 @@ class Story:
         self._failures = failures
         self._shaped = shaped
         self._deltas = 0
+        # Whether this step's answer is paid. Logs of schema 1 say what it cost when the step ends.
+        self._paid = False
         self._nested_deltas: dict[str, int] = {}
         # Whether the outcome of a call of this step is not known: then nothing has come of it.
         self._unknown = False
@@ -142,7 +144,9 @@ class Story:
                 self.output_failures += 1
                 if self.transcript.calls:
                     self.state = State.ACT
-            case StepFinish():
+            case StepFinish(usage=usage):
+                if not self._paid:
+                    self.budget.paid(usage)
                 self._end_step()
             case RunContinued(reason=reason):
                 self.losses += reason == LOST
@@ -160,6 +164,7 @@ class Story:
 
     def _finished(self, event: ModelFinished) -> None:
         self.budget.paid(event.usage)
+        self._paid = True
         self.step_usage = event.usage
         if self.budget.bounded and event.usage.total_tokens:
             self.budget.spend(event.usage.total_tokens - self._deltas)
@@ -192,6 +197,7 @@ class Story:
     def _end_step(self) -> None:
         self.state = State.ASK
         self.retries = 0
+        self._paid = False
         self.failed_tool = self._failures.end_step()
         if not self._unknown:
             self.losses = 0

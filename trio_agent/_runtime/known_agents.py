@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from .._config import AgentConfig
 from .._log.run_info import RunRecord
 from .._run.job import NO_DEPS, Order
-from .._run.private import Private
+from .._run.private import Private, fingerprint_of
 
 
 class KnownAgents:
@@ -37,8 +37,10 @@ class KnownAgents:
         return self._has(order) and order.declared.on_worker_lost == "continue"
 
     def _has(self, order: Order) -> bool:
-        known = self._by_name.get(order.declared.name)
-        return known is order.declared and order.deps is NO_DEPS
+        known, declared = self._by_name.get(order.declared.name), order.declared
+        if known is None or order.deps is not NO_DEPS:
+            return False
+        return known is declared or fingerprint_of(known) == fingerprint_of(declared)
 
     def remember(self, run_id: str, order: Order) -> None:
         """A run of this process sleeps: keep what nobody else could make again."""

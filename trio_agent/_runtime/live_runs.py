@@ -17,7 +17,7 @@ from .._cluster.closing import close_log
 from .._cluster.follower import Follower
 from .._cluster.presence import Presence
 from .._instrument.instruments import Instruments
-from .._limits import RuntimeLimits
+from .._limits import Retention, RuntimeLimits
 from .._log.feed import Feed
 from .._log.log import Appended
 from .._log.run_info import RunInfo, RunRecord
@@ -101,6 +101,9 @@ class LiveRuns:
         self.postbox: Postbox = Postbox(store, self._due)
         self._store = store
         self._limits = limits
+        self._retention = limits.retention
+        if limits.retention is None and not store.durable:
+            self._retention = Retention()
         self._writer = writer
         self._models = models
         self._sources = sources
@@ -240,12 +243,15 @@ class LiveRuns:
                     self.places.give_back()
                 if log.cut_short:
                     await self._close_cut_log(log.lease)
-                kept = not (run.lost or performer.asleep or performer.handed_over)
+                # A store that is durable tells of it what there is to tell.
+                kept = not (
+                    run.lost or performer.asleep or performer.handed_over or self._store.durable
+                )
                 # Nothing here holds what was said any more.
                 del performer, run, log, order
                 await self._expire()
-                if kept and not self._closing:
-                    live.buffer.deadline = trio.current_time() + self._limits.retention.seconds
+                if kept and self._retention is not None and not self._closing:
+                    live.buffer.deadline = trio.current_time() + self._retention.seconds
                     await trio.sleep_forever()
             await self._expire()
         finally:
@@ -303,8 +309,10 @@ class LiveRuns:
             run.set_viewers_elsewhere(max(0, info.viewers - known))
 
     async def _expire(self) -> None:
+        if self._retention is None:
+            return
         try:
-            removed = await self._store.expire(self._limits.retention)
+            removed = await self._store.expire(self._retention)
         except Exception as exc:
             self._expiring.tell(exc)
             return

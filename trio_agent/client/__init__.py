@@ -1,6 +1,7 @@
 """A client of a trio-agent server."""
 
 from .._http import TransportError as TransportError
-from ._client import Client as Client, open_client as open_client
+from ._client import Client as Client
+from ._open import open_client as open_client
 from ._remote import RemoteEvent as RemoteEvent, ServerError as ServerError
 from ._subscription import RemoteSubscription as RemoteSubscription

@@ -1,49 +1,40 @@
-"""A client of a trio-agent server.
+"""What a server is asked, whatever the wire.
 
-A start is asked for with a key, so that one whose answer was lost can be asked for again: it is
-the same run. No wait for an answer is without a deadline.
+A start is asked for with a key, and so is what a run is told, so that one whose answer was lost can
+be asked for again: it is the same. No wait for an answer is without a deadline.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import attrs
 import msgspec
-import trio
 
-from .._errors import LimitExceeded, RunFailed, StoreUnavailable, TrioAgentError
-from .._http import TransportError, open_transport
+from .._content import Content
+from .._errors import RunFailed, TrioAgentError
 from .._http.words import clean
-from .._limits import LIMIT_NAMES, CancelAfter, OnDisconnect
+from .._limits import OnDisconnect
 from .._log.cursor import Cursor
 from .._messages import AnyMessage
-from .._nursery import expect_trio, open_plain_nursery
-from .._run.files import files_of
-from .._run.kept import without_provider
+from .._nursery import open_plain_nursery
 from .._run.listed import RunPage
 from .._run.result import Result
 from .._run.run import Receipt
-from ._backoff import Backoff
-from ._http import MAX_BLOB, HTTPWire
-from ._remote import Passing, ServerError, Wire
+from ..tools._client_tool import ClientTool
+from ._asking import ANSWER_SECONDS, ask, ask_again
+from ._http import MAX_BLOB
+from ._remote import ServerError, Wire
 from ._subscription import RemoteSubscription
-from ._websocket import WebSocketWire
-
-_ANSWER_SECONDS: Final = 60.0
-"""Within which a request is answered; a server answers a cancel within half a minute."""
+from ._wishes import SLOWEST, answer_of, seconds_for, wishes_of
 
 MAX_TRANSCRIPT: Final = 64 << 20
 """Bytes of the JSON of all messages of a run; more are not received."""
 
-_SLOWEST: Final = 100_000
-"""Bytes of files that are sent or received in a second, at least."""
+_BLOB_SECONDS: Final = ANSWER_SECONDS + MAX_BLOB / SLOWEST
 
-_BLOB_SECONDS: Final = _ANSWER_SECONDS + MAX_BLOB / _SLOWEST
-
-_T = TypeVar("_T")
+_UNDER_WAY: Final = ("active", "waiting")
 
 
 @attrs.frozen(eq=False)
@@ -62,13 +53,16 @@ class Client:
         on_disconnect: OnDisconnect | None = None,
         options: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
+        client_tools: Iterable[ClientTool | Mapping[str, Any]] = (),
+        retractable: bool = True,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Start a run and return its id. A checkpoint.
 
         Arguments as for `Runtime.start`; `agent` is the name of one of the server's, and `options`
-        and `limits` are those that it allows: limits by their names, lower than its own. Without an
+        and `limits` are those that it allows: limits by their names, lower than its own. If you
+        show text that you can't take back (`StepDiscard`), say ``retractable=False``. Without an
         `idempotency_key` one is made up. Files go with their data; where they are an earlier
         run's (`File.blob`), with its name only. `AssistantMessage.provider` is left out, because
         servers take it from nobody. If the connection breaks before the answer has come, the
@@ -84,31 +78,21 @@ class Client:
             TransportError: the server could not be reached; with the code `cut-stream`, whether a
                 run was started is unknown, unless you try again with the same key.
         """
-        policy = on_disconnect.seconds if isinstance(on_disconnect, CancelAfter) else on_disconnect
-        wishes = {
-            "prompt": prompt,
-            "messages": [without_provider(message) for message in messages] or None,
-            "agent": agent,
-            "onDisconnect": policy,
-            "options": options or None,
-            "limits": _in_json(limits) or None,
-            "metadata": metadata,
-        }
-        said = {name: value for name, value in wishes.items() if value is not None}
+        wishes = wishes_of(
+            prompt=prompt,
+            messages=messages,
+            agent=agent,
+            on_disconnect=on_disconnect,
+            options=options,
+            limits=limits,
+            client_tools=client_tools,
+            retractable=retractable,
+            metadata=metadata,
+        )
         key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
-        backoff = Backoff(self._patience)
-        lost: TransportError | None = None
-        while True:
-            try:
-                return await self._ask(self._wire.start(said, key), _seconds_for(messages))
-            except TransportError as exc:
-                if lost is None and exc.code != "cut-stream":
-                    raise  # the server saw nothing
-                lost = lost or exc
-            except (LimitExceeded, StoreUnavailable):
-                if lost is None:
-                    raise
-            await backoff.wait(lost)
+        return await ask_again(
+            lambda: self._wire.start(wishes, key), self._patience, seconds_for(messages)
+        )
 
     @asynccontextmanager
     async def subscribe(
@@ -124,6 +108,64 @@ class Client:
             yield subscription
             nursery.cancel_scope.cancel(reason="the subscription was left")
 
+    async def answer(
+        self,
+        run_id: str,
+        call_id: str,
+        *,
+        approved: bool | None = None,
+        output: Any = msgspec.UNSET,
+        reason: str | None = None,
+        arguments: Any = msgspec.UNSET,
+    ) -> None:
+        """Answer a call of a run that waits, and wait until that is in the log. A checkpoint.
+
+        As `Run.answer`; who answers is for the server to know. If the connection breaks before it
+        has said that the answer is there, it is given again, until there was no connection for
+        `patience` seconds.
+
+        Args:
+            run_id: the run.
+            call_id: which call (`ToolAsked.tool`).
+            approved: whether the call is to be made. Of a call that wants its result, False says
+                that there will be none.
+            output: the result, JSON, of a call that wants one.
+            reason: why; the model reads it if the call is not made.
+            arguments: those that were shown to who answers, to be compared with the call's.
+
+        Raises:
+            AnswerRefused: no such call waits, it was answered already, or its arguments are others.
+            RunOver: the run has ended; if the connection was lost before, perhaps by this answer.
+            ValueError: an answer is missing, or is no answer to what was asked.
+            As `cancel`; TransportError `cut-stream` if it is unknown whether it was taken.
+        """
+        said = answer_of(
+            call_id, approved=approved, output=output, reason=reason, arguments=arguments
+        )
+        await self._tell(lambda: self._wire.answer(run_id, said))
+
+    async def say(self, run_id: str, content: Content, *, key: str | None = None) -> None:
+        """Tell a run something while it is under way, and wait until it has taken it.
+
+        A checkpoint. As `Run.say`: the model reads it before its next step, so that this may take
+        as long as the model speaks. Without a `key` one is made up; if the connection breaks
+        before the server has said that it was taken, it is said again with the same key, and so is
+        there once. That goes on until there was no connection for `patience` seconds.
+
+        Args:
+            run_id: the run.
+            content: what the user says: a text, or texts and files by their URLs.
+            key: with the same key, the same is said once.
+
+        Raises:
+            RunOver: the run has ended; if the connection was lost before, perhaps behind this.
+            AnswerRefused: something else was said with this key.
+            ValueError: there is nothing in it, or a file is none.
+            As `cancel`; TransportError `cut-stream` if it is unknown whether it was taken.
+        """
+        key = secrets.token_hex(16) if key is None else key
+        await self._tell(lambda: self._wire.say(run_id, {"content": content}, key))
+
     async def cancel(self, run_id: str) -> Receipt | None:
         """Cancel a run and return the receipt; None if it is not gone after half a minute.
 
@@ -137,7 +179,7 @@ class Client:
             ServerError: the server refused, or its answer can't be understood.
             TransportError: the server could not be reached.
         """
-        return await self._ask(self._wire.cancel(run_id))
+        return await ask(self._wire.cancel(run_id))
 
     async def info(self, run_id: str) -> dict[str, Any]:
         """Return what the server tells of a run, as JSON. A checkpoint.
@@ -145,10 +187,10 @@ class Client:
         Raises:
             As `cancel`; ServerError `not-supported` over WebSocket, too.
         """
-        return await self._ask(self._wire.info(run_id))
+        return await ask(self._wire.info(run_id))
 
     async def result(self, run_id: str) -> Result | None:
-        """Return what came of a run, as `Run.wait` tells it; None while it is active. A checkpoint.
+        """Return what came of a run, as `Run.wait` tells it; None until it has ended. A checkpoint.
 
         Its messages are those that `messages` returns.
 
@@ -156,8 +198,8 @@ class Client:
             RunFailed: the run ended with `error`. It has no `result`: ask for `messages`.
             As `messages`.
         """
-        ended = await self._ask(self._wire.ended(run_id))
-        if ended.status == "active":
+        ended = await ask(self._wire.ended(run_id))
+        if ended.status in _UNDER_WAY:
             return None
         if ended.error is not None:
             raise RunFailed(clean(ended.error.code), clean(ended.error.message))
@@ -185,7 +227,7 @@ class Client:
         said: list[AnyMessage] = []
         after, room = 0, MAX_TRANSCRIPT
         while True:
-            page, size = await self._ask(self._wire.messages(run_id, after, room))
+            page, size = await ask(self._wire.messages(run_id, after, room))
             said += page.messages
             if page.next is None:
                 return tuple(said)
@@ -207,7 +249,7 @@ class Client:
         Raises:
             As `cancel`, about the run `before`; ServerError `not-supported` over WebSocket, too.
         """
-        return await self._ask(self._wire.runs(before, limit))
+        return await ask(self._wire.runs(before, limit))
 
     async def delete(self, run_id: str) -> None:
         """Remove a finished run, and the files that it was given. A checkpoint.
@@ -215,7 +257,7 @@ class Client:
         Raises:
             As `cancel`; ServerError `run-active` if it is, `not-supported` over WebSocket, too.
         """
-        await self._ask(self._wire.delete(run_id))
+        await ask(self._wire.delete(run_id))
 
     async def blob(self, run_id: str, digest: str) -> bytes:
         """Return a file that was given to a run. A checkpoint.
@@ -230,7 +272,7 @@ class Client:
             UnknownBlob: the run was given no such file.
             As `cancel`; ServerError `not-supported` over WebSocket, too.
         """
-        return await self._ask(self._wire.blob(run_id, digest), _BLOB_SECONDS)
+        return await ask(self._wire.blob(run_id, digest), _BLOB_SECONDS)
 
     async def not_ready(self) -> str | None:
         """Return why the server can't start runs now, None if it can. A checkpoint.
@@ -238,69 +280,15 @@ class Client:
         The reason is one printable line. Over WebSocket it is whether the server can be reached.
         """
         try:
-            await self._ask(self._wire.check())
+            await ask(self._wire.check())
         except TrioAgentError as exc:
             return str(exc)
         return None
 
-    async def _ask(self, answer: Awaitable[_T], seconds: float = _ANSWER_SECONDS) -> _T:
+    async def _tell(self, request: Callable[[], Awaitable[None]]) -> None:
         try:
-            with trio.fail_after(seconds):
-                return await answer
-        except trio.TooSlowError:
-            message = f"the server did not answer within {seconds:.0f} seconds"
-            raise TransportError("cut-stream", message) from None
-        except Passing as exc:
-            raise exc.error from None
-
-
-def _in_json(limits: Mapping[str, Any] | None) -> dict[str, Any]:
-    names = {name: in_json for in_json, name in LIMIT_NAMES.items()}
-    if unknown := sorted((limits or {}).keys() - names.keys()):
-        raise ValueError(f"there is no limit {unknown[0]!r}; there are: {', '.join(names)}")
-    return {names[name]: value for name, value in (limits or {}).items()}
-
-
-def _seconds_for(messages: Sequence[AnyMessage]) -> float:
-    """Return the time that a server has for its answer: more, the more it has to receive."""
-    size = sum(len(file.data or file.url or "") for file in files_of(messages))
-    return _ANSWER_SECONDS + size / _SLOWEST
-
-
-@asynccontextmanager
-async def open_client(
-    url: str,
-    *,
-    token: str | None = None,
-    patience: float = 60.0,
-    heartbeat_deadline: float = 45.0,
-    client: Any = None,
-) -> AsyncIterator[Client]:
-    """Open a client of the server at `url`.
-
-    Args:
-        url: such as ``http://127.0.0.1:8000``, or ``ws://127.0.0.1:8001`` for WebSocket. Below a
-            path, if the server is mounted there: ``https://example.com/agents``.
-        token: sent as a bearer token.
-        patience: seconds without a connection after which a subscription gives up.
-        heartbeat_deadline: seconds without a sign of life after which a subscription takes its
-            connection for dead, and connects anew. A server sends one every 15 seconds; over
-            WebSocket the client asks for one.
-        client: an `httpx.AsyncClient`, or one with the same API, to use instead of an own one;
-            not for WebSocket.
-
-    Raises:
-        RuntimeError: this is no Trio task, but asyncio, for instance.
-        ValueError: `url` is no URL of a server.
-    """
-    expect_trio()
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL of a server, such as http://127.0.0.1:8000")
-    headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    if parts.scheme in ("ws", "wss"):
-        yield Client(WebSocketWire(url, headers, heartbeat_deadline), patience)
-        return
-    base_url = f"{parts.scheme}://{parts.netloc}{parts.path}"
-    async with open_transport(base_url, client=client) as transport:
-        yield Client(HTTPWire(transport, headers, heartbeat_deadline), patience)
+            await ask_again(request, self._patience)
+        except ServerError as exc:
+            if exc.code == "bad-request":
+                raise ValueError(exc.message) from None
+            raise

@@ -78,6 +78,14 @@ class HTTPWire(Wire):
         path = f"{_path_of(run_id)}/cancel"
         return (await self._request("POST", path, Cancelled, run_id=run_id)).receipt
 
+    async def answer(self, run_id: str, said: Mapping[str, Any]) -> None:
+        path = f"{_path_of(run_id)}/answers"
+        await self._request("POST", path, object, body=said, run_id=run_id)
+
+    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> None:
+        path, headers = f"{_path_of(run_id)}/messages", {"idempotency-key": key}
+        await self._request("POST", path, object, body=said, headers=headers, run_id=run_id)
+
     async def info(self, run_id: str) -> dict[str, Any]:
         return await self._request(
             "GET", _path_of(run_id), dict[str, Any], run_id=run_id, max_bytes=MAX_EVENT

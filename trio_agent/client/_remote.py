@@ -12,10 +12,12 @@ import attrs
 import msgspec
 
 from .._errors import (
+    AnswerRefused,
     CursorExpired,
     CursorInvalid,
     KeyReused,
     LimitExceeded,
+    RunOver,
     StoreUnavailable,
     TrioAgentError,
     UnknownRun,
@@ -36,12 +38,19 @@ MAX_ERROR: Final = 64 << 10
 
 
 _ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
+    "answer-refused": AnswerRefused,
     "cursor-invalid": CursorInvalid,
     "cursor-expired": CursorExpired,
     "key-reused": KeyReused,
     "limit-exceeded": LimitExceeded,
     "store-unavailable": StoreUnavailable,
 }
+
+_OF_RUN: Final[Mapping[str, type[UnknownRun | RunOver]]] = {
+    "unknown-run": UnknownRun,
+    "run-over": RunOver,
+}
+"""Errors that name a run in words of their own."""
 
 _PASSING: Final = ("draining", "internal", "not-ready", "run-moved")
 """Other codes of errors that trying again may help with."""
@@ -128,6 +137,14 @@ class Wire(ABC):
     @abstractmethod
     async def cancel(self, run_id: str) -> Receipt | None:
         """Cancel a run and return the receipt, if it is gone soon enough."""
+
+    @abstractmethod
+    async def answer(self, run_id: str, said: Mapping[str, Any]) -> None:
+        """Answer a call that waits."""
+
+    @abstractmethod
+    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> None:
+        """Tell a run something."""
 
     @abstractmethod
     async def check(self) -> None:
@@ -239,6 +256,6 @@ def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.
         return Passing(cls(clean(error.message)), retry_after)
     if cls is not None:
         return cls(clean(error.message))
-    if error.code == "unknown-run":
-        return UnknownRun(run_id)
+    if (of_run := _OF_RUN.get(error.code)) is not None:
+        return of_run(run_id)
     return ServerError(status, error.code, error.message)

@@ -157,6 +157,13 @@ class WebSocketWire(Wire):
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise ServerError(0, "bad-response", str(exc)) from None
 
+    async def answer(self, run_id: str, said: Mapping[str, Any]) -> None:
+        await self._request("answered", run_id, {**said, "type": "answer", "runId": run_id})
+
+    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> None:
+        request = {**said, "type": "say", "runId": run_id, "key": key}
+        await self._request("said", run_id, request)
+
     async def check(self) -> None:
         async with self._open():
             pass

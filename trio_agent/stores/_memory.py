@@ -1,5 +1,6 @@
 """The store that keeps logs in this process's memory."""
 
+import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -285,7 +286,23 @@ class MemoryStore(Store):
                 break
             self._remove(run_id)
             removed.append(run_id)
+        for run_id in self._beyond(retention.owner_bytes):
+            self._remove(run_id)
+            removed.append(run_id)
         return removed
+
+    def _beyond(self, owner_bytes: float) -> list[str]:
+        """Return the oldest finished runs of those owners who have more than so many bytes."""
+        left: dict[str, int] = {}
+        found: list[str] = []
+        if owner_bytes == math.inf:
+            return found
+        for run_id, run in reversed(self._finished.items()):
+            if (owner := run.record.owner) is not None:
+                left[owner] = left.get(owner, 0) + run.log.size
+                if left[owner] > owner_bytes:
+                    found.append(run_id)
+        return found[::-1]
 
     def _get(self, run_id: str) -> _Run:
         try:

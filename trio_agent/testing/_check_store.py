@@ -253,6 +253,23 @@ async def _expire_keeps_what_it_should(store: Store) -> None:
     hold(await expire(seconds=0) == [], "what is gone is gone")
 
 
+async def _expire_bounds_what_one_owner_has(store: Store) -> None:
+    owners = {"a": "ann", "b": "bob", "c": "ann", "n": None, "d": "ann"}
+    for run_id, owner in owners.items():
+        await create_finished(store, run_id, owner=owner)
+    await create(store, "active", owner="ann")
+    size = (await store.info("a")).size
+
+    async def expire(owner_bytes: float) -> set[str]:
+        return set(await store.expire(attrs.evolve(_KEEP_ALL, owner_bytes=owner_bytes)))
+
+    hold(await expire(3 * size) == set(), "what is within its owner's bound is kept")
+    hold(await expire(2 * size) == {"a"}, "of an owner with too many bytes, the oldest is removed")
+    await store.delete("c")
+    hold(await expire(size) == set(), "what was removed counts no more")
+    hold(await expire(0) == {"b", "d"}, "what nobody owns has no such bound")
+
+
 async def _cancelled_is_done_or_not_done(store: Store) -> None:
     held = await create_finished(store, "held", idempotency_key="h")
     for number in range(6):
@@ -346,6 +363,7 @@ _CHECKS = (
     _a_check_changes_nothing,
     _delete_removes_finished_runs,
     _expire_keeps_what_it_should,
+    _expire_bounds_what_one_owner_has,
 )
 # What is cancelled comes last, for it takes all the rest for granted.
 _ALL = (

@@ -17,6 +17,7 @@ from ..._log.run_info import RunInfo, RunRecord, first_runs
 from ..._log.store import Created, Lease, Page
 from . import _clock as clock
 from ._rows import RunRow, as_page, as_record, as_run, listable, warn
+from ._totals import count
 
 Mark: TypeAlias = tuple[int, int]
 """How much news of a run there was, and its tail."""
@@ -134,7 +135,7 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
         (append.last_offset, size, finished_at, run.number),
     )
     if append.terminal:
-        db.execute("UPDATE totals SET finished = finished + 1, size = size + ?", (size,))
+        count(db, run.number)
     return Appended.COMMITTED
 
 

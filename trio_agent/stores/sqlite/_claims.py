@@ -17,6 +17,7 @@ from ..._log.store import Lease
 from . import _clock as clock
 from ._acts import get, readable
 from ._rows import listable
+from ._totals import recount
 
 
 def take_over(db: sqlite3.Connection, boot: str) -> None:
@@ -47,14 +48,7 @@ def take_over(db: sqlite3.Connection, boot: str) -> None:
         )
     db.execute("UPDATE runs SET leased = 0 WHERE leased IS NOT 0 AND finished_at IS NULL")
     db.execute("DELETE FROM viewers")
-    # They are what runs say, whatever they were: a count that is wrong would remove too much.
-    db.execute("DELETE FROM totals")
-    db.execute(
-        """
-        INSERT INTO totals SELECT count(*), ifnull(sum(CAST(size AS INTEGER)), 0)
-        FROM runs WHERE finished_at IS NOT NULL
-        """
-    )
+    recount(db)
 
 
 def claim(db: sqlite3.Connection, run_id: str) -> Lease | None:

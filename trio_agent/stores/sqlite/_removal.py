@@ -13,6 +13,7 @@ from ..._limits import Retention
 from . import _clock as clock
 from ._acts import get, number_of
 from ._beside import delete_piece
+from ._totals import uncount
 
 _TOMBSTONES: Final = 10_000
 
@@ -55,19 +56,36 @@ def expire(db: sqlite3.Connection, retention: Retention) -> list[str]:
             removed.append((number, run_id))
     for each in removed:
         _remove(db, *each)
-    return [run_id for _, run_id in removed]
+    beyond = _beyond(db, retention.owner_bytes)
+    for each in beyond:
+        _remove(db, *each)
+    return [run_id for _, run_id in [*removed, *beyond]]
+
+
+def _beyond(db: sqlite3.Connection, owner_bytes: float) -> list[tuple[int, str]]:
+    """Return the oldest finished runs of those owners who have more than so many bytes."""
+    removed: list[tuple[int, str]] = []
+    owners = db.execute("SELECT owner, size FROM owned WHERE size > ?", (owner_bytes,)).fetchall()
+    for owner, size in owners:
+        rows = db.execute(
+            """
+            SELECT run, run_id, CAST(size AS INTEGER) FROM runs
+            WHERE owner = ? AND finished_at IS NOT NULL ORDER BY finished_at, run
+            """,
+            (owner,),
+        )
+        with closing(rows):
+            for number, run_id, its_size in rows:
+                if size <= owner_bytes:
+                    break
+                size -= its_size
+                removed.append((number, run_id))
+    return removed
 
 
 def _remove(db: sqlite3.Connection, number: int, run_id: str) -> None:
     # What is big stays for `sweep`: however much is removed, it is one short transaction.
-    db.execute(
-        """
-        UPDATE totals SET finished = finished - 1, size = size - (
-            SELECT CAST(runs.size AS INTEGER) FROM runs WHERE run = :run
-        ) WHERE EXISTS (SELECT 1 FROM runs WHERE run = :run AND finished_at IS NOT NULL)
-        """,
-        {"run": number},
-    )
+    uncount(db, number)
     db.execute("DELETE FROM runs WHERE run = ?", (number,))
     db.execute("INSERT INTO garbage VALUES (?)", (number,))
     db.execute("INSERT OR REPLACE INTO tombstones (run_id) VALUES (?)", (run_id,))

@@ -158,6 +158,18 @@ def _add_inboxes(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _count_by_owner(db: sqlite3.Connection) -> None:
+    for statement in (
+        # Bytes of the finished runs of each owner, so that nobody needs to add them up.
+        "CREATE TABLE owned (owner TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID",
+        """
+        CREATE INDEX runs_finished_of ON runs (owner, finished_at)
+        WHERE finished_at IS NOT NULL AND owner IS NOT NULL
+        """,
+    ):
+        db.execute(statement)
+
+
 @attrs.frozen
 class Migration:
     """A step from one version of the tables to the next."""
@@ -173,6 +185,7 @@ MIGRATIONS: Final = [
     Migration("0.1.0", _add_digests),
     Migration("0.1.0", _set_apart_what_is_private),
     Migration("0.1.0", _add_inboxes),
+    Migration("0.1.0", _count_by_owner),
 ]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 
