@@ -20,7 +20,8 @@ _PATIENCE: Final = 5.0
 """Seconds for who works on a run to take what is in its inbox."""
 
 _LATER: Final = (
-    "it is in the run's inbox; nobody has taken it yet: it is taken when a server works on the run"
+    "it is in the run's inbox: whoever works on the run takes it before the next step; if that is"
+    " nobody, a server that is started with this store and the run's agent does"
 )
 
 
