@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+from page_events import Event, stream
 
 CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium")
 
@@ -78,6 +79,64 @@ def open_browser() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+RUN: Final = "a" * 32
+"""The run whose log is made by hand."""
+
+
+class HandLog:
+    """A log that is made by hand, and the page that follows it as if it were the server's.
+
+    Args:
+        page: nothing is opened in it yet.
+        url: of a server.
+    """
+
+    def __init__(self, page: Any, url: str) -> None:
+        self._page = page
+        self._events: list[Event] = []
+        self._asking: Any = None
+        page.route("**/events", self._answer)
+        page.route(f"**/runs/{RUN}", lambda route: route.fulfill(json=self._view))
+        self._address = f"{url}/#run={RUN}"
+
+    def show(self, *events: Event) -> Any:
+        """Open the page at this log; returns where it says what the run said."""
+        self._events += events
+        self._page.goto(self._address)
+        return self._shown()
+
+    def tell(self, *events: Event) -> None:
+        """The run goes on."""
+        self._events += events
+        self._serve()
+        self._shown()
+
+    @property
+    def _view(self) -> dict[str, Any]:
+        return {"status": "active", "cursor": f"{RUN}.e.{len(self._events)}"}
+
+    def _shown(self) -> Any:
+        from playwright.sync_api import expect
+
+        expect(self._page.locator(".figures")).to_contain_text(f"events{len(self._events)}")
+        return self._page.locator(".transcript > .stream")
+
+    def _answer(self, route: Any) -> None:
+        self._asking = route
+        self._serve()
+
+    def _serve(self) -> None:
+        """Answer with what is new; without anything new who asks waits."""
+        if self._asking is None:
+            return
+        cursor = self._asking.request.headers.get("last-event-id", "0")
+        after = int(cursor.rpartition(".")[2])
+        if after < len(self._events):
+            body = stream(RUN, self._events[after:], after + 1)
+            self._asking.fulfill(body=body, content_type="text/event-stream")
+            self._asking = None
 
 
 @attrs.define
