@@ -7,6 +7,7 @@ from itertools import islice
 import attrs
 import pytest
 import trio
+from careful_kit import make_careful, to_its_end
 from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
 from team_kit import Retold, make_pair, make_shaped, make_team
 
@@ -121,6 +122,16 @@ async def test_replay_of_what_an_agent_can_do_is_cut_after_every_byte(
         expected = await logged(run, server)
         kinds = [json.loads(data)["type"] for _, data in expected]
         assert kinds.count(kind) >= times
+        assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
+
+
+async def test_replay_of_what_was_taken_back_and_waited_for_is_cut_after_every_byte() -> None:
+    async with open_server(make_careful(), seconds=6 * SOON) as server:
+        run = await server.start()
+        await to_its_end(run)
+        expected = await logged(run, server)
+        kinds = {json.loads(data)["type"] for _, data in expected}
+        assert {"step-discard", "tool-request", "tool-answer", "waiting", "continued"} <= kinds
         assert await sweep(server, f"/runs/{run.id}/events", expected) > 1000
 
 
