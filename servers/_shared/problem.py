@@ -9,11 +9,13 @@ from typing import Final
 import attrs
 
 from trio_agent import (
+    AnswerRefused,
     CursorExpired,
     CursorInvalid,
     FenceLost,
     KeyReused,
     LimitExceeded,
+    RunOver,
     StoreUnavailable,
     TooLarge,
     UnknownBlob,
@@ -61,6 +63,8 @@ _CODES: Final[Mapping[type[Exception], tuple[int, str, Mapping[str, str]]]] = {
     CursorExpired: (410, "cursor-expired", {}),
     LimitExceeded: (503, "limit-exceeded", _LATER),
     KeyReused: (422, "key-reused", {}),
+    AnswerRefused: (409, "answer-refused", {}),
+    RunOver: (409, "run-over", {}),
     FenceLost: (503, "run-moved", _LATER),
 }
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, Literal
+from typing import Final
 
 import attrs
 import msgspec
@@ -27,11 +27,13 @@ from trio_agent.abc import RunInfo
 
 from .allowed import Allowed
 from .guard import Caller
-from .messages import Said, messages_of
+from .messages import messages_of
+from .open_calls import OpenCall, open_calls
 from .problem import STORE_AWAY, Problem
+from .start import Start
 from .store_watch import StoreWatch
+from .told import Answer, Message, answer, check_key, say
 
-_MAX_KEY: Final = 255
 _CANCEL_WAIT: Final = 30.0
 """Seconds after which a client that cancels is told that it takes longer."""
 
@@ -39,21 +41,6 @@ _MAX_METADATA: Final = 16 << 10
 """Bytes of JSON: metadata is kept and listed as long as its run."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-
-
-class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a client says to start a run."""
-
-    prompt: str | None = None
-    messages: tuple[Said, ...] = ()
-    agent: str | None = None
-    on_disconnect: Literal["continue", "cancel"] | Annotated[float, msgspec.Meta(ge=0)] | None = (
-        None
-    )
-    metadata: dict[str, Any] = {}
-    options: dict[str, Any] = {}
-    limits: dict[str, int | float | None] = {}
-    """By their names in JSON."""
 
 
 @attrs.frozen
@@ -78,6 +65,7 @@ class Service:
         allow_options: names of the options that a client may set for its run; by default none.
         allow_limits: names of the limits that it may lower, such as ``maxTokens``; by default
             none.
+        allow_client_tools: whether a client may bring tools of its own, whose calls it answers.
 
     Raises:
         ValueError: there are no agents, or two have the same name; or there is no such limit.
@@ -92,6 +80,7 @@ class Service:
         not_ready: Callable[[], str | None] = lambda: None,
         allow_options: Iterable[str] = (),
         allow_limits: Iterable[str] = (),
+        allow_client_tools: bool = False,
     ) -> None:
         if not agents:
             raise ValueError("give at least one agent")
@@ -101,7 +90,7 @@ class Service:
             raise ValueError("two agents have the same name")
         self._on_disconnect = on_disconnect
         self._not_ready = not_ready
-        self._allowed = Allowed(allow_options, allow_limits)
+        self._allowed = Allowed(allow_options, allow_limits, allow_client_tools)
         self._store_watch = StoreWatch(runtime.store)
 
     async def watch_store(self) -> None:
@@ -137,12 +126,12 @@ class Service:
         if agent is None:
             known = ", ".join(self.agents)
             raise Problem(404, "unknown-agent", f"there is no agent {name!r}; there are: {known}")
-        if key is not None and not 0 < len(key) <= _MAX_KEY:
-            raise Problem(400, "bad-request", f"an idempotency key has 1 to {_MAX_KEY} characters")
+        check_key(key)
         if len(msgspec.json.encode(start.metadata)) > _MAX_METADATA:
             raise Problem(400, "bad-request", f"metadata has at most {_MAX_METADATA} bytes of JSON")
         options = self._allowed.check_options(start.options)
         limits = self._allowed.check_limits(start.limits, agent.limits)
+        client_tools = self._allowed.check_client_tools(start.client_tools)
         try:
             return await self.runtime.start(
                 agent,
@@ -153,6 +142,8 @@ class Service:
                 claims=caller.claims if isinstance(caller, Principal) else None,
                 options=options,
                 limits=limits,
+                client_tools=client_tools,
+                retractable=start.retractable,
                 metadata=start.metadata,
                 idempotency_key=key,
             )
@@ -205,6 +196,23 @@ class Service:
         await self.info(caller, run_id)
         with _removed_as_unknown(caller, run_id):
             return await self.runtime.messages(run_id, after=after)
+
+    async def open_calls(self, caller: Caller, info: RunInfo) -> Sequence[OpenCall]:
+        """Tell what a run of this caller waits for; nothing if it doesn't."""
+        if not info.parked:
+            return ()
+        with _removed_as_unknown(caller, info.record.run_id):
+            return await open_calls(self.runtime.store, info)
+
+    async def answer(self, caller: Caller, run_id: str, said: Answer) -> Mapping[str, object]:
+        """Answer a call of a run that belongs to this caller; see `told`."""
+        with _removed_as_unknown(caller, run_id):
+            return await answer(await self.run(caller, run_id), said, _owner(caller))
+
+    async def say(self, caller: Caller, run_id: str, said: Message) -> Mapping[str, object]:
+        """Tell something to a run that belongs to this caller; see `told`."""
+        with _removed_as_unknown(caller, run_id):
+            return await say(await self.run(caller, run_id), said, _owner(caller))
 
     async def cancel(self, caller: Caller, run_id: str) -> Mapping[str, object] | None:
         """Cancel a run that belongs to this caller, and wait until it is gone.

@@ -51,6 +51,7 @@ def run_serve(options: argparse.Namespace) -> int:
         on_disconnect=options.on_disconnect,
         allow_options=options.allow_option,
         allow_limits=options.allow_limit,
+        allow_client_tools=options.allow_client_tools,
         grace=options.grace,
         heartbeat=options.heartbeat,
         keep_alive=options.keep_alive,

@@ -166,6 +166,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     ):
         text = f"accept {what}, too; can be repeated"
         add_repeatable(parser, option, metavar="NAME", help=text)
+    text = "accept tools of clients in requests, whose calls they answer"
+    parser.add_argument("--allow-client-tools", action="store_true", help=text)
     parser.set_defaults(command=commands.run_serve)
 
 

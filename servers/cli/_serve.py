@@ -48,6 +48,7 @@ class ServeOptions:
     on_disconnect: OnDisconnect
     allow_options: Sequence[str]
     allow_limits: Sequence[str]
+    allow_client_tools: bool
     grace: float
     heartbeat: float
     keep_alive: float
@@ -103,6 +104,7 @@ async def serve(options: ServeOptions) -> None:
                     on_disconnect=options.on_disconnect,
                     allow_options=options.allow_options,
                     allow_limits=options.allow_limits,
+                    allow_client_tools=options.allow_client_tools,
                     heartbeat=options.heartbeat,
                     keep_alive=options.keep_alive,
                     max_body=options.max_body,
@@ -123,6 +125,7 @@ async def serve(options: ServeOptions) -> None:
                         on_disconnect=options.on_disconnect,
                         allow_options=options.allow_options,
                         allow_limits=options.allow_limits,
+                        allow_client_tools=options.allow_client_tools,
                         heartbeat=options.heartbeat,
                         max_message=options.max_body,
                         max_connections=options.max_connections,

@@ -128,6 +128,7 @@ async def serve_http(
     not_ready: Callable[[], str | None] = lambda: None,
     allow_options: Iterable[str] = (),
     allow_limits: Iterable[str] = (),
+    allow_client_tools: bool = False,
     websocket_port: Callable[[], int | None] = lambda: None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -159,6 +160,7 @@ async def serve_http(
         allow_options: names of the options that a client may set for its run; by default none.
         allow_limits: names of the limits that it may lower, such as ``maxTokens``; by default
             none.
+        allow_client_tools: whether a client may bring tools of its own, whose calls it answers.
         websocket_port: tells the page where the same runtime is served over WebSocket, if it is.
         task_status: is told the addresses, such as ``http://127.0.0.1:8000``.
 
@@ -178,6 +180,7 @@ async def serve_http(
         not_ready=not_ready,
         allow_options=allow_options,
         allow_limits=allow_limits,
+        allow_client_tools=allow_client_tools,
     )
     app = create_app(
         service, guard, heartbeat=heartbeat, max_body=max_body, websocket_port=websocket_port

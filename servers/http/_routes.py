@@ -16,17 +16,20 @@ from trio_agent import Cursor, Run, Subscription
 from trio_agent.wire import event_schema
 
 from .._shared.problem import Problem
-from .._shared.service import Service, Start
+from .._shared.service import Service
+from .._shared.start import Start
 from ._answers import json_response
 from ._endpoint import Endpoint
+from ._reading import body_of, number_in
 from ._resume import accepts_events, cursor_of, for_reconnects
 from ._sse import HEADERS, EventStream
+from ._told import Told
 from ._views import RunView, view_of, whole_view_of
 
 _PAGE: Final = 50
 _MAX_PAGE: Final = 500
 
-_decode_start = msgspec.json.Decoder(Start).decode
+_decode_start: Final = msgspec.json.Decoder(Start).decode
 
 
 class Routes:
@@ -35,12 +38,10 @@ class Routes:
     def __init__(self, service: Service, heartbeat: float) -> None:
         self._service = service
         self._heartbeat = heartbeat
-        runtime = service.runtime
-        # Others can serve what is in a shared store, so that nobody has to wait for our end.
-        self._leaving = runtime.wait_draining if runtime.store.shared else None
 
     def routes(self) -> list[Route]:
         """Return all of them."""
+        told = Told(self._service)
         return [
             Route(
                 "/runs",
@@ -48,7 +49,8 @@ class Routes:
             ),
             Route("/runs/{run_id}", Endpoint({"GET": self.show, "DELETE": self.delete})),
             Route("/runs/{run_id}/events", Endpoint({"GET": for_reconnects(self.events)})),
-            Route("/runs/{run_id}/messages", Endpoint({"GET": self.messages})),
+            Route("/runs/{run_id}/messages", Endpoint({"GET": self.messages, "POST": told.say})),
+            Route("/runs/{run_id}/answers", Endpoint({"POST": told.answer})),
             Route("/runs/{run_id}/cancel", Endpoint({"POST": self.cancel})),
             Route("/agents", Endpoint({"GET": self.list_agents})),
             Route("/stream", Endpoint({"GET": for_reconnects(self.stream)})),
@@ -59,12 +61,7 @@ class Routes:
     async def start(self, request: Request) -> ASGIApp:
         if cursor := cursor_of(request):
             return await self._go_on(request, cursor)
-        if _content_type(request) != "application/json":
-            raise Problem(415, "not-json", "send the body as application/json")
-        try:
-            start = _decode_start(await request.body())
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise Problem(400, "bad-request", str(exc)) from None
+        start = await body_of(request, _decode_start)
         run = await self._service.start(
             request["principal"], start, key=request.headers.get("idempotency-key")
         )
@@ -86,7 +83,7 @@ class Routes:
         return view_of(await self._service.info(request["principal"], run_id), _root(request))
 
     async def list_runs(self, request: Request) -> Response:
-        limit = _number(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)
+        limit = number_in(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)
         before = request.query_params.get("before")
         infos = await self._service.infos(request["principal"], before, limit)
         runs = [view_of(info, _root(request)) for info in infos]
@@ -95,11 +92,13 @@ class Routes:
         return json_response({"runs": runs, "next": more})
 
     async def show(self, request: Request) -> Response:
-        info = await self._service.info(request["principal"], request.path_params["run_id"])
-        return json_response(whole_view_of(info, _root(request)))
+        caller = request["principal"]
+        info = await self._service.info(caller, request.path_params["run_id"])
+        waiting = await self._service.open_calls(caller, info)
+        return json_response(whole_view_of(info, _root(request), waiting))
 
     async def messages(self, request: Request) -> Response:
-        after = _number(request, "after", default=0, most=1 << 53)
+        after = number_in(request, "after", default=0, most=1 << 53)
         run_id = request.path_params["run_id"]
         page = await self._service.messages(request["principal"], run_id, after)
         return json_response(page)
@@ -130,7 +129,7 @@ class Routes:
             subscription,
             location=location,
             heartbeat=self._heartbeat,
-            leaving=self._leaving,
+            leaving=self._service.wait_ending,
         )
 
     async def cancel(self, request: Request) -> Response:
@@ -164,7 +163,7 @@ class Routes:
     async def resume(self, request: Request) -> ASGIApp:
         """The seed's route: the events behind the offset `position`."""
         run = await self._service.run(request["principal"], request.path_params["run_id"])
-        position = _number(request, "position", default=0, most=1 << 53)
+        position = number_in(request, "position", default=0, most=1 << 53)
         return self._follow(request, run, cursor_of(request) or position)
 
     async def schema(self, request: Request) -> Response:
@@ -180,18 +179,5 @@ def _location(request: Request, run: Run) -> str:
     return f"{_root(request)}/runs/{run.id}"
 
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 def _purpose(request: Request) -> str:
     return request.headers.get("sec-purpose", "") + request.headers.get("purpose", "")
-
-
-def _number(request: Request, name: str, *, default: int, least: int = 0, most: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
-        raise Problem(400, "bad-request", f"{name} is a number from {least} to {most}")
-    return int(text)

@@ -46,7 +46,8 @@ class EventStream:
         subscription: what is sent; closed at the end.
         location: where the run is; the header.
         heartbeat: seconds of silence after which a comment is sent.
-        leaving: returns when clients are to go on at another server: then the response ends.
+        leaving: returns when clients are to go on at another server, or later: then the response
+            ends, but behind the last event if the run has ended.
     """
 
     def __init__(
@@ -131,4 +132,5 @@ async def _wait_disconnect(receive: Receive) -> None:
 async def _close_when(leaving: Callable[[], Awaitable[object]], subscription: Subscription) -> None:
     # Not cancelled: what is being sent is sent whole.
     await leaving()
-    subscription.close()
+    if not subscription.ended:
+        subscription.close()

@@ -1,11 +1,14 @@
 """Runs as clients see them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from trio_agent import Cursor, RunError, RunFinish, Usage
 from trio_agent.abc import RunInfo
+
+from .._shared.open_calls import OpenCall
 
 
 class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -21,7 +24,8 @@ class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Where its events are."""
     metadata: dict[str, Any] = {}
     error: dict[str, str] | None = None
-    # What came of it: only where one run is looked at.
+    # What it waits for, and what came of it: only where one run is looked at.
+    waiting: tuple[OpenCall, ...] = ()
     text: str | None = None
     output: Any = msgspec.UNSET
     steps: int | None = None
@@ -34,7 +38,7 @@ class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 def view_of(info: RunInfo, root: str) -> RunView:
     """Show a run; links begin with `root`, the path below which the app is mounted."""
     record = info.record
-    status, error = "active", None
+    status, error = "waiting" if info.parked else "active", None
     match info.last and info.last.event:
         case RunFinish(run=run):
             status = run.finish_reason
@@ -53,9 +57,9 @@ def view_of(info: RunInfo, root: str) -> RunView:
     )
 
 
-def whole_view_of(info: RunInfo, root: str) -> RunView:
-    """Show a run as `view_of`, and what came of it if it has ended."""
-    view = view_of(info, root)
+def whole_view_of(info: RunInfo, root: str, waiting: Sequence[OpenCall] = ()) -> RunView:
+    """Show a run as `view_of`, and what it waits for, or what came of it if it has ended."""
+    view = msgspec.structs.replace(view_of(info, root), waiting=tuple(waiting))
     match info.last and info.last.event:
         case RunFinish(run=run):
             return msgspec.structs.replace(

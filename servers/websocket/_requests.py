@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 
 from .._shared.problem import Problem
-from .._shared.service import Start
+from .._shared.start import Start
+from .._shared.told import Answer, Message
 
 MAX_MESSAGE: Final = 8 << 20
 """Bytes of a request, unless the server sets another bound; a larger one gets an error."""
@@ -43,13 +44,38 @@ class CancelRequest(_Request, frozen=True, rename="camel", forbid_unknown_fields
     """Cancel a run, and hear when it is gone."""
 
 
-Request: TypeAlias = StartRequest | SubscribeRequest | UnsubscribeRequest | CancelRequest
+class AnswerRequest(Answer, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Answer a call of a run that waits."""
+
+    type: str
+    run_id: str
+    request_id: RequestId | None = None
+
+
+class SayRequest(Message, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Tell a run something while it is under way."""
+
+    type: str
+    run_id: str
+    request_id: RequestId | None = None
+
+
+Request: TypeAlias = (
+    StartRequest
+    | SubscribeRequest
+    | UnsubscribeRequest
+    | CancelRequest
+    | AnswerRequest
+    | SayRequest
+)
 
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "start": msgspec.json.Decoder(StartRequest),
     "subscribe": msgspec.json.Decoder(SubscribeRequest),
     "unsubscribe": msgspec.json.Decoder(UnsubscribeRequest),
     "cancel": msgspec.json.Decoder(CancelRequest),
+    "answer": msgspec.json.Decoder(AnswerRequest),
+    "say": msgspec.json.Decoder(SayRequest),
 }
 
 

@@ -223,6 +223,7 @@ async def serve_websocket(
     on_disconnect: OnDisconnect = "continue",
     allow_options: Iterable[str] = (),
     allow_limits: Iterable[str] = (),
+    allow_client_tools: bool = False,
     heartbeat: float = 15.0,
     max_message: int = MAX_MESSAGE,
     max_connections: int = 10_000,
@@ -247,6 +248,7 @@ async def serve_websocket(
         allow_options: names of the options that a client may set for its run; by default none.
         allow_limits: names of the limits that it may lower, such as ``maxTokens``; by default
             none.
+        allow_client_tools: whether a client may bring tools of its own, whose calls it answers.
         heartbeat: seconds between two pings.
         max_message: bytes of a request, with the files in it; 8 MiB by default. All that are
             being received have 16 times as many together.
@@ -267,6 +269,7 @@ async def serve_websocket(
         on_disconnect=on_disconnect,
         allow_options=allow_options,
         allow_limits=allow_limits,
+        allow_client_tools=allow_client_tools,
     )
     server = WebSocketServer(
         service,

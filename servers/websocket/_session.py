@@ -20,9 +20,11 @@ from ._closing_stream import ClosingStream
 from ._frames import answer_frame, event_frames
 from ._requests import (
     MAX_MESSAGE,
+    AnswerRequest,
     BadRequest,
     CancelRequest,
     Request,
+    SayRequest,
     StartRequest,
     SubscribeRequest,
     UnsubscribeRequest,
@@ -217,6 +219,12 @@ class Session:
                 )
             case CancelRequest():
                 await self._cancel(request)
+            case AnswerRequest():
+                reply = await self._service.answer(self._caller, request.run_id, request)
+                await self._send(answer_frame("answered", request.request_id, **reply))
+            case SayRequest():
+                reply = await self._service.say(self._caller, request.run_id, request)
+                await self._send(answer_frame("said", request.request_id, **reply))
 
     async def _start(self, request: StartRequest, nursery: trio.Nursery) -> None:
         if request.follow:

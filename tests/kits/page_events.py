@@ -11,7 +11,7 @@ FIRST: Final = 1_700_000_000_000
 Event = dict[str, Any]
 
 
-def event(kind: str, **fields: Any) -> Event:
+def event(kind: str, /, **fields: Any) -> Event:
     return {"type": kind, "at": 0, **fields}
 
 
@@ -36,7 +36,7 @@ def called(call: str, tool: str, **arguments: Any) -> Event:
     return event("tool-call", tool={"id": call, "name": tool, "input": arguments})
 
 
-def asked(call: str, tool: str, kind: str, **arguments: Any) -> list[Event]:
+def asked(call: str, tool: str, kind: str, /, **arguments: Any) -> list[Event]:
     """A call for which somebody is asked."""
     named = {"id": call, "name": tool, "input": arguments}
     request = event("tool-request", tool=named, kind=kind, deadline=FIRST + 86_400_000)

@@ -1,6 +1,7 @@
 """A real Chromium in front of a real server process, for the tests of the page."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -166,3 +167,29 @@ def open_page(browser: Any, **settings: Any) -> Iterator[tuple[Any, Complaints]]
         complaints.lines += page.evaluate("window.violations ?? []")
     finally:
         context.close()
+
+
+_COLOURS = """(element) => {
+  const colour = (node) => getComputedStyle(node).backgroundColor;
+  let behind = element;
+  while (/, 0\\)$|transparent/.test(colour(behind))) behind = behind.parentElement;
+  return [getComputedStyle(element).color, colour(behind)];
+}"""
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2) of ``rgb(r, g, b)``."""
+    channels = [int(value) / 255 for value in re.findall(r"[0-9]+", colour)[:3]]
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrasts(page: Any, *selectors: str) -> Iterator[tuple[str, float]]:
+    """Return how much the text of each first element stands out (WCAG 2.2: 1 to 21)."""
+    for selector in selectors:
+        colours = page.locator(selector).first.evaluate(_COLOURS)
+        dark, light = sorted(map(luminance, colours))
+        yield selector, (light + 0.05) / (dark + 0.05)

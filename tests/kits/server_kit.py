@@ -151,7 +151,7 @@ async def open_server(
     with trio.fail_after(seconds):
         async with (
             open_plain_nursery() as nursery,
-            open_runtime(store=store, limits=limits) as runtime,
+            open_runtime(store=store, limits=limits, agents=made) as runtime,
         ):
             (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
             the_service = Service(runtime, made, **service)

@@ -10,6 +10,8 @@ from page_kit import (
     PATIENCE,
     Complaints,
     PageServer,
+    contrasts,
+    luminance,
     open_browser,
     open_page,
     open_page_server,
@@ -590,8 +592,8 @@ class TestPeople:
         send(page, "nasty x")
         expect_status(page, "finished")
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (_luminance(background) < 0.1) == (scheme == "dark")
-        for selector in (
+        assert (luminance(background) < 0.1) == (scheme == "dark")
+        selectors = (
             "#runs h2",
             "#run-list .about",
             ".viewer .link",
@@ -604,10 +606,9 @@ class TestPeople:
             ".figures dt",
             "#tools",
             "#send",
-        ):
-            text, behind = page.locator(selector).first.evaluate(_COLOURS)
-            light, dark = sorted([_luminance(text), _luminance(behind)], reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, (selector, text, behind)
+        )
+        for selector, contrast in contrasts(page, *selectors):
+            assert contrast >= 4.5, selector
 
 
 class TestDecoder:
@@ -653,20 +654,3 @@ _FOCUSED = """() => {
     visible: style.outlineStyle !== "none" || style.borderColor !== "rgb(226, 223, 216)",
   };
 }"""
-
-_COLOURS = """(element) => {
-  const colour = (node) => getComputedStyle(node).backgroundColor;
-  let behind = element;
-  while (/, 0\\)$|transparent/.test(colour(behind))) behind = behind.parentElement;
-  return [getComputedStyle(element).color, colour(behind)];
-}"""
-
-
-def _luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2.2) of ``rgb(r, g, b)``."""
-    channels = [int(value) / 255 for value in re.findall(r"[0-9]+", colour)[:3]]
-    red, green, blue = (
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-        for value in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -7,7 +7,7 @@ import msgspec
 
 from .._events import ErrorDetail, RunError, RunFinish
 from .._log.run_info import RunInfo
-from .run import RunOutcome
+from .run import RunStatus
 
 
 class ListedRun(msgspec.Struct, frozen=True, rename="camel"):
@@ -16,8 +16,8 @@ class ListedRun(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     agent: str
     """The agent's name."""
-    status: RunOutcome
-    """How it ended, or `active`."""
+    status: RunStatus
+    """How it ended, or `active`, or `waiting` if it sleeps until somebody answers."""
     created_at: int
     """Unix time in milliseconds."""
     metadata: Mapping[str, Any] = {}
@@ -39,7 +39,7 @@ class RunPage(msgspec.Struct, frozen=True):
 def listed(info: RunInfo) -> ListedRun:
     """Show what a store knows of a run."""
     record = info.record
-    status: RunOutcome = "active"
+    status: RunStatus = "waiting" if info.parked else "active"
     error: ErrorDetail | None = None
     match info.last and info.last.event:
         case RunFinish(run=run):

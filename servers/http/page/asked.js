@@ -65,7 +65,7 @@ export class Asked {
     });
     yes.textContent = "Answer";
     yes.addEventListener("click", () => this.#answerInWords());
-    no.textContent = "Don’t answer";
+    no.textContent = "No answer";
     no.addEventListener("click", () => this.#say({ approve: false, ...this.#reason() }));
   }
 

@@ -18,7 +18,8 @@ from trio_agent import (
 )
 from trio_agent.servers import Service
 from trio_agent.servers._shared.problem import STORE_AWAY, Problem
-from trio_agent.servers._shared.service import Obstacle, Start
+from trio_agent.servers._shared.service import Obstacle
+from trio_agent.servers._shared.start import Start
 
 
 async def test_agents() -> None:

@@ -1,0 +1,26 @@
+"""What a client says to start a run, whatever the wire."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from .messages import Said
+
+
+class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What a client says to start a run."""
+
+    prompt: str | None = None
+    messages: tuple[Said, ...] = ()
+    agent: str | None = None
+    on_disconnect: Literal["continue", "cancel"] | Annotated[float, msgspec.Meta(ge=0)] | None = (
+        None
+    )
+    metadata: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    limits: dict[str, int | float | None] = {}
+    """By their names in JSON."""
+    client_tools: tuple[dict[str, Any], ...] = ()
+    """Those that the client has: it answers their calls."""
+    retractable: bool = True
+    """Whether all who read the run can take back what a step has said."""
