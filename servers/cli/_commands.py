@@ -7,11 +7,12 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import trio
 
-from trio_agent import Agent, Retention, RuntimeLimits
+from trio_agent import Agent, Retention, Run, RuntimeLimits
 from trio_agent.abc import Model
 from trio_agent.client import Client, open_client
 
@@ -25,7 +26,9 @@ from ._files import MAX_BYTES, read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
 from ._server_process import open_server
-from ._stores import list_runs, make_store, show_run
+from ._show import show_run
+from ._stores import list_runs, make_store
+from ._tell import tell_at, tell_in
 from ._usage import UsageError
 
 
@@ -88,6 +91,41 @@ def run_show(options: argparse.Namespace) -> int:
     """Print a run of a store, and follow it."""
     store = make_store(options.store, follow=True)
     return trio.run(partial(show_run, store, options.run, as_json=options.json))
+
+
+def run_answer(options: argparse.Namespace) -> int:
+    """Answer a call that waits."""
+    answer: dict[str, Any] = {
+        "approved": options.approved,
+        "output": options.output,
+        "reason": options.reason,
+    }
+    return _tell(
+        options,
+        lambda client: client.answer(options.run, options.call, **answer),
+        lambda run: run.answer(options.call, **answer),
+    )
+
+
+def run_say(options: argparse.Namespace) -> int:
+    """Tell a run something while it is under way."""
+    return _tell(
+        options,
+        lambda client: client.say(options.run, options.text),
+        lambda run: run.say(options.text),
+    )
+
+
+def _tell(
+    options: argparse.Namespace,
+    client: Callable[[Client], Awaitable[None]],
+    run: Callable[[Run[Any]], Awaitable[None]],
+) -> int:
+    if options.url is not None:
+        return trio.run(tell_at, options.url, os.environ.get(PREFIX + "TOKEN"), client)
+    if options.store is None:
+        raise UsageError("say where the run is: --url of its server, or --store")
+    return trio.run(tell_in, make_store(options.store, follow=True), options.run, run)
 
 
 def _agents(options: argparse.Namespace) -> list[Agent]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from trio_agent import CancelAfter, OnDisconnect
 
 _UNITS: Final = {
@@ -114,6 +116,12 @@ def policy(text: str) -> OnDisconnect:
         case "continue" | "cancel":
             return text
     return CancelAfter(seconds(text))
+
+
+@_converter("JSON: a text has quotes")
+def json_value(text: str) -> object:
+    """Convert a value of JSON."""
+    return msgspec.json.decode(text)
 
 
 def endpoint_url(text: str) -> str:

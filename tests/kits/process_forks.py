@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -45,7 +46,7 @@ class Forked:
 
     async def start(self) -> None:
         """Start it, again if it was killed; return when it serves."""
-        self.ready, self.gone = trio.Event(), trio.Event()
+        self.gone = trio.Event()
         await self.forks.fork(self)
         await self.ready.wait()
 
@@ -54,6 +55,7 @@ class Forked:
 
     async def kill(self) -> None:
         """End it with SIGKILL."""
+        self.ready = trio.Event()
         self.send_signal(signal.SIGKILL)
         await self.gone.wait()
 
@@ -166,6 +168,8 @@ def _serve(line: bytes) -> NoReturn:
         main(json.loads(line))
     except SystemExit as exc:
         status = exc.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status if isinstance(status, int) else 1)
 

@@ -5,11 +5,9 @@ processes can be made to repeat themselves.
 """
 
 import json
-import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from log_kit import within
 from process_agents import WANTED_BACK
 from process_kit import PATIENCE, Viewer, Viewers, free_port, logged, open_server
 from store_kit import whole_log
-from valkey_kit import ValkeyServer, running_server
+from valkey_kit import ValkeyServer
 
 from trio_agent import (
     AssistantMessage,
@@ -46,13 +44,6 @@ KILLS = 15
 
 KILLS_SHARED = 20
 """Of servers with Valkey, beside others that go on."""
-
-
-@pytest.fixture
-def rng() -> random.Random:
-    seed = os.environ.get("KILL_SEED") or str(random.SystemRandom().randrange(1 << 32))
-    print(f"KILL_SEED={seed}")
-    return random.Random(seed)
 
 
 def url_of(port: int) -> str:
@@ -210,14 +201,6 @@ class TestSQLite:
             assert b"Traceback" not in server.stderr
         assert await outcomes_of(SQLiteStore(path, follow=True), viewers) == {"cancelled": 3}
         assert all(viewer.reconnects == 0 for viewer in viewers)
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
-    folder = tmp_path / "valkey"
-    folder.mkdir()
-    with running_server(folder) as server:
-        yield server
 
 
 LEASE = ("--lease", "1")
