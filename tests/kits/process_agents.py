@@ -98,7 +98,7 @@ between = Agent(name="between", model=asks("below", prompt="go"), tools=[below.a
 
 @attrs.define(eq=False)
 class NotedModel(Model):
-    """Gives the answer that comes next in a conversation, word by word, and notes that it is asked."""
+    """Gives the answer that comes next in a conversation, and notes that it was asked for one."""
 
     of: str
     answers: Sequence[Sequence[str | ToolInputPart]]
@@ -181,7 +181,12 @@ agents = [
     Agent(name="paced", model=PacedModel(), tools=[look]),
     Agent(name="ending", model=PacedModel(), tools=[look], on_worker_lost="end"),
     Agent(name="staring", model=PacedModel(), tools=[stare]),
-    Agent(name="team", model=asks("between", prompt="go"), tools=[between.as_tool()]),
+    Agent(
+        name="team",
+        model=asks("between", prompt="go"),
+        tools=[between.as_tool()],
+        on_worker_lost="end",
+    ),
     Agent(
         name="busy",
         model=NotedModel("busy", BUSY),

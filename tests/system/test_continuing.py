@@ -7,15 +7,13 @@ processes can be made to repeat themselves.
 import random
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
 from log_kit import at_all_levels
 from process_agents import BUSY, noted
-from process_forks import Forked, open_forks
+from process_forks import Forked, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
 from valkey_kit import ValkeyServer
 
@@ -28,9 +26,8 @@ from trio_agent import (
     ToolResult,
     ValkeyStore,
 )
-from trio_agent._http.transport import TransportError
 from trio_agent.abc import Store
-from trio_agent.client import Client, open_client
+from trio_agent.client import Client
 
 KILLS = 50
 """With SQLite; and with Valkey, of two servers and of three, so many together."""
@@ -41,45 +38,17 @@ SAFE = {"read", "reader"}
 """Tools that may be called twice."""
 
 
-@attrs.define(eq=False)
-class Way:
-    """A way to a server, over one wire."""
-
-    server: Forked
-    client: Client
-
-    async def view(self, viewer: Viewer) -> None:
-        """Start a run, unless another viewer has, and see it to its end."""
-        while not viewer.run_id:
-            await self.server.ready.wait()
-            try:
-                viewer.run_id = await self.client.start(
-                    viewer.prompt, agent=viewer.agent, idempotency_key=viewer.key
-                )
-            except TransportError:
-                await trio.lowlevel.checkpoint()  # it was killed in this moment
-        await viewer.follow(self.client)
-
-
 async def storm(rng: random.Random, servers: Sequence[Forked], kills: int) -> list[Viewer]:
     """Kill servers, one after the other, while two viewers follow each of many runs."""
-    async with AsyncExitStack() as stack:
-        by_http, by_websocket = [
-            [Way(server, await stack.enter_async_context(open_client(url))) for server, url in urls]
-            for urls in (
-                [(server, server.url) for server in servers],
-                [(server, server.ws_url) for server in servers],
-            )
-        ]
+    async with open_ways(servers) as ways:
         for server in servers:
             await server.start()
-        group = Viewers(by_http[0].client)
+        group = Viewers(ways[0].http)
         async with trio.open_nursery() as nursery:
             for kill in range(kills):
                 for number in range(2):
-                    for ways in (by_http, by_websocket):
-                        viewer = group.add(f"{kill}-{number}", "go", "busy")
-                        nursery.start_soon(rng.choice(ways).view, viewer)
+                    for view in (rng.choice(ways).view, rng.choice(ways).view_over_websocket):
+                        nursery.start_soon(view, group.add(f"{kill}-{number}", "go", "busy"))
                 going = [viewer for viewer in group.viewers if not viewer.ended]
                 seen = sum(len(viewer.events) for viewer in going)
                 await group.until_moment(going, seen + rng.randrange(200))
@@ -87,7 +56,7 @@ async def storm(rng: random.Random, servers: Sequence[Forked], kills: int) -> li
                 await victim.kill()
                 await victim.start()
         for viewer in group.viewers:
-            await check_result(by_http[0].client, viewer.run_id)
+            await check_result(ways[0].http, viewer.run_id)
         return group.viewers
 
 
