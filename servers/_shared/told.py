@@ -1,7 +1,7 @@
 """What clients tell runs that are under way: answers to calls that wait, and messages.
 
-Rules: who says it is the caller, never what the client says. What was taken is told when it is in
-the log; who waits for long is told that it is kept, and may ask again for the same.
+Rules: who says it is the caller, never what the client says. A client is told when it is in the
+log. Who waits for long is told that it is not there yet; to send the same again changes nothing.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -16,7 +16,7 @@ from .content import AnyContent, bad, content_of
 from .problem import Problem
 
 _WAIT: Final = 30.0
-"""Seconds after which a client is told that what it said is kept, and was not taken yet."""
+"""Seconds after which a client is told that it takes longer."""
 
 _MAX_KEY: Final = 255
 

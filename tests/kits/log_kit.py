@@ -5,7 +5,15 @@ from collections.abc import Iterator, Sequence
 import attrs
 import msgspec
 
-from trio_agent import AnyEvent, Nested, RunStart, ToolCall, ToolProgress, ToolResult
+from trio_agent import (
+    AnyEvent,
+    Nested,
+    RunContinued,
+    RunStart,
+    ToolCall,
+    ToolProgress,
+    ToolResult,
+)
 from trio_agent.wire import encode_event
 
 
@@ -43,9 +51,18 @@ class _Level:
                 # It closes what is open inside, as where a process died.
                 del self.calls[tool.id]
                 self.answered.add(tool.id)
+            case RunContinued():
+                # Calls that may be made again are: their sub-agents begin anew.
+                for level in self.calls.values():
+                    level.begin_anew()
         if event.terminal:
             assert not self.calls, f"{list(self.calls)} have no result"
             self.ended = True
+
+    def begin_anew(self) -> None:
+        self.started = self.ended = False
+        self.answered |= self.calls.keys()
+        self.calls.clear()
 
 
 def check_log(events: Sequence[AnyEvent]) -> None:

@@ -25,7 +25,7 @@ from trio_agent import (
 )
 from trio_agent._messages import text_of
 from trio_agent._run.files import files_of
-from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart, ToolCallPart
+from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, TextPart, ToolInputPart
 from trio_agent.testing import call
 
 PACE = 0.005
@@ -96,12 +96,12 @@ below = Agent(name="below", model=asks("look", city="Oslo"), tools=[stare])
 between = Agent(name="between", model=asks("below", prompt="go"), tools=[below.as_tool()])
 
 
-@attrs.define
+@attrs.define(eq=False)
 class NotedModel(Model):
-    """Gives the answer that comes next in a conversation, word by word, and notes that it is asked."""
+    """Gives the answer that comes next in a conversation, and notes that it was asked for one."""
 
     of: str
-    answers: Sequence[Sequence[str | ToolCallPart]]
+    answers: Sequence[Sequence[str | ToolInputPart]]
     pace: float = PACE
 
     async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
@@ -113,7 +113,7 @@ class NotedModel(Model):
         for part in self.answers[step]:
             await trio.sleep(self.pace)
             await emit(TextPart(part) if isinstance(part, str) else part)
-            calls += [part] if isinstance(part, ToolCallPart) else []
+            calls += [part] if isinstance(part, ToolInputPart) else []
         return ModelFinish("tool-calls" if calls else "stop", provider=WANTED_BACK)
 
 
@@ -181,7 +181,12 @@ agents = [
     Agent(name="paced", model=PacedModel(), tools=[look]),
     Agent(name="ending", model=PacedModel(), tools=[look], on_worker_lost="end"),
     Agent(name="staring", model=PacedModel(), tools=[stare]),
-    Agent(name="team", model=asks("between", prompt="go"), tools=[between.as_tool()]),
+    Agent(
+        name="team",
+        model=asks("between", prompt="go"),
+        tools=[between.as_tool()],
+        on_worker_lost="end",
+    ),
     Agent(
         name="busy",
         model=NotedModel("busy", BUSY),

@@ -5,11 +5,13 @@ files of its own. As a program, this is that process.
 """
 
 import json
+import math
 import os
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -17,7 +19,10 @@ from typing import NoReturn
 
 import attrs
 import trio
-from process_kit import PATIENCE, environment, free_port
+from process_kit import PATIENCE, Viewer, environment, free_port
+
+from trio_agent._http.transport import TransportError
+from trio_agent.client import Client, open_client
 
 
 @attrs.define(eq=False)
@@ -45,7 +50,7 @@ class Forked:
 
     async def start(self) -> None:
         """Start it, again if it was killed; return when it serves."""
-        self.ready, self.gone = trio.Event(), trio.Event()
+        self.gone = trio.Event()
         await self.forks.fork(self)
         await self.ready.wait()
 
@@ -54,6 +59,7 @@ class Forked:
 
     async def kill(self) -> None:
         """End it with SIGKILL."""
+        self.ready = trio.Event()
         self.send_signal(signal.SIGKILL)
         await self.gone.wait()
 
@@ -145,6 +151,46 @@ async def open_forks(
             nursery.cancel_scope.cancel()
 
 
+@attrs.define(eq=False)
+class Way:
+    """The ways to a server."""
+
+    server: Forked
+    http: Client
+    websocket: Client
+
+    async def view(self, viewer: Viewer) -> None:
+        """Start a run, unless another viewer has, and see it to its end."""
+        await self.start(viewer)
+        await viewer.follow(self.http)
+
+    async def view_over_websocket(self, viewer: Viewer) -> None:
+        await self.start(viewer)
+        await viewer.follow(self.websocket)
+
+    async def start(self, viewer: Viewer) -> None:
+        """Start the run of a viewer, however often the server is killed meanwhile."""
+        while not viewer.run_id:
+            await self.server.ready.wait()
+            with suppress(TransportError):
+                viewer.run_id = await self.http.start(
+                    viewer.prompt, agent=viewer.agent, idempotency_key=viewer.key
+                )
+
+
+@asynccontextmanager
+async def open_ways(servers: Sequence[Forked]) -> AsyncIterator[Sequence[Way]]:
+    """Open the ways to these servers. Nobody gives up, however often they are killed."""
+    async with AsyncExitStack() as stack:
+
+        async def client(url: str) -> Client:
+            return await stack.enter_async_context(open_client(url, patience=math.inf))
+
+        yield [
+            Way(server, await client(server.url), await client(server.ws_url)) for server in servers
+        ]
+
+
 def _say(*words: object) -> None:
     os.write(1, " ".join(map(str, words)).encode() + b"\n")
 
@@ -166,6 +212,8 @@ def _serve(line: bytes) -> NoReturn:
         main(json.loads(line))
     except SystemExit as exc:
         status = exc.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status if isinstance(status, int) else 1)
 

@@ -1,15 +1,14 @@
 """Real servers that are killed, stopped and drained; their logs and their clients go on.
 
-Kills come at random places of a stream. Their seed is printed: `KILL_SEED` repeats it, as far as
+Runs of agents that are to end with their worker do. (`test_continuing` has those that go on.) Kills
+come at random places of a stream. Their seed is printed: `KILL_SEED` repeats it, as far as
 processes can be made to repeat themselves.
 """
 
 import json
-import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,15 +16,17 @@ import pytest
 import trio
 from log_kit import within
 from process_agents import WANTED_BACK
+from process_forks import Way, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers, free_port, logged, open_server
 from store_kit import whole_log
-from valkey_kit import ValkeyServer, running_server
+from valkey_kit import ValkeyServer
 
 from trio_agent import (
     AssistantMessage,
     ModelFinished,
     Nested,
     Receipt,
+    RunContinued,
     RunError,
     RunFailed,
     RunFinish,
@@ -41,18 +42,8 @@ from trio_agent import (
 from trio_agent.abc import Store
 from trio_agent.client import open_client
 
-KILLS = 15
-"""Of each of two files' servers."""
-
-KILLS_SHARED = 20
-"""Of servers with Valkey, beside others that go on."""
-
-
-@pytest.fixture
-def rng() -> random.Random:
-    seed = os.environ.get("KILL_SEED") or str(random.SystemRandom().randrange(1 << 32))
-    print(f"KILL_SEED={seed}")
-    return random.Random(seed)
+KILLS = 20
+"""With SQLite, and with Valkey where another server goes on."""
 
 
 def url_of(port: int) -> str:
@@ -78,51 +69,57 @@ async def check_answers(store: Store, run_id: str) -> None:
             assert isinstance(following.event, ToolCall) == asked
 
 
+def continued_in(viewer: Viewer) -> list[str]:
+    """Why the run went on, each time."""
+    events = [event.event for event in viewer.events]
+    return [event.reason for event in events if isinstance(event, RunContinued)]
+
+
 async def read_log(store: Store, run_id: str) -> list[tuple[str, str]]:
     async with store.open():
         return await logged(store, run_id)
 
 
-async def kill_again_and_again(rng: random.Random, folder: Path) -> Counter[str]:
-    """Kill servers with SQLite while three viewers follow new runs of each; count the outcomes."""
-    folder.mkdir()
-    path, port = folder / "runs.db", free_port()
-    async with (
-        open_client(url_of(port), patience=PATIENCE) as client,
-        trio.open_nursery() as nursery,
-    ):
-        group = Viewers(client)
-        for life in range(KILLS):
-            async with open_server(f"sqlite:{path}", port=port, cwd=folder) as server:
-                group.up.set()
-                new = [group.add(f"{life}-{n}", str(rng.randrange(12))) for n in range(3)]
-                for viewer in new:
-                    nursery.start_soon(viewer.run)
-                await group.until_moment(new, rng.randrange(60))
-                group.up = trio.Event()
-                await server.kill()
-        async with open_server(f"sqlite:{path}", port=port, cwd=folder):
-            group.up.set()
-            await group.until(lambda: all(viewer.ended for viewer in group.viewers))
-    return await outcomes_of(SQLiteStore(path, follow=True), group.viewers)
+def add_ending(group: Viewers, life: int, rng: random.Random) -> list[Viewer]:
+    """Add viewers of new runs that end with their worker."""
+    return [group.add(f"{life}-{n}", str(rng.randrange(12)), "ending") for n in range(3)]
+
+
+async def kill_again_and_again(
+    rng: random.Random, dying: Way, watched: Way, kills: int
+) -> list[Viewer]:
+    """Kill a server while three viewers, on it or on another, follow new runs of each life."""
+    group = Viewers(watched.http)
+
+    async def view(viewer: Viewer) -> None:
+        await dying.start(viewer)
+        await viewer.follow(watched.http)
+
+    async with trio.open_nursery() as nursery:
+        for life in range(kills):
+            await dying.server.start()
+            new = [group.add(f"{life}-{n}", str(rng.randrange(12)), "ending") for n in range(3)]
+            for viewer in new:
+                nursery.start_soon(view, viewer)
+            await group.until_moment(new, rng.randrange(60))
+            await dying.server.kill()
+        await dying.server.start()
+    return group.viewers
 
 
 class TestSQLite:
     async def test_killed_at_random_moments(self, rng: random.Random, tmp_path: Path) -> None:
-        outcomes: Counter[str] = Counter()
-
-        async def count(rng: random.Random, folder: Path) -> None:
-            outcomes.update(await kill_again_and_again(rng, folder))
-
-        with trio.fail_after(KILLS * PATIENCE):
-            async with trio.open_nursery() as nursery:
-                for number in range(2):  # as many as there are processors
-                    own = random.Random(rng.randrange(1 << 32))
-                    nursery.start_soon(count, own, tmp_path / str(number))
+        path = tmp_path / "runs.db"
+        async with (
+            open_forks(tmp_path) as forks,
+            open_ways([forks.server(f"sqlite:{path}")]) as [way],
+        ):
+            viewers = await kill_again_and_again(rng, way, way, KILLS)
+        outcomes = await outcomes_of(SQLiteStore(path, follow=True), viewers)
         assert outcomes.keys() <= {"stop", "worker-lost"}
         assert outcomes["stop"] > 0
-        assert outcomes["worker-lost"] > KILLS
-        assert sum(outcomes.values()) == 2 * 3 * KILLS
+        assert outcomes["worker-lost"] > KILLS / 2
+        assert sum(outcomes.values()) == 3 * KILLS
 
     async def test_open_tool_call_is_answered_unknown(self, tmp_path: Path) -> None:
         path, port = tmp_path / "runs.db", free_port()
@@ -142,10 +139,14 @@ class TestSQLite:
                     await server.kill()
                 async with open_server(f"sqlite:{path}", port=port, cwd=tmp_path):
                     await group.until(lambda: viewer.ended)
-        assert await outcomes_of(SQLiteStore(path, follow=True), [viewer]) == {"worker-lost": 1}
-        result = viewer.events[-2].event
+        assert await outcomes_of(SQLiteStore(path, follow=True), [viewer]) == {"stop": 1}
+        events = [event.event for event in viewer.events]
+        [at] = [n for n, event in enumerate(events) if isinstance(event, RunContinued)]
+        called, continued, result, *_ = events[at - 1 :]
+        assert isinstance(called, ToolCall)
+        assert continued == RunContinued(at=continued.at, reason="worker-lost")
         assert isinstance(result, ToolResult)
-        assert result.tool.status == "unknown"
+        assert (result.tool.id, result.tool.status) == (called.tool.id, "unknown")
         assert viewer.reconnects > 0
 
     async def test_killed_within_a_sub_agent(self, tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ class TestSQLite:
             ):
                 group = Viewers(client)
                 group.up.set()
-                viewers = [group.add(str(number), "100000") for number in range(3)]
+                viewers = [group.add(str(number), "100000", "ending") for number in range(3)]
                 for viewer in viewers:
                     nursery.start_soon(viewer.run)
                 await group.until(lambda: all(len(viewer.events) > 5 for viewer in viewers))
@@ -212,14 +213,6 @@ class TestSQLite:
         assert all(viewer.reconnects == 0 for viewer in viewers)
 
 
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
-    folder = tmp_path / "valkey"
-    folder.mkdir()
-    with running_server(folder) as server:
-        yield server
-
-
 LEASE = ("--lease", "1")
 
 
@@ -229,35 +222,19 @@ class TestValkey:
     async def test_killed_at_random_moments(
         self, rng: random.Random, valkey: ValkeyServer, tmp_path: Path
     ) -> None:
-        port = free_port()
-        whole = KILLS_SHARED * PATIENCE
-        async with (
-            open_server(valkey.url, *LEASE, cwd=tmp_path, seconds=whole) as b,
-            open_client(url_of(port)) as client_of_a,
-            open_client(await b.url()) as client_of_b,
-            trio.open_nursery() as nursery,
-        ):
-            group = Viewers(client_of_a)
-            for life in range(KILLS_SHARED):
-                async with open_server(valkey.url, *LEASE, port=port, cwd=tmp_path) as a:
-                    group.up.set()
-                    new = [group.add(f"{life}-{n}", str(rng.randrange(12))) for n in range(3)]
-                    for viewer in new:
-                        nursery.start_soon(viewer.run, client_of_b)
-                    await group.until_moment(new, rng.randrange(60))
-                    group.up = trio.Event()
-                    await a.kill()
-            # Those that were not started yet are started on B.
-            group.client = client_of_b
-            group.up.set()
-        outcomes = await outcomes_of(ValkeyStore(valkey.url), group.viewers)
+        async with open_forks(tmp_path) as forks:
+            servers = [forks.server(valkey.url, *LEASE) for _ in range(2)]
+            async with open_ways(servers) as [a, b]:
+                await b.server.start()
+                viewers = await kill_again_and_again(rng, a, b, KILLS)
+            assert b"Traceback" not in forks.stderr
+        outcomes = await outcomes_of(ValkeyStore(valkey.url), viewers)
         assert outcomes.keys() <= {"stop", "worker-lost"}
         assert outcomes["stop"] > 0
-        assert outcomes["worker-lost"] > KILLS_SHARED / 2
-        assert sum(outcomes.values()) == 3 * KILLS_SHARED
+        assert outcomes["worker-lost"] > KILLS / 2
+        assert sum(outcomes.values()) == 3 * KILLS
         # B was there all the time.
-        assert all(viewer.reconnects == 0 for viewer in group.viewers)
-        assert b"Traceback" not in b.stderr
+        assert all(viewer.reconnects == 0 for viewer in viewers)
 
     async def test_cancelled_through_the_other(self, valkey: ValkeyServer, tmp_path: Path) -> None:
         async with (
@@ -312,25 +289,27 @@ class TestValkey:
         ):
             group = Viewers(client_of_a)
             group.up.set()
-            on_a = group.add("key", "100000")
-            on_b = group.add("key", "100000")
+            on_a = group.add("key", "200")
+            on_b = group.add("key", "200")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(on_a.run)
                 nursery.start_soon(on_b.run, client_of_b)
                 await group.until(lambda: len(on_a.events) > 5 and len(on_b.events) > 5)
                 answer = await raw.watch(f"/runs/{on_a.run_id}/events")
                 await a.stop()
-                await group.until(lambda: on_b.ended)
+                await group.until(lambda: continued_in(on_b) and on_b.ended)
                 assert not on_a.ended
                 a.process.send_signal(signal.SIGCONT)
                 # Its stream is aborted: what comes back from there is no end.
                 await raw.receive_body(answer)
                 assert not answer.complete
-                assert b"worker-lost" not in answer.body
+                assert b"run-finish" not in answer.body
                 await group.until(lambda: on_a.ended)
             assert on_a.reconnects > 0
             assert on_b.reconnects == 0
-            assert await outcomes_of(ValkeyStore(valkey.url), [on_a, on_b]) == {"worker-lost": 2}
+            # What it had to say came to nothing.
+            assert await outcomes_of(ValkeyStore(valkey.url), [on_a, on_b]) == {"stop": 2}
+            assert continued_in(on_b) == ["worker-lost"]
             # It works on.
             viewer = group.add("other", "1")
             await viewer.run()

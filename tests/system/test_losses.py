@@ -79,11 +79,11 @@ async def test_a_worker_that_loses_its_lease(
         again = await a.find(acting.id)
         assert isinstance(again, StoredRun)
         assert (await rest(again), again.status) == (seen, "error")
-        assert a._live.get(acting.id) is None
+        assert a._live.find(acting.id) is None
         assert a.statistics().active == 0
         await trio.sleep(60)
         assert await logged(s.store, acting.id) == seen
-    assert "had lost its worker: committed" in caplog.text
+    assert "had nobody who works on it: committed" in caplog.text
 
 
 async def test_a_worker_that_was_told_of_the_store_before_it_lost_the_run(

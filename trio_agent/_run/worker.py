@@ -131,7 +131,7 @@ class Worker:
                     raise
                 # What fails to close while it is being cancelled is cancelled.
                 stop, failures = split_stops(exc)
-                if failures:
+                if not all(isinstance(each, FenceLost) for each in failures):
                     logger.error("run %s was cancelled, and failed", self._run.id, exc_info=exc)
                 if stop is None:
                     await trio.lowlevel.checkpoint()  # noqa: ASYNC102 - it raises Cancelled

@@ -19,6 +19,7 @@ from trio_agent import (
     Usage,
 )
 from trio_agent.abc import Entry, RunInfo, RunRecord
+from trio_agent.servers._shared.open_calls import OpenCall
 from trio_agent.servers.http._views import view_of, whole_view_of
 
 
@@ -58,6 +59,22 @@ def test_a_finished_run_has_its_reason(reason: FinishReason) -> None:
     view = shown(last=Entry.of(3, finish))
     assert view["status"] == reason
     assert "error" not in view
+
+
+def test_a_run_that_sleeps_waits() -> None:
+    assert shown(parked=True, leased=False)["status"] == "waiting"
+    calls = [OpenCall("c1", "pay", {"amount": 7}, "approval", None)]
+    view = json.loads(msgspec.json.encode(whole_view_of(info(parked=True), "", calls)))
+    assert view["waiting"] == [
+        {
+            "callId": "c1",
+            "tool": "pay",
+            "input": {"amount": 7},
+            "kind": "approval",
+            "deadline": None,
+        }
+    ]
+    assert "waiting" not in whole()
 
 
 def test_a_failed_run_has_its_error() -> None:

@@ -78,3 +78,27 @@ def test_no_deadline_is_no_bound() -> None:
 def test_a_limit_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"^there is no limit 'max_tokens'; there are: maxSteps"):
         Allowed(limits=["max_tokens"])
+
+
+def test_client_tools() -> None:
+    tools = [{"name": f"look{number}"} for number in range(64)]
+    allowed = Allowed(client_tools=True)
+    assert Allowed().check_client_tools([]) == []
+    assert allowed.check_client_tools(tools) == tools
+    for who, wanted, status, message in (
+        (
+            Allowed(),
+            tools[:1],
+            403,
+            "clients may not bring tools here; allow it with --allow-client-tools",
+        ),
+        (
+            allowed,
+            [*tools, {"name": "more"}],
+            400,
+            "a run has at most 64 tools of its client - at `$.clientTools`",
+        ),
+    ):
+        with pytest.raises(Problem) as caught:
+            who.check_client_tools(wanted)
+        assert (caught.value.status, caught.value.message) == (status, message)

@@ -3,11 +3,13 @@
 import pytest
 
 from trio_agent import (
+    AnswerRefused,
     CursorExpired,
     CursorInvalid,
     FenceLost,
     KeyReused,
     LimitExceeded,
+    RunOver,
     StoreUnavailable,
     TooLarge,
     UnknownBlob,
@@ -28,6 +30,8 @@ from trio_agent.servers._shared.seldom import Seldom
         (CursorExpired("gone"), 410, "cursor-expired", False),
         (LimitExceeded("full"), 503, "limit-exceeded", True),
         (KeyReused("another prompt"), 422, "key-reused", False),
+        (AnswerRefused("it was answered"), 409, "answer-refused", False),
+        (RunOver("x"), 409, "run-over", False),
         (FenceLost("moved"), 503, "run-moved", True),
     ],
 )
