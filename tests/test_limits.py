@@ -22,6 +22,9 @@ from trio_agent._limits import CancelAfter, Limits, Retention, RuntimeLimits
         {"retry_window": -1},
         {"tool_retries": -1},
         {"output_retries": -1},
+        {"step_retries": -1},
+        {"answer_deadline": 0},
+        {"continuations": -1},
     ],
 )
 def test_limits_are_checked(wrong: dict[str, Any]) -> None:
@@ -65,6 +68,9 @@ def test_cancel_after_is_not_negative() -> None:
                 "model_retries": 0,
                 "retry_window": 0,
                 "tool_deadline": 1e-9,
+                "step_retries": 0,
+                "answer_deadline": 1e-9,
+                "continuations": 0,
             },
         ),
         (
@@ -97,15 +103,24 @@ def test_what_holds_if_nobody_says() -> None:
         "tool_deadline": 60.0,
         "tool_retries": 5,
         "output_retries": 2,
+        "step_retries": 2,
+        "answer_deadline": 7 * 86_400,
+        "continuations": 3,
     }
     assert attrs.asdict(RuntimeLimits()) == {
         "max_streams": 1000,
         "max_log_bytes": 64 * 1024 * 1024,
         "max_blob_bytes": 32 * 1024 * 1024,
-        "retention": {"seconds": 300.0, "max_runs": 10_000, "max_bytes": 1024 * 1024 * 1024},
+        "retention": None,
         "closing_bound": 5.0,
         "store_patience": 5.0,
         "tool_threads": 40,
+    }
+    assert attrs.asdict(Retention()) == {
+        "seconds": 300.0,
+        "max_runs": 10_000,
+        "max_bytes": 1024 * 1024 * 1024,
+        "owner_bytes": math.inf,
     }
 
 

@@ -110,6 +110,7 @@ from ._run.run import (
 )
 from ._run.transcript import Transcript as Transcript
 from ._run.trim import trim_messages as trim_messages
+from ._runtime.beside import open_run as open_run
 from ._runtime.map import Mapped as Mapped, RunInput as RunInput
 from ._runtime.open_runtime import open_runtime as open_runtime
 from ._runtime.runtime import (

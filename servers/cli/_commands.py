@@ -2,15 +2,17 @@
 
 import argparse
 import logging
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import trio
 
-from trio_agent import Agent, Retention, RuntimeLimits
+from trio_agent import Agent, Retention, Run, RuntimeLimits
 from trio_agent.abc import Model
 from trio_agent.client import Client, open_client
 
@@ -24,16 +26,19 @@ from ._files import MAX_BYTES, read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
 from ._server_process import open_server
-from ._stores import list_runs, make_store, show_run
+from ._show import show_run
+from ._stores import list_runs, make_store
+from ._tell import tell_at, tell_in
 from ._usage import UsageError
 
 
 def run_serve(options: argparse.Namespace) -> int:
     """Serve agents until a signal."""
     guard = _guard(options, os.environ)
+    store = make_store(options.store, lease=options.lease)
     serve_options = ServeOptions(
         agents=_agents(options),
-        store=make_store(options.store, lease=options.lease),
+        store=store,
         host=options.host,
         port=options.port,
         ws_port=options.ws_port,
@@ -42,7 +47,7 @@ def run_serve(options: argparse.Namespace) -> int:
             max_streams=options.max_streams,
             max_log_bytes=options.max_log_bytes,
             max_blob_bytes=options.max_blob_bytes,
-            retention=Retention(seconds=options.retention),
+            retention=_retention(options, durable=store.durable),
             store_patience=options.store_patience,
         ),
         on_disconnect=options.on_disconnect,
@@ -88,6 +93,41 @@ def run_show(options: argparse.Namespace) -> int:
     return trio.run(partial(show_run, store, options.run, as_json=options.json))
 
 
+def run_answer(options: argparse.Namespace) -> int:
+    """Answer a call that waits."""
+    answer: dict[str, Any] = {
+        "approved": options.approved,
+        "output": options.output,
+        "reason": options.reason,
+    }
+    return _tell(
+        options,
+        lambda client: client.answer(options.run, options.call, **answer),
+        lambda run: run.answer(options.call, **answer),
+    )
+
+
+def run_say(options: argparse.Namespace) -> int:
+    """Tell a run something while it is under way."""
+    return _tell(
+        options,
+        lambda client: client.say(options.run, options.text),
+        lambda run: run.say(options.text),
+    )
+
+
+def _tell(
+    options: argparse.Namespace,
+    client: Callable[[Client], Awaitable[None]],
+    run: Callable[[Run[Any]], Awaitable[None]],
+) -> int:
+    if options.url is not None:
+        return trio.run(tell_at, options.url, os.environ.get(PREFIX + "TOKEN"), client)
+    if options.store is None:
+        raise UsageError("say where the run is: --url of its server, or --store")
+    return trio.run(tell_in, make_store(options.store, follow=True), options.run, run)
+
+
 def _agents(options: argparse.Namespace) -> list[Agent]:
     if options.agent:
         return load_agents(options.agent)
@@ -96,6 +136,21 @@ def _agents(options: argparse.Namespace) -> list[Agent]:
 
 def _model(options: argparse.Namespace) -> Model:
     return find_model(name=options.model, base_url=options.base_url, gguf=options.gguf)
+
+
+def _retention(options: argparse.Namespace, *, durable: bool) -> Retention | None:
+    given = {
+        "seconds": options.retention,
+        "max_bytes": options.retention_bytes,
+        "owner_bytes": options.retention_owner_bytes,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return None
+    if durable:
+        # Who bounds one thing has not asked for the bounds of a memory.
+        given = {"seconds": math.inf, "max_runs": math.inf, "max_bytes": math.inf} | given
+    return Retention(**given)
 
 
 def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:

@@ -6,9 +6,20 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from trio_agent import CancelAfter, OnDisconnect
 
-_UNITS: Final = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_UNITS: Final = {
+    "": 1,
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "K": 1 << 10,
+    "M": 1 << 20,
+    "G": 1 << 30,
+}
+_TIMES: Final = {"d": 86_400, "h": 3600}
 
 T = TypeVar("T")
 
@@ -44,10 +55,13 @@ def seconds(text: str) -> float:
     return number
 
 
-@_converter("a number of seconds, or inf")
-def seconds_or_inf(text: str) -> float:
-    """Convert a time that may have no end."""
-    return math.inf if text.lower() == "inf" else seconds(text)
+@_converter("a number of seconds, days (7d) or hours (12h), or inf")
+def age(text: str) -> float:
+    """Convert a time that may be long, or have no end."""
+    if text.lower() == "inf":
+        return math.inf
+    unit = text[-1:]
+    return seconds(text[:-1]) * _TIMES[unit] if unit in _TIMES else seconds(text)
 
 
 @_converter("a number of seconds greater than 0")
@@ -102,6 +116,12 @@ def policy(text: str) -> OnDisconnect:
         case "continue" | "cancel":
             return text
     return CancelAfter(seconds(text))
+
+
+@_converter("JSON: a text has quotes")
+def json_value(text: str) -> object:
+    """Convert a value of JSON."""
+    return msgspec.json.decode(text)
 
 
 def endpoint_url(text: str) -> str:

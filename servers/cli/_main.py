@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
+import msgspec
+
 from trio_agent import __version__
 
 from . import _commands as commands, _converters as converters
@@ -64,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         ("batch", "run an agent over the lines of a file", _add_batch),
         ("runs", "list the runs of a store", _add_runs),
         ("show", "print a run of a store, and follow it", _add_show),
+        ("answer", "answer a call of a run that waits", _add_answer),
+        ("say", "tell a run something while it is under way", _add_say),
         ("demo", "see a run being cut off and resumed", _add_demo),
     ):
         subparser = subparsers.add_parser(
@@ -118,13 +122,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         ("--max-log-bytes", converters.size, "64MiB", "BYTES", "one run's log"),
         ("--grace", converters.seconds, "10", "SECONDS", "that runs may go on after SIGTERM"),
         (
-            "--retention",
-            converters.seconds_or_inf,
-            "300",
-            "SECONDS|inf",
-            "that finished runs are kept",
-        ),
-        (
             "--heartbeat",
             converters.interval,
             "15",
@@ -145,6 +142,27 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     ):
         text += f" (default: {default})"
         add_option(parser, option, type=convert, default=default, metavar=metavar, help=text)
+    for option, convert, metavar, text in (
+        (
+            "--retention",
+            converters.age,
+            "SECONDS|7d|12h|inf",
+            "that finished runs are kept (default: 300 in memory, else inf)",
+        ),
+        (
+            "--retention-bytes",
+            converters.size,
+            "BYTES",
+            "of finished runs that are kept (default: 1GiB in memory, else all)",
+        ),
+        (
+            "--retention-owner-bytes",
+            converters.size,
+            "BYTES",
+            "of finished runs of one owner that are kept, such as 10G (default: all)",
+        ),
+    ):
+        add_option(parser, option, type=convert, metavar=metavar, help=text)
     _add_agent_options(parser)
     _add_store_option(parser, "memory")
     text = "serve WebSocket there, too (default: not at all)"
@@ -205,6 +223,36 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the events as lines of JSON")
     _add_store_option(parser, None)
     parser.set_defaults(command=commands.run_show)
+
+
+def _add_place_options(parser: argparse.ArgumentParser) -> None:
+    text = f"of the server that has the run; its token in {PREFIX}TOKEN"
+    add_option(parser, "--url", type=converters.server_url, help=text)
+    text = "that has the run, if no --url is given: sqlite:PATH or valkey://HOST:PORT"
+    add_option(parser, "--store", help=text)
+
+
+def _add_answer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="its id")
+    parser.add_argument("call", help="the id of the call")
+    what = parser.add_mutually_exclusive_group(required=True)
+    text = "the call is to be made"
+    what.add_argument("--approve", action="store_true", dest="approved", default=None, help=text)
+    text = "the call is not to be made, or there is no result for it"
+    what.add_argument("--deny", action="store_false", dest="approved", default=None, help=text)
+    text = "the result, of a call that waits for one"
+    convert, unset = converters.json_value, msgspec.UNSET
+    what.add_argument("--output", type=convert, default=unset, metavar="JSON", help=text)
+    parser.add_argument("--reason", metavar="TEXT", help="why, for the model")
+    _add_place_options(parser)
+    parser.set_defaults(command=commands.run_answer)
+
+
+def _add_say(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="its id")
+    parser.add_argument("text", help="what the model reads before its next step")
+    _add_place_options(parser)
+    parser.set_defaults(command=commands.run_say)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:

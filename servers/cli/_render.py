@@ -14,16 +14,23 @@ from trio_agent import (
     OutputDelta,
     OutputRetry,
     ReasoningDelta,
+    RunContinued,
     RunError,
     RunFinish,
     RunStart,
+    RunWaiting,
+    StepDiscard,
     StepStart,
     TextDelta,
+    ToolAnswered,
+    ToolAsked,
     ToolCall,
     ToolProgress,
     ToolResult,
+    UserSaid,
 )
 
+from ._asked import answered_line, asked_line, said_lines
 from ._files import file_line
 from ._lines import Lines, Speaker
 from ._progress import progress_line
@@ -87,7 +94,7 @@ class Renderer:
         match event:
             case TextDelta(delta=delta) | OutputDelta(delta=delta):
                 self._written[type(event)].append(delta)
-            case RunStart() | StepStart() | OutputRetry():
+            case RunStart() | StepStart() | StepDiscard() | OutputRetry():
                 for pieces in self._written.values():
                     pieces.clear()
             case RunFinish(run=run) if run.output is not msgspec.UNSET:
@@ -133,6 +140,21 @@ class Renderer:
                 self._line(speaker, f"[{before} -> {to}: {error.code}: {error.message}]", _DIM)
             case StepStart():
                 self._lines.end_line(speaker)
+            case StepDiscard(step_number=step, reason=reason):
+                # What was printed can't be unprinted.
+                text = f"taken back: what step {step} has said; it is asked again ({reason})"
+                self._line(speaker, f"[{text}]", _YELLOW)
+            case ToolAsked():
+                self._line(speaker, asked_line(event), _YELLOW)
+            case ToolAnswered():
+                self._line(speaker, answered_line(event), _YELLOW)
+            case UserSaid():
+                for line in said_lines(event):
+                    self._line(speaker, line, _BOLD)
+            case RunWaiting(calls=calls):
+                self._line(speaker, f"[waiting: {len(calls)} of its calls want an answer]", _DIM)
+            case RunContinued(reason=reason):
+                self._line(speaker, f"[goes on: {reason}]", _DIM)
             case RunFinish(run=run):
                 reason = f" ({run.reason})" if run.reason else ""
                 self._line(speaker, f"[{run.finish_reason}{reason}: {run.steps} steps]", _DIM)

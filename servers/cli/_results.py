@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from trio_agent import Agent, Mapped, RunFailed, Usage
+from trio_agent import Agent, Mapped, RunFailed, RunIncomplete, Usage
 from trio_agent.abc import lock_file
 
 from ._agents import model_name
@@ -39,7 +39,7 @@ class Outcome(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """`fingerprint` of who did it; None in files of older versions."""
     model: str | None = None
     status: str
-    """The finish reason, or `error`."""
+    """The finish reason, `waiting` if a call waited for somebody, or `error`."""
     id: str | int | None = None
     run_id: str | None = None
     text: str | None = None
@@ -90,6 +90,8 @@ def outcome_of(agent: Agent, item: Item, mapped: Mapped, *, now: float) -> Outco
         outcome.usage = mapped.result.usage
         if agent.shape is not None and outcome.status == "stop":
             outcome.output = agent.shape.to_json(mapped.result.output)
+    elif isinstance(mapped.error, RunIncomplete):  # it waits for somebody: nobody is asked here
+        outcome.status = mapped.error.finish_reason
     else:
         code = getattr(mapped.error, "code", type(mapped.error).__name__)
         message = mapped.error.message if isinstance(mapped.error, RunFailed) else str(mapped.error)

@@ -1,11 +1,9 @@
-"""Stores as the command line names them, and the commands that read one."""
+"""Stores as the command line names them, and the command that lists what is in one."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from trio_agent import (
-    AnyEvent,
     CursorExpired,
     MemoryStore,
     RunError,
@@ -18,8 +16,7 @@ from trio_agent import (
 from trio_agent.abc import RunInfo, Store
 
 from ._options import origin
-from ._render import Renderer
-from ._text import printable_json, printable_line
+from ._text import printable_line
 from ._usage import UsageError
 
 _PAGE = 500
@@ -90,31 +87,6 @@ async def list_runs(store: Store) -> int:
     return 0
 
 
-async def show_run(store: Store, run_id: str, *, as_json: bool) -> int:
-    """Print a run, and follow it to its end; status 1 if it did not finish with `stop`."""
-    renderer = Renderer(sys.stdout)
-    event: AnyEvent | None = None
-    after = 0
-    try:
-        async with store.open(), store.watch() as watch:
-            watch.add(run_id)
-            while event is None or not event.terminal:
-                await watch.receive()
-                while entries := (await store.read(run_id, after, _PAGE)).entries:
-                    for entry in entries:
-                        if not entry.readable:
-                            raise UsageError(f"the log is damaged at event {entry.offset}")
-                        event = entry.event
-                        if as_json:
-                            print(printable_json(entry.data.decode()), flush=True)
-                        elif event is not None:
-                            renderer.show(event)
-                    after = entries[-1].offset
-    except (UnknownRun, CursorExpired) as exc:
-        raise UsageError(str(exc)) from exc
-    return 0 if isinstance(event, RunFinish) and event.run.finish_reason == "stop" else 1
-
-
 def _summary(info: RunInfo) -> list[str]:
     record = info.record
     status: str
@@ -124,8 +96,14 @@ def _summary(info: RunInfo) -> list[str]:
         case RunError(error=error):
             status = f"error {error.code}"
         case _:
-            status = "active" if info.leased else "without a worker"
+            status = _standing(info)
     return [record.run_id, record.agent, status, f"{info.tail} events", _when(record.created_at)]
+
+
+def _standing(info: RunInfo) -> str:
+    if info.parked:
+        return "waiting"
+    return "active" if info.leased else "without a worker"
 
 
 def _when(at: int) -> str:

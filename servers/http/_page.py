@@ -24,10 +24,12 @@ _FILES: Final = {
         for name in (
             "api",
             "app",
+            "asked",
             "card",
             "elements",
             "figures",
             "files",
+            "say",
             "streams",
             "transcript",
             "viewer",

@@ -71,6 +71,17 @@ class TestLostAnswers:
         assert all(head == heads[0] for head in heads)
 
     @pytest.mark.parametrize("act", TOLD)
+    async def test_what_is_not_taken_yet_is_waited_for(
+        self, act: Act, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("trio_agent.client._client._PENDING", 0.0)
+        pending = answer(200, {"pending": True})
+        async with canned(pending, b"", pending, answer(200, {})) as (url, requests):
+            async with open_client(url) as client:
+                await act(client)
+            assert len(requests) == 4
+
+    @pytest.mark.parametrize("act", TOLD)
     async def test_the_run_may_be_over_until_then(self, act: Act) -> None:
         """Perhaps by what it was told: that is not known."""
         answers = (b"", error(409, "run-over"))

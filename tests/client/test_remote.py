@@ -151,6 +151,8 @@ class TestErrors:
             LimitExceeded("c"),
             StoreUnavailable(STORE_AWAY),
             KeyReused("e"),
+            AnswerRefused("f"),
+            RunOver("r"),
             UnknownRun("r"),
         ],
         ids=repr,
@@ -165,8 +167,8 @@ class TestErrors:
 
 
 async def test_a_type_that_we_do_not_know() -> None:
-    unknown = b'data: {"type":"waiting","at":1}\nid: r.e.1\n\n'
+    unknown = b'data: {"type":"news","at":1}\nid: r.e.1\n\n'
     async with canned(STREAM + unknown + END % 2) as (url, _):
         first, last = await receive_all(url)
         assert (first.event, first.terminal) == (None, False)
-        assert (json.loads(first.data)["type"], last.terminal) == ("waiting", True)
+        assert (json.loads(first.data)["type"], last.terminal) == ("news", True)

@@ -146,6 +146,21 @@ async def test_cancel_that_takes_too_long(monkeypatch: Any) -> None:
         await run.cancel()
 
 
+@pytest.mark.parametrize(
+    ("kind", "act"),
+    [
+        ("answered", lambda client: client.answer("r", "c", approved=True)),
+        ("said", lambda client: client.say("r", "wait")),
+        ("cancelled", lambda client: client.cancel("r")),
+    ],
+)
+async def test_answers_that_can_not_be_read(kind: str, act: Any) -> None:
+    text = json.dumps({"type": kind, "pending": 7, "lastOffset": "x"})
+    async with saying(text) as url, open_client(url) as client:
+        with pytest.raises(ServerError, match="bad-response"):
+            await act(client)
+
+
 async def test_errors_are_those_of_the_other_wire() -> None:
     limits = RuntimeLimits(max_streams=1)
     async with (

@@ -68,6 +68,19 @@ async def test_handoff(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("amount", "told"),
+    [(20, "20 euros are on their way"), (90, "the user did not allow this call")],
+)
+async def test_approve(amount: int, told: str, tmp_path: Path) -> None:
+    def tell(request: RecordedRequest) -> Answer:
+        return [text(request.body["messages"][-1]["content"]), finish()]
+
+    asked = tool_call("c1", "refund", f'{{"amount": {amount}}}')
+    script: Script = [[asked, finish("tool_calls")], tell]
+    assert await run_example("openai_agents/approve", script, tmp_path) == f"{told}\n"
+
+
+@pytest.mark.parametrize(
     ("verdict", "output"),
     [("Yes", "do it yourself: cancelled\n"), ("No", "x is 4.\n")],
 )

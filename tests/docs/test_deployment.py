@@ -22,8 +22,8 @@ from program_kit import EXAMPLES, REPOSITORY, run_program
 from trio_agent import (
     Agent,
     MemoryStore,
+    Retention,
     RunFailed,
-    RuntimeLimits,
     SQLiteStore,
     open_runtime,
 )
@@ -217,13 +217,13 @@ async def test_restored_run_that_was_active(tmp_path: Path) -> None:
 async def test_sizes(tmp_path: Path) -> None:
     """The page's figures are right to within a fifth."""
     answer = ["tokens "] * 2000
-    limits = RuntimeLimits()
-    async with open_runtime(store=MemoryStore(), limits=limits) as runtime:
+    async with open_runtime(store=MemoryStore()) as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(answer)), "Hi")
         await run.wait()
         size = (await runtime.store.info(run.id)).size
     [kilobytes] = re.findall(r"which is what the limits count \| (\d+) kB", PAGE)
     assert 0.8 < size / (1000 * int(kilobytes)) < 1.2
-    kept = limits.retention
-    assert (kept.max_runs, kept.max_bytes) == (10_000, 1 << 30)
-    assert "at most 10 000 of them and 1 GiB of logs" in PAGE
+    kept = Retention()
+    assert (kept.seconds, kept.max_runs, kept.max_bytes) == (300, 10_000, 1 << 30)
+    words = " ".join(PAGE.split())
+    assert "for 300 seconds, at most 10 000 of them and 1 GiB of logs" in words

@@ -14,8 +14,10 @@ async def test_killed(tmp_path: Path) -> None:
         "the worker ended with SIGKILL\n"
         "text I pay.\n"
         "call pay {'amount': 7}\n"
+        "continued worker-lost\n"
         "result unknown - the worker was lost during this call: its outcome is unknown\n"
-        "error worker-lost\n"
+        "text  Please look whether it is paid.\n"
+        "finish stop\n"
     )
     assert output in PAGE
 

@@ -29,6 +29,11 @@ async def test_history(tmp_path: Path) -> None:
     assert await run_example("stores/history", [], tmp_path, "runs.db") == ""
 
 
+async def test_retention(tmp_path: Path) -> None:
+    await run_example("stores/sqlite", ANSWER, tmp_path)
+    assert await run_example("stores/retention", [], tmp_path, "runs.db") == "kept: 1\n"
+
+
 async def test_backup(tmp_path: Path) -> None:
     await run_example("stores/sqlite", ANSWER, tmp_path)
     assert await run_example("stores/backup", [], tmp_path, "runs.db", "copy.db") == ""

@@ -8,6 +8,8 @@ from subprocess import PIPE
 import pytest
 from process_kit import Process, open_process
 
+from trio_agent import AnyEvent, RunFinish, RunSummary, Usage
+from trio_agent.abc import Append, Entry, RunRecord, Store
 from trio_agent.servers.cli import _main
 from trio_agent.testing.openai import Script, ScriptedServer, open_scripted_openai
 
@@ -78,3 +80,14 @@ async def ended(chat: Process) -> str:
     await chat.finished()
     assert chat.stderr == b""
     return chat.stdout.decode()
+
+
+def finish(reason: str = "stop") -> RunFinish:
+    return RunFinish(at=0, run=RunSummary("r", "", 1, reason, Usage()))  # type: ignore[arg-type]
+
+
+async def fill(store: Store, run_id: str, *events: AnyEvent, agent: str = "a") -> None:
+    await store.create(RunRecord(run_id, "e", agent, 1_700_000_000_000))
+    entries = [Entry.of(offset, event) for offset, event in enumerate(events, 1)]
+    if entries:
+        await store.append([Append(run_id, 1, entries)])

@@ -11,7 +11,7 @@ FIRST: Final = 1_700_000_000_000
 Event = dict[str, Any]
 
 
-def event(kind: str, **fields: Any) -> Event:
+def event(kind: str, /, **fields: Any) -> Event:
     return {"type": kind, "at": 0, **fields}
 
 
@@ -24,13 +24,32 @@ def started(agent: str) -> Event:
     return event("run-start", runId="r", agent=agent, schema=2)
 
 
+def delta(text: str, kind: str = "text-delta") -> Event:
+    return event(kind, delta=text)
+
+
+def step(number: int = 1) -> Event:
+    return event("step-start", stepNumber=number)
+
+
 def called(call: str, tool: str, **arguments: Any) -> Event:
     return event("tool-call", tool={"id": call, "name": tool, "input": arguments})
 
 
-def result(call: str, tool: str, output: Any, status: str = "ok") -> Event:
+def asked(call: str, tool: str, kind: str, /, **arguments: Any) -> list[Event]:
+    """A call for which somebody is asked."""
+    named = {"id": call, "name": tool, "input": arguments}
+    request = event("tool-request", tool=named, kind=kind, deadline=FIRST + 86_400_000)
+    return [event("tool-call", tool=named, wants=kind), request]
+
+
+def answered(call: str, tool: str, approved: bool, **who: Any) -> Event:
+    return event("tool-answer", tool={"id": call, "name": tool}, approved=approved, **who)
+
+
+def result(call: str, tool: str, output: Any, status: str = "ok", **more: Any) -> Event:
     outcome = {"id": call, "name": tool, "input": {}, "output": output, "status": status}
-    return event("tool-result", tool=outcome)
+    return event("tool-result", tool=outcome, **more)
 
 
 def progress(call: str, tool: str, data: Any) -> Event:
@@ -54,10 +73,10 @@ def agents(depth: int, *innermost: Event) -> list[Event]:
     return events
 
 
-def stream(run_id: str, events: Iterable[Event]) -> bytes:
-    """Encode a log as the server does, an event every 10 ms."""
+def stream(run_id: str, events: Iterable[Event], first: int = 1) -> bytes:
+    """Encode events as the server does, from the offset of the first one: one every 10 ms."""
     lines = []
-    for offset, each in zip(itertools.count(1), events):
+    for offset, each in zip(itertools.count(first), events):
         data = _at(each, FIRST + 10 * offset)
         lines.append(f"id: {run_id}.e.{offset}\ndata: {msgspec.json.encode(data).decode()}\n\n")
     return "".join(lines).encode()

@@ -1,6 +1,7 @@
 """A real Chromium in front of a real server process, for the tests of the page."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+from page_events import Event, stream
 
 CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium")
 
@@ -80,6 +82,64 @@ def open_browser() -> Iterator[Any]:
             browser.close()
 
 
+RUN: Final = "a" * 32
+"""The run whose log is made by hand."""
+
+
+class HandLog:
+    """A log that is made by hand, and the page that follows it as if it were the server's.
+
+    Args:
+        page: nothing is opened in it yet.
+        url: of a server.
+    """
+
+    def __init__(self, page: Any, url: str) -> None:
+        self._page = page
+        self._events: list[Event] = []
+        self._asking: Any = None
+        page.route("**/events", self._answer)
+        page.route(f"**/runs/{RUN}", lambda route: route.fulfill(json=self._view))
+        self._address = f"{url}/#run={RUN}"
+
+    def show(self, *events: Event) -> Any:
+        """Open the page at this log; returns where it says what the run said."""
+        self._events += events
+        self._page.goto(self._address)
+        return self._shown()
+
+    def tell(self, *events: Event) -> None:
+        """The run goes on."""
+        self._events += events
+        self._serve()
+        self._shown()
+
+    @property
+    def _view(self) -> dict[str, Any]:
+        return {"status": "active", "cursor": f"{RUN}.e.{len(self._events)}"}
+
+    def _shown(self) -> Any:
+        from playwright.sync_api import expect
+
+        expect(self._page.locator(".figures")).to_contain_text(f"events{len(self._events)}")
+        return self._page.locator(".transcript > .stream")
+
+    def _answer(self, route: Any) -> None:
+        self._asking = route
+        self._serve()
+
+    def _serve(self) -> None:
+        """Answer with what is new; without anything new who asks waits."""
+        if self._asking is None:
+            return
+        cursor = self._asking.request.headers.get("last-event-id", "0")
+        after = int(cursor.rpartition(".")[2])
+        if after < len(self._events):
+            body = stream(RUN, self._events[after:], after + 1)
+            self._asking.fulfill(body=body, content_type="text/event-stream")
+            self._asking = None
+
+
 @attrs.define
 class Complaints:
     """What a page's console said and its policy refused."""
@@ -107,3 +167,29 @@ def open_page(browser: Any, **settings: Any) -> Iterator[tuple[Any, Complaints]]
         complaints.lines += page.evaluate("window.violations ?? []")
     finally:
         context.close()
+
+
+_COLOURS = """(element) => {
+  const colour = (node) => getComputedStyle(node).backgroundColor;
+  let behind = element;
+  while (/, 0\\)$|transparent/.test(colour(behind))) behind = behind.parentElement;
+  return [getComputedStyle(element).color, colour(behind)];
+}"""
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2) of ``rgb(r, g, b)``."""
+    channels = [int(value) / 255 for value in re.findall(r"[0-9]+", colour)[:3]]
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrasts(page: Any, *selectors: str) -> Iterator[tuple[str, float]]:
+    """Return how much the text of each first element stands out (WCAG 2.2: 1 to 21)."""
+    for selector in selectors:
+        colours = page.locator(selector).first.evaluate(_COLOURS)
+        dark, light = sorted(map(luminance, colours))
+        yield selector, (light + 0.05) / (dark + 0.05)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import trio
+import trio.testing
 
 from trio_agent import Agent, ClientTool, Run, RunWaiting, tool
 from trio_agent.testing import ScriptedModel, call
@@ -35,4 +35,4 @@ async def asleep(run: Run) -> None:
             if isinstance(event, RunWaiting):
                 break
     while run.status != "waiting":
-        await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()

@@ -10,6 +10,7 @@ from trio_agent._agent import Agent
 from trio_agent._limits import LIMIT_NAMES, Limits
 from trio_agent._run.settings import RunSettings, read_settings
 from trio_agent.testing import ScriptedModel
+from trio_agent.tools._client_tool import ClientTool
 
 ALL_ONE: dict[str, Any] = dict.fromkeys(LIMIT_NAMES.values(), 1)
 
@@ -79,6 +80,33 @@ def test_options_that_nobody_could_read_back() -> None:
         deep = [deep]
     with pytest.raises(ValueError, match=r"^options are nested too deeply"):
         read_settings({"a": deep}, None)
+
+
+def test_tools_of_the_client_stand_behind_those_of_the_agent() -> None:
+    described = {"name": "pick", "description": "Pick.", "parameters": {"type": "object"}}
+    made = ClientTool("pick", description="Pick.", schema={"type": "object"})
+    for tool in (described, made):
+        settings = read_settings(None, None, [tool])
+        assert settings.client_tools == (made,)
+        assert settings.over(agent()).tools == (made,)
+        again = read_settings(None, None, settings.described())
+        assert again == settings
+
+
+def test_a_tool_of_the_client_is_none_of_the_agents() -> None:
+    own = attrs.evolve(agent(), tools=[ClientTool("pick")])
+    with pytest.raises(ValueError, match="two tools are called 'pick'"):
+        read_settings(None, None, [{"name": "pick"}]).over(own)
+
+
+@pytest.mark.parametrize("depth", [200, 900, 5000])
+def test_tools_that_nobody_could_read_back(depth: int) -> None:
+    deep: Any = 1
+    for _ in range(depth):
+        deep = {"a": deep}
+    tool = {"name": "pick", "parameters": {"type": "object", "properties": deep}}
+    with pytest.raises(ValueError, match=r"nested too deeply|can't be made of this"):
+        read_settings(None, None, [tool])
 
 
 def test_names_in_json() -> None:

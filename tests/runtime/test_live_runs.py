@@ -1,7 +1,6 @@
 """The runs of one process: their places, their leases, their news, how long they are kept."""
 
-import gc
-from weakref import ref
+import threading
 
 import pytest
 import trio
@@ -18,7 +17,8 @@ from trio_agent._log.store import Lease
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import RuntimeStatistics
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy
+from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
+from trio_agent.tools import tool
 
 
 async def test_max_streams() -> None:
@@ -411,14 +411,22 @@ async def test_what_is_due_is_removed_without_any_run(
         assert store.statistics().finished == 0
 
 
-async def test_a_receipt_tells_of_abandoned_calls_after_the_run_is_forgotten() -> None:
+async def test_a_receipt_tells_of_abandoned_calls_whoever_asks_for_it() -> None:
+    begun, ended = trio.Event(), threading.Event()
+
+    @tool(abandon=True)
+    def hang() -> None:
+        """Hang."""
+        trio.from_thread.run_sync(begun.set)
+        ended.wait()
+
     async with open_runtime() as runtime:
-        run = await runtime.start(endless(), "hi")
-        run.abandoned.append("1")  # type: ignore[attr-defined]
-        receipt, run_id, held = await run.cancel(), run.id, ref(run)
-        await trio.testing.wait_all_tasks_blocked()
-        del run
-        gc.collect()
-        assert held() is None
-        assert await (await runtime.find(run_id)).cancel() == receipt
+        agent = Agent(model=ScriptedModel([call("1", "hang")]), tools=[hang])
+        run = await runtime.start(agent, "hi")
+        await begun.wait()
+        receipt = await run.cancel()
         assert receipt.abandoned == ("1",)
+        # As who finds it when nobody here holds it any more.
+        stored = runtime._live.stored(await runtime.store.info(run.id))
+        assert await stored.cancel() == receipt
+        ended.set()

@@ -78,21 +78,6 @@ async def test_a_run_expires_at_its_age_to_the_moment(mock_clock: trio.testing.M
     assert await store.expire(Retention(seconds=0.1)) == ["a"]
 
 
-async def test_who_renews_what_it_let_go_of_holds_it_again(
-    mock_clock: trio.testing.MockClock,
-) -> None:
-    store = MemoryStore(lease=5)
-    lease = (await store.create(record("a"))).lease
-    assert lease is not None
-    await store.release(lease)
-    assert await store.renew([lease]) == []
-    assert await store.claim("a") is None
-    mock_clock.jump(5)
-    claimed = await store.claim("a")
-    assert claimed is not None
-    assert not claimed.handed_over
-
-
 async def test_it_is_not_durable_and_counts_what_is_delivered() -> None:
     store = MemoryStore()
     assert not store.durable
@@ -107,6 +92,22 @@ async def test_it_is_not_durable_and_counts_what_is_delivered() -> None:
     assert await store.expire(Retention(max_bytes=kept)) == []
     assert await store.expire(Retention(max_bytes=kept - 1)) == ["a"]
     assert store.statistics().size == 0
+
+
+async def test_one_owner_has_a_bound_of_its_own() -> None:
+    store = MemoryStore()
+    for run_id, owner in {"a": "ann", "b": "bob", "c": "ann", "n": None, "d": "ann"}.items():
+        await finished(store, run_id, owner=owner)
+    size = (await store.info("a")).size
+    # What goes for its age is not there to count.
+    for retention, removed in (
+        (Retention(max_runs=4, owner_bytes=2 * size), ["a"]),
+        (Retention(owner_bytes=2 * size), []),
+        (Retention(owner_bytes=size), ["c"]),
+        (Retention(owner_bytes=0), ["b", "d"]),
+    ):
+        assert await store.expire(retention) == removed
+    assert store.statistics() == MemoryStoreStatistics(1, 1, size)
 
 
 async def test_a_look_passes_by_those_that_only_others_can_wake(

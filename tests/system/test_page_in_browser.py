@@ -10,6 +10,8 @@ from page_kit import (
     PATIENCE,
     Complaints,
     PageServer,
+    contrasts,
+    luminance,
     open_browser,
     open_page,
     open_page_server,
@@ -105,6 +107,27 @@ class TestRun:
         expect(page.locator("#announcer")).to_have_text("The run ended: stop.")
         expect(viewer(page).locator(".link")).to_contain_text("complete")
 
+    @TRANSPORTS
+    @pytest.mark.parametrize(("button", "word"), [("Approve", "approved"), ("Deny", "denied")])
+    def test_a_person_is_asked(self, page: "Page", transport: str, button: str, word: str) -> None:
+        choose(page, transport)
+        send(page, "refund 7")
+        expect_status(page, "waits for you")
+        expect(page.locator("#run-list li").first.locator(".status")).to_have_text("waits for you")
+        page.get_by_role("button", name="Add viewer").click()
+        second = viewer(page, 1)
+        box = second.get_by_role("textbox", name="Tell the run something")
+        box.fill("say Thanks.")
+        box.press("Enter")
+        expect(viewer(page).locator(".told")).to_have_text("say Thanks.")
+        second.get_by_role("button", name=button).click()
+        for number in range(2):
+            expect_status(page, "finished", number)
+            expect(viewer(page, number).locator(".answered")).to_have_text(word)
+            expect(viewer(page, number).locator(".asked")).to_have_count(0)
+            assert text_of(page, number) == "Thanks."
+        expect(second.locator(".notes")).to_contain_text("Both viewers saw the same")
+
     def test_figures(self, page: "Page", server: PageServer) -> None:
         server.allow("figures-10")
         server.allow("figures-30")
@@ -175,7 +198,7 @@ class TestRun:
         expect(viewer(page).locator(".end.error")).to_contain_text("no such <i>model</i>")
 
     def test_agents(self, page: "Page") -> None:
-        expect(page.locator("#tools")).to_have_text("tools: get_weather, echo_html")
+        expect(page.locator("#tools")).to_have_text("tools: get_weather, echo_html, refund")
         page.select_option("#agent", "<b>second</b>")
         expect(page.locator("#tools")).to_have_text("")
         send(page, "say hello")
@@ -590,8 +613,8 @@ class TestPeople:
         send(page, "nasty x")
         expect_status(page, "finished")
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (_luminance(background) < 0.1) == (scheme == "dark")
-        for selector in (
+        assert (luminance(background) < 0.1) == (scheme == "dark")
+        selectors = (
             "#runs h2",
             "#run-list .about",
             ".viewer .link",
@@ -604,10 +627,9 @@ class TestPeople:
             ".figures dt",
             "#tools",
             "#send",
-        ):
-            text, behind = page.locator(selector).first.evaluate(_COLOURS)
-            light, dark = sorted([_luminance(text), _luminance(behind)], reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, (selector, text, behind)
+        )
+        for selector, contrast in contrasts(page, *selectors):
+            assert contrast >= 4.5, selector
 
 
 class TestDecoder:
@@ -653,20 +675,3 @@ _FOCUSED = """() => {
     visible: style.outlineStyle !== "none" || style.borderColor !== "rgb(226, 223, 216)",
   };
 }"""
-
-_COLOURS = """(element) => {
-  const colour = (node) => getComputedStyle(node).backgroundColor;
-  let behind = element;
-  while (/, 0\\)$|transparent/.test(colour(behind))) behind = behind.parentElement;
-  return [getComputedStyle(element).color, colour(behind)];
-}"""
-
-
-def _luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2.2) of ``rgb(r, g, b)``."""
-    channels = [int(value) / 255 for value in re.findall(r"[0-9]+", colour)[:3]]
-    red, green, blue = (
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-        for value in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -8,15 +8,16 @@ from page_events import (
     Event,
     agents,
     called,
+    delta,
     event,
     finished,
     progress,
     result,
     started,
-    stream,
+    step,
     within,
 )
-from page_kit import MISSING, PATIENCE, open_browser, open_page, open_page_server
+from page_kit import MISSING, PATIENCE, HandLog, open_browser, open_page, open_page_server
 from page_server import NASTY
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"THE PAGE IS NOT TESTED: {MISSING}")
@@ -26,7 +27,6 @@ if MISSING is None:
 
     expect.set_options(timeout=PATIENCE)
 
-RUN = "a" * 32
 DELTAS = 5000
 
 Show = Callable[[Sequence[Event]], "Locator"]
@@ -55,33 +55,11 @@ def page(browser: Any) -> Iterator["Page"]:
 @pytest.fixture
 def show(page: "Page", url: str) -> Show:
     """Open the page at a run with this log, which need not have ended."""
-
-    def show(log: Sequence[Event]) -> "Locator":
-        body = stream(RUN, log)
-        served = []
-
-        def answer(route: Any) -> None:
-            # What comes again for more, in a moment, waits: there is no more.
-            if not served:
-                route.fulfill(body=body, content_type="text/event-stream")
-            served.append(route)
-
-        page.route("**/events", answer)
-        view = {"status": "active", "cursor": f"{RUN}.e.{len(log)}"}
-        page.route(f"**/runs/{RUN}", lambda route: route.fulfill(json=view))
-        page.goto(f"{url}/#run={RUN}")
-        figures = page.locator(".figures")
-        expect(figures).to_contain_text(f"events{len(log)}")
-        return page.locator(".transcript > .stream")
-
-    return show
+    log = HandLog(page, url)
+    return lambda events: log.show(*events)
 
 
-def delta(text: str, kind: str = "text-delta") -> Event:
-    return event(kind, delta=text)
-
-
-STEP = event("step-start", stepNumber=1)
+STEP = step()
 
 
 class TestSubAgents:

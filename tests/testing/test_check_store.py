@@ -1,9 +1,11 @@
 """The kit finds stores that break the contract, and says which sentence."""
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -81,6 +83,28 @@ class ExpiresNewest(MemoryStore):
         return removed
 
 
+class BoundsNobody(MemoryStore):
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        return await super().expire(attrs.evolve(retention, owner_bytes=math.inf))
+
+
+class BoundsAll(MemoryStore):
+    """Takes the bound of one owner for that of all together."""
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        size = min(retention.max_bytes, retention.owner_bytes)
+        return await super().expire(attrs.evolve(retention, max_bytes=size))
+
+
+class OwnsWhatIsNobodys(MemoryStore):
+    async def create(self, record: RunRecord) -> Created:
+        return await super().create(attrs.evolve(record, owner=record.owner or ""))
+
+    async def info(self, run_id: str) -> RunInfo:
+        info = await super().info(run_id)
+        return attrs.evolve(info, record=attrs.evolve(info.record, owner=info.record.owner or None))
+
+
 class HalfAppends(MemoryStore):
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         for append in batch:
@@ -151,6 +175,9 @@ BROKEN: dict[type[MemoryStore], str] = {
     DeletesAnything: "active run can't be deleted",
     ForgetsAtOnce: "there is no run",
     ExpiresNewest: "too old is removed",
+    BoundsNobody: "of an owner with too many bytes, the oldest is removed",
+    BoundsAll: "what is within its owner's bound is kept",
+    OwnsWhatIsNobodys: "what nobody owns has no such bound",
     HalfAppends: "append that was cancelled is whole",
     HalfPrivate: "append that was cancelled is whole",
     FilesBehind: "was given no file",

@@ -84,7 +84,7 @@ class Postbox:
         reading = _Reading()
         await self._read_on(feed.run_id, reading)
         asked = reading.asked.get(answer.call_id)
-        if reading.over:
+        if reading.over and answer.call_id not in reading.answered:
             raise RunOver(feed.run_id)
         if asked is None:
             raise AnswerRefused(f"no call {answer.call_id!r} waits for an answer")

@@ -83,7 +83,7 @@ async def rebuild(store: Store, run_id: str, machine: Machine) -> Resumed:
                 story.absorb(call, event.event)
                 return
             case StepStart() if kept.data:
-                instructions = kept.data.decode()
+                instructions = kept.data.decode("utf-8", "surrogatepass")
             case RunContinued():
                 reason = event.reason
         story.add(event, offset, kept.provider)

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import trio
 
-from .._content import Content
+from .._content import Content, Text
 from .._events import FinishReason, RunError, RunFinish
 from .._log.cursor import Cursor
 from .._log.feed import Feed
@@ -182,7 +182,7 @@ class Run(ABC, Generic[OutT_co]):
         Raises:
             RunOver: the run has ended.
             AnswerRefused: something else was said with this key.
-            ValueError: there is nothing in it, or a file is none.
+            ValueError: there is nothing in it, it is no text, or a file is none.
             LimitExceeded: the run was told too much.
             StoreUnavailable: the store can't take it now.
         """
@@ -190,6 +190,10 @@ class Run(ABC, Generic[OutT_co]):
             raise ValueError("say something")
         [said] = checked([UserMessage(content)])
         assert isinstance(said, UserMessage)
+        parts = [Text(content)] if isinstance(content, str) else content
+        text = "".join(part.text for part in parts if isinstance(part, Text))
+        for what, each in (("the message", text), ("the principal", by), ("the key", key)):
+            check_text(each or "", what)
         if any(file.url is None for file in files_of([said])):
             raise ValueError("files that are said while a run is under way go by their URLs")
         await self._postbox.say(self._feed, Said(said.content, by), key)

@@ -66,12 +66,13 @@ def read_settings(
         raise ValueError(f"options are JSON, for the provider: {exc}") from None
     if isinstance(limits, Limits):
         limits = attrs.asdict(limits)
+    tools = tuple(
+        tool if isinstance(tool, ClientTool) else client_tool_of(tool) for tool in client_tools
+    )
+    if is_deep([tool.schema for tool in tools]):
+        raise ValueError("the parameters of a client's tool are nested too deeply")
     return RunSettings(
-        options,
-        {name: _limit(name, value) for name, value in (limits or {}).items()},
-        tuple(
-            tool if isinstance(tool, ClientTool) else client_tool_of(tool) for tool in client_tools
-        ),
+        options, {name: _limit(name, value) for name, value in (limits or {}).items()}, tools
     )
 
 

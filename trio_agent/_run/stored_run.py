@@ -1,14 +1,14 @@
 """A run whose worker is elsewhere, or gone: what the store knows of it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
 import trio
 
 from .._errors import LogDamaged, RunFailed, UnknownBlob
-from .._events import RunError, RunFinish
+from .._events import AnyEvent, Nested, RunError, RunFinish, RunWaiting, ToolResult
 from .._log.feed import Feed
 from .._log.log import Entry
 from .._log.run_info import RunRecord
@@ -20,6 +20,9 @@ from .replay import replay
 from .result import Result, result_of
 from .run import Receipt, Run, RunStatus, outcome_of
 
+_PAGE: Final = 1024
+_UNKNOWN: Final = b'"status":"unknown"'
+
 
 class StoredRun(Run[Any]):
     """A run as the store tells it.
@@ -30,7 +33,6 @@ class StoredRun(Run[Any]):
         store: where its log is.
         postbox: takes what it is told.
         request_cancel: asks its worker to cancel it, soon.
-        abandoned: what is known of the calls whose threads were let go; no store tells it.
         last: its terminal event, if it had one when it was looked up.
         parked: whether it slept then.
         shape: what its answer is to be, where that is known.
@@ -43,7 +45,6 @@ class StoredRun(Run[Any]):
         store: Store,
         postbox: Postbox,
         request_cancel: Callable[[str, str], None],
-        abandoned: tuple[str, ...] = (),
         *,
         last: Entry | None = None,
         parked: bool = False,
@@ -51,7 +52,6 @@ class StoredRun(Run[Any]):
     ) -> None:
         super().__init__(record, feed, store, postbox)
         self._ask_worker = request_cancel
-        self._abandoned = abandoned
         self._shape = shape
         self._parked_at = feed.tail if parked else -1
         self._terminal: RunFinish | RunError | None = None
@@ -63,7 +63,10 @@ class StoredRun(Run[Any]):
         self._take_terminal()
         if self._terminal is not None:
             return outcome_of(self._terminal)
-        return "waiting" if self._feed.tail == self._parked_at else "active"
+        tail = self._feed.tail
+        recent = self._feed.recent(tail - 1)
+        waits = tail == self._parked_at or (recent and isinstance(recent[-1].event, RunWaiting))
+        return "waiting" if waits else "active"
 
     async def wait(self) -> Result[Any]:
         terminal = await self._wait_closed()
@@ -91,7 +94,18 @@ class StoredRun(Run[Any]):
 
     async def _wait_gone(self) -> Receipt:
         terminal = await self._wait_closed()
-        return Receipt(outcome_of(terminal), self._feed.tail, self._abandoned)
+        return Receipt(outcome_of(terminal), self._feed.tail, await self._unknown_calls())
+
+    async def _unknown_calls(self) -> tuple[str, ...]:
+        """Return the calls whose outcome is unknown, at whatever depth: the log says so."""
+        found: list[str] = []
+        tail = 0
+        while entries := (await self._store.read(self.id, tail, _PAGE)).entries:
+            for entry in entries:
+                if _UNKNOWN in entry.data and entry.readable:
+                    found += _unknown(entry.event)
+            tail = entries[-1].offset
+        return tuple(found)
 
     async def _wait_closed(self) -> RunFinish | RunError:
         await trio.lowlevel.checkpoint()
@@ -110,6 +124,15 @@ class StoredRun(Run[Any]):
         if self._terminal is None and self._feed.closed:
             for entry in self._feed.recent(self._feed.tail - 1):
                 self._terminal = _terminal(entry.event)
+
+
+def _unknown(event: AnyEvent | None) -> tuple[str, ...]:
+    match event:
+        case Nested():
+            return _unknown(event.event)
+        case ToolResult(tool=outcome) if outcome.status == "unknown":
+            return (outcome.id,)
+    return ()
 
 
 def _terminal(event: object) -> RunFinish | RunError:

@@ -4,6 +4,7 @@ Who can't renew a lease for as long as it holds, by the own clock, has lost it: 
 work on the run by then, and two must not act on the world for longer than they must.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -35,12 +36,16 @@ class Leases:
             await trio.sleep(RENEWAL * self._store.lease)
             logs = {log.lease: log for log in held()}
             began = trio.current_time()
+            # A store that does not answer is no better than one that is away.
+            lapse = max(renewed + self._store.lease, began + RENEWAL * self._store.lease)
             try:
-                for lease in await self._store.renew(list(logs)):
+                with trio.fail_at(lapse if self._store.shared else math.inf):
+                    lost = await self._store.renew(list(logs))
+                for lease in lost:
                     logs[lease].stop_as_lost()
                 renewed = began
             except Exception as exc:
                 self._trouble.tell(exc)
-                if self._store.shared and trio.current_time() - renewed > self._store.lease:
+                if self._store.shared and trio.current_time() - renewed >= self._store.lease:
                     for log in logs.values():
                         log.stop_as_lost("its lease could not be renewed in time")

@@ -49,7 +49,6 @@ class _Live:
     def __init__(self, run: LiveRun, log: RunLog, order: Order) -> None:
         self.feed: Feed = log.feed
         self.active: tuple[LiveRun, RunLog, Order] | None = run, log, order
-        self.abandoned: tuple[str, ...] = ()
         # Cancelling it ends the run and closes its buffer; retention is a deadline on it.
         self.buffer = trio.CancelScope()
         self._run = ref(run)
@@ -58,11 +57,6 @@ class _Live:
     def run(self) -> LiveRun | None:
         """The run; None when it has ended and nobody holds it."""
         return self._run()
-
-    def end(self) -> None:
-        if self.active is not None:
-            self.abandoned = tuple(self.active[0].abandoned)
-            self.active = None
 
 
 class LiveRuns:
@@ -156,7 +150,6 @@ class LiveRuns:
             self._store,
             self.postbox,
             self.presence.request_cancel,
-            () if live is None else live.abandoned,
             last=info.last,
             parked=info.parked,
         )
@@ -234,7 +227,7 @@ class LiveRuns:
                 try:
                     await performer.perform()
                 finally:
-                    live.end()
+                    live.active = None
                     self.follower.discard_own(run_id)
                     if performer.asleep:
                         self._put_to_sleep(run, log, order)
@@ -273,7 +266,6 @@ class LiveRuns:
                 self._store,
                 self.postbox,
                 self.presence.request_cancel,
-                tuple(run.abandoned),
                 parked=True,
                 shape=shape,
             )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 import msgspec
+import trio
 
 from .._content import Content
 from .._errors import RunFailed, TrioAgentError
@@ -25,7 +26,7 @@ from .._run.run import Receipt
 from ..tools._client_tool import ClientTool
 from ._asking import ANSWER_SECONDS, ask, ask_again
 from ._http import MAX_BLOB
-from ._remote import ServerError, Wire
+from ._remote import ServerError, Told, Wire
 from ._subscription import RemoteSubscription
 from ._wishes import SLOWEST, answer_of, seconds_for, wishes_of
 
@@ -33,6 +34,9 @@ MAX_TRANSCRIPT: Final = 64 << 20
 """Bytes of the JSON of all messages of a run; more are not received."""
 
 _BLOB_SECONDS: Final = ANSWER_SECONDS + MAX_BLOB / SLOWEST
+
+_PENDING: Final = 1.0
+"""Seconds until what is not taken yet is asked for again, in case a server says so at once."""
 
 _UNDER_WAY: Final = ("active", "waiting")
 
@@ -285,10 +289,15 @@ class Client:
             return str(exc)
         return None
 
-    async def _tell(self, request: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await ask_again(request, self._patience)
-        except ServerError as exc:
-            if exc.code == "bad-request":
-                raise ValueError(exc.message) from None
-            raise
+    async def _tell(self, request: Callable[[], Awaitable[Told]]) -> None:
+        """Ask until it is in the log: a server says within half a minute that it is not yet."""
+        while True:
+            try:
+                told = await ask_again(request, self._patience)
+            except ServerError as exc:
+                if exc.code == "bad-request":
+                    raise ValueError(exc.message) from None
+                raise
+            if not told.pending:
+                return
+            await trio.sleep(_PENDING)

@@ -28,6 +28,7 @@ from ._remote import (
     Passing,
     RemoteEvent,
     ServerError,
+    Told,
     Wire,
     error_of,
     read_error,
@@ -78,13 +79,13 @@ class HTTPWire(Wire):
         path = f"{_path_of(run_id)}/cancel"
         return (await self._request("POST", path, Cancelled, run_id=run_id)).receipt
 
-    async def answer(self, run_id: str, said: Mapping[str, Any]) -> None:
+    async def answer(self, run_id: str, said: Mapping[str, Any]) -> Told:
         path = f"{_path_of(run_id)}/answers"
-        await self._request("POST", path, object, body=said, run_id=run_id)
+        return await self._request("POST", path, Told, body=said, run_id=run_id)
 
-    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> None:
+    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> Told:
         path, headers = f"{_path_of(run_id)}/messages", {"idempotency-key": key}
-        await self._request("POST", path, object, body=said, headers=headers, run_id=run_id)
+        return await self._request("POST", path, Told, body=said, headers=headers, run_id=run_id)
 
     async def info(self, run_id: str) -> dict[str, Any]:
         return await self._request(

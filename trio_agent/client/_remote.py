@@ -139,11 +139,11 @@ class Wire(ABC):
         """Cancel a run and return the receipt, if it is gone soon enough."""
 
     @abstractmethod
-    async def answer(self, run_id: str, said: Mapping[str, Any]) -> None:
+    async def answer(self, run_id: str, said: Mapping[str, Any]) -> "Told":
         """Answer a call that waits."""
 
     @abstractmethod
-    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> None:
+    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> "Told":
         """Tell a run something."""
 
     @abstractmethod
@@ -196,6 +196,13 @@ class Cancelled(msgspec.Struct, frozen=True, rename="camel"):
         if self.outcome is None:
             return None
         return Receipt(self.outcome, self.last_offset, self.abandoned)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The answer to what a run was told."""
+
+    pending: bool = False
+    """Whether it is kept, and not in the log yet: who asks again waits on."""
 
 
 class Ended(msgspec.Struct, frozen=True, rename="camel"):

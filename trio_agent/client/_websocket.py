@@ -7,7 +7,7 @@ answers to ours.
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -36,6 +36,7 @@ from ._remote import (
     EventSource,
     RemoteEvent,
     ServerError,
+    Told,
     Wire,
     error_of,
     read_error,
@@ -43,6 +44,8 @@ from ._remote import (
 
 _READ: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0
+
+_T = TypeVar("_T")
 
 _TOO_LARGE: Final = 1009
 """The close code of who got more than it takes (RFC 6455, section 7.4.1)."""
@@ -151,22 +154,29 @@ class WebSocketWire(Wire):
         return message.run_id
 
     async def cancel(self, run_id: str) -> Receipt | None:
-        _, text = await self._request("cancelled", run_id, {"type": "cancel", "runId": run_id})
-        try:
-            return msgspec.json.decode(text, type=Cancelled).receipt
-        except (msgspec.MsgspecError, RecursionError) as exc:
-            raise ServerError(0, "bad-response", str(exc)) from None
+        request = {"type": "cancel", "runId": run_id}
+        return (await self._ask("cancelled", run_id, request, Cancelled)).receipt
 
-    async def answer(self, run_id: str, said: Mapping[str, Any]) -> None:
-        await self._request("answered", run_id, {**said, "type": "answer", "runId": run_id})
+    async def answer(self, run_id: str, said: Mapping[str, Any]) -> Told:
+        request = {**said, "type": "answer", "runId": run_id}
+        return await self._ask("answered", run_id, request, Told)
 
-    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> None:
+    async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> Told:
         request = {**said, "type": "say", "runId": run_id, "key": key}
-        await self._request("said", run_id, request)
+        return await self._ask("said", run_id, request, Told)
 
     async def check(self) -> None:
         async with self._open():
             pass
+
+    async def _ask(
+        self, answer: str, run_id: str, request: Mapping[str, Any], form: type[_T]
+    ) -> _T:
+        _, text = await self._request(answer, run_id, request)
+        try:
+            return msgspec.json.decode(text, type=form)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            raise ServerError(0, "bad-response", str(exc)) from None
 
     async def _request(
         self, answer: str, run_id: str, request: Mapping[str, Any]

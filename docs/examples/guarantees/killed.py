@@ -1,4 +1,3 @@
-import logging
 import os
 import signal
 import sys
@@ -7,7 +6,8 @@ import trio
 
 from trio_agent import (
     Agent,
-    RunError,
+    RunContinued,
+    RunFinish,
     SQLiteStore,
     TextDelta,
     ToolCall,
@@ -25,19 +25,23 @@ async def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
+def make_agent(model: ScriptedModel) -> Agent:
+    return Agent(model=model, name="clerk", tools=[pay])
+
+
 async def work() -> None:
-    agent = Agent(model=ScriptedModel(["I pay.", call("c1", "pay", amount=7)]), tools=[pay])
-    async with open_runtime(store=SQLiteStore("runs.db")) as runtime:
+    agent = make_agent(ScriptedModel(["I pay.", call("c1", "pay", amount=7)]))
+    async with open_runtime(store=SQLiteStore("runs.db"), agents=[agent]) as runtime:
         await runtime.start(agent, "Pay the invoice.")
 
 
 async def main() -> None:
     done = await trio.run_process([sys.executable, __file__, "work"], check=False)
-    logging.getLogger("trio_agent").setLevel(logging.ERROR)  # it warns of runs that it closes
     print("the worker ended with", signal.Signals(-done.returncode).name)
-    async with open_runtime(store=SQLiteStore("runs.db")) as runtime:
-        [info] = await runtime.store.find(None, None, 1)
-        run = await runtime.find(info.record.run_id)
+    agent = make_agent(ScriptedModel([" Please look whether it is paid."]))
+    async with open_runtime(store=SQLiteStore("runs.db"), agents=[agent]) as runtime:
+        [listed] = (await runtime.runs()).runs
+        run = await runtime.find(listed.id)
         async with run.subscribe() as events:
             async for event in events:
                 match event:
@@ -45,10 +49,12 @@ async def main() -> None:
                         print("text", text)
                     case ToolCall(tool=requested):
                         print("call", requested.name, requested.input)
+                    case RunContinued(reason=reason):
+                        print("continued", reason)
                     case ToolResult(tool=outcome):
                         print("result", outcome.status, "-", outcome.output)
-                    case RunError(error=error):
-                        print("error", error.code)
+                    case RunFinish(run=summary):
+                        print("finish", summary.finish_reason)
 
 
 trio.run(work if sys.argv[1:] == ["work"] else main)

@@ -2,13 +2,11 @@ import sys
 
 import trio
 
-from trio_agent import Retention, RuntimeLimits, SQLiteStore, open_runtime
-
-limits = RuntimeLimits(retention=Retention(seconds=float("inf")))
+from trio_agent import SQLiteStore, open_runtime
 
 
 async def main(path: str) -> None:
-    async with open_runtime(store=SQLiteStore(path), limits=limits) as runtime:
+    async with open_runtime(store=SQLiteStore(path)) as runtime:
         page = await runtime.runs(limit=50)
         while page.runs:
             for listed in page.runs:

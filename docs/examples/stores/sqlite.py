@@ -1,29 +1,19 @@
-import math
-
 import trio
 
-from trio_agent import (
-    Agent,
-    Retention,
-    RuntimeLimits,
-    SQLiteStore,
-    TextDelta,
-    open_runtime,
-)
+from trio_agent import Agent, SQLiteStore, TextDelta, open_runtime
 
 agent = Agent(model="gpt-4o-mini")
-limits = RuntimeLimits(retention=Retention(seconds=math.inf))  # by default 300
 
 
 async def ask(prompt: str) -> str:
-    async with open_runtime(store=SQLiteStore("runs.db"), limits=limits) as runtime:
+    async with open_runtime(store=SQLiteStore("runs.db")) as runtime:
         run = await runtime.start(agent, prompt, metadata={"topic": "physics"})
         await run.wait()
         return run.id
 
 
 async def show(run_id: str) -> None:
-    async with open_runtime(store=SQLiteStore("runs.db"), limits=limits) as runtime:
+    async with open_runtime(store=SQLiteStore("runs.db")) as runtime:
         run = await runtime.find(run_id)
         print(run.status, run.metadata)
         async with run.subscribe() as events:

@@ -50,6 +50,22 @@ export async function ask(path, options) {
   return (await request(path, options)).json();
 }
 
+/** A key by which a server knows what it was sent before. */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Send what may be sent twice: if its answer was lost, it is sent again. */
+export async function postAgain(path, body, headers) {
+  try {
+    return await post(path, body, headers);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    return post(path, body, headers);
+  }
+}
+
 /** Send JSON; returns the status and what came back. */
 export async function post(path, body, headers = {}) {
   const response = await request(path, {

@@ -1,6 +1,6 @@
 // The page: which run is shown, by how many viewers, and the list of all of them.
 
-import { Problem, ask, hasToken, post, setToken } from "./api.js";
+import { Problem, ask, hasToken, newKey, postAgain, setToken } from "./api.js";
 import { clone } from "./elements.js";
 import { Viewer, countOf, statusText } from "./viewer.js";
 
@@ -284,7 +284,8 @@ async function start(prompt) {
   $("send").disabled = true;
   say("");
   try {
-    const { value } = await startOnce(body);
+    // The key makes it the same run if it is asked for again.
+    const { value } = await postAgain("runs", body, { "Idempotency-Key": newKey() });
     titles.set(value.id, prompt);
     asked.set(value.id, since);
     $("prompt").value = "";
@@ -296,18 +297,6 @@ async function start(prompt) {
     explain(error);
   } finally {
     $("send").disabled = false;
-  }
-}
-
-/** An answer that was lost is asked for again: the key makes it the same run. */
-async function startOnce(body) {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  try {
-    return await post("runs", body, { "Idempotency-Key": key });
-  } catch (error) {
-    if (error instanceof Problem) throw error;
-    return post("runs", body, { "Idempotency-Key": key });
   }
 }
 

@@ -1,15 +1,24 @@
-// A call of a tool as a box: its arguments, how far it is, what a sub-agent does in it, its result.
+// A call of a tool as a box: its arguments, who has to allow it, how far it is, what a sub-agent does
+// in it, its result.
 
+import { Asked, answered } from "./asked.js";
 import { append, clone, pretty, short } from "./elements.js";
 import { shown } from "./files.js";
 import { seconds } from "./figures.js";
 
 const DEEPEST = 6; // levels that are indented; a narrow column can't be read
 
+const WAITS = new Map([
+  ["approval", "waits for approval"],
+  ["input", "waits for an answer"],
+]);
+
 export class Card {
   #parts = {};
   #name;
   #since;
+  #kind; // what it waits or waited for
+  #asked; // while somebody is asked
   #nested; // the box of the sub-agent
   #inside; // its transcript
   done = false;
@@ -18,7 +27,7 @@ export class Card {
     this.#name = name;
     this.element = clone("tool-template");
     // Found now, while there are no boxes within that have parts of the same names.
-    for (const part of ["name", "outcome", "took", "input", "progress", "output"]) {
+    for (const part of ["name", "outcome", "took", "input", "answered", "progress", "output"]) {
       this.#parts[part] = this.element.querySelector(`.${part}`);
     }
     this.#parts.name.textContent = name;
@@ -29,10 +38,34 @@ export class Card {
     append(this.#parts.input, delta);
   }
 
-  called({ tool, at }) {
+  called({ tool, wants, at }) {
     this.#since = at;
-    this.#show("running", "running");
+    if (wants) this.#show("waiting", WAITS.get(wants) ?? `waits: ${wants}`);
+    else this.#show("running", "running");
     this.#parts.input.textContent = pretty(tool.input);
+  }
+
+  /** Somebody is asked; answer(said) is how one tells the server. */
+  asks(event, answer) {
+    this.#kind = event.kind;
+    // What a newer server asks for can't be answered here.
+    if (!WAITS.has(event.kind)) return;
+    this.#asked = new Asked(event, answer, this.element.querySelector("summary"));
+    this.#parts.input.after(this.#asked.element);
+  }
+
+  /** Somebody has answered. The time until then is theirs, and not the tool's. */
+  answered(event) {
+    this.asksNoMore();
+    this.#since = event.at;
+    this.#parts.answered.textContent = answered(event, this.#kind);
+    this.#parts.answered.hidden = false;
+    if (event.approved && this.#kind === "approval") this.#show("running", "running");
+  }
+
+  asksNoMore() {
+    this.#asked?.close();
+    this.#asked = undefined;
   }
 
   /** How far it is: a bar if the tool tells a share, and its words. */
@@ -67,9 +100,10 @@ export class Card {
     this.#inside.take(event);
   }
 
-  ended({ tool, at }) {
+  ended({ tool, reason, at }) {
     this.done = true;
-    this.#show(tool.status, tool.status);
+    this.asksNoMore();
+    this.#show(tool.status, reason ?? tool.status);
     if (this.#since) this.#parts.took.textContent = seconds(at - this.#since);
     this.#parts.output.textContent = pretty(tool.output);
     this.#parts.output.hidden = false;

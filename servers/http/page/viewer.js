@@ -1,8 +1,9 @@
 // One viewer of one run: a connection of its own, what it brought, and what one can do to the run.
 
-import { ask, post } from "./api.js";
+import { ask, post, postAgain } from "./api.js";
 import { clone } from "./elements.js";
 import { Figures, seconds } from "./figures.js";
+import { SayBox } from "./say.js";
 import { Follower } from "./streams.js";
 import { Transcript } from "./transcript.js";
 
@@ -12,6 +13,7 @@ export const countOf = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s
 
 const STATUSES = new Map([
   ["active", "running"],
+  ["waiting", "waits for you"],
   ["stop", "finished"],
 ]);
 
@@ -25,6 +27,7 @@ export class Viewer {
   #follower;
   #figures;
   #transcript;
+  #sayBox;
   #actions;
   #following = true; // the reader is at the end of the transcript, and stays there
   #closed = new AbortController();
@@ -40,7 +43,10 @@ export class Viewer {
     this.#actions = actions;
     this.element = clone("viewer-template");
     this.#figures = new Figures(asked);
-    this.#transcript = new Transcript(this.#part("stream"));
+    // The same answer again is none too many.
+    const answer = (said) => postAgain(`runs/${runId}/answers`, said);
+    this.#transcript = new Transcript(this.#part("stream"), answer);
+    this.#sayBox = new SayBox(this.#part("say"), runId, (text) => this.note(text));
     this.#follower = new Follower(runId, {
       transport: actions.transport,
       onEvents: (events) => this.#take(events),
@@ -166,6 +172,7 @@ export class Viewer {
     this.#keepingDown(() => {
       for (const event of merged(events)) this.#transcript.take(event);
       this.#drawFigures(); // which may take a line from the transcript
+      this.#showStatus();
     });
     this.#caughtUp();
     if (this.#follower.ended && !this.ended) {
@@ -177,6 +184,12 @@ export class Viewer {
 
   #announce(event) {
     if (event.type === "tool-call") this.#actions.announce(`Tool ${event.tool.name} is called.`);
+    if (event.type === "tool-request") {
+      this.#actions.announce(`Tool ${event.tool.name} waits for you: ${event.kind}.`);
+    }
+    if (event.type === "waiting") this.status = "waiting";
+    if (event.type === "continued") this.status = "active";
+    if (event.type === "step-discard") this.#actions.announce("The answer begins anew.");
     if (event.type === "run-finish") this.status = event.run.finishReason;
     if (event.type === "error") this.status = "error";
     if (event.type === "run-finish") this.#actions.announce(`The run ended: ${this.status}.`);
@@ -222,6 +235,7 @@ export class Viewer {
     status.dataset.status = this.status;
     status.textContent = statusText(this.status);
     this.#part("stop").hidden = this.ended;
+    this.#sayBox.show(!this.ended);
     this.element.querySelector(".switch").hidden = this.ended;
   }
 
@@ -258,7 +272,9 @@ export class Viewer {
       this.#part("link").textContent =
         view.status === "active"
           ? `cut — the run goes on; ${missed} missed so far`
-          : `cut — the run has ended; ${missed} missed`;
+          : view.status === "waiting"
+            ? `cut — the run waits for an answer; ${missed} missed so far`
+            : `cut — the run has ended; ${missed} missed`;
     }
     this.#looking = setTimeout(() => this.#look(), LOOK);
   }

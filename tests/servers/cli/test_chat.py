@@ -2,10 +2,16 @@
 
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import process_agents
+import pytest
 from cli_kit import command, ended, heard, open_chat, prompts, say
-from process_kit import free_port, open_server
+from process_kit import free_port, open_process, open_server
+
+from trio_agent.client import open_client
 
 RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
 
@@ -91,10 +97,16 @@ async def test_server_that_dies_and_comes_back(tmp_path: Path) -> None:
         await chat.until(b"word3 ", chat.stdout)
         await first.kill()
         async with open_server(store, port=port, cwd=tmp_path) as second:
-            await prompts(chat, 2)
-            assert b"-- the connection was lost; resumed\n[worker-lost: " in chat.stdout
-            await say(chat, "1\n")
+            # What was said is taken back, and said again.
             await heard(chat, b"word3 ", 2)
+            assert (
+                b"-- the connection was lost; resumed\n[goes on: worker-lost]\n"
+                b"[taken back: what step 1 has said; it is asked again (worker-lost)]\nword0 "
+            ) in chat.stdout
+            chat.process.send_signal(signal.SIGINT)
+            await prompts(chat, 2)
+            await say(chat, "1\n")
+            await heard(chat, b"word3 ", 3)
             await second.kill()
         # This one knows nothing of the run.
         async with open_server("memory", port=port, cwd=tmp_path):
@@ -102,3 +114,92 @@ async def test_server_that_dies_and_comes_back(tmp_path: Path) -> None:
             assert b"-- no answer: " in chat.stdout
             chat.process.send_signal(signal.SIGINT)
             await ended(chat)
+
+
+@asynccontextmanager
+async def open_asking(cwd: Path) -> AsyncIterator[str]:
+    """Serve an agent that has to ask."""
+    path = str(Path(process_agents.__file__).parent)
+    arguments = ("--port", "0", "--agent", "process_agents:asking")
+    async with open_process("serve", *arguments, cwd=cwd, PYTHONPATH=path) as server:
+        yield await server.url()
+
+
+WAITS = b'?? send({"to":"Ann"}) waits for somebody to approve it [a]\napprove? [y/N] '
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        ("y\n", "<- ok: sent to Ann\n"),
+        ("YES\n", "<- ok: sent to Ann\n"),
+        ("\n", "!! send: no\n"),
+        ("n\n", "!! send: no\n"),
+        ("not to Ann\n", "!! send: no: not to Ann\n"),
+        (None, "!! send: no: nobody is there to be asked: the input has ended\n"),
+    ],
+)
+async def test_call_that_waits(answer: str | None, result: str, tmp_path: Path) -> None:
+    async with (
+        open_asking(tmp_path) as url,
+        open_chat("--url", url, cwd=tmp_path) as chat,
+    ):
+        assert chat.process.stdin is not None
+        await say(chat, "go\n")
+        await chat.until(WAITS, chat.stdout)
+        if answer is not None:
+            await say(chat, answer)
+            await prompts(chat, 2)
+        await chat.process.stdin.aclose()
+        out = await ended(chat)
+        assert result in out
+        assert "Done.\n[stop: 2 steps]\n" in out
+
+
+async def test_question_that_somebody_else_answers(tmp_path: Path) -> None:
+    async with (
+        open_asking(tmp_path) as url,
+        open_client(url) as client,
+        open_chat("--url", url, cwd=tmp_path) as chat,
+    ):
+        await say(chat, "go\n")
+        await chat.until(WAITS, chat.stdout)
+        [run] = (await client.runs()).runs
+        code, out, err = await command(
+            "answer", run.id, "a", "--approve", "--url", url, cwd=tmp_path
+        )
+        assert (code, out, err) == (0, "", "")
+        await prompts(chat, 2)
+        assert b"[y/N] \n-- it needs no answer any more\n" in chat.stdout
+        assert b"<- ok: sent to Ann\n" in chat.stdout
+        # A line that was asked for then is for who asks next.
+        await say(chat, "go\n")
+        await heard(chat, b"approve? ", 2)
+        chat.process.send_signal(signal.SIGINT)
+        await prompts(chat, 3)
+        assert RECEIPT.search(chat.stdout)
+        assert chat.process.stdin is not None
+        await chat.process.stdin.aclose()
+        await ended(chat)
+
+
+async def test_question_whose_input_is_an_answer(tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text(
+        "from trio_agent import Agent, ask_user\n"
+        "from trio_agent.testing import ScriptedModel, call\n"
+        "model = ScriptedModel([call('c', 'ask_user', question='Who?')], ['Hello.'])\n"
+        "agent = Agent(model=model, tools=[ask_user()])\n"
+    )
+    arguments = ("serve", "--port", "0", "--agent", "asks:agent")
+    async with (
+        open_process(*arguments, cwd=tmp_path) as server,
+        open_chat("--url", await server.url(), cwd=tmp_path) as chat,
+    ):
+        await say(chat, "hi\n")
+        await chat.until(b"waits for an answer [c]\nanswer: ", chat.stdout)
+        await say(chat, "It is Ann.\n")
+        await prompts(chat, 2)
+        assert b"<- ok: It is Ann.\n" in chat.stdout
+        assert chat.process.stdin is not None
+        await chat.process.stdin.aclose()
+        await ended(chat)

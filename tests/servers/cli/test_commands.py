@@ -101,7 +101,7 @@ class TestServeOptions:
         assert (agent.name, agent.instructions) == ("default", DEFAULT_INSTRUCTIONS)
         assert isinstance(options.store, MemoryStore)
         assert (options.host, options.port, options.ws_port) == ("127.0.0.1", 8000, None)
-        assert options.limits == RuntimeLimits(retention=Retention(seconds=300))
+        assert options.limits == RuntimeLimits()
         assert (options.on_disconnect, options.grace) == ("continue", 10)
         assert options.guard == Guard()
         assert (options.heartbeat, options.keep_alive) == (15, 75)
@@ -121,6 +121,18 @@ class TestServeOptions:
             (["--max-blob-bytes", "2MiB"], "limits.max_blob_bytes", 2 << 20),
             (["--retention", "7"], "limits.retention", Retention(seconds=7)),
             (["--retention", "inf"], "limits.retention", Retention(seconds=math.inf)),
+            (["--retention-bytes", "2G"], "limits.retention", Retention(max_bytes=2 << 30)),
+            (
+                ["--store", "sqlite:runs.db", "--retention", "7d"],
+                "limits.retention",
+                Retention(7 * 86_400, math.inf, math.inf),
+            ),
+            (
+                ["--store", "sqlite:runs.db", "--retention-owner-bytes", "10G"],
+                "limits.retention",
+                Retention(math.inf, math.inf, math.inf, 10 << 30),
+            ),
+            (["--store", "sqlite:runs.db"], "limits.retention", None),
             (["--heartbeat", "5"], "heartbeat", 5),
             (["--keep-alive", "5"], "keep_alive", 5),
             (["--max-body", "4MiB"], "max_body", 4 << 20),

@@ -21,8 +21,12 @@ from trio_agent.servers.cli import _converters
         (["serve", "--lease", "0.5"], "'0.5' is not a number of seconds, 1 at least"),
         (["serve", "--grace", "inf"], "not a number of seconds"),
         (["serve", "--grace", "nan"], "not a number of seconds"),
-        (["serve", "--retention", "-1"], "not a number of seconds, or inf"),
-        (["serve", "--retention", "nan"], "not a number of seconds, or inf"),
+        (
+            ["serve", "--retention", "-1"],
+            "not a number of seconds, days (7d) or hours (12h), or inf",
+        ),
+        (["serve", "--retention", "nan"], "not a number of seconds, days"),
+        (["serve", "--retention-owner-bytes", "0"], "not a size such as 64MiB"),
         (["serve", "--heartbeat", "0"], "'0' is not a number of seconds greater than 0"),
         (["serve", "--keep-alive", "inf"], "not a number of seconds greater than 0"),
         (["serve", "--max-body", "1"], "not a size such as 64MiB"),
@@ -49,6 +53,9 @@ def test_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture
         ("1KiB", 1024),
         ("64MiB", 64 << 20),
         ("2gib", 2 << 30),
+        ("1K", 1024),
+        ("2m", 2 << 20),
+        ("10G", 10 << 30),
     ],
 )
 def test_sizes(text_: str, size: int) -> None:
@@ -70,9 +77,11 @@ def test_policies(text_: str, policy: object) -> None:
         (_converters.port, "65535", 65535),
         (_converters.seconds, "0", 0.0),
         (_converters.seconds, "1e3", 1000.0),
-        (_converters.seconds_or_inf, "7", 7.0),
-        (_converters.seconds_or_inf, "inf", math.inf),
-        (_converters.seconds_or_inf, "Inf", math.inf),
+        (_converters.age, "7", 7.0),
+        (_converters.age, "7d", 604_800.0),
+        (_converters.age, "0.5h", 1800.0),
+        (_converters.age, "inf", math.inf),
+        (_converters.age, "Inf", math.inf),
         (_converters.interval, "0.5", 0.5),
         (_converters.path, "/agents", "/agents"),
         (_converters.path, "/a/b/", "/a/b"),
@@ -94,6 +103,14 @@ def test_values_at_the_bounds(convert: Callable[[str], object], text_: str, valu
         (_converters.port, "8000.0", "'8000.0' is not a port, 0 to 65535"),
         (_converters.seconds, "", "'' is not a number of seconds"),
         (_converters.seconds, "-0.1", "'-0.1' is not a number of seconds"),
+        *(
+            (
+                _converters.age,
+                text_,
+                f"{text_!r} is not a number of seconds, days (7d) or hours (12h), or inf",
+            )
+            for text_ in ("", "d", "7dd", "7w", "infd", "-1h")
+        ),
         (_converters.lease, "0.99", "'0.99' is not a number of seconds, 1 at least"),
         (_converters.lease, "x", "'x' is not a number of seconds, 1 at least"),
         (_converters.count, "-1", "'-1' is not a whole number from 1"),

@@ -15,13 +15,18 @@ from trio_agent import (
     OutputDelta,
     OutputRetry,
     ReasoningDelta,
+    RunContinued,
     RunError,
     RunFinish,
     RunStart,
     RunSummary,
+    RunWaiting,
+    StepDiscard,
     StepFinish,
     StepStart,
     TextDelta,
+    ToolAnswered,
+    ToolAsked,
     ToolCall,
     ToolInputDelta,
     ToolName,
@@ -30,6 +35,7 @@ from trio_agent import (
     ToolRequest,
     ToolResult,
     Usage,
+    UserSaid,
 )
 from trio_agent.servers.cli._render import Renderer
 
@@ -104,6 +110,27 @@ def test_files_of_a_result() -> None:
     assert rendered(result) == ("<- ok: a plot\n   a b, image/png, 3 bytes\n   a/b, https://h/x\n")
 
 
+def test_a_run_that_waits_and_goes_on() -> None:
+    asked = ToolAsked(at=1, tool=ToolRequest("c", "rm", {}), kind="approval", deadline=None)
+    answered = ToolAnswered(at=1, tool=ToolName("c", "rm"), approved=True)
+    told = UserSaid(at=1, content="Soon.")
+    waiting, continued = RunWaiting(at=1, calls=("c",)), RunContinued(at=1, reason="answered")
+    assert rendered(*run_of("Well."), asked, waiting, continued, answered, told) == (
+        "Well.\n?? rm({}) waits for somebody to approve it [c]\n"
+        "[waiting: 1 of its calls want an answer]\n[goes on: answered]\n!! rm: yes\n>> Soon.\n"
+    )
+
+
+def test_what_is_taken_back_is_said_and_is_no_answer() -> None:
+    events = run_of('"a"')
+    discard = StepDiscard(at=1, step_number=1, from_offset=2, reason="cut-stream")
+    summary = RunSummary("r", "", 1, "stop", Usage(), output="a")
+    assert rendered(*events[:3], discard, RunFinish(at=9, run=summary)) == (
+        '"a"\n[taken back: what step 1 has said; it is asked again (cut-stream)]\n'
+        '"a"\n[stop: 1 steps]\n'
+    )
+
+
 def test_text_that_ends_its_line_itself() -> None:
     assert rendered(*run_of("a\n"), finish()) == "a\n[stop: 2 steps]\n"
 
@@ -127,6 +154,13 @@ def test_text_that_ends_its_line_itself() -> None:
         *nested(f"c{NASTY}", TextDelta(at=1, delta=f"a{NASTY}b")),
         *nested("c", RunStart(at=1, run_id="r", agent=f"a{NASTY}b\n")),
         *nested("c", *nested("d", ToolCall(at=1, tool=ToolRequest("c", f"a{NASTY}b", NASTY)))),
+        ToolAsked(
+            at=1, tool=ToolRequest("c", f"a{NASTY}b", f"a{NASTY}b"), kind="input", deadline=None
+        ),
+        ToolAnswered(at=1, tool=ToolName("c", f"a{NASTY}b"), approved=True, reason=NASTY),
+        UserSaid(at=1, content=f"a{NASTY}b", by=NASTY),
+        RunContinued(at=1, reason=NASTY),
+        StepDiscard(at=1, step_number=1, from_offset=1, reason=NASTY),
         ModelSwitch(
             at=1,
             step_number=1,

@@ -1,6 +1,5 @@
 """`trio-agent runs` and `trio-agent show`: a store as the terminal sees it."""
 
-import json
 import signal
 import sqlite3
 import sys
@@ -9,28 +8,17 @@ from pathlib import Path
 
 import pytest
 import trio
-from cli_kit import command, refused
+from cli_kit import command, fill, finish, refused
 from process_kit import Viewers, open_process, open_server
 from valkey_kit import ValkeyServer, running_server
 
-from trio_agent import MemoryStore, RunError, RunFinish, SQLiteStore, TextDelta
-from trio_agent._events import AnyEvent, ErrorDetail, RunSummary, Usage
-from trio_agent.abc import Append, Entry, RunInfo, RunRecord, Store
+from trio_agent import MemoryStore, RunError, SQLiteStore, TextDelta
+from trio_agent._events import ErrorDetail
+from trio_agent.abc import RunInfo
 from trio_agent.client import open_client
-from trio_agent.servers.cli._stores import _sqlite_path, list_runs, make_store, show_run
+from trio_agent.servers.cli._stores import _sqlite_path, list_runs, make_store
 from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing import StoreProxy
-
-
-def finish(reason: str = "stop") -> RunFinish:
-    return RunFinish(at=0, run=RunSummary("r", "", 1, reason, Usage()))  # type: ignore[arg-type]
-
-
-async def fill(store: Store, run_id: str, *events: AnyEvent, agent: str = "a") -> None:
-    await store.create(RunRecord(run_id, "e", agent, 1_700_000_000_000))
-    entries = [Entry.of(offset, event) for offset, event in enumerate(events, 1)]
-    if entries:
-        await store.append([Append(run_id, 1, entries)])
 
 
 class TestRuns:
@@ -51,7 +39,10 @@ class TestRuns:
             ["two", "a", "error worker-lost", "1 events", when],
             ["one", "a", "length", "2 events", when],
         ]
-        # Another server has taken the file: its former one is dead.
+        # Its server is dead, of which the file does not tell.
+        await list_runs(make_store(name, follow=True))
+        assert capsys.readouterr().out.split("\t")[2] == "without a worker"
+        # Another server has taken the file.
         async with SQLiteStore(tmp_path / "runs.db").open():
             await list_runs(make_store(name, follow=True))
         assert capsys.readouterr().out.split("\t")[2] == "without a worker"
@@ -85,49 +76,6 @@ class TestRuns:
             await fill(store, run_id, finish())
         with pytest.raises(UsageError, match="try again"):
             await list_runs(store)
-
-
-class TestShow:
-    async def test_text_json_and_status(self, capsys: pytest.CaptureFixture[str]) -> None:
-        store = MemoryStore()
-        await fill(store, "good", TextDelta(at=0, delta="Hello"), finish())
-        await fill(store, "cut", TextDelta(at=0, delta="He"), finish("length"))
-        await fill(store, "bad", RunError(at=0, error=ErrorDetail("worker-lost", "it is gone")))
-        assert await show_run(store, "good", as_json=False) == 0
-        assert capsys.readouterr().out == "Hello\n[stop: 1 steps]\n"
-        assert await show_run(store, "cut", as_json=False) == 1
-        assert await show_run(store, "bad", as_json=False) == 1
-        assert "[worker-lost: it is gone]" in capsys.readouterr().out
-        assert await show_run(store, "good", as_json=True) == 0
-        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [line["type"] for line in lines] == ["text-delta", "run-finish"]
-
-    async def test_long_log(
-        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("trio_agent.servers.cli._stores._PAGE", 2)
-        store = MemoryStore()
-        await fill(store, "r", *[TextDelta(at=0, delta=str(n)) for n in range(7)], finish())
-        assert await show_run(store, "r", as_json=False) == 0
-        assert capsys.readouterr().out.startswith("0123456\n")
-
-    async def test_what_a_terminal_obeys(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """It is escaped in JSON, which stays the same, and left out elsewhere."""
-        store = MemoryStore()
-        event = TextDelta(at=0, delta="a\x9b31m\u202eb\U0001f600")
-        await fill(store, "r", event, finish(), agent="a\tb\n\x9b31m")
-        await show_run(store, "r", as_json=True)
-        line = capsys.readouterr().out.splitlines()[0]
-        assert "a\\u009b31m\\u202eb\U0001f600" in line
-        assert json.loads(line) == json.loads(Entry.of(1, event).data)
-        await show_run(store, "r", as_json=False)
-        assert capsys.readouterr().out.startswith("a31mb\U0001f600\n")
-        await list_runs(store)
-        assert capsys.readouterr().out.split("\t")[1] == "a b 31m"
-
-    async def test_unknown_run(self) -> None:
-        with pytest.raises(UsageError, match="nobody"):
-            await show_run(MemoryStore(), "nobody", as_json=False)
 
 
 class TestBesideAServer:

@@ -1,7 +1,9 @@
 """The app as a whole: who gets to its routes, and how it is hosted."""
 
+import json
 import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -13,13 +15,15 @@ from server_kit import (
     Client,
     StepModel,
     endless,
+    logged,
     open_server,
 )
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message
+from till_kit import Till, asleep
 
-from trio_agent import Agent, MemoryStore, StoreUnavailable, open_runtime
+from trio_agent import Agent, MemoryStore, SQLiteStore, StoreUnavailable, open_runtime
 from trio_agent.servers import Guard, Service, bearer_tokens, create_app, serve_http
 from trio_agent.servers.http._app import MAX_BODY
 from trio_agent.servers.http._page import PATHS
@@ -40,6 +44,8 @@ class TestGuarded:
                 ("DELETE", f"/runs/{run.id}"),
                 ("GET", f"/runs/{run.id}/events"),
                 ("POST", f"/runs/{run.id}/cancel"),
+                ("POST", f"/runs/{run.id}/answers"),
+                ("POST", f"/runs/{run.id}/messages"),
                 ("GET", "/agents"),
                 ("GET", "/schema"),
                 ("GET", "/stream?prompt=x"),
@@ -290,6 +296,43 @@ class TestServeHTTP:
             async with Client(await trio.open_tcp_stream("::1", port), f"[::1]:{port}") as client:
                 assert (await client.request("GET", "/runs")).status == 200
             await runtime.drain(1)
+
+    async def test_streams_of_runs_that_outlive_it(self, tmp_path: Path) -> None:
+        """They end so that clients come again, and find the run at the next start."""
+        till = Till()
+        agents = [Agent(model=StepModel(), name="steps"), till.agent]
+        path = tmp_path / "runs.db"
+        async with (
+            open_runtime(store=SQLiteStore(path), agents=agents) as runtime,
+            trio.open_nursery() as nursery,
+        ):
+            (address,) = await nursery.start(partial(serve_http, runtime, agents))
+            host, port = address.removeprefix("http://").split(":")
+            runs = [await runtime.start(agent, "hi") for agent in agents]
+            await asleep(runs[1])
+            streams = []
+            for run, last in zip(runs, ("step-start", "waiting"), strict=True):
+                client = Client(await trio.open_tcp_stream(host, int(port)), f"{host}:{port}")
+                answer = await client.watch(f"/runs/{run.id}/events")
+                await client.receive_body(answer, until=f'"type":"{last}"'.encode())
+                streams.append((client, answer))
+            await runtime.drain(0)
+            for client, answer in streams:
+                async with client:
+                    await client.receive_body(answer)
+                assert answer.complete
+                assert answer.body.count(b"retry: ") == 2
+        async with open_server(*agents, store=SQLiteStore(path)) as server:
+            body = {"callId": "c1", "approve": True}
+            answer = await server.request("POST", f"/runs/{runs[1].id}/answers", body=body)
+            assert answer.status == 200
+            seen = streams[1][1].events
+            after = {"Last-Event-ID": seen[-1][0]}
+            rest = await server.request("GET", f"/runs/{runs[1].id}/events", after)
+            run = await server.runtime.find(runs[1].id)
+            everything = [(id_, json.loads(data)) for id_, data in await logged(run, server)]
+            assert [*seen, *rest.events] == everything
+            assert rest.events[0][1]["type"] == "continued"
 
     async def test_settings(self) -> None:
         class Away(MemoryStore):

@@ -28,6 +28,7 @@ from server_kit import (
     weather_model,
 )
 from starlette.types import ASGIApp, Receive, Scope, Send
+from till_kit import asleep
 
 from trio_agent import (
     Agent,
@@ -51,7 +52,7 @@ from trio_agent import (
 )
 from trio_agent.abc import Entry, Model, ModelFinish, Retention
 from trio_agent.servers import Guard, Service, bearer_tokens, create_app
-from trio_agent.testing import ScriptedModel, StoreProxy
+from trio_agent.testing import ScriptedModel, StoreProxy, call
 from trio_agent.wire import event_schema
 
 SSE = {"Accept": "text/event-stream"}
@@ -87,6 +88,34 @@ class TestStart:
             assert EVENT_STREAM.items() <= answer.headers.items()
             run = await server.runtime.find(run_id)
             assert answer.body == b"retry: 1000\n\n" + framed(await logged(run, server))
+
+    async def test_tools_of_a_client(self) -> None:
+        """Only where they are allowed, and as many as a model may be shown."""
+        model = ScriptedModel(["Hi."], [call("c1", "look", where="here")], ["Done."])
+        tool = {"name": "look", "parameters": {"type": "object", "properties": {}}}
+        start = {"prompt": "x", "clientTools": [tool]}
+        async with open_server(model) as server:
+            answer = await server.request("POST", "/runs", body=start)
+            assert (answer.status, answer.code) == (403, "not-allowed")
+            body = {**start, "clientTools": []}
+            assert (await server.request("POST", "/runs", SSE, body)).complete
+        async with open_server(model, allow_client_tools=True) as server:
+            many = [{"name": f"look{number}"} for number in range(65)]
+            for tools in (many, [tool, tool], [{"name": "?"}], [{**tool, "url": "x"}], [{}]):
+                answer = await server.request("POST", "/runs", body={**start, "clientTools": tools})
+                assert (answer.status, answer.code) == (400, "bad-request")
+            started = await server.request("POST", "/runs", body={**start, "retractable": False})
+            run = await server.runtime.find(started.json["id"])
+            await asleep(run)
+            view = (await server.request("GET", f"/runs/{run.id}")).json
+            assert [each["kind"] for each in view["waiting"]] == ["input"]
+            said = {"callId": "c1", "output": "seen"}
+            assert (
+                await server.request("POST", f"/runs/{run.id}/answers", body=said)
+            ).status == 200
+            assert (await run.wait()).text == "Done."
+            events = (await server.request("GET", f"/runs/{run.id}/events")).events
+            assert events[0][1]["retractable"] is False
 
     async def test_prompt_reaches_the_model_behind_the_messages(self) -> None:
         model = talking_model("hi")

@@ -10,9 +10,11 @@ from websocket_kit import open_websocket_server
 from trio_agent.servers._shared.messages import Said
 from trio_agent.servers.websocket._requests import (
     MAX_MESSAGE,
+    AnswerRequest,
     BadRequest,
     CancelRequest,
     Request,
+    SayRequest,
     StartRequest,
     SubscribeRequest,
     UnsubscribeRequest,
@@ -63,6 +65,18 @@ from trio_agent.servers.websocket._requests import (
             {"type": "cancel", "runId": "r", "requestId": -(2**63)},
             CancelRequest(type="cancel", run_id="r", request_id=-(2**63)),
         ),
+        (
+            {"type": "answer", "runId": "r", "callId": "c", "approve": True},
+            AnswerRequest(type="answer", run_id="r", call_id="c", approve=True),
+        ),
+        (
+            {"type": "answer", "runId": "r", "callId": "c", "output": None, "requestId": 1},
+            AnswerRequest(type="answer", run_id="r", call_id="c", output=None, request_id=1),
+        ),
+        (
+            {"type": "say", "runId": "r", "content": "hi", "key": "k"},
+            SayRequest(type="say", run_id="r", content="hi", key="k"),
+        ),
     ],
     ids=repr,
 )
@@ -90,6 +104,10 @@ def test_requests(message: dict[str, Any], request_: Request) -> None:
         ('{"type": "Start", "requestId": 2}', "unknown-type", 2),
         ('{"type": null, "requestId": 2}', "bad-request", None),
         ('{"type": "cancel", "requestId": 2}', "bad-request", 2),
+        ('{"type": "answer", "runId": "r", "requestId": 2}', "bad-request", 2),
+        ('{"type": "answer", "callId": "c", "requestId": 2}', "bad-request", 2),
+        ('{"type": "say", "runId": "r", "requestId": 2}', "bad-request", 2),
+        ('{"type": "say", "runId": "r", "content": "x", "by": "me"}', "bad-request", None),
         ('{"type": "cancel", "runId": "r", "after": 0, "requestId": 2}', "bad-request", 2),
         ('{"type": "subscribe", "runId": "r", "after": 1, "requestId": 2}', "bad-request", 2),
         ('{"type": "subscribe", "runId": "r", "after": null}', "bad-request", None),
@@ -110,7 +128,7 @@ def test_messages_that_are_none(
 def test_the_types_that_there_are_are_told() -> None:
     with pytest.raises(BadRequest) as caught:
         read_request('{"type": "?"}')
-    for name in ("start", "subscribe", "unsubscribe", "cancel"):
+    for name in ("start", "subscribe", "unsubscribe", "cancel", "answer", "say"):
         assert name in caught.value.problem.message
 
 

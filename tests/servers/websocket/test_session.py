@@ -10,12 +10,16 @@ import pytest
 import trio
 import trio.testing
 from server_kit import (
+    ALICE,
+    BOB,
+    TOKENS,
     StepModel,
     endless,
     get_weather,
     talking_model,
     weather_model,
 )
+from till_kit import LOOK, PAY, Till, asleep
 from websocket_kit import (
     WebSocketKit,
     error,
@@ -32,15 +36,17 @@ from trio_agent import (
     MemoryStore,
     Run,
     RuntimeLimits,
+    SQLiteStore,
     StoreUnavailable,
     open_runtime,
 )
-from trio_agent.servers import serve_websocket
+from trio_agent.servers import Guard, bearer_tokens, serve_websocket
 from trio_agent.servers._shared.allowed import Allowed
 from trio_agent.servers._shared.intake import FREE, LARGEST_AT_ONCE
 from trio_agent.servers._shared.problem import STORE_AWAY
 from trio_agent.servers.websocket._requests import MAX_MESSAGE
 from trio_agent.servers.websocket._session import MAX_QUEUED, MAX_SUBSCRIPTIONS
+from trio_agent.testing import ScriptedModel, call
 
 
 class TestRequests:
@@ -515,7 +521,114 @@ class TestConnections:
             assert (await socket.receive())["type"] == "started"
 
 
+class TestTold:
+    """Answers to calls that wait, and messages."""
+
+    @pytest.mark.parametrize(
+        ("asked", "said", "outcome"),
+        [
+            (PAY, {"approve": True}, "ok"),
+            (PAY, {"approve": False, "reason": "dear"}, "error"),
+            (LOOK, {"output": {"seen": 1}}, "ok"),
+        ],
+        ids=repr,
+    )
+    async def test_answers(self, asked: Any, said: Any, outcome: str) -> None:
+        till = Till([asked], ["Done."])
+        async with open_websocket_server(till.agent) as kit, await kit.open() as socket:
+            run = await kit.start()
+            await asleep(run)
+            request = {"type": "answer", "requestId": 1, "runId": run.id, "callId": "c1", **said}
+            reply = {"type": "answered", "requestId": 1, "runId": run.id, "callId": "c1"}
+            assert await socket.ask(request) == reply
+            await run.wait()
+            [result] = [e for e in await expected(kit, run) if e["type"] == "tool-result"]
+            assert result["tool"]["status"] == outcome
+            assert await socket.ask(request) == error("run-over", 1)
+
+    async def test_what_is_refused(self) -> None:
+        till = Till()
+        guard = Guard(bearer_tokens(TOKENS))
+        async with (
+            open_websocket_server(till.agent, guard=guard) as kit,
+            await kit.open(**ALICE) as socket,
+            await kit.open(**BOB) as stranger,
+        ):
+            run = await kit.start(owner="alice")
+            await asleep(run)
+            answer = {"type": "answer", "runId": run.id, "callId": "c1", "approve": True}
+            say = {"type": "say", "runId": run.id, "content": "hi", "key": "k"}
+            for request in (answer, say):
+                assert await stranger.ask(request) == error("unknown-run")
+            for change, code in (
+                ({"callId": "c2"}, "answer-refused"),
+                ({"arguments": {"amount": 8}}, "answer-refused"),
+                ({"approve": None}, "bad-request"),
+                ({"approve": None, "output": 1}, "bad-request"),
+                ({"runId": "nope"}, "unknown-run"),
+            ):
+                assert await socket.ask({**answer, **change}) == error(code)
+            assert await socket.ask({**say, "content": ""}) == error("bad-request")
+            assert await socket.ask(say) == {"type": "said", "runId": run.id}
+            assert await socket.ask({**say, "content": "other"}) == error("answer-refused")
+            assert (await socket.ask(answer))["type"] == "answered"
+            await run.wait()
+            by = {e["type"]: e.get("by") for e in await expected(kit, run)}
+            assert (by["tool-answer"], by["user-message"]) == ("alice", "alice")
+
+    async def test_who_waits_for_long_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trio_agent.servers._shared.told._WAIT", 0.0)
+        async with open_websocket_server(Till().agent) as kit, await kit.open() as socket:
+            run = await kit.start()
+            await asleep(run)
+            said = {"type": "say", "runId": run.id, "content": "hi"}
+            assert await socket.ask(said) == {"type": "said", "runId": run.id, "pending": True}
+
+    async def test_tools_of_a_client(self) -> None:
+        model = ScriptedModel([call("c1", "look")], ["Done."])
+        start = {"type": "start", "prompt": "hi", "clientTools": [{"name": "look"}]}
+        async with open_websocket_server(model) as kit, await kit.open() as socket:
+            assert await socket.ask(start) == error("not-allowed")
+        settings = {"allow_client_tools": True}
+        async with (
+            open_websocket_server(model, service=settings) as kit,
+            await kit.open() as socket,
+        ):
+            run = (await socket.ask({**start, "retractable": False}))["runId"]
+            assert (await socket.receive())["retractable"] is False
+            while (await socket.receive())["type"] != "waiting":
+                pass
+            answer = {"type": "answer", "runId": run, "callId": "c1", "output": "seen"}
+            await socket.send(answer)
+            assert (await socket.receive_run())[-1]["run"]["text"] == "Done."
+
+
 class TestEnd:
+    async def test_drain_tells_where_runs_that_outlive_it_stand(self, tmp_path: Any) -> None:
+        """They go on when their server is started again, or when somebody answers."""
+        till = Till()
+        model = StepModel()
+        agents = [Agent(model=model, name="steps"), till.agent]
+        async with (
+            open_runtime(store=SQLiteStore(tmp_path / "runs.db"), agents=agents) as runtime,
+            trio.open_nursery() as nursery,
+        ):
+            [url] = await nursery.start(partial(serve_websocket, runtime, agents))
+            kit = WebSocketKit(runtime, None, int(url.rpartition(":")[2]), None, None)  # type: ignore[arg-type]
+            runs = [await runtime.start(agent, "x") for agent in agents]
+            await asleep(runs[1])
+            async with await kit.open() as socket:
+                for run in runs:
+                    await socket.ask({"type": "subscribe", "runId": run.id, "after": 0})
+                await trio.testing.wait_all_tasks_blocked()
+                await runtime.drain(0)
+                *events, draining = await socket.receive_rest()
+                cursors = {event["runId"]: event["id"] for event in events if "id" in event}
+                assert draining == {"type": "draining", "cursors": cursors}
+                assert cursors == {run.id: str(run.cursor) for run in runs}
+                assert not {"run-finish", "error"} & {event["type"] for event in events}
+                assert socket.close_code == 1012
+
     async def test_drain_delivers_the_ends_and_closes_with_1012(self) -> None:
         async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:
             started = await socket.ask({"prompt": "x"})

@@ -2,7 +2,7 @@
 
 import errno
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from sqlite_kit import cannot_open, child, opened
 from store_kit import record
 
 from trio_agent._errors import StoreUnavailable
-from trio_agent.stores.sqlite._lock import boot_id, serving
+from trio_agent.stores.sqlite._lock import boot_id, is_served, serving
 from trio_agent.stores.sqlite._store import SQLiteStore
 
 
@@ -28,6 +28,35 @@ def test_the_lock_ends_with_its_context(path: Path) -> None:
             ):
                 pytest.fail("two servers")
             raise KeyError
+
+
+def test_whether_there_is_a_server(path: Path) -> None:
+    assert not is_served(path)
+    with serving(path):
+        assert is_served(path)
+    assert not is_served(path)
+    path.with_name("runs.db.lock").unlink()
+    path.with_name("runs.db.lock").mkdir()  # it can't be looked at
+    assert is_served(path)
+
+
+def test_a_server_starts_while_somebody_looks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as looking:
+        looking.enter_context(serving(path))
+        monkeypatch.setattr("time.sleep", lambda _: looking.close())
+        with serving(path):
+            assert is_served(path)
+
+
+async def test_claims_end_with_the_server_for_those_who_look_on(path: Path) -> None:
+    looking_on = SQLiteStore(path, follow=True)
+    async with opened(path) as store:
+        await store.create(record("a"))
+        async with looking_on.open():
+            assert (await looking_on.info("a")).leased
+    async with looking_on.open():
+        assert not (await looking_on.info("a")).leased
+        assert [info.leased for info in await looking_on.find(None, None, 9)] == [False]
 
 
 async def test_what_cannot_be_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The tables: made at once, migrated whole, and refused if they are not ours."""
 
+import math
 import sqlite3
 import subprocess
 import sys
@@ -251,6 +252,25 @@ async def test_runs_of_the_third_version_are_free_and_told_nothing(path: Path, t
             assert not lease.handed_over
             assert await store.park(lease, 1, None)
         assert await store.orphans("", 10) == []
+
+
+VERSION_4 = """
+INSERT INTO runs (run_id, owner, tail, size, finished_at)
+VALUES ('a', 'ann', 0, 10, 1.5), ('b', 'bob', 0, 10, 2.5), ('c', 'ann', 0, 10, 3.5),
+    ('n', NULL, 0, 99, 0.5), ('active', 'ann', 0, 99, NULL);
+INSERT INTO records SELECT run, 'e', 'a', 7, '{}', '' FROM runs;
+UPDATE totals SET finished = 4, size = 129;
+"""
+
+
+async def test_what_the_fourth_version_had_counts_for_its_owners(path: Path) -> None:
+    with file_of_version(4, path) as db:
+        db.executescript(VERSION_4)
+    async with opened(path) as store:
+        keep_all = Retention(seconds=math.inf, owner_bytes=20)
+        assert await store.expire(keep_all) == []
+        assert await store.expire(attrs.evolve(keep_all, owner_bytes=19)) == ["a"]
+        assert set(await store.expire(attrs.evolve(keep_all, owner_bytes=0))) == {"b", "c"}
 
 
 MIGRATE_IN_LITTLE_MEMORY = """

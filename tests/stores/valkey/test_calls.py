@@ -5,7 +5,7 @@ from store_kit import deltas, finish, record
 
 from trio_agent._log.log import Append
 from trio_agent.stores.valkey._calls import Calls, member_of, run_of_member, run_of_proposal
-from trio_agent.stores.valkey._keys import PARTITIONS, Keys
+from trio_agent.stores.valkey._keys import PARTITIONS, Keys, digest_of
 from trio_agent.stores.valkey._script import Call
 from trio_agent.stores.valkey._token import new_token
 
@@ -35,7 +35,8 @@ SHARED = RUN.partition
             CALLS.append(finish("r", 1)),
             [
                 *(RUN.run, RUN.log, SHARED.news),
-                *(SHARED.holds, SHARED.leases, SHARED.finished, SHARED.sizes),
+                *(SHARED.holds, SHARED.leases),
+                *(SHARED.finished, SHARED.sizes, SHARED.owned, SHARED.shares),
             ],
         ),
         (CALLS.read("r", 0, 10), [RUN.run, RUN.log, RUN.gone]),
@@ -48,7 +49,8 @@ SHARED = RUN.partition
             CALLS.remove("r", b'{"owner":"me"}'),
             [
                 *(RUN.run, RUN.log, RUN.viewers, RUN.gone),
-                *(SHARED.index, SHARED.finished, SHARED.sizes, SHARED.news, SHARED.owner("me")),
+                *(SHARED.index, SHARED.finished, SHARED.sizes, SHARED.owned, SHARED.shares),
+                *(SHARED.news, SHARED.owner("me")),
             ],
         ),
     ],
@@ -79,6 +81,8 @@ def test_what_is_drafted() -> None:
     shown = bytes(draft["record"])  # type: ignore[arg-type]
     assert b"me" in shown
     assert b"secret" not in shown
+    assert draft["owner"] == digest_of("me")
+    assert "owner" not in CALLS.draft(record("r"), "token")[0].arguments
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_all_keys_of_a_run_have_the_tag_of_its_partition() -> None:
             assert key.endswith(f":run{n}")
         for key in (
             *(shared.index, shared.holds, shared.leases),
-            *(shared.finished, shared.sizes, shared.news),
+            *(shared.finished, shared.sizes, shared.owned, shared.shares, shared.news),
         ):
             assert key.startswith(f"{tag}:")
         assert shared.owner("me").startswith(f"{tag}:")

@@ -12,13 +12,13 @@ from valkey_kit import ValkeyServer, lose_each_reply_once, opened
 from trio_agent._errors import CursorExpired, LogDamaged, UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import PAGE_BYTES, Append, Appended
-from trio_agent.stores.valkey import _beside, _inbox, _leases, _scripts
+from trio_agent.stores.valkey import _beside, _inbox, _leases, _owned, _scripts
 from trio_agent.stores.valkey._script import Script
 from trio_agent.stores.valkey._store import ValkeyStore
 
 SCRIPTS = {
     name: each
-    for module in (_scripts, _beside, _inbox, _leases)
+    for module in (_scripts, _beside, _inbox, _leases, _owned)
     for name, each in vars(module).items()
     if isinstance(each, Script)
 }
@@ -100,7 +100,10 @@ async def test_one_long_log(store: ValkeyStore) -> None:
     assert page.tail == 10_000
 
 
-KINDS = ["index", "holds", "finished", "sizes", "news", "owner", "run", "log", "viewers", "key"]
+KINDS = [
+    *("index", "holds", "finished", "sizes", "owned", "shares", "news", "owner"),
+    *("run", "log", "viewers", "key"),
+]
 """What a server that evicts keys may remove, each for itself."""
 
 

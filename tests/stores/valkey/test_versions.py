@@ -1,11 +1,12 @@
 """Servers of different versions on one Valkey: what each finds of the other's.
 
-A server of the former version knew no inbox and no sleep, and `leases` was where it looked for runs
-that nobody holds. The one before knew no private bytes beside entries and no files. Here are their
-keys, by hand, and what they did with those of others.
+A server of the former version knew no inbox and no sleep, counted nothing by owner, and looked in
+`leases` for runs that nobody holds. The one before knew no private bytes beside entries and no
+files. Here are their keys, by hand, and what they did with those of others.
 """
 
 import json
+import math
 
 import attrs
 import pytest
@@ -24,6 +25,7 @@ from trio_agent._log.store import Created, Lease
 from trio_agent.stores.valkey._keys import Keys
 from trio_agent.stores.valkey._store import ValkeyStore
 
+KEEP_ALL = Retention(seconds=math.inf, max_runs=math.inf, max_bytes=math.inf)
 FORMER = {
     *("creation", "record", "private", "epoch", "member", "key", "digest"),
     *("fence", "tail", "size", "closed"),
@@ -129,7 +131,7 @@ async def test_the_former_version_finds_all_that_it_knows_of(own_server: ValkeyS
         assert kinds <= KINDS
         fields = {field.decode() for field in own_server.command("HKEYS", keys.run)}
         assert {field for field in fields - FORMER if not field.startswith("number:")} == {
-            *("private:1", "private:2", "blob:f0", "handed_over"),
+            *("private:1", "private:2", "blob:f0", "handed_over", "owner"),
             *("delivered", "delivered_size", "key:1", "delivery:1"),
         }
         assert own_server.command("HGET", keys.run, "private") == b"private"
@@ -153,6 +155,7 @@ async def test_what_the_former_version_appends_and_removes(own_server: ValkeySer
         # Who removes a run removes three keys.
         keys = Keys("x").of_run("a")
         own_server.command("UNLINK", keys.run, keys.log, keys.viewers)
+        own_server.command("ZREM", keys.partition.finished, "a")
         own_server.command("SET", keys.gone, "token", "PX", 60_000)
         gone = (store.read_private("a", [0]), store.read_blob("a", "f0"), store.inbox("a", 0, 1))
         for act in gone:
@@ -161,6 +164,27 @@ async def test_what_the_former_version_appends_and_removes(own_server: ValkeySer
         assert own_server.command("KEYS", "*:a") == [keys.gone.encode()]
         assert await store.read_private("b", [4]) == [b"[4]"]
         assert await store.inbox("b", 0, 9) == [Delivery(1, "k", b"told")]
+        # What it removed counts for its owner no more.
+        size = (await store.info("b")).size
+        assert await store.expire(attrs.evolve(KEEP_ALL, owner_bytes=size)) == []
+        assert await store.expire(attrs.evolve(KEEP_ALL, owner_bytes=size - 1)) == ["b"]
+
+
+async def test_runs_of_the_former_version_do_not_count_for_their_owner(
+    own_server: ValkeyServer,
+) -> None:
+    async with opened(own_server.url, prefix="x") as store:
+        write_former(own_server, "x", "done", closed=True)
+        write_former(own_server, "x", "active", closed=False)
+        assert await store.append([finish("active", 3)]) == [Appended.COMMITTED]
+        await begin(store, "new")
+        assert await store.append([finish("new", 3)]) == [Appended.COMMITTED]
+        await store.delete("done")
+        size = (await store.info("new")).size
+        assert await store.expire(attrs.evolve(KEEP_ALL, owner_bytes=size)) == []
+        assert await store.expire(attrs.evolve(KEEP_ALL, owner_bytes=0)) == ["new"]
+        assert await store.expire(attrs.evolve(KEEP_ALL, max_bytes=0)) == ["active"]
+        assert own_server.command("KEYS", "*:shares") == []
 
 
 # Leases

@@ -1,6 +1,7 @@
 """Who is dead: a lock that ends with its holder, and the id of the machine's own life."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ from ..._errors import StoreUnavailable
 from ..._file_lock import lock_file
 
 _MODE: Final = 0o600
+_LOOK: Final = 0.05
+"""Seconds within which whoever only looks lets go of the lock again."""
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def serving(path: Path) -> Iterator[None]:
         raise StoreUnavailable(f"{path} can't be opened: {exc.strerror}") from exc
     try:
         try:
-            lock_file(lock)
+            _lock_soon(lock)
         except BlockingIOError:
             raise StoreUnavailable(
                 f"{path} is in use by another server: stop that one, use another file, "
@@ -43,6 +46,32 @@ def serving(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _lock_soon(lock: int) -> None:
+    """Lock it, though somebody may be looking whether it is locked (`is_served`)."""
+    try:
+        lock_file(lock)
+    except BlockingIOError:
+        time.sleep(_LOOK)
+        lock_file(lock)
+
+
+def is_served(path: Path) -> bool:
+    """Whether a file has a server, as far as can be told without disturbing one."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        lock_file(lock)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def boot_id() -> str:

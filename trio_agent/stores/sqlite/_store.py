@@ -25,7 +25,7 @@ from . import (
     _removal as removal,
 )
 from ._connection import Connection
-from ._lock import boot_id, serving
+from ._lock import boot_id, is_served, serving
 from ._schema import check_tables, migrate, transaction
 from ._watch import PolledWatch
 
@@ -122,10 +122,17 @@ class SQLiteStore(Store):
         return await self._reader.read(beside.read_blob, run_id, digest)
 
     async def info(self, run_id: str) -> RunInfo:
-        return await self._reader.read(acts.info, run_id)
+        [info] = self._alive([await self._reader.read(acts.info, run_id)])
+        return info
 
     async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return await self._reader.read(acts.find, owner, before, limit)
+        return self._alive(await self._reader.read(acts.find, owner, before, limit))
+
+    def _alive(self, infos: Sequence[RunInfo]) -> Sequence[RunInfo]:
+        """Claims end with their server, though the file tells of it when the next one comes."""
+        if not self._follow or not any(info.leased for info in infos) or is_served(self._path):
+            return infos
+        return [attrs.evolve(info, leased=False) for info in infos]
 
     async def claim(self, run_id: str) -> Lease | None:
         # Forced: if the machine dies, who was parked would else seem to sleep, whatever it did.

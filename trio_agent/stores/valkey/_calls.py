@@ -10,7 +10,7 @@ from ..._log.log import Append
 from ..._log.run_info import RunRecord
 from ..._log.store import PAGE_BYTES, Lease
 from ._beside import fill, private_fields
-from ._keys import Keys, RunKeys
+from ._keys import Keys, Partition, RunKeys, digest_of
 from ._replies import UNREADABLE
 from ._script import Call
 from ._scripts import (
@@ -80,6 +80,8 @@ class Calls:
             "closed": "0",
             "handed_over": "0",
         }
+        if record.owner is not None:
+            fields["owner"] = digest_of(record.owner)
         arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
         first = Call(DRAFT, [keys.draft, keys.run], arguments)
         return [first, *fill(keys, token, _DRAFT, record.blobs)]
@@ -109,7 +111,7 @@ class Calls:
         shared = keys.partition
         closing: list[str] = []
         if append.terminal:
-            closing = [shared.holds, shared.leases, shared.finished, shared.sizes]
+            closing = [shared.holds, shared.leases, *_counted(shared)]
         return Call(
             APPEND,
             [keys.run, keys.log, shared.news, *closing],
@@ -195,7 +197,7 @@ class Calls:
         owners = _owners(keys, _owner_of(record))
         return Call(
             REMOVE,
-            [*own, shared.index, shared.finished, shared.sizes, shared.news, *owners],
+            [*own, shared.index, *_counted(shared), shared.news, *owners],
             [run_id, new_token(), _TOMBSTONE],
         )
 
@@ -209,6 +211,10 @@ def _owner_of(record: bytes) -> str | None:
 
 def _owners(keys: RunKeys, owner: str | None) -> Sequence[str]:
     return [] if owner is None else [keys.partition.owner(owner)]
+
+
+def _counted(shared: Partition) -> Sequence[str]:
+    return [shared.finished, shared.sizes, shared.owned, shared.shares]
 
 
 def run_of_proposal(proposal: bytes) -> str:

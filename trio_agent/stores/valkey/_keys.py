@@ -52,6 +52,16 @@ class Partition:
         return f"{self.tag}:sizes"
 
     @property
+    def owned(self) -> str:
+        """A sorted set of the finished runs that somebody owns, by owner and time."""
+        return f"{self.tag}:owned"
+
+    @property
+    def shares(self) -> str:
+        """A sorted set of their owners, by the bytes that each has here."""
+        return f"{self.tag}:shares"
+
+    @property
     def nothing(self) -> str:
         """What never is there."""
         return f"{self.tag}:nothing"
@@ -63,7 +73,7 @@ class Partition:
 
     def owner(self, owner: str) -> str:
         """A sorted set like `index`, of one owner's runs."""
-        return f"{self.tag}:owner:{_digest(owner)}"
+        return f"{self.tag}:owner:{digest_of(owner)}"
 
 
 @attrs.frozen
@@ -124,9 +134,10 @@ class Keys:
     def idempotency(self, owner: str | None, key: str) -> str:
         """Name the key that says which run has this idempotency key."""
         # The length keeps ("a", "bc") and ("ab", "c") apart, and None from every owner.
-        digest = _digest("-" + key if owner is None else f"{len(owner)}:{owner}{key}")
+        digest = digest_of("-" + key if owner is None else f"{len(owner)}:{owner}{key}")
         return f"{self._partition(digest).tag}:key:{digest}"
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
+    """Return what stands for a text in keys, of one length and without special characters."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]

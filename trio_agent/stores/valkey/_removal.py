@@ -4,23 +4,44 @@ An idempotency key lives in another slot than its run: its proposal is given an 
 in between leaves a run that still has its key.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 from ..._limits import Retention
 from ._calls import Calls
 from ._client import ValkeyClient
+from ._owned import OwnedCalls, named, who_has_more
+from ._script import Call
 
 _SURVEYED: Final = 100
 """Finished runs of each partition that are looked at in one go."""
 
 
-async def expire(client: ValkeyClient, calls: Calls, retention: Retention) -> Sequence[str]:
+async def expire(
+    client: ValkeyClient, calls: Calls, owned: OwnedCalls, retention: Retention
+) -> Sequence[str]:
     """See `Store.expire`."""
+    removed = await _expire(client, calls, calls.survey(_SURVEYED), retention)
+    size = retention.owner_bytes
+    if size == math.inf:
+        return removed
+    owners = named(await client.call_all(owned.above(size)))
+    if owners:
+        owners = who_has_more(owners, await client.call_all(owned.shares(owners)), size)
+    of_each = Retention(seconds=math.inf, max_runs=math.inf, max_bytes=size)
+    for owner in owners:
+        removed += await _expire(client, calls, owned.survey(owner, _SURVEYED), of_each)
+    return removed
+
+
+async def _expire(
+    client: ValkeyClient, calls: Calls, survey: Sequence[Call], retention: Retention
+) -> list[str]:
     removed: list[str] = []
     more = True
     while more:
-        surveys = await client.call_all(calls.survey(_SURVEYED))
+        surveys = await client.call_all(survey)
         chosen, more = choose(surveys, retention)
         replies = await remove(client, calls, chosen)
         more = more and any(reply != b"active" for reply in replies)

@@ -47,6 +47,15 @@ local function uncount(sizes, id)
         redis.call('HINCRBY', sizes, '', '-' .. size)
     end
 end
+local function member_of(owner, ended, size, id)
+    return owner .. ':' .. string.format('%016.0f', ended) .. ':' .. size .. ':' .. id
+end
+local function disown(owned, shares, member)
+    if redis.call('ZREM', owned, member) == 0 then return end
+    local owner, size = string.match(member, '^(%x+):%d+:(%d+):')
+    local left = redis.call('ZINCRBY', shares, '-' .. size, owner)
+    if tonumber(left) <= 0 then redis.call('ZREM', shares, owner) end
+end
 """
 
 

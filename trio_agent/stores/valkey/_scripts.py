@@ -6,10 +6,10 @@ and says the same. Times are milliseconds of the server's clock.
 A run's hash has the fields `record` (JSON), `epoch`, `member` (its place in the indexes), `key` (of
 its idempotency, or empty), `creation` and `claim` (tokens of the calls that did it), `digest`,
 `fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, `torn` (1, if its log has lost its end),
-`followed` (until when somebody wants to hear of its log), and `handed_over` and `park`, which
-`_leases` explains. What is kept beside its log (`_beside`) and what it is told (`_inbox`) is in the
-same hash, where it is renamed and removed with the run, also by servers of a version that knows
-nothing of it.
+`followed` (until when somebody wants to hear of its log), `owner` (a digest, if it has one: for
+`_owned`), and `handed_over` and `park`, which `_leases` explains. What is kept beside its log
+(`_beside`) and what it is told (`_inbox`) is in the same hash, where it is renamed and removed with
+the run, also by servers of a version that knows nothing of it.
 
 A server that evicts keys may have lost any of them, each for itself: then one run is damaged or
 gone, counters that are missing are zero, and nothing else is different.
@@ -81,7 +81,7 @@ end
 """Let a run's proposal end by itself, for the run is about to be removed."""
 
 APPEND: Final = Script("""
-local run, log, news, holds, leases, finished, sizes = unpack(KEYS)
+local run, log, news, holds, leases, finished, sizes, owned, shares = unpack(KEYS)
 local id, fence, first, terminal, last = unpack(ARGV, 1, 5)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
 if not known[1] then return 'unknown' end
@@ -110,9 +110,14 @@ size = redis.call('HINCRBY', run, 'size', size)
 if terminal == '1' then
     redis.call('ZREM', holds, id)
     redis.call('ZREM', leases, id)
-    redis.call('ZADD', finished, now(), id)
+    local ended, owner = now(), redis.call('HGET', run, 'owner')
+    redis.call('ZADD', finished, ended, id)
     redis.call('HSET', sizes, id, size)
     redis.call('HINCRBY', sizes, '', size)
+    if owner then
+        redis.call('ZADD', owned, 0, member_of(owner, ended, size, id))
+        redis.call('ZINCRBY', shares, size, owner)
+    end
 end
 if known[4] and tonumber(known[4]) > now() then tell(news, 'log', id) end
 return 'committed'
@@ -120,7 +125,7 @@ return 'committed'
 """Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, and then
 fields of the run's hash, each with its value.
 
-The last four keys are for a terminal entry only, so that the others cost less."""
+The last six keys are for a terminal entry only, so that the others cost less."""
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)
@@ -248,9 +253,9 @@ return {known[1], known[2]}
 """Return a finished run's record and key. What is counted of a run that is gone is so no more."""
 
 REMOVE: Final = Script("""
-local run, log, viewers, gone, index, finished, sizes, news, owner = unpack(KEYS)
+local run, log, viewers, gone, index, finished, sizes, owned, shares, news, list = unpack(KEYS)
 local id, token, ttl = unpack(ARGV)
-local known = redis.call('HMGET', run, 'closed', 'member')
+local known = redis.call('HMGET', run, 'closed', 'member', 'owner', 'size')
 if not known[1] then
     if redis.call('GET', gone) == token then return 'removed' end
     return absent(gone)
@@ -258,7 +263,11 @@ end
 if known[1] ~= '1' then return 'active' end
 redis.call('UNLINK', run, log, viewers)
 redis.call('ZREM', index, known[2])
-if owner then redis.call('ZREM', owner, known[2]) end
+if list then redis.call('ZREM', list, known[2]) end
+local ended = redis.call('ZSCORE', finished, id)
+if known[3] and ended then
+    disown(owned, shares, member_of(known[3], ended, known[4], id))
+end
 redis.call('ZREM', finished, id)
 uncount(sizes, id)
 redis.call('SET', gone, token, 'PX', ttl)

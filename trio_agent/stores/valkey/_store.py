@@ -41,6 +41,7 @@ from ._client import ValkeyClient, ValkeyConnector, require_glide
 from ._inbox import as_delivered, as_deliveries, deliver, read_inbox
 from ._keys import Keys
 from ._leases import LeaseCalls, as_lease, as_orphans
+from ._owned import OwnedCalls
 from ._removal import expire, remove
 from ._replies import as_info, as_page, present
 from ._script import Call
@@ -95,6 +96,7 @@ class ValkeyStore(Store):
         self._keys = Keys(prefix)
         self._calls = Calls(self._keys, lease=lease)
         self._leases = LeaseCalls(self._keys, lease=lease)
+        self._owned = OwnedCalls(self._keys)
         self._lease = lease
         self._patience = patience
         self._append_patience = min(patience, 2 * request_timeout)
@@ -345,7 +347,7 @@ class ValkeyStore(Store):
             raise LimitExceeded("the run is active: cancel it first")
 
     async def expire(self, retention: Retention) -> Sequence[str]:
-        return await expire(self._client, self._calls, retention)
+        return await expire(self._client, self._calls, self._owned, retention)
 
 
 def _check_drafted(record: RunRecord, drafted: bytes) -> None:

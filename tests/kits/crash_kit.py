@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import attrs
+import trio
 from runtime_kit import logged
 
 from trio_agent._config import AgentConfig
@@ -17,6 +18,9 @@ from trio_agent._runtime.runtime import Runtime
 from trio_agent.testing import CrashingStore
 
 E = TypeVar("E")
+
+LIFE = 3000.0
+"""Seconds of each, at most."""
 
 
 @attrs.define
@@ -36,7 +40,8 @@ async def server(
     door: CrashingStore | None = None,
 ) -> AsyncIterator[Server]:
     """Open one that goes on with runs of these agents. The block ends where it crashes."""
-    with door or CrashingStore(store, shared=shared) as door:
+    # A server is never idle: where a clock jumps, who waits for ever does so at full speed.
+    with trio.fail_after(LIFE), door or CrashingStore(store, shared=shared) as door:
         async with open_runtime(store=door, agents=agents, limits=limits) as runtime:
             yield Server(runtime, door)
 
