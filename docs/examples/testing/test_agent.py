@@ -53,7 +53,7 @@ async def test_everything_that_a_script_may_say() -> None:
 
 
 async def test_a_model_that_fails() -> None:
-    model = ScriptedModel(["Sn", ModelError("provider-error", "out of order", retryable=True)])
+    model = ScriptedModel(["Sn", ModelError("provider-error", "out of order")])
     with pytest.raises(RunFailed, match="provider-error: out of order"):
         await make_agent(model).run("The weather?")
 
