@@ -66,6 +66,7 @@ async def demo(client: Client) -> int:
     async with open_plain_nursery() as nursery:
         nursery.start_soon(watch, client, run_id, uncut)
         await _watch_with_cut(client, run_id, cut, uncut, renderer)
+    renderer.note(renderer.speed())
     same = "the same for the viewer that was cut off and for the other one, byte for byte"
     return compare(cut, uncut, renderer, same)
 
@@ -116,7 +117,6 @@ def compare(viewer: Viewer, other: Viewer, renderer: Renderer, same: str) -> int
         renderer: tells what came of it.
         same: what to tell if all is well, behind the number of the events.
     """
-    renderer.note(renderer.speed())
     if not renderer.tool_calls:
         renderer.note("the model called no tool this time")
     if not (viewer.ended and other.ended):

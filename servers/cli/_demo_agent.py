@@ -51,10 +51,7 @@ agent = Agent(
 
 booking = Agent(
     name="booking",
-    instructions=(
-        "You are a friendly travel assistant. Say first, in two sentences, what you are going to"
-        " do. Then call the tool."
-    ),
+    instructions="You are a friendly travel assistant.",
     model=model,
     tools=[book_room],
     limits=Limits(max_steps=4),

@@ -19,7 +19,9 @@ from ._server_process import ServerProcess
 from ._stdin import Stdin
 
 AGENT: Final = "trio_agent.servers.cli._demo_agent:booking"
-PROMPT: Final = "I would like to see Oslo in winter. Book a room there for two nights."
+PROMPT: Final = (
+    "Tell me in three sentences what Oslo is like in winter. Then book a room there for two nights."
+)
 _PATIENCE: Final = 300.0
 """Seconds that the viewer tries to reconnect: a server may have to load its model."""
 
@@ -101,7 +103,9 @@ async def _answer(
                 approved = (said or "").strip().lower() in ("y", "yes")
             else:
                 renderer.note("somebody approves it (--ask asks you)")
-            await client.answer(run_id, asked.tool.id, approved=approved)
+            await client.answer(
+                run_id, asked.tool.id, approved=approved, arguments=asked.tool.input
+            )
 
 
 async def _compare(client: Client, run_id: str, viewer: Viewer, renderer: Renderer) -> int:
