@@ -51,7 +51,10 @@ agent = Agent(
 
 booking = Agent(
     name="booking",
-    instructions="You are a friendly travel assistant.",
+    instructions=(
+        "You are a friendly travel assistant. Say first, in two sentences, what you are going to"
+        " do. Then call the tool."
+    ),
     model=model,
     tools=[book_room],
     limits=Limits(max_steps=4),

@@ -19,9 +19,7 @@ from ._server_process import ServerProcess
 from ._stdin import Stdin
 
 AGENT: Final = "trio_agent.servers.cli._demo_agent:booking"
-PROMPT: Final = (
-    "Tell me in three sentences what Oslo is like in winter. Then book a room there for two nights."
-)
+PROMPT: Final = "I would like to see Oslo in winter. Book a room there for two nights."
 _PATIENCE: Final = 300.0
 """Seconds that the viewer tries to reconnect: a server may have to load its model."""
 
