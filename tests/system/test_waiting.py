@@ -134,9 +134,9 @@ async def check_answered(place: Place, viewer: Viewer, reasons: Sequence[str]) -
     assert end.run.text == "".join(ASKING[0][:1]) + "".join(ASKING[1])
 
 
-async def answer_beside(place: Place, run_id: str) -> Delivered:
+async def answer_beside(store: Store, run_id: str) -> Delivered:
     """Answer through another process than a server's."""
-    store, answer = place.open_store(), Answer("a", approved=True)
+    answer = Answer("a", approved=True)
     async with store.open():
         return await store.deliver(run_id, answer.key, encode_item(answer))
 
@@ -148,7 +148,7 @@ async def test_killed_while_it_waits(beside: bool, place: Place) -> None:
         info = await place.second.http.info(viewer.run_id)
         assert info["status"] == "waiting"
         if beside:
-            assert await answer_beside(place, viewer.run_id) is Delivered.DELIVERED
+            assert await answer_beside(place.open_store(), viewer.run_id) is Delivered.DELIVERED
         else:
             await place.second.http.answer(viewer.run_id, "a", approved=True)
     await check_answered(place, viewer, ["answered"])
@@ -176,7 +176,7 @@ async def test_answered_through_the_server_that_is_killed(place: Place) -> None:
     async with waiting_run(place) as (_, viewer):
         for server in {place.first.server, place.second.server}:
             await server.kill()
-        assert await answer_beside(place, viewer.run_id) is Delivered.DELIVERED
+        assert await answer_beside(place.open_store(), viewer.run_id) is Delivered.DELIVERED
         await place.second.server.start()
     await check_answered(place, viewer, ["answered"])
 
@@ -199,7 +199,7 @@ async def test_answered_while_its_server_is_killed(rng: random.Random, place: Pl
         async with waiting_run(place, str(number)) as (group, viewer):
             moment = len(viewer.events) + rng.randrange(8)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(answer_beside, place, viewer.run_id)
+                nursery.start_soon(answer_beside, place.open_store(), viewer.run_id)
                 await group.until_moment([viewer], moment)
                 await place.first.server.kill()
             await place.first.server.start()
@@ -299,7 +299,10 @@ async def test_the_next_release_can_not_go_on(agent: str, why: str, tmp_path: Pa
             await old.server.kill()
             await new.server.start()
             if agent == "asking" and (await new.http.info(viewer.run_id))["status"] == "waiting":
-                assert await deliver_to(path, viewer.run_id) is Delivered.DELIVERED
+                assert (
+                    await answer_beside(SQLiteStore(path, follow=True), viewer.run_id)
+                    is Delivered.DELIVERED
+                )
             viewer.events.clear()
             await viewer.follow(new.http)
     store = SQLiteStore(path, follow=True)
@@ -335,12 +338,6 @@ async def test_the_next_release_leaves_it_to_the_old_one(
     async with store.open():
         assert await viewer.check(store) == "stop"
     assert noted(tmp_path)["sent", viewer.run_id, "a"] == 1
-
-
-async def deliver_to(path: Path, run_id: str) -> Delivered:
-    store, answer = SQLiteStore(path, follow=True), Answer("a", approved=True)
-    async with store.open():
-        return await store.deliver(run_id, answer.key, encode_item(answer))
 
 
 MANY = 10_000
