@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from .._errors import LogDamaged, RunFailed, UnknownBlob
-from .._events import RunError, RunFinish
+from .._events import RunError, RunFinish, RunWaiting
 from .._log.feed import Feed
 from .._log.log import Entry
 from .._log.run_info import RunRecord
@@ -63,7 +63,11 @@ class StoredRun(Run[Any]):
         self._take_terminal()
         if self._terminal is not None:
             return outcome_of(self._terminal)
-        return "waiting" if self._feed.tail == self._parked_at else "active"
+        asleep = self._feed.tail == self._parked_at or any(
+            entry.readable and isinstance(entry.event, RunWaiting)
+            for entry in self._feed.recent(self._feed.tail - 1)
+        )
+        return "waiting" if asleep else "active"
 
     async def wait(self) -> Result[Any]:
         terminal = await self._wait_closed()
