@@ -311,7 +311,8 @@ async def test_the_end_is_taken_from_the_feed_or_else_from_the_store(at_hand: bo
             k.feed.skip(3, closed=True)
     assert receipts == [Receipt("stop", 3)]
     assert run.status == "stop"
-    assert k.store.calls["read"] == (0 if at_hand else 1)
+    # Besides the two that look for calls whose outcome is unknown.
+    assert k.store.calls["read"] - 2 == (0 if at_hand else 1)
 
 
 async def test_a_feed_that_breaks_off() -> None:
