@@ -94,7 +94,10 @@ class TestRunsThatWait:
                 await client.answer(run_id, "c", approved=not approved)
 
     async def test_a_tool_of_the_clients(self, wire: str) -> None:
-        tools = [ClientTool("look", description="d"), {"name": "feel", "parameters": ASKED}]
+        tools: list[Any] = [
+            ClientTool("look", description="d"),
+            {"name": "feel", "parameters": ASKED},
+        ]
         script = ([call("c", "look"), call("d", "feel", a=1)], ["done"])
         async with asking(wire, *script, allow_client_tools=True) as client:
             run_id = await client.start("hi", client_tools=tools)
