@@ -282,13 +282,13 @@ class DictStore(Store):
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
         removed = []
-        finished = [
+        finished = sorted(
             (row.finished_at, run_id)
             for run_id, row in self._rows.items()
             if row.finished_at is not None
-        ]
+        )
         number, size = len(finished), sum(self._rows[run_id].size for _, run_id in finished)
-        for finished_at, run_id in sorted(finished):
+        for finished_at, run_id in finished:
             now = trio.current_time()
             if retention.keeps(finished_at, now=now, runs=number, size=size):
                 break
@@ -296,6 +296,14 @@ class DictStore(Store):
             size -= self._rows[run_id].size
             self._remove(run_id)
             removed.append(run_id)
+        sizes: dict[str, int] = {}
+        for _, run_id in reversed(finished[len(removed) :]):
+            row = self._rows[run_id]
+            if (owner := row.record.owner) is not None:
+                sizes[owner] = sizes.get(owner, 0) + row.size
+                if sizes[owner] > retention.owner_bytes:
+                    self._remove(run_id)
+                    removed.append(run_id)
         return removed
 
     def _remove(self, run_id: str) -> None:

@@ -53,9 +53,15 @@ async def test_everything_that_a_script_may_say() -> None:
 
 
 async def test_a_model_that_fails() -> None:
-    model = ScriptedModel(["Sn", ModelError("provider-error", "out of order", retryable=True)])
+    model = ScriptedModel(["Sn", ModelError("provider-error", "out of order")])
     with pytest.raises(RunFailed, match="provider-error: out of order"):
         await make_agent(model).run("The weather?")
+
+
+async def test_an_answer_that_breaks_off(autojump_clock: trio.testing.MockClock) -> None:
+    broken = ModelError("connection-lost", "in the middle", retryable=True)
+    model = ScriptedModel(["Sn", broken], ["Snow."])
+    assert (await make_agent(model).run("The weather?")).text == "Snow."  # "Sn" is taken back
 
 
 async def test_a_model_that_is_asked_again(autojump_clock: trio.testing.MockClock) -> None:
