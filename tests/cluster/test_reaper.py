@@ -1,191 +1,216 @@
-"""Runs whose worker is gone: found, claimed by one, and closed."""
+"""Looking for runs that nobody works on: all that are due, again and again, each by itself."""
 
-import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
 import trio.testing
-from runtime_kit import endless, logged
-from shared_kit import LEASE, orphan, quiet, shared
+from shared_kit import LEASE, orphan
 
-from trio_agent._agent import Agent
-from trio_agent._cluster.reaper import reap
-from trio_agent._errors import LogDamaged, RunFailed, StoreUnavailable
-from trio_agent._events import ErrorDetail, RunError
-from trio_agent._limits import RuntimeLimits
-from trio_agent._log.store import Lease
-from trio_agent._runtime.open_runtime import open_runtime
+from trio_agent._cluster.closing import close_log
+from trio_agent._cluster.reaper import Reaper
+from trio_agent._errors import LogDamaged, StoreUnavailable
+from trio_agent._log.store import Store
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore, ScriptedModel
+from trio_agent.testing import FaultyStore
 
 
-async def test_at_once_and_again_but_for_our_own(autojump_clock: trio.testing.MockClock) -> None:
-    store = MemoryStore()
+def nobody(_: str) -> bool:
+    return False
+
+
+class Taking:
+    """Ends what it is given, and knows what that was."""
+
+    def __init__(self, store: Store) -> None:
+        self.taken: list[str] = []
+        self._store = store
+
+    async def __call__(self, run_id: str) -> None:
+        self.taken.append(run_id)
+        lease = await self._store.claim(run_id)
+        if lease is not None:
+            await close_log(self._store, lease, "worker-lost", "gone")
+
+
+async def look(
+    store: Store, *, seconds: float = 0.5, skip: Callable[[str], bool] = nobody
+) -> list[str]:
+    """Look for so long; returns what was taken."""
+    taking = Taking(store)
+    with trio.move_on_after(seconds):
+        await Reaper(store, taking, skip).run()
+    return taking.taken
+
+
+async def with_orphans(*run_ids: str) -> MemoryStore:
+    store = MemoryStore(lease=LEASE)
+    for run_id in run_ids:
+        await orphan(store, run_id)
+    return store
+
+
+async def test_at_once_and_every_second(autojump_clock: trio.testing.MockClock) -> None:
+    store = await with_orphans("first")
+    taking = Taking(store)
     async with trio.open_nursery() as nursery:
-        for run_id in ("first", "ours"):
-            await orphan(store, run_id)
-        nursery.start_soon(reap, store, {"ours"}.__contains__, 3.0)
+        nursery.start_soon(Reaper(store, taking, nobody).run)
         await trio.testing.wait_all_tasks_blocked()
-        assert [error.code for error in await errors(store, "first")] == ["worker-lost"]
+        assert taking.taken == ["first"]
         await orphan(store, "second")
-        await trio.sleep(2.9)
-        assert await errors(store, "second") == []
+        await trio.sleep(0.9)
+        assert taking.taken == ["first"]
         await trio.sleep(0.2)
-        assert [error.code for error in await errors(store, "second")] == ["worker-lost"]
+        assert taking.taken == ["first", "second"]
         await trio.sleep(60)
-        assert await errors(store, "ours") == []
-        assert len(await errors(store, "first")) == 1
+        assert taking.taken == ["first", "second"]
         nursery.cancel_scope.cancel()
 
 
-async def errors(store: MemoryStore, run_id: str) -> list[ErrorDetail]:
-    return [event.error for event in await logged(store, run_id) if isinstance(event, RunError)]
+@pytest.mark.parametrize(("lease", "looks"), [(10.0, 11), (1.0, 34)])
+async def test_more_often_where_leases_are_short(
+    lease: float, looks: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    store = FaultyStore(MemoryStore(lease=lease))
+    await look(store, seconds=10.1)
+    assert store.calls["orphans"] == looks
 
 
-async def test_more_than_are_taken_at_once(
+async def test_what_is_wanted_is_looked_at_soon(autojump_clock: trio.testing.MockClock) -> None:
+    """Whether it is an orphan, or not any more: whoever takes it sees that."""
+    store = await with_orphans()
+    taking = Taking(store)
+    reaper = Reaper(store, taking, nobody)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reaper.run)
+        await trio.testing.wait_all_tasks_blocked()
+        await orphan(store)
+        begin = trio.current_time()
+        reaper.want("r")
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.current_time() == begin
+        assert taking.taken == ["r"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_page_by_page(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     monkeypatch.setattr("trio_agent._cluster.reaper._AT_ONCE", 2)
-    store = MemoryStore()
-    door = FaultyStore(store)
-    for n in range(5):
-        await orphan(store, str(n))
-    with trio.move_on_after(0.5):
-        await reap(door, set[str]().__contains__, 1.0)
+    store = FaultyStore(await with_orphans(*"01234"))
+    assert sorted(await look(store)) == list("01234")
     assert await store.orphans("", 10) == []
-    # Two, two, one, and the empty page that says that there are no more.
-    assert door.calls["orphans"] == 4
+    # Two, two, one, and the empty page that says that there are no more; then once more.
+    assert store.calls["orphans"] == 5
 
 
-async def test_those_that_can_not_be_closed_keep_no_others_back(
+async def test_what_is_skipped_keeps_no_others_back(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     monkeypatch.setattr("trio_agent._cluster.reaper._AT_ONCE", 2)
-    store = MemoryStore()
-    for n in range(5):
-        await orphan(store, str(n))
-    with trio.move_on_after(0.5):
-        await reap(store, {"0", "1", "2"}.__contains__, 1.0)
+    store = await with_orphans(*"01234")
+    assert sorted(await look(store, skip=set("012").__contains__)) == ["3", "4"]
     assert await store.orphans("", 10) == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize("operation", ["orphans", "claim", "read", "append"])
-async def test_a_store_that_is_away_is_asked_again(
-    operation: str, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+async def test_what_is_skipped_for_a_while_is_taken_then(
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
-    store = MemoryStore(lease=2)
-    door = FaultyStore(store)
-    await orphan(store)
-    door.away.add(operation)
+    store = await with_orphans("r")
+    begin = trio.current_time()
+    assert await look(store, seconds=20, skip=lambda _: trio.current_time() < begin + 10) == ["r"]
+
+
+async def test_a_herd_is_taken_in_no_order(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Else all who share it would want the same ones first."""
+    shuffled: list[list[str]] = []
+
+    def reverse(found: list[str]) -> None:
+        shuffled.append(list(found))
+        found.reverse()
+
+    monkeypatch.setattr(random, "shuffle", reverse)
+    wanted: list[str] = []
+    reaper = Reaper(await with_orphans(*"0123"), Taking(MemoryStore()), set("2").__contains__)
+    monkeypatch.setattr(reaper._errands, "want", wanted.append)
+    with trio.move_on_after(0.5):
+        await reaper.run()
+    assert shuffled == [["0", "1", "3"]]
+    assert wanted == ["3", "1", "0"]
+
+
+async def test_none_is_taken_twice_at_a_time(autojump_clock: trio.testing.MockClock) -> None:
+    under_way: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+
+    async def take(run_id: str) -> None:
+        under_way[run_id] += 1
+        most[run_id] = max(most[run_id], under_way[run_id])
+        await trio.sleep(5)
+        under_way[run_id] -= 1
+
+    store = await with_orphans("a", "b")
+    reaper = Reaper(store, take, nobody)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(reap, door, set[str]().__contains__, 3.0)
-        await trio.sleep(10)
-        assert (await store.info("r")).active
-        door.away.clear()
-        await trio.sleep(6)
+        nursery.start_soon(reaper.run)
+        for _ in range(20):
+            await trio.sleep(0.7)
+            reaper.want("a")
+        assert under_way == {"a": 1, "b": 1}, "they wait for each other"
         nursery.cancel_scope.cancel()
-    assert (await store.info("r")).tail == 2
+    assert most == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize("operation", ["orphans", "claim", "read", "append"])
+@pytest.mark.parametrize("failure", ["away", "a bug"])
+async def test_a_store_that_fails_is_asked_again(
+    operation: str,
+    failure: str,
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Odd(FaultyStore):
+        odd = ""
+
+        async def perform(self, name, act):  # type: ignore[no-untyped-def]
+            if name == self.odd:
+                raise TypeError("a bug")
+            return await super().perform(name, act)
+
+    memory = await with_orphans("r")
+    store = Odd(memory)
+    if failure == "away":
+        store.away.add(operation)
+    else:
+        store.odd = operation
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Reaper(store, Taking(store), nobody).run)
+        await trio.sleep(10)
+        assert (await memory.info("r")).active
+        store.odd = ""
+        store.away.clear()
+        await trio.sleep(LEASE + 5)
+        nursery.cancel_scope.cancel()
+    assert not (await memory.info("r")).active
     assert {
         "orphans": "could not look for runs without a worker",
-    }.get(operation, "run r has lost its worker, and could not be closed") in caplog.text
+    }.get(operation, "run r could not be taken over, or closed") in caplog.text
+    # Rarely: not at each attempt.
+    assert len(caplog.records) == 1
 
 
-async def test_a_run_that_is_removed_meanwhile(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Stale(FaultyStore):
-        async def orphans(self, after: str, limit: int) -> list[str]:
-            found = await super().orphans(after, limit)
-            return found if after else ["gone", *found]
-
-    store = MemoryStore()
-    await orphan(store)
-    with caplog.at_level(logging.INFO), trio.move_on_after(1):
-        await reap(Stale(store), set[str]().__contains__, 3.0)
-    assert "run gone was removed meanwhile" in caplog.text
-    assert not (await store.info("r")).active
-
-
-async def test_a_run_that_is_damaged_keeps_none_from_being_closed(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Damaged(MemoryStore):
-        async def claim(self, run_id: str) -> Lease | None:
-            if run_id == "bad":
-                raise LogDamaged("what is stored of run 'bad' is damaged")
-            return await super().claim(run_id)
-
-    store = Damaged()
-    await orphan(store, "bad")
-    await orphan(store)
-    with trio.move_on_after(1):
-        await reap(store, set[str]().__contains__, 3.0)
-    assert not (await store.info("r")).active
-    assert "bad" in caplog.text
-    assert "removed meanwhile" not in caplog.text
-
-
-async def test_reapers_race(autojump_clock: trio.testing.MockClock) -> None:
-    store = MemoryStore(lease=LEASE)
-    with trio.CancelScope() as death:
-        async with open_runtime(
-            store=(door := FaultyStore(store)), limits=RuntimeLimits(closing_bound=0.1)
-        ) as doomed:
-            run = await doomed.start(Agent(model=ScriptedModel(["a", trio.Event()])), "hi")
-            await quiet()
-            door.away |= {"append", "renew", "release", "expire"}
-            death.cancel()
-    assert (await store.info(run.id)).active
-    # With a delay, so that each looks before one has claimed.
-    async with shared(3, store=store, delay=0.1) as s:
-        found = await s.runtimes[0].find(run.id)
-        with pytest.raises(RunFailed, match="worker-lost"):
-            await found.wait()
-        await trio.sleep(30)
-        events = await logged(store, run.id)
-        assert [event.terminal for event in events] == [False, False, False, True]
-        assert sum(door.calls["claim"] for door in s.doors) == 3
-        assert sum(door.calls["append"] for door in s.doors) == 1
-
-
-async def test_a_run_that_was_released(autojump_clock: trio.testing.MockClock) -> None:
-    """Another worker need not wait for the end of its lease."""
-    store = MemoryStore(lease=1000)
-    async with shared(store=store) as s:
-        a, b = s.runtimes
-        run = await a.start(endless(), "hi")
-        _, log = a._live._live[run.id].active
-        await quiet()
-        begin = trio.current_time()
-        a._live.follower.discard_own(run.id)
-        del a._live._live[run.id]  # so that it does not look like ours: its process is gone
-        await store.release(log.lease)
-        with pytest.raises(RunFailed, match="worker-lost"):
-            await (await b.find(run.id)).wait()
-        assert trio.current_time() - begin <= 300
-        run.request_cancel()
-
-
-async def test_a_runtime_reaps_no_run_of_its_own(autojump_clock: trio.testing.MockClock) -> None:
-    async with shared(1) as s:
-        [a] = s.runtimes
-        run = await a.start(endless(), "hi")
-        s.doors[0].away.add("renew")
-        await trio.sleep(60)
-        assert not (await s.store.info(run.id)).leased
-        assert run.status == "active"
-        s.doors[0].away.clear()
-        await trio.sleep(4)
-        assert (await s.store.info(run.id)).leased
-        assert (await run.cancel()).outcome == "cancelled"
-
-
-@pytest.mark.parametrize("failure", [StoreUnavailable("a shard is away"), TypeError("a bug")])
-async def test_a_run_that_can_not_be_closed_leaves_the_others_alone(
+@pytest.mark.parametrize(
+    "failure", [StoreUnavailable("a shard is away"), LogDamaged("bad"), TypeError("a bug")]
+)
+async def test_one_that_can_not_be_taken_leaves_the_others_alone(
     failure: Exception, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Odd(MemoryStore):
-        async def claim(self, run_id: str) -> Lease | None:
+        async def claim(self, run_id: str):  # type: ignore[no-untyped-def]
             if run_id == "bad":
                 raise failure
             return await super().claim(run_id)
@@ -193,7 +218,24 @@ async def test_a_run_that_can_not_be_closed_leaves_the_others_alone(
     store = Odd()
     for run_id in ("bad", "r"):
         await orphan(store, run_id)
-    with trio.move_on_after(60):
-        await reap(store, set[str]().__contains__, 3.0)
+    taken = await look(store, seconds=60)
+    assert taken.count("r") == 1
+    # After a while each: it may be able to be taken by then.
+    assert 20 < taken.count("bad") <= 61
     assert not (await store.info("r")).active
-    assert caplog.text.count("run bad has lost its worker, and could not be closed") == 1
+    assert caplog.text.count("run bad could not be taken over, or closed") == 1
+
+
+async def test_a_store_that_says_them_again_and_again_is_no_hurry(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What it names is due, but somebody else may have had it before."""
+
+    class Slow(MemoryStore):
+        async def orphans(self, after: str, limit: int) -> Sequence[str]:
+            await trio.sleep(0)
+            return [] if after else ["r"]
+
+    store = Slow()
+    await orphan(store)
+    assert await look(store, seconds=10.5) == ["r"] * 11

@@ -17,6 +17,7 @@ PROGRAMS = (
     "testing/test_provider",
     "testing/test_cancelled",
     "testing/test_store",
+    "testing/test_crashes",
 )
 
 
@@ -36,4 +37,4 @@ async def test_tests(tmp_path: Path) -> None:
         )
     assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
     last = done.stdout.decode().splitlines()[-1]
-    assert last.startswith("27 passed in")
+    assert last.startswith("29 passed in")

@@ -98,6 +98,13 @@ class Scripted(Model):
         await emit(TextPart("Hi."))
         return ModelFinish("stop", Usage(10, 2, 12, 8, 1))
 
+    async def _refund(self, emit: Any, amount: str, first: bool) -> ModelFinish:
+        if first:
+            await emit(ToolInputPart("c1", "refund", f'{{"amount": {amount}}}'))
+            return ModelFinish("tool-calls")
+        await emit(TextPart("It is done."))
+        return ModelFinish("stop")
+
     async def _fail(self, emit: Any, rest: str, first: bool) -> ModelFinish:
         raise ModelError("bad-response", f"no such <i>model</i> {NASTY}")
 
@@ -114,9 +121,14 @@ def make_agents(hand: Hand) -> list[Agent]:
         """Say something nasty."""
         return NASTY + text
 
+    @tool(approval=True)
+    async def refund(amount: int) -> str:
+        """Give money back."""
+        return f"{amount} given back"
+
     model = Scripted(hand)
     return [
-        Agent(name="scripted", model=model, tools=[get_weather, echo_html]),
+        Agent(name="scripted", model=model, tools=[get_weather, echo_html, refund]),
         Agent(name="<b>second</b>", model=model),
     ]
 
@@ -125,7 +137,7 @@ async def main(folder: str, protected: bool, websocket: bool) -> None:
     agents = make_agents(Hand(Path(folder)))
     guard = Guard(authorize=bearer_tokens({"alice": TOKEN})) if protected else Guard()
     ports: list[int] = []
-    async with open_runtime() as runtime, trio.open_nursery() as nursery:
+    async with open_runtime(agents=agents) as runtime, trio.open_nursery() as nursery:
         addresses = await nursery.start(
             partial(
                 serve_http,

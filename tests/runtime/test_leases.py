@@ -6,8 +6,8 @@ from typing import TypeVar
 import pytest
 import trio
 import trio.testing
+from crash_kit import reasons, server
 from runtime_kit import endless, logged
-from servers_kit import reasons, server
 from shared_kit import LEASE, quiet
 from store_kit import record
 

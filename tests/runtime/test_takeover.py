@@ -8,9 +8,9 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from crash_kit import moment, names, of, reasons, result_there, server
 from log_kit import check_log
 from runtime_kit import endless, logged
-from servers_kit import moment, names, of, reasons, result_there, server
 from shared_kit import LEASE, orphan, quiet
 from store_kit import record
 

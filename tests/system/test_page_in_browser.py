@@ -107,6 +107,27 @@ class TestRun:
         expect(page.locator("#announcer")).to_have_text("The run ended: stop.")
         expect(viewer(page).locator(".link")).to_contain_text("complete")
 
+    @TRANSPORTS
+    @pytest.mark.parametrize(("button", "word"), [("Approve", "approved"), ("Deny", "denied")])
+    def test_a_person_is_asked(self, page: "Page", transport: str, button: str, word: str) -> None:
+        choose(page, transport)
+        send(page, "refund 7")
+        expect_status(page, "waits for you")
+        expect(page.locator("#run-list li").first.locator(".status")).to_have_text("waits for you")
+        page.get_by_role("button", name="Add viewer").click()
+        second = viewer(page, 1)
+        box = second.get_by_role("textbox", name="Tell the run something")
+        box.fill("say Thanks.")
+        box.press("Enter")
+        expect(viewer(page).locator(".told")).to_have_text("say Thanks.")
+        second.get_by_role("button", name=button).click()
+        for number in range(2):
+            expect_status(page, "finished", number)
+            expect(viewer(page, number).locator(".answered")).to_have_text(word)
+            expect(viewer(page, number).locator(".asked")).to_have_count(0)
+            assert text_of(page, number) == "Thanks."
+        expect(second.locator(".notes")).to_contain_text("Both viewers saw the same")
+
     def test_figures(self, page: "Page", server: PageServer) -> None:
         server.allow("figures-10")
         server.allow("figures-30")
@@ -177,7 +198,7 @@ class TestRun:
         expect(viewer(page).locator(".end.error")).to_contain_text("no such <i>model</i>")
 
     def test_agents(self, page: "Page") -> None:
-        expect(page.locator("#tools")).to_have_text("tools: get_weather, echo_html")
+        expect(page.locator("#tools")).to_have_text("tools: get_weather, echo_html, refund")
         page.select_option("#agent", "<b>second</b>")
         expect(page.locator("#tools")).to_have_text("")
         send(page, "say hello")

@@ -394,7 +394,7 @@ EVERYTHING = (
     answered("d", "refund", False, by="ben", reason="too much"),
     result("d", "refund", "It was not allowed: too much", "error", reason="denied"),
     event("user-message", content="Then a voucher, please.", by="ann"),
-    event("continued", reason="worker-lost"),
+    *(step(2), delta("A vou"), event("continued", reason="worker-lost")),
     *(DISCARD, step(2), delta("A voucher it is, if you allow it.")),
     *asked("c", "voucher", "approval", amount=700, currency="EUR"),
     *asked("q", "ask_user", "input", question="For which city?", choices=["Oslo", "Bonn"]),

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from crash_kit import names
 from runtime_kit import endless, logged, quick
-from servers_kit import names
 from shared_kit import quiet
 from store_kit import deltas, record
 

@@ -31,7 +31,7 @@ class ModelFacts:
 
 @attrs.frozen(kw_only=True)
 class ModelRetried:
-    """A model failed before it had said anything, and is asked again after a while."""
+    """A model failed, and is asked again after a while: what it had said was taken back."""
 
     asked: ModelFacts
     error: str

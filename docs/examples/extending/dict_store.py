@@ -182,11 +182,11 @@ class DictStore(Store):
         await trio.lowlevel.checkpoint()
         lost = []
         for lease in leases:
-            row = self._held(lease)
-            if row is None or row.handed_over:
+            if (row := self._held(lease)) is None:
                 lost.append(lease)
             else:
                 row.leased_until = trio.current_time() + self._lease
+                row.handed_over = False
         return lost
 
     async def release(self, lease: Lease) -> None:
@@ -226,13 +226,10 @@ class DictStore(Store):
 
     async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
         row = await self._row(run_id)
-        known = row.inbox.get(key)
-        if known is not None and known.data == data:
-            return Delivered.DELIVERED
         if row.closed:
             return Delivered.CLOSED
-        if known is not None:
-            return Delivered.TAKEN
+        if (known := row.inbox.get(key)) is not None:
+            return Delivered.DELIVERED if known.data == data else Delivered.TAKEN
         check_inbox(len(row.inbox), row.inbox_size, data)
         row.inbox[key] = Delivery(len(row.inbox) + 1, key, data)
         row.inbox_size += len(data)
@@ -284,13 +281,13 @@ class DictStore(Store):
 
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
+        removed = []
         finished = sorted(
             (row.finished_at, run_id)
             for run_id, row in self._rows.items()
             if row.finished_at is not None
         )
         number, size = len(finished), sum(self._rows[run_id].size for _, run_id in finished)
-        removed = []
         for finished_at, run_id in finished:
             now = trio.current_time()
             if retention.keeps(finished_at, now=now, runs=number, size=size):
@@ -299,12 +296,12 @@ class DictStore(Store):
             size -= self._rows[run_id].size
             self._remove(run_id)
             removed.append(run_id)
-        owned: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         for _, run_id in reversed(finished[len(removed) :]):
             row = self._rows[run_id]
             if (owner := row.record.owner) is not None:
-                owned[owner] = owned.get(owner, 0) + row.size
-                if owned[owner] > retention.owner_bytes:
+                sizes[owner] = sizes.get(owner, 0) + row.size
+                if sizes[owner] > retention.owner_bytes:
                     self._remove(run_id)
                     removed.append(run_id)
         return removed

@@ -58,6 +58,12 @@ async def test_a_model_that_fails() -> None:
         await make_agent(model).run("The weather?")
 
 
+async def test_an_answer_that_breaks_off(autojump_clock: trio.testing.MockClock) -> None:
+    broken = ModelError("connection-lost", "in the middle", retryable=True)
+    model = ScriptedModel(["Sn", broken], ["Snow."])
+    assert (await make_agent(model).run("The weather?")).text == "Snow."  # "Sn" is taken back
+
+
 async def test_a_model_that_is_asked_again(autojump_clock: trio.testing.MockClock) -> None:
     busy = ModelError("rate-limit", "later", retryable=True, retry_after=10)
     model = ScriptedModel([busy], ["Snow."])
