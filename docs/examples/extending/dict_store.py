@@ -182,11 +182,11 @@ class DictStore(Store):
         await trio.lowlevel.checkpoint()
         lost = []
         for lease in leases:
-            if (row := self._held(lease)) is None:
+            row = self._held(lease)
+            if row is None or row.handed_over:
                 lost.append(lease)
             else:
                 row.leased_until = trio.current_time() + self._lease
-                row.handed_over = False
         return lost
 
     async def release(self, lease: Lease) -> None:
@@ -226,10 +226,13 @@ class DictStore(Store):
 
     async def deliver(self, run_id: str, key: str, data: bytes) -> Delivered:
         row = await self._row(run_id)
+        known = row.inbox.get(key)
+        if known is not None and known.data == data:
+            return Delivered.DELIVERED
         if row.closed:
             return Delivered.CLOSED
-        if (known := row.inbox.get(key)) is not None:
-            return Delivered.DELIVERED if known.data == data else Delivered.TAKEN
+        if known is not None:
+            return Delivered.TAKEN
         check_inbox(len(row.inbox), row.inbox_size, data)
         row.inbox[key] = Delivery(len(row.inbox) + 1, key, data)
         row.inbox_size += len(data)
