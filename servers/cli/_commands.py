@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
 from ._batch import BatchOptions, batch
 from ._chat import chat
 from ._demo import AGENT as DEMO_AGENT, demo
+from ._demo_kill import AGENT as KILL_AGENT, demo_kill
 from ._files import MAX_BYTES, read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
-from ._server_process import open_server
+from ._server_process import ServerProcess, open_process, open_server
 from ._show import show_run
 from ._stores import list_runs, make_store
 from ._tell import tell_at, tell_in
@@ -186,8 +188,21 @@ def _tokens(text: str) -> dict[str, str]:
 
 
 def run_demo(options: argparse.Namespace) -> int:
-    """Show a run being cut off and resumed."""
-    return trio.run(_with_own_server, demo, _model(options), DEMO_AGENT, options)
+    """Show a run being cut off and resumed, or one that outlives its server."""
+    if not options.kill:
+        return trio.run(_with_own_server, demo, _model(options), DEMO_AGENT, options)
+
+    def open_server(port: int, store: str) -> AbstractAsyncContextManager[ServerProcess]:
+        settings = {**_own_settings(options), PREFIX + "STORE": store}
+        return open_process(
+            _model(options),
+            agent=KILL_AGENT,
+            port=port,
+            settings=settings,
+            verbose=options.verbose,
+        )
+
+    return trio.run(partial(demo_kill, open_server, ask=options.ask))
 
 
 def run_chat(options: argparse.Namespace) -> int:
@@ -205,7 +220,15 @@ async def _with_own_server(
     agent: str | None,
     options: argparse.Namespace,
 ) -> int:
-    settings = {
+    settings = _own_settings(options)
+    async with open_server(
+        model, agent=agent, settings=settings, verbose=options.verbose
+    ) as client:
+        return await command(client)
+
+
+def _own_settings(options: argparse.Namespace) -> dict[str, str | None]:
+    return {
         PREFIX + "MODEL": options.model,
         PREFIX + "BASE_URL": options.base_url,
         PREFIX + "GGUF": options.gguf,
@@ -213,10 +236,6 @@ async def _with_own_server(
         PREFIX + "MAX_BODY": f"{2 * MAX_BYTES >> 20}MiB",
         PREFIX + "LOG_LEVEL": logging.getLevelName(options.log_level),
     }
-    async with open_server(
-        model, agent=agent, settings=settings, verbose=options.verbose
-    ) as client:
-        return await command(client)
 
 
 async def _with_server(

@@ -1,4 +1,4 @@
-"""The agent of ``trio-agent demo``: two tools over a small table that says that it is made up."""
+"""The agents of ``trio-agent demo``: tools over a small table that says that it is made up."""
 
 import os
 from typing import Annotated
@@ -29,20 +29,33 @@ def convert_temperature(celsius: float) -> float:
     return round(celsius * 9 / 5 + 32, 1)
 
 
-def make_agent() -> Agent:
-    """Make the agent on the model that the environment names."""
-    model = find_model(
-        name=os.environ.get("TRIO_AGENT_MODEL"),
-        base_url=os.environ.get("TRIO_AGENT_BASE_URL"),
-        gguf=os.environ.get("TRIO_AGENT_GGUF"),
-    )
-    return Agent(
-        name="demo",
-        instructions="You are a friendly travel assistant.",
-        model=model,
-        tools=[get_weather, convert_temperature],
-        limits=Limits(max_steps=4),
-    )
+@tool(approval=True)
+def book_room(city: str, nights: int) -> str:
+    """Book a hotel room in a city. Somebody is asked whether that is all right."""
+    return f"A room in {city.title()} is booked for {nights} nights (made-up booking)"
 
 
-agent = make_agent()
+model = find_model(
+    name=os.environ.get("TRIO_AGENT_MODEL"),
+    base_url=os.environ.get("TRIO_AGENT_BASE_URL"),
+    gguf=os.environ.get("TRIO_AGENT_GGUF"),
+)
+
+agent = Agent(
+    name="demo",
+    instructions="You are a friendly travel assistant.",
+    model=model,
+    tools=[get_weather, convert_temperature],
+    limits=Limits(max_steps=4),
+)
+
+booking = Agent(
+    name="booking",
+    instructions=(
+        "You are a friendly travel assistant. Say first, in two sentences, what you are going to"
+        " do. Then call the tool."
+    ),
+    model=model,
+    tools=[book_room],
+    limits=Limits(max_steps=4),
+)

@@ -256,5 +256,9 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
+    text = "kill the run's server with SIGKILL, twice: the run goes on, the viewer misses nothing"
+    parser.add_argument("--kill", action="store_true", help=text)
+    text = "with --kill: ask you for the approval that the run waits for"
+    parser.add_argument("--ask", action="store_true", help=text)
     _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_demo)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import trio
 
-from trio_agent import AnswerRefused, AnyEvent, RunOver, ToolAnswered, ToolAsked
+from trio_agent import AnyEvent, ToolAnswered, ToolAsked, TrioAgentError
 from trio_agent.client import Client
 
 from ._render import Renderer
@@ -88,7 +88,7 @@ class Questions:
                 await self._client.answer(
                     self._run_id, asked.tool.id, arguments=asked.tool.input, **answer
                 )
-            except (AnswerRefused, RunOver) as exc:
+            except TrioAgentError as exc:
                 self._renderer.note(f"not answered: {exc}")
         self._asked = None
         while self._held and self._asked is None:

@@ -9,6 +9,7 @@ from functools import partial
 from subprocess import PIPE
 from typing import Final
 
+import attrs
 import trio
 
 from trio_agent import ModelError
@@ -47,10 +48,30 @@ async def open_server(
 ) -> AsyncIterator[Client]:
     """Start a server on a free port, wait until it is ready, and yield a client of it.
 
+    Arguments and errors as for `open_process`.
+    """
+    process = open_process(model, agent=agent, settings=settings, verbose=verbose)
+    async with process as server, open_client(server.url) as client:
+        await server.until_ready(client)
+        yield client
+
+
+@asynccontextmanager
+async def open_process(
+    model: Model,
+    *,
+    agent: str | None = None,
+    port: int = 0,
+    settings: Mapping[str, str | None],
+    verbose: bool = False,
+) -> AsyncIterator["ServerProcess"]:
+    """Start a server, which listens when the context is entered.
+
     Args:
         model: what `settings` name. It is waited for, unless it refuses for good; the weights
             of the embedded one are downloaded.
         agent: as for ``--agent``; by default the default agent.
+        port: where it listens; by default where nobody does.
         settings: environment variables; those that are None are left as they are.
         verbose: whether what the server says is shown at once. Otherwise it is shown if the
             server does not start, is not ready, or ends before it is told to.
@@ -64,7 +85,7 @@ async def open_server(
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment = {**inherited, **{name: value for name, value in settings.items() if value}}
     # -P: what lies in the current folder is data, not code of ours.
-    command = [sys.executable, "-P", "-m", _PROGRAM, "--port", "0"]
+    command = [sys.executable, "-P", "-m", _PROGRAM, "--port", str(port)]
     if agent is not None:
         command += ["--agent", agent]
     async with open_plain_nursery() as nursery:
@@ -83,11 +104,10 @@ async def open_server(
         said = _Said(verbose)
         nursery.start_soon(said.collect, process)
         try:
-            async with open_client(await _ready_url(process, said)) as client:
-                await _until_ready(client, model, said)
-                yield client
+            server = ServerProcess(await _ready_url(process, said), process, model, said)
+            yield server
         finally:
-            if process.poll() is not None:
+            if process.poll() is not None and not said.killed:
                 said.show()
             # The server drains and leaves by itself; what it says of that is news to nobody.
             said.listening.cancel(reason="the server is not needed any more")
@@ -116,6 +136,8 @@ class _Said:
         self.listening = trio.CancelScope()
         self.all = trio.Event()
         """Set behind the last word."""
+        self.killed = False
+        """Whether it was we who ended it, so that it has nothing to say."""
         self._verbose = verbose
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._kept = ""
@@ -135,6 +157,42 @@ class _Said:
         self._kept = ""
 
 
+@attrs.frozen
+class ServerProcess:
+    """A server that listens."""
+
+    url: str
+    _process: trio.Process
+    _model: Model
+    _said: _Said
+
+    async def kill(self) -> None:
+        """End it with SIGKILL, of which it knows nothing. A checkpoint."""
+        self._said.killed = True
+        self._process.kill()
+        await self._process.wait()
+
+    async def until_ready(self, client: Client) -> None:
+        """Wait until its model is ready. A checkpoint.
+
+        Raises:
+            UsageError: it will not be.
+        """
+        problem: str | None = "it did not answer"
+        told, look_again = False, trio.current_time() + _SILENT
+        with trio.move_on_after(_READY):
+            while (problem := await client.not_ready()) is not None:
+                if trio.current_time() > look_again:
+                    reason = await _problem_of(self._model) or problem
+                    if not told:
+                        say(f"waiting, {_READY:g} s at most: {reason}")
+                    told, look_again = True, trio.current_time() + _SILENT
+                await trio.sleep(0.2)
+        if problem is not None:
+            self._said.show()
+            raise UsageError(f"the server is not ready: {problem}")
+
+
 async def _ready_url(process: trio.Process, said: _Said) -> str:
     assert process.stdout is not None
     line = b""
@@ -146,19 +204,3 @@ async def _ready_url(process: trio.Process, said: _Said) -> str:
         said.show()
         raise UsageError("the server did not start; see above")
     return line.split()[1].decode()
-
-
-async def _until_ready(client: Client, model: Model, said: _Said) -> None:
-    problem: str | None = "it did not answer"
-    told, look_again = False, trio.current_time() + _SILENT
-    with trio.move_on_after(_READY):
-        while (problem := await client.not_ready()) is not None:
-            if trio.current_time() > look_again:
-                reason = await _problem_of(model) or problem
-                if not told:
-                    say(f"waiting, {_READY:g} s at most: {reason}")
-                told, look_again = True, trio.current_time() + _SILENT
-            await trio.sleep(0.2)
-    if problem is not None:
-        said.show()
-        raise UsageError(f"the server is not ready: {problem}")

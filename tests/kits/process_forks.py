@@ -54,13 +54,21 @@ class Forked:
         await self.forks.fork(self)
         await self.ready.wait()
 
+    def not_ready(self) -> None:
+        if self.ready.is_set():  # else somebody may wait for it already
+            self.ready = trio.Event()
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
     async def kill(self) -> None:
         """End it with SIGKILL."""
-        self.ready = trio.Event()
-        self.send_signal(signal.SIGKILL)
+        await self.end_by(signal.SIGKILL)
+
+    async def end_by(self, number: int) -> None:
+        """Send it a signal, and return when it is gone."""
+        self.not_ready()
+        self.send_signal(number)
         await self.gone.wait()
 
 
@@ -75,11 +83,11 @@ class Forks:
     _by_pid: dict[int, Forked] = attrs.field(factory=dict)
     _wanted: list[Forked] = attrs.field(factory=list)
 
-    def server(self, store: str, *options: str) -> Forked:
-        """Return a server of the agents of `process_agents` that is still to be started."""
+    def server(self, store: str, *options: str, agents: str = "agents") -> Forked:
+        """Return a server of agents of `process_agents` that is still to be started."""
         port, ws_port = free_port(), free_port()
         places = ["--port", str(port), "--ws-port", str(ws_port)]
-        arguments = ["serve", *places, "--agent", "process_agents:agents", "--store", store]
+        arguments = ["serve", *places, "--agent", f"process_agents:{agents}", "--store", store]
         server = self._by_port[port] = Forked(self, port, ws_port, [*arguments, *options])
         return server
 
@@ -107,6 +115,7 @@ class Forks:
             case "gone", pid, status:
                 server = self._by_pid.pop(int(pid))
                 server.pid, server.status = 0, int(status)
+                server.not_ready()
                 server.gone.set()
 
     async def collect(self) -> None:

@@ -1,7 +1,7 @@
 """How a run is put to sleep: in one act, whatever becomes of the way to its store."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -235,12 +235,19 @@ async def test_what_sleeps_in_a_store_that_lasts_is_left_there(
     assert (info.active, info.parked) == (True, True)
 
 
+@pytest.mark.parametrize("how", ["closed", "raised", "cancelled"])
 async def test_what_sleeps_in_one_that_does_not_is_cancelled(
-    autojump_clock: trio.testing.MockClock,
+    how: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_runtime() as runtime:
-        run = await runtime.start(asking(), "hi")
-        await asleep(run)
+    with suppress(KeyError), trio.CancelScope() as scope:
+        async with open_runtime() as runtime:
+            run = await runtime.start(asking(), "hi")
+            await asleep(run)
+            if how == "raised":
+                raise KeyError("x")
+            if how == "cancelled":
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
     events = await logged(runtime.store, run.id)
     check_levels(events)
     last = events[-1]

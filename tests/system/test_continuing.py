@@ -15,19 +15,26 @@ from log_kit import at_all_levels
 from process_agents import BUSY, noted
 from process_forks import Forked, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
+from team_kit import Retold
 from valkey_kit import ValkeyServer
 
 from trio_agent import (
+    Agent,
     AssistantMessage,
+    RunContext,
     RunContinued,
     SQLiteStore,
     StepDiscard,
     ToolCall,
     ToolResult,
     ValkeyStore,
+    open_runtime,
 )
+from trio_agent._log.inbox import Delivered
+from trio_agent._run.items import Said, encode_item
 from trio_agent.abc import Store
 from trio_agent.client import Client
+from trio_agent.testing import output
 
 KILLS = 50
 """With SQLite; and with Valkey, of two servers and of three, so many together."""
@@ -132,3 +139,28 @@ async def test_servers_on_valkey(
     assert told["discarded"] > 0
     assert told["unknown"] > 0
     assert told["reconnected"] > KILLS / 2
+
+
+async def test_told_something_before_its_answer_was_judged(tmp_path: Path) -> None:
+    """Whoever goes on judges the answer first, which ends the run here."""
+    judging, judged = trio.Event(), trio.Event()
+
+    async def judge(context: RunContext, value: list[int]) -> list[int]:
+        judging.set()
+        await judged.wait()
+        return value
+
+    agent = Agent(
+        model=Retold(output({"output": [1, 2]})), output=list[int], output_validators=[judge]
+    )
+    path = tmp_path / "runs.db"
+    async with open_runtime(store=SQLiteStore(path), agents=[agent]) as runtime:
+        run_id = (await runtime.start(agent, "hi")).id
+        await judging.wait()
+        more = encode_item(Said("More!"))
+        assert await runtime.store.deliver(run_id, "said:key", more) is Delivered.DELIVERED
+        await runtime.drain(0)
+    judged.set()
+    async with open_runtime(store=SQLiteStore(path), agents=[agent]) as runtime:
+        result = await (await runtime.find(run_id)).wait()
+    assert (result.output, result.finish_reason) == ([1, 2], "stop")

@@ -189,8 +189,9 @@ class Worker:
         desk, machine = self.desk, self.machine
         await desk.toolset.refresh()
         self._recover()
-        await expire(desk)
-        await desk.take()
+        if machine.state is not State.CHECK:  # an answer that was not judged yet comes first
+            await expire(desk)
+            await desk.take()
         action = machine.action
         if isinstance(action, AskModel):
             self._ask_next()

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 
@@ -63,13 +63,14 @@ async def open_runtime(
         services.start_soon(_write, writer, writing)
         try:
             async with store.watch() as watch, open_plain_nursery() as keepers:
-                async with open_plain_nursery() as runs:
+                async with AsyncExitStack() as sleeping, open_plain_nursery() as runs:
                     models = ModelPool(keepers)
                     sources = SourcePool(keepers)
                     live = LiveRuns(
                         store, limits, writer, watch, models, sources, known, measured, runs
                     )
                     takeover = Takeover(store, live, known, closing_bound=limits.closing_bound)
+                    sleeping.push_async_callback(takeover.end_sleeping)
                     live.on_due = takeover.reaper.want
                     keepers.start_soon(live.serve)
                     keepers.start_soon(takeover.reaper.run)
@@ -77,7 +78,6 @@ async def open_runtime(
                     live.close()
                     # Those that are about to go on here have their places, and no task yet.
                     await live.places.wait_idle()
-                await takeover.end_sleeping()
                 keepers.cancel_scope.cancel(reason="all runs are gone")
         finally:
             writer.close()

@@ -16,7 +16,14 @@ import trio
 
 from .._cluster.closing import cancel_log, close_log
 from .._cluster.reaper import Reaper
-from .._errors import CursorExpired, LimitExceeded, LogDamaged, UnknownBlob, UnknownRun
+from .._errors import (
+    CursorExpired,
+    LimitExceeded,
+    LogDamaged,
+    StoreUnavailable,
+    UnknownBlob,
+    UnknownRun,
+)
 from .._events import RunContinued, RunWaiting
 from .._log.log import Append, Appended, Entry
 from .._log.run_info import RunInfo
@@ -59,14 +66,25 @@ class Takeover:
         """Looks for them."""
 
     async def end_sleeping(self) -> None:
-        """Cancel what sleeps here if nobody could answer it later. A checkpoint if there is any."""
-        for run_id in tuple(self._live.sleeping):
-            with suppress(UnknownRun, CursorExpired):
-                await self._store.request_cancel(run_id, "the runtime closes")
-                info = await self._store.info(run_id)
-                if info.active and not info.leased:
-                    await self._end(info)
-                await self._live.follower.catch_up(run_id)
+        """Cancel what sleeps here if nobody could answer it later. A checkpoint if there is any.
+
+        Also when everything is being cancelled: within `closing_bound`.
+        """
+        with trio.move_on_after(self._closing_bound, shield=True):
+            for run_id in tuple(self._live.sleeping):
+                try:
+                    await self._end_sleeping(run_id)
+                except (UnknownRun, CursorExpired):
+                    pass
+                except StoreUnavailable as exc:
+                    logger.error("run %s could not be cancelled: %s", run_id, exc)
+
+    async def _end_sleeping(self, run_id: str) -> None:
+        await self._store.request_cancel(run_id, "the runtime closes")
+        info = await self._store.info(run_id)
+        if info.active and not info.leased:
+            await self._end(info)
+        await self._live.follower.catch_up(run_id)
 
     def _is_left(self, run_id: str) -> bool:
         return run_id in self._live or self._left.get(run_id, 0) > trio.current_time()

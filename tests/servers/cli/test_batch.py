@@ -15,11 +15,20 @@ from cli_kit import refused
 from process_kit import PATIENCE, environment, open_process
 from trio.testing import MockClock
 
-from trio_agent import Agent, MemoryStore, ModelError, SQLiteStore, StoreUnavailable, _file_lock
+from trio_agent import (
+    Agent,
+    MemoryStore,
+    ModelError,
+    SQLiteStore,
+    StoreUnavailable,
+    Tool,
+    _file_lock,
+    tool,
+)
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest, Store, TextPart
 from trio_agent.servers.cli._batch import BatchOptions, batch
 from trio_agent.servers.cli._usage import UsageError
-from trio_agent.testing import FaultyStore
+from trio_agent.testing import FaultyStore, call
 from trio_agent.testing.openai import (
     Answer,
     RecordedRequest,
@@ -53,6 +62,9 @@ class Echo(Model):
                 await trio.sleep_forever()
             if said == "fail" and not self.cured:
                 raise ModelError("refused", "no")
+            if said == "ask":
+                await emit(call("c", "send"))
+                return ModelFinish("tool-calls")
             if said == "nothing":
                 return ModelFinish("stop")
             await emit(TextPart(said.upper()))
@@ -71,6 +83,7 @@ class Batch:
         self.out = folder / "results.jsonl"
         self.model = Echo()
         self.instructions = ""
+        self.tools: list[Tool] = []
 
     def write(self, *lines: object) -> None:
         self.prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -84,7 +97,7 @@ class Batch:
         retry_failed: bool = False,
     ) -> int:
         options = BatchOptions(
-            agent=Agent(model=self.model, instructions=self.instructions),
+            agent=Agent(model=self.model, instructions=self.instructions, tools=self.tools),
             prompts=self.prompts,
             out=self.out,
             concurrency=concurrency,
@@ -183,6 +196,24 @@ async def test_errors_are_lines(
     assert len(files.model.heard) == 3
     said = ["3 of 3 were done before", "3/3, 1 failed", hint]
     assert capsys.readouterr().err.splitlines() == said
+
+
+@tool(approval=True)
+def send() -> str:
+    """Send."""
+    raise AssertionError
+
+
+async def test_a_run_that_waits_is_an_outcome(
+    files: Batch, autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.write("ask", "a")
+    files.tools = [send]
+    assert await files.run() == 1
+    assert [result["status"] for result in files.results] == ["waiting", "stop"]
+    assert "error" not in files.results[0]
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "failed: 1 waiting; --retry-failed runs them again"
 
 
 async def test_deadline_and_concurrency(files: Batch, autojump_clock: MockClock) -> None:

@@ -172,11 +172,20 @@ async def test_question_that_somebody_else_answers(tmp_path: Path) -> None:
         await prompts(chat, 2)
         assert b"[y/N] \n-- it needs no answer any more\n" in chat.stdout
         assert b"<- ok: sent to Ann\n" in chat.stdout
-        # A line that was asked for then is for who asks next.
+        assert chat.process.stdin is not None
+        await chat.process.stdin.aclose()
+        await ended(chat)
+
+
+async def test_interrupted_at_a_question(tmp_path: Path) -> None:
+    async with (
+        open_asking(tmp_path) as url,
+        open_chat("--url", url, cwd=tmp_path) as chat,
+    ):
         await say(chat, "go\n")
-        await heard(chat, b"approve? ", 2)
+        await chat.until(WAITS, chat.stdout)
         chat.process.send_signal(signal.SIGINT)
-        await prompts(chat, 3)
+        await prompts(chat, 2)
         assert RECEIPT.search(chat.stdout)
         assert chat.process.stdin is not None
         await chat.process.stdin.aclose()

@@ -1,4 +1,4 @@
-"""The agent of `trio-agent demo`, and its two tools."""
+"""The agents of `trio-agent demo`, and their tools."""
 
 import importlib
 
@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from trio_agent import Agent, OpenAIModel, ToolError
-from trio_agent.servers.cli import _demo
+from trio_agent.servers.cli import _demo, _demo_kill
 
 
 @pytest.fixture
@@ -38,3 +38,11 @@ async def test_weather_is_made_up_and_says_so(module: object) -> None:
 def test_temperatures(module: object) -> None:
     convert = module.convert_temperature  # type: ignore[attr-defined]
     assert [convert(0), convert(-40), convert(36.6)] == [32, -40, 97.9]
+
+
+def test_who_books_has_to_be_allowed_to(module: object) -> None:
+    agent = getattr(module, _demo_kill.AGENT.partition(":")[2])
+    assert isinstance(agent, Agent)
+    assert agent.waiting_tools == ("book_room",)
+    book_room = module.book_room  # type: ignore[attr-defined]
+    assert "made-up booking" in book_room("oslo", 2)
