@@ -104,6 +104,7 @@ async def test_a_store_that_can_not_be_reached(
         if gone:
             assert str(log.feed.failure) == "run r: its lease could not be renewed in time"
             assert "leases could not be renewed" in caplog.text
+            assert "a bug" not in caplog.text
         faulty.away.clear()
         if hung.hung is not None:
             hung.hung.set()

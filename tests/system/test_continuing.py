@@ -53,12 +53,11 @@ async def storm(rng: random.Random, servers: Sequence[Forked], kills: int) -> li
         group = Viewers(ways[0].http)
         async with trio.open_nursery() as nursery:
             for kill in range(kills):
-                for number in range(2):
-                    for view in (rng.choice(ways).view, rng.choice(ways).view_over_websocket):
-                        nursery.start_soon(view, group.add(f"{kill}-{number}", "go", "busy"))
+                for view in (rng.choice(ways).view, rng.choice(ways).view_over_websocket):
+                    nursery.start_soon(view, group.add(str(kill), "go", "busy"))
                 going = [viewer for viewer in group.viewers if not viewer.ended]
                 seen = sum(len(viewer.events) for viewer in going)
-                await group.until_moment(going, seen + rng.randrange(200))
+                await group.until_moment(going, seen + rng.randrange(120))
                 victim = rng.choice(servers)
                 await victim.kill()
                 await victim.start()
@@ -120,10 +119,10 @@ async def test_one_server_on_sqlite(rng: random.Random, tmp_path: Path) -> None:
         viewers = await storm(rng, [forks.server(f"sqlite:{path}")], KILLS)
         assert b"Traceback" not in forks.stderr, forks.stderr.decode()
     told = await check_runs(SQLiteStore(path, follow=True), viewers, tmp_path)
-    assert told["lost"] > KILLS
+    assert told["lost"] > KILLS / 2
     assert told["discarded"] > 0
     assert told["unknown"] > 0
-    assert told["reconnected"] > KILLS
+    assert told["reconnected"] > KILLS / 2
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -135,7 +134,7 @@ async def test_servers_on_valkey(
         viewers = await storm(rng, servers, KILLS // 2)
         assert b"Traceback" not in forks.stderr, forks.stderr.decode()
     told = await check_runs(ValkeyStore(valkey.url), viewers, tmp_path)
-    assert told["lost"] > KILLS / 4
+    assert told["lost"] > KILLS / 8
     assert told["discarded"] > 0
     assert told["unknown"] > 0
     assert told["reconnected"] > KILLS / 2

@@ -18,6 +18,7 @@ import trio.testing
 from process_agents import ASKING, CONTINUATIONS, agents, noted
 from process_forks import Forked, Forks, Way, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
+from valkey_kit import ValkeyServer
 
 from trio_agent import (
     RunContinued,
@@ -307,6 +308,33 @@ async def test_the_next_release_can_not_go_on(agent: str, why: str, tmp_path: Pa
     *_, end = said_in(viewer)
     assert isinstance(end, RunError)
     assert why in end.error.message
+
+
+async def test_the_next_release_leaves_it_to_the_old_one(
+    valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    """While both serve, for six leases."""
+    async with open_forks(tmp_path) as forks:
+        lease = ("--lease", "20")  # nobody gives up in the time of this test
+        servers = [forks.server(valkey.url, *lease, agents=each) for each in ("agents", "changed")]
+        async with open_ways(servers) as [old, new]:
+            await old.server.start()
+            await new.server.start()
+            group = Viewers(new.http)
+            viewer = group.add("key", "go", "asking")
+            await old.start(viewer)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(viewer.follow, new.http)
+                await group.until(lambda: waits(viewer))
+                await asleep(new, viewer)
+                await old.server.kill()
+                nursery.start_soon(partial(new.http.answer, viewer.run_id, "a", approved=True))
+                await trio.testing.wait_all_tasks_blocked()
+                await old.server.start()
+    store = ValkeyStore(valkey.url)
+    async with store.open():
+        assert await viewer.check(store) == "stop"
+    assert noted(tmp_path)["sent", viewer.run_id, "a"] == 1
 
 
 async def deliver_to(path: Path, run_id: str) -> Delivered:

@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from .._errors import StoreUnavailable
 from .._log.store import Store
 from .._log.trouble import Trouble
 from .._log.writer import RunLog
@@ -39,8 +40,10 @@ class Leases:
             # A store that does not answer is no better than one that is away.
             lapse = max(renewed + self._store.lease, began + RENEWAL * self._store.lease)
             try:
-                with trio.fail_at(lapse if self._store.shared else math.inf):
+                with trio.move_on_at(lapse if self._store.shared else math.inf) as scope:
                     lost = await self._store.renew(list(logs))
+                if scope.cancelled_caught:
+                    raise StoreUnavailable("the store does not answer")
                 for lease in lost:
                     logs[lease].stop_as_lost()
                 renewed = began
