@@ -18,8 +18,10 @@ from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, RunFailed
 from trio_agent._events import (
     AnyEvent,
+    ModelFinished,
     RunError,
     RunFinish,
+    RunStart,
     RunWaiting,
     StepDiscard,
     StepFinish,
@@ -27,7 +29,9 @@ from trio_agent._events import (
     TextDelta,
     ToolAnswered,
     ToolCall,
+    ToolRequest,
     ToolResult,
+    Usage,
 )
 from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._log.log import Append, Appended, Entry
@@ -888,3 +892,24 @@ class TestRaces:
             await store.release(lease)
             assert (await (await one.runtime.find("r")).wait()).text == "Hel"
             assert trio.current_time() - begin <= 2
+
+
+async def test_a_log_that_makes_no_sense_ends_and_harms_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Such as one with a call that is there twice, whoever wrote that."""
+    store, agent = MemoryStore(lease=LEASE), agent_of(["Hel"], tools=[hang])
+    lease = (await store.create(record("r", agent="a", private=kept(agent)))).lease
+    assert lease is not None
+    twice = ToolCall(at=0, tool=ToolRequest("1", "hang", {}))
+    finished = ModelFinished(at=0, step_number=1, model="m", reason="tool-calls", usage=Usage())
+    start, step = RunStart(at=0, run_id="r", agent="a"), StepStart(at=0, step_number=1)
+    events: list[AnyEvent] = [start, step, finished, twice, twice]
+    await store.append([Append("r", 1, [Entry.of(n, e) for n, e in enumerate(events, 1)])])
+    await store.release(lease)
+    async with server(store, agent) as one:
+        other = await one.runtime.start(endless(), "hi")
+        with pytest.raises(RunFailed, match="its log can't be read"):
+            await (await one.runtime.find("r")).wait()
+        assert other.status == "active"
+        await other.cancel()
