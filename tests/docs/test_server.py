@@ -247,7 +247,10 @@ const Native = globalThis.EventSource;
 globalThis.EventSource = class extends Native {
   constructor(path) { super(process.env.SERVER + path); }
 };
-globalThis.document = { body: { append: (text) => process.stdout.write(text) } };
+globalThis.document = {
+  body: { append: () => {} },
+  createElement: () => ({ append: (text) => process.stdout.write(text) }),
+};
 """
 """What a browser has and Node has not."""
 
