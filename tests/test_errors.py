@@ -7,6 +7,7 @@ import pytest
 import trio_agent
 from trio_agent import _errors
 from trio_agent._errors import (
+    AnswerRefused,
     CursorExpired,
     CursorInvalid,
     FenceLost,
@@ -16,7 +17,9 @@ from trio_agent._errors import (
     ModelError,
     RunFailed,
     RunIncomplete,
+    RunOver,
     StoreUnavailable,
+    TextRetracted,
     TooLarge,
     ToolError,
     ToolSourceError,
@@ -71,6 +74,19 @@ ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
         "model: it broke",
         TrioAgentError,
         {"result": RESULT},
+    ),
+    (
+        AnswerRefused("the call 'c1' was answered already"),
+        "the call 'c1' was answered already",
+        TrioAgentError,
+        {},
+    ),
+    (RunOver("r1"), "run 'r1' has ended", TrioAgentError, {"run_id": "r1"}),
+    (
+        TextRetracted(7),
+        "all but the first 7 characters of the text were taken back",
+        TrioAgentError,
+        {"keep": 7},
     ),
     (
         RunIncomplete("max-steps"),

@@ -26,6 +26,11 @@ LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _PORT: Final = re.compile(r":[0-9]*\Z")
 
 
+def owner_of(caller: Caller) -> str | None:
+    """Return whose the runs are that this caller starts and sees; None: anybody's."""
+    return caller.id if isinstance(caller, Principal) else caller
+
+
 def path_of(scope: Mapping[str, Any]) -> str:
     """Return the path of a request below the one at which the app is mounted, if it is."""
     path: str = scope["path"]

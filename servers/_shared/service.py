@@ -26,7 +26,7 @@ from trio_agent import (
 from trio_agent.abc import RunInfo
 
 from .allowed import Allowed
-from .guard import Caller
+from .guard import Caller, owner_of
 from .messages import messages_of
 from .open_calls import OpenCall, open_calls
 from .problem import STORE_AWAY, Problem
@@ -138,7 +138,7 @@ class Service:
                 start.prompt,
                 messages=messages_of(start.messages),
                 on_disconnect=self._policy(start.on_disconnect),
-                owner=_owner(caller),
+                owner=owner_of(caller),
                 claims=caller.claims if isinstance(caller, Principal) else None,
                 options=options,
                 limits=limits,
@@ -165,7 +165,7 @@ class Service:
         """Tell what the store knows of a run, if it belongs to this caller."""
         with _removed_as_unknown(caller, run_id):
             info = await self.runtime.store.info(run_id)
-        if (owner := _owner(caller)) is not None and info.record.owner != owner:
+        if (owner := owner_of(caller)) is not None and info.record.owner != owner:
             raise UnknownRun(run_id)
         return info
 
@@ -173,13 +173,13 @@ class Service:
         """Tell what the store knows of the runs of this caller, newest first."""
         if before is not None:
             await self.info(caller, before)
-        return await self.runtime.store.find(_owner(caller), before, limit)
+        return await self.runtime.store.find(owner_of(caller), before, limit)
 
     async def run(self, caller: Caller, run_id: str) -> Run:
         """Find a run that belongs to this caller."""
         with _removed_as_unknown(caller, run_id):
             run = await self.runtime.find(run_id)
-        if (owner := _owner(caller)) is not None and run.owner != owner:
+        if (owner := owner_of(caller)) is not None and run.owner != owner:
             raise UnknownRun(run_id)
         return run
 
@@ -207,12 +207,12 @@ class Service:
     async def answer(self, caller: Caller, run_id: str, said: Answer) -> Mapping[str, object]:
         """Answer a call of a run that belongs to this caller; see `told`."""
         with _removed_as_unknown(caller, run_id):
-            return await answer(await self.run(caller, run_id), said, _owner(caller))
+            return await answer(await self.run(caller, run_id), said, owner_of(caller))
 
     async def say(self, caller: Caller, run_id: str, said: Message) -> Mapping[str, object]:
         """Tell something to a run that belongs to this caller; see `told`."""
         with _removed_as_unknown(caller, run_id):
-            return await say(await self.run(caller, run_id), said, _owner(caller))
+            return await say(await self.run(caller, run_id), said, owner_of(caller))
 
     async def cancel(self, caller: Caller, run_id: str) -> Mapping[str, object] | None:
         """Cancel a run that belongs to this caller, and wait until it is gone.
@@ -235,10 +235,6 @@ class Service:
         if info.active:
             raise Problem(409, "run-active", "the run is active: cancel it first")
         await self.runtime.delete(run_id)
-
-
-def _owner(caller: Caller) -> str | None:
-    return caller.id if isinstance(caller, Principal) else caller
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -35,6 +35,7 @@ async def demo_kill(open_server: OpenServer, *, ask: bool) -> int:
         ask: whether the person who looks on is asked for the approval; else it is given.
     """
     renderer = Renderer(sys.stdout)
+    status = 1
     with TemporaryDirectory(prefix="trio-agent-demo-") as folder:
         store = f"sqlite:{Path(folder) / 'runs.db'}"
         async with (
@@ -53,14 +54,16 @@ async def demo_kill(open_server: OpenServer, *, ask: bool) -> int:
             where = "while it waits" if _waits(viewer) else "in the middle of its answer"
             async with _anew(first, port, store, open_server, where, renderer) as second:
                 await viewer.until(_stands)
-                if not _waits(viewer):
-                    renderer.note("the model asked for no approval this time")
-                    return await _compare(client, run_id, viewer, renderer)
-                async with _anew(second, port, store, open_server, "while it waits", renderer):
-                    await _answer(client, run_id, viewer, renderer, ask=ask)
+                async with AsyncExitStack() as third:
+                    if _waits(viewer):
+                        anew = _anew(second, port, store, open_server, "while it waits", renderer)
+                        await third.enter_async_context(anew)
+                        await _answer(client, run_id, viewer, renderer, ask=ask)
+                    else:
+                        renderer.note("the model asked for no approval this time")
                     await viewer.until(lambda seen: seen.ended)
-                    return await _compare(client, run_id, viewer, renderer)
-    raise AssertionError
+                    status = await _compare(client, run_id, viewer, renderer)
+    return status
 
 
 def _waits(viewer: Viewer) -> bool:

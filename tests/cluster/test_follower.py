@@ -8,14 +8,16 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from crash_kit import server
 from runtime_kit import collect, logged, rest, stepwise, text_of
-from shared_kit import ForgetfulStore, hang, quiet, shared
+from shared_kit import LEASE, ForgetfulStore, hang, quiet, shared
 from store_kit import deltas, finish, record
 
 from trio_agent._agent import Agent
 from trio_agent._cluster.follower import Follower
 from trio_agent._errors import CursorExpired, StoreUnavailable
 from trio_agent._events import AnyEvent
+from trio_agent._limits import CancelAfter, OnDisconnect
 from trio_agent._log.feed import Feed
 from trio_agent._log.store import Lease, Page
 from trio_agent._run.stored_run import StoredRun
@@ -518,3 +520,170 @@ async def test_a_watch_that_fails_is_asked_again(
         assert seen == ["r"]
         nursery.cancel_scope.cancel()
     assert caplog.text.count("no news could be received") == 1
+
+
+@tool(approval=True)
+async def pay() -> str:
+    """Pay, if somebody allows it."""
+    return "paid"
+
+
+def paying(*, times: int = 1) -> Agent:
+    calls = [["I pay. ", call(str(n), "pay")] for n in range(times)]
+    return Agent(model=ScriptedModel(*calls, ["done"]), name="a", tools=[pay])
+
+
+class TestHandedOn:
+    """Of a run there is one feed in a process, whoever works on the run."""
+
+    @pytest.mark.parametrize("goes_on", ["here", "there"])
+    async def test_who_was_there_before_it_slept_sees_each_event_once(
+        self,
+        goes_on: str,
+        autojump_clock: trio.testing.MockClock,
+    ) -> None:
+        memory, agent = MemoryStore(lease=LEASE), paying(times=3)
+        async with (
+            server(memory, agent) as first,
+            server(memory, agent) as second,
+            trio.open_nursery() as nursery,
+        ):
+            run = await first.runtime.start(agent, "hi")
+            here, there = list[AnyEvent](), list[AnyEvent]()
+            nursery.start_soon(collect, run.subscribe(), here)
+            nursery.start_soon(collect, (await second.runtime.find(run.id)).subscribe(), there)
+            for number in range(3):
+                await quiet()
+                assert run.status == "waiting"
+                assert here == there == await logged(memory, run.id)
+                # Who wakes it, mostly goes on with it.
+                runtime = first.runtime if goes_on == "here" else second.runtime
+                await (await runtime.find(run.id)).answer(str(number), approved=True)
+            assert (await run.wait()).text.endswith("done")
+            await quiet()
+            assert here == there == await logged(memory, run.id)
+            assert run.status == "stop"
+
+    async def test_who_comes_while_it_sleeps_sees_all(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store, agent = MemoryStore(lease=LEASE), paying()
+        async with server(store, agent) as first, trio.open_nursery() as nursery:
+            run = await first.runtime.start(agent, "hi")
+            await quiet()
+            late, last = list[AnyEvent](), list[AnyEvent]()
+            found = await first.runtime.find(run.id)
+            nursery.start_soon(collect, found.subscribe(), late)
+            tail = (await store.info(run.id)).tail
+            nursery.start_soon(collect, run.subscribe(after=tail), last)
+            await quiet()
+            await run.answer("0", approved=True)
+            await run.wait()
+            await quiet()
+            whole = await logged(store, run.id)
+            assert late == whole
+            assert last == whole[tail:]
+
+    async def test_who_watched_the_dead_one_elsewhere_watches_on_where_it_lives(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """The follower's feed becomes the worker's."""
+        store = MemoryStore(lease=LEASE)
+        agent = Agent(model=ScriptedModel(["Hel", trio.Event()], ["Hello"]), name="a")
+        seen: list[AnyEvent] = []
+        async with server(store, agent) as second, trio.open_nursery() as nursery:
+            async with server(store, agent) as first:
+                run = await first.runtime.start(agent, "hi")
+                found = await second.runtime.find(run.id)
+                nursery.start_soon(collect, found.subscribe(), seen)
+                await quiet()
+                first.door.crash()
+            assert text_of(seen) == "Hel"
+            assert (await found.wait()).text == "Hello"
+            alive = await second.runtime.find(run.id)
+            assert alive.statistics().viewers == found.statistics().viewers
+            await quiet()
+            assert seen == await logged(store, run.id)
+
+    async def test_who_watched_where_it_was_handed_over_is_told_of_the_rest(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        agent = Agent(model=ScriptedModel(["Hel", trio.Event()], ["Hello"]), name="a")
+        seen: list[AnyEvent] = []
+        async with (
+            server(store, agent) as first,
+            server(store, agent) as second,
+            trio.open_nursery() as nursery,
+        ):
+            run = await first.runtime.start(agent, "hi")
+            nursery.start_soon(collect, run.subscribe(), seen)
+            await quiet()
+            await first.runtime.drain(0)
+            await (await second.runtime.find(run.id)).wait()
+            await quiet()
+            assert seen == await logged(store, run.id)
+
+
+class TestWhoWatchesWhatSleeps:
+    """Nobody need be there while it waits for a person; afterwards, as before."""
+
+    async def test_the_policy_rests(self, autojump_clock: trio.testing.MockClock) -> None:
+        store, agent = MemoryStore(lease=LEASE), paying()
+        async with server(store, agent) as first:
+            runs = [
+                await first.runtime.start(agent, "hi", on_disconnect=policy)
+                for agent, policy in ((paying(), "cancel"), (agent, CancelAfter(5)))
+            ]
+            for run in runs:
+                with run.subscribe():
+                    await quiet()
+                assert run.status == "waiting"
+            await trio.sleep(1000)
+            assert [run.status for run in runs] == ["waiting", "waiting"]
+            assert (await store.info(runs[0].id)).cancel_reason is None
+            await runs[1].cancel()
+            await runs[0].cancel()
+
+    @pytest.mark.parametrize(
+        ("policy", "stays", "ends"),
+        [(CancelAfter(5), False, 5), (CancelAfter(5), True, None), ("cancel", True, None)],
+    )
+    async def test_it_is_armed_anew(
+        self,
+        policy: OnDisconnect,
+        stays: bool,
+        ends: float | None,
+        autojump_clock: trio.testing.MockClock,
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        script = ScriptedModel([call("0", "pay")], ["x", 100.0, "y"])
+        agent = Agent(model=script, name="a", tools=[pay])
+        async with server(store, agent) as first, trio.open_nursery() as nursery:
+            run = await first.runtime.start(agent, "hi", on_disconnect=policy)
+            if stays:
+                nursery.start_soon(collect, run.subscribe(), [])
+            await quiet()
+            await trio.sleep(1000)
+            await run.answer("0", approved=True)
+            begin = trio.current_time()
+            result = await run.wait()
+            if ends is None:
+                assert result.text == "xy"
+            else:
+                assert result.reason == "nobody watches"
+                assert ends <= trio.current_time() - begin <= ends + 1
+
+    async def test_who_leaves_after_it_woke_has_left(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        script = ScriptedModel([call("0", "pay")], ["x", 100.0, "y"])
+        agent = Agent(model=script, name="a", tools=[pay])
+        async with server(store, agent) as first:
+            run = await first.runtime.start(agent, "hi", on_disconnect="cancel")
+            with run.subscribe():
+                await quiet()
+                await run.answer("0", approved=True)
+                await quiet()
+            assert (await run.wait()).reason == "nobody watches"

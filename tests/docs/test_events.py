@@ -27,6 +27,7 @@ from trio_agent import (
     RunError,
     RunFailed,
     RunFinish,
+    RunWaiting,
     ToolResult,
     TrioAgentError,
     Usage,
@@ -34,6 +35,7 @@ from trio_agent import (
     tool,
 )
 from trio_agent._events import EVENT_TYPES, FinishReason, ToolStatus
+from trio_agent._run.story import LOST
 from trio_agent.abc import ModelFinish, RunRecord, SwitchPart, ToolInputPart
 from trio_agent.models._provider._errors import error_from_response
 from trio_agent.testing import Line, ScriptedModel, call, output
@@ -135,6 +137,11 @@ async def look(city: str) -> str:
     return f"{city}: snow"
 
 
+@tool(approval=True)
+async def pay() -> None:
+    """Pay."""
+
+
 @tool
 async def stare() -> None:
     """Look, and never stop."""
@@ -144,6 +151,7 @@ async def stare() -> None:
 OSLO = call("1", "look", city="Oslo")
 BERGEN = call("2", "look", city="Bergen")
 STARE = call("3", "stare")
+PAY = call("4", "pay")
 SWITCH = SwitchPart("one", "another", "rate-limit", "no more today")
 
 RUNS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
@@ -228,6 +236,33 @@ class TestOrder:
         within = "".join(f"<{_kind(e.event)}>" for e in events if isinstance(e, Nested))
         assert bool(LOG.fullmatch(within)) == ("1" in _succeeded(events)), within
 
+    @pytest.mark.parametrize("approved", [True, False, None])
+    async def test_runs_that_wait_and_repeat(
+        self, approved: bool | None, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """With an answer that breaks off, a message, and an end in its sleep."""
+        cut = ModelError("cut-stream", "it broke", retryable=True)
+        model = ScriptedModel(["a", cut], ["b", PAY, OSLO], ["Done."])
+        agent = Agent(model=model, tools=[look, pay])
+        async with open_runtime() as runtime:
+            run = await runtime.start(agent, "Hi")
+            events: list[AnyEvent] = []
+            async with run.subscribe() as subscription:
+                async for event in subscription:
+                    events.append(event)
+                    if isinstance(event, RunWaiting) and len(event.calls) == 1:
+                        if _kind(events[-2]) != "user-message":
+                            await run.say("More.")
+                        elif approved is None:
+                            run.request_cancel()
+                        else:
+                            await run.answer("4", approved=approved)
+        kinds = "".join(f"<{_kind(event)}>" for event in events)
+        assert LOG.fullmatch(kinds), kinds
+        assert _end(events[-1]) == ("cancelled" if approved is None else "stop")
+        for kind in ("step-discard", "tool-request", "waiting", "continued", "user-message"):
+            assert f"<{kind}>" in kinds
+
     async def test_server_that_died_before_the_run_had_begun(self) -> None:
         store = MemoryStore()
         created = await store.create(RunRecord("a" * 32, "e1", "agent", 0))
@@ -263,6 +298,12 @@ class TestOrder:
             "<run-start><step-start><model-finish><tool-call><tool-progress><run-finish>",
             "<run-start><step-start><model-finish><tool-call><tool-result><nested><run-finish>",
             "<run-start><step-start><output-retry><model-finish><step-finish><run-finish>",
+            "<run-start><step-start><text-delta><step-discard><text-delta><run-finish>",
+            "<run-start><step-discard><run-finish>",
+            "<run-start><waiting><run-finish>",
+            "<run-start><step-start><user-message><text-delta><model-finish><run-finish>",
+            "<run-start><step-start><model-finish><tool-request><tool-call><run-finish>",
+            "<run-start><step-start><model-finish><tool-call><tool-result><tool-answer><error>",
         ],
     )
     def test_what_is_no_log(self, log: str) -> None:
@@ -351,6 +392,8 @@ COMPUTED = {
     "obstacle.code",
     "part.code",  # of another model, by which it was replaced
     "name",  # of `_name`
+    "LOST",  # `story.LOST`
+    "plain_text(code)",  # of whoever calls `Ends.fail`
     "f'timeout-{name}'",  # of `_deadline_passed`
 }
 """What else stands in its place; `codes` knows where these come from."""
@@ -424,7 +467,7 @@ class TestCodes:
     def test_of_error_events(self) -> None:
         found = codes("ModelError", "fail", "Failure", "close_log", "ErrorDetail", within=CORE)
         found |= constants(CORE / "models" / "_provider" / "_errors.py", "_name")
-        found |= HTTP_LIBRARY - TIMEOUTS
+        found |= (HTTP_LIBRARY - TIMEOUTS) | {LOST}
         assert set(_codes()) == found
         assert _codes() == sorted(_codes())
 

@@ -17,11 +17,14 @@ import pytest
 import trio
 from process_kit import Process, open_process
 from program_kit import EXAMPLES, REPOSITORY, run_program
+from server_kit import open_server
+from till_kit import Till, asleep
 
 from trio_agent import AnyMessage
 from trio_agent.servers._shared.messages import Said, messages_of
 from trio_agent.servers._shared.problem import Problem
 from trio_agent.servers.cli._main import _parser
+from trio_agent.testing import call
 from trio_agent.testing.openai import (
     Answer,
     Script,
@@ -165,6 +168,22 @@ async def test_curl(tmp_path: Path) -> None:
         assert await process.process.wait() == 0
 
 
+async def test_answers_and_messages() -> None:
+    till = Till([call("call_1", "pay", amount=7)], ["Done."])
+    async with open_server(till.agent) as server:
+        run = await server.start()
+        await asleep(run)
+        said = json.loads(SHOWN["say"])
+        for headers in ({}, {"Idempotency-Key": said["key"]}):
+            answer = await server.request("POST", f"/runs/{run.id}/messages", headers, said)
+            assert (answer.status, answer.json) == (200, {"runId": run.id})
+        body = json.loads(SHOWN["answer"])
+        answer = await server.request("POST", f"/runs/{run.id}/answers", body=body)
+        assert answer.status == 200
+        assert same_json(answer.body.decode()) == same_json(SHOWN["answered"])
+        assert (await run.wait()).text == "Done."
+
+
 def test_all_answers_are_compared() -> None:
     compared = re.findall(r'SHOWN\["([a-z-]+)"\]', Path(__file__).read_text())
     assert set(compared) == set(SHOWN)
@@ -228,7 +247,10 @@ const Native = globalThis.EventSource;
 globalThis.EventSource = class extends Native {
   constructor(path) { super(process.env.SERVER + path); }
 };
-globalThis.document = { body: { append: (text) => process.stdout.write(text) } };
+globalThis.document = {
+  body: { append: () => {} },
+  createElement: () => ({ append: (text) => process.stdout.write(text) }),
+};
 """
 """What a browser has and Node has not."""
 
@@ -324,14 +346,22 @@ def test_every_command_and_option_is_named() -> None:
             assert option in PAGE, option
 
 
-SWITCHES = {"--json", "--retry-failed", "--verbose"}
+SWITCHES = {
+    "--allow-client-tools",
+    "--approve",
+    "--deny",
+    "--json",
+    "--retry-failed",
+    "--verbose",
+}
+NOT_IN_THE_ENVIRONMENT = {"--out", "--file", "--output", "--reason", *SWITCHES}
 
 
 def test_which_options_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("TRIO_AGENT_")]:
         monkeypatch.delenv(name)
     for command, parser in commands().items():
-        for option in options_of(parser) - {"--out", "--file", *SWITCHES}:
+        for option in options_of(parser) - NOT_IN_THE_ENVIRONMENT:
             variable = "TRIO_AGENT_" + option.strip("-").replace("-", "_").upper()
             monkeypatch.setenv(variable, "7")
             action = commands()[command]._option_string_actions[option]

@@ -8,6 +8,11 @@ from program_kit import REPOSITORY, run_example
 PAGE = (REPOSITORY / "docs" / "waiting.md").read_text()
 
 
+async def test_beside(tmp_path: Path) -> None:
+    output = await run_example("waiting/beside", [], tmp_path)
+    assert f"It prints `{output.strip()}`" in PAGE
+
+
 @pytest.mark.parametrize(
     ("name", "lines"),
     [

@@ -13,13 +13,14 @@ import trio
 from process_kit import open_process
 from program_kit import EXAMPLES, REPOSITORY, run_program
 from server_kit import StepModel
+from till_kit import Till, asleep
 from websocket_kit import Socket, WebSocketKit, open_websocket_server
 
 from trio_agent import Agent, MemoryStore, StoreUnavailable, open_runtime
 from trio_agent.servers import serve_websocket
 from trio_agent.servers._shared.intake import FREE, LARGEST_AT_ONCE
 from trio_agent.servers.websocket import _server, _session
-from trio_agent.testing import ScriptedModel
+from trio_agent.testing import ScriptedModel, call
 from trio_agent.testing.openai import Script, finish, open_scripted_openai, status, text
 
 PAGE = (REPOSITORY / "docs" / "websocket.md").read_text()
@@ -93,6 +94,16 @@ async def test_cancel() -> None:
 
 def _is_answer(message: Any) -> bool:
     return "id" not in message
+
+
+async def test_answers_and_messages() -> None:
+    till = Till([call("call_1", "pay", amount=7)], ["Done."])
+    async with open_websocket_server(till.agent) as kit, await kit.open() as socket:
+        run = await kit.start()
+        await asleep(run)
+        assert same(await socket.ask(request("say", run.id))) == same(SHOWN["said"])
+        assert same(await socket.ask(request("answer", run.id))) == same(SHOWN["answered"])
+        assert (await run.wait()).text == "Done."
 
 
 async def test_subscription_error() -> None:

@@ -129,7 +129,7 @@ async def test_who_is_behind_the_window_reads_from_the_store(
 
 
 async def test_unknown_types_are_skipped(log: Log) -> None:
-    unknown = [Entry(n, b'{"type":"waiting"}', False) for n in (1, 2)]
+    unknown = [Entry(n, b'{"type":"of-tomorrow"}', False) for n in (1, 2)]
     log.add(unknown[0])
     log.add(unknown[1], Entry.of(3, delta(3)))
     async with log.subscribe() as events:

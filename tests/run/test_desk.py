@@ -152,7 +152,7 @@ async def test_it_is_said_before_it_has_begun(autojump_clock: trio.testing.MockC
             await self.deliver(record.run_id, "said:k", encode_item(Said("at once")))
             return created
 
-    model = ScriptedModel(["a"], ["b"])
+    model = ScriptedModel([1.0, "a"], ["b"])  # News of it may come a little later.
     async with open_runtime(store=Early()) as runtime:
         run = await runtime.start(Agent(model=model), "hi")
         await run.wait()

@@ -29,3 +29,13 @@ async def test_what_is_shown(end: Append | None, status: str, error: ErrorDetail
     assert found == ListedRun("r", "a", status, 7, {"n": 1}, "ann", error)
     read = msgspec.json.decode(msgspec.json.encode(RunPage((found,), "r")), type=RunPage)
     assert read == RunPage((found,), "r")
+
+
+async def test_a_run_that_sleeps_waits() -> None:
+    store = MemoryStore()
+    created = await store.create(record("r"))
+    assert created.lease is not None
+    assert await store.park(created.lease, 0, None)
+    assert listed(await store.info("r")).status == "waiting"
+    await store.request_cancel("r", "enough")
+    assert listed(await store.info("r")).status == "active"

@@ -6,7 +6,9 @@ from typing import Literal
 import pytest
 import trio
 import trio.testing
-from run_kit import live_run
+from run_kit import live_run, stored_run
+from store_kit import record
+from wait_kit import asleep, refund, told
 
 from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, RunFailed, StoreUnavailable
@@ -24,12 +26,14 @@ from trio_agent._limits import CancelAfter, OnDisconnect
 from trio_agent._log.cursor import Cursor
 from trio_agent._log.feed import Feed
 from trio_agent._log.log import Entry
+from trio_agent._run.items import Answer, encode_item
 from trio_agent._run.live_run import LiveRun
 from trio_agent._run.result import Result
 from trio_agent._run.run import Receipt, RunStatistics
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
-from trio_agent.testing import ScriptedModel
+from trio_agent.stores._memory import MemoryStore
+from trio_agent.testing import ScriptedModel, call
 
 
 async def start(
@@ -312,3 +316,83 @@ async def test_when_all_is_gone_nobody_is_missed() -> None:
     with run.subscribe():
         pass
     assert run.viewer_scope.deadline == math.inf
+
+
+# Where it goes on
+
+
+@pytest.mark.parametrize("policy", ["cancel", CancelAfter(5)])
+async def test_who_watched_while_it_slept_watches_still(
+    policy: OnDisconnect, autojump_clock: trio.testing.MockClock
+) -> None:
+    """And is missed when they leave."""
+    model = ScriptedModel([call("1", "refund", amount=5)], ["a", 60.0, "b"])
+    async with open_runtime() as runtime:
+        agent = Agent(model=model, tools=[refund])
+        run = await runtime.start(agent, "hi", on_disconnect=policy)
+        with run.subscribe():
+            await asleep(run)
+            await trio.sleep(1000)
+            # As from another server, so that nobody here has heard of it.
+            answer = Answer("1", approved=True)
+            await runtime.store.deliver(run.id, answer.key, encode_item(answer))
+            await trio.sleep(20)
+            assert run.status == "active"
+        left = trio.current_time()
+        assert (await run.wait()).reason == "nobody watches"
+        assert trio.current_time() - left == (0 if policy == "cancel" else 5)
+
+
+@pytest.mark.parametrize("policy", ["cancel", CancelAfter(5)])
+async def test_nobody_is_missed_while_it_sleeps(
+    policy: OnDisconnect, autojump_clock: trio.testing.MockClock
+) -> None:
+    model = ScriptedModel([call("1", "refund", amount=5)], ["done"])
+    async with open_runtime() as runtime:
+        agent = Agent(model=model, tools=[refund])
+        run = await runtime.start(agent, "hi", on_disconnect=policy)
+        with run.subscribe():
+            await asleep(run)
+        await trio.sleep(1000)
+        await run.answer("1", approved=True)
+        assert (await run.wait()).text == "done"
+
+
+async def test_whoever_holds_it_sees_it_go_on(autojump_clock: trio.testing.MockClock) -> None:
+    model = ScriptedModel([call("1", "refund", amount=5)], ["a", trio.Event()])
+    async with open_runtime() as runtime:
+        run = await runtime.start(Agent(model=model, tools=[refund]), "hi")
+        await asleep(run)
+        assert (run.status, runtime._live.find(run.id)) == ("waiting", None)
+        await run.answer("1", approved=True)
+        await told(run, TextDelta)
+        assert (run.status, run.finished) == ("active", False)
+        # A cancel reaches whoever works on it now.
+        receipt = await run.cancel("enough")
+        assert receipt.outcome == run.status == "cancelled"
+        assert (await run.wait()).reason == "enough"
+
+
+async def test_a_cancel_that_came_too_late_for_its_scope() -> None:
+    """It was put to sleep at that moment: whoever has it then is asked."""
+    run, feed = live()
+    store = MemoryStore()
+    await store.create(record("r"))
+    asked: list[tuple[str, str]] = []
+    run.request_cancel("enough")
+    stored = stored_run(await store.info("r"), feed, store, lambda *each: asked.append(each))
+    run.hand_on(stored)
+    assert asked == [("r", "enough")]
+    run.request_cancel("again")
+    assert asked == [("r", "enough"), ("r", "again")]
+    assert run.done
+
+
+async def test_a_run_that_goes_on_elsewhere_is_not_waited_for() -> None:
+    run, _ = live()
+    run.hand_over()
+    assert run.cancel_scope.cancel_called
+    run.leave()
+    for wait in (run.wait, run.cancel):
+        with pytest.raises(FenceLost, match="goes on elsewhere"):
+            await wait()

@@ -13,10 +13,22 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from instrument_kit import Listener
+from wait_kit import LastingStore, asleep, refund, told
 
 from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, ModelError, RunFailed, StoreUnavailable
-from trio_agent._events import AnyEvent, RunError, RunFinish, RunStart, ToolCall, ToolResult, Usage
+from trio_agent._events import (
+    AnyEvent,
+    RunError,
+    RunFinish,
+    RunStart,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from trio_agent._instrument.facts import RunEnd
 from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Lease
@@ -827,3 +839,37 @@ async def test_nothing_emitted_is_nothing_said(autojump_clock: trio.testing.Mock
     model = Empty()
     assert (await Agent(model=model).run("hi")).text == "at last"
     assert model.asked == 2
+
+
+async def test_what_is_told_of_a_run_that_sleeps(autojump_clock: trio.testing.MockClock) -> None:
+    """Its work ends when it sleeps, and begins anew; what was used before counts."""
+    ends: list[tuple[str, int, int]] = []
+
+    class Hears(Listener):
+        def ended(self, end: Any) -> None:
+            if isinstance(end, RunEnd):
+                ends.append((end.outcome, end.steps, end.usage.total_tokens))
+
+    asks = [call("1", "refund", amount=5), ModelFinish("tool-calls", Usage(1, 2, 3))]
+    model = ScriptedModel(asks, ["done", ModelFinish("stop", Usage(1, 1, 2))])
+    async with open_runtime(instruments=[Hears()]) as runtime:
+        run = await runtime.start(Agent(model=model, tools=[refund]), "hi")
+        await asleep(run)
+        assert ends == [("waiting", 1, 3)]
+        await run.answer("1", approved=True)
+        await run.wait()
+    assert ends == [("waiting", 1, 3), ("stop", 2, 5)]
+
+
+async def test_what_is_handed_over_is_not_ended(autojump_clock: trio.testing.MockClock) -> None:
+    store = LastingStore()
+    agent = Agent(model=ScriptedModel(["a", trio.Event()], ["b"]), name="quick")
+    async with open_runtime(store=store, agents=[agent]) as runtime:
+        run = await runtime.start(agent, "hi")
+        await told(run, TextDelta)
+        await runtime.drain(0)
+        with pytest.raises(FenceLost, match="goes on elsewhere"):
+            await run.wait()
+        info = await store.info(run.id)
+    assert (info.active, info.leased, info.parked) == (True, False, False)
+    assert info.tail == 3  # All that was said is there, and no closing events.

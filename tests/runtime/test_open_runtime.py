@@ -166,3 +166,10 @@ async def test_a_store_that_can_not_be_opened() -> None:
     with pytest.raises(StoreUnavailable, match="no disk"):
         async with open_runtime(store=Closed()):
             pytest.fail("it can't be opened")
+
+
+async def test_agents_of_one_name() -> None:
+    agents = [Agent(model=ScriptedModel(), name="a") for _ in range(2)]
+    with pytest.raises(ValueError, match=r"^two agents are called 'a'"):
+        async with open_runtime(agents=agents):
+            pytest.fail("nobody knows whose runs go on")

@@ -1,7 +1,7 @@
 """Runs that nobody works on: who goes on with them, from where, and when nobody does."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -11,15 +11,17 @@ import trio.testing
 from crash_kit import moment, names, of, reasons, result_there, server
 from log_kit import check_log
 from runtime_kit import endless, logged
-from shared_kit import LEASE, orphan, quiet
+from shared_kit import LEASE, orphan, quiet, shared
 from store_kit import record
 
 from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, RunFailed
 from trio_agent._events import (
     AnyEvent,
+    ModelFinished,
     RunError,
     RunFinish,
+    RunStart,
     RunWaiting,
     StepDiscard,
     StepFinish,
@@ -27,12 +29,18 @@ from trio_agent._events import (
     TextDelta,
     ToolAnswered,
     ToolCall,
+    ToolRequest,
     ToolResult,
+    Usage,
 )
 from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.run_info import RunInfo
 from trio_agent._log.store import Store
+from trio_agent._messages import UserMessage
+from trio_agent._run.job import Order
+from trio_agent._run.private import encode_private
+from trio_agent._run.settings import RunSettings
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import CrashingStore, FaultyStore, Line, ScriptedModel, call, output
@@ -82,6 +90,11 @@ async def killed_at(kind: type[AnyEvent], store: Store, agent: Agent, **how: Any
         await trio.sleep(1000)
         raise AssertionError("it lived")
     return run_id
+
+
+def kept(agent: Agent) -> bytes:
+    """What is kept of a run of this agent, to which somebody said hi."""
+    return encode_private(Order(agent), RunSettings(), (UserMessage("hi"),))
 
 
 async def killed_soon(store: Store, agent: Agent) -> str:
@@ -816,3 +829,87 @@ async def test_a_run_that_is_removed_meanwhile(
         await trio.sleep(LEASE)
     assert "run gone was removed meanwhile" in caplog.text
     assert not (await store.info("r")).active
+
+
+class TestRaces:
+    async def test_several_want_to_end_it(self, autojump_clock: trio.testing.MockClock) -> None:
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["Hel", trio.Event()])
+        run_id = await killed_at(TextDelta, store, agent)
+        # With a delay, so that each looks before one has claimed.
+        async with shared(3, store=store, delay=0.1) as s:
+            found = await s.runtimes[0].find(run_id)
+            with pytest.raises(RunFailed, match="worker-lost"):
+                await found.wait()
+            await trio.sleep(3 * LEASE)
+            events = await logged(store, run_id)
+            assert [event.terminal for event in events] == [False, False, False, True]
+            assert sum(door.calls["append"] for door in s.doors) == 1
+
+    @pytest.mark.parametrize("knowing", [2, 3])
+    async def test_several_want_to_go_on_with_it(
+        self, knowing: int, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["Hel", trio.Event()], ["Hel", 1.0, "lo"], ["nobody asks for this"])
+        run_id = await killed_at(TextDelta, store, agent)
+        slow = FaultyStore(store)
+        slow.delay = 0.1
+        async with AsyncExitStack() as stack:
+            for _ in range(knowing):
+                one = await stack.enter_async_context(server(slow, agent))
+            assert (await (await one.runtime.find(run_id)).wait()).text == "Hello"
+        assert await reasons(store, run_id) == ["worker-lost"]
+        assert len(agent.model.requests) == 2  # type: ignore[attr-defined]
+
+    async def test_a_runtime_takes_none_of_its_own(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Where there is no other, its leases may lapse."""
+        store = FaultyStore(MemoryStore(lease=LEASE))
+        agent = agent_of(["Hel", trio.Event()])
+        async with server(store, agent, shared=False) as one:
+            run = await one.runtime.start(agent, "hi")
+            await quiet()
+            store.away.add("renew")
+            await trio.sleep(6 * LEASE)
+            assert not (await store.info(run.id)).leased
+            assert run.status == "active"
+            store.away.clear()
+            await trio.sleep(LEASE / 2)
+            assert (await store.info(run.id)).leased
+            assert (await run.cancel()).outcome == "cancelled"
+        assert await reasons(store, run.id) == []
+
+    async def test_what_was_let_go_of_is_taken_at_once(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store, agent = MemoryStore(lease=1000), agent_of(["Hel"])
+        async with server(store, agent) as one:
+            lease = (await store.create(record("r", agent="a", private=kept(agent)))).lease
+            assert lease is not None
+            begin = trio.current_time()
+            await store.release(lease)
+            assert (await (await one.runtime.find("r")).wait()).text == "Hel"
+            assert trio.current_time() - begin <= 2
+
+
+async def test_a_log_that_makes_no_sense_ends_and_harms_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Such as one with a call that is there twice, whoever wrote that."""
+    store, agent = MemoryStore(lease=LEASE), agent_of(["Hel"], tools=[hang])
+    lease = (await store.create(record("r", agent="a", private=kept(agent)))).lease
+    assert lease is not None
+    twice = ToolCall(at=0, tool=ToolRequest("1", "hang", {}))
+    finished = ModelFinished(at=0, step_number=1, model="m", reason="tool-calls", usage=Usage())
+    start, step = RunStart(at=0, run_id="r", agent="a"), StepStart(at=0, step_number=1)
+    events: list[AnyEvent] = [start, step, finished, twice, twice]
+    await store.append([Append("r", 1, [Entry.of(n, e) for n, e in enumerate(events, 1)])])
+    await store.release(lease)
+    async with server(store, agent) as one:
+        other = await one.runtime.start(endless(), "hi")
+        with pytest.raises(RunFailed, match="its log can't be read"):
+            await (await one.runtime.find("r")).wait()
+        assert other.status == "active"
+        await other.cancel()

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import trio
 import trio.testing
+from careful_kit import make_careful, to_its_end
 
 from trio_agent import Agent, ModelError, ToolContext, ToolError, open_runtime, tool
 from trio_agent._events import EVENT_TYPES
@@ -45,6 +46,16 @@ async def wait(context: ToolContext) -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
+async def careful_events() -> list[Any]:
+    """Of a run that is taken back, asks, sleeps, is told something and goes on."""
+    async with open_runtime() as runtime:
+        run = await runtime.start(make_careful(), "hi")
+        await run.say("hurry")
+        await to_its_end(run)
+        page = await runtime.store.read(run.id, 0, 1000)
+    return [json.loads(entry.data) for entry in page.entries]
+
+
 async def events_of(story: list[list[Line]]) -> list[Any]:
     waiter = Agent(model=ScriptedModel([call("1", "wait")], ["waited"]), tools=[wait])
     agent = Agent(
@@ -63,8 +74,8 @@ async def events_of(story: list[list[Line]]) -> list[Any]:
 
 async def test_real_streams_keep_it() -> None:
     seen: set[object] = set()
-    for story in STORIES:
-        for event in await events_of(story):
+    for events in [*[await events_of(story) for story in STORIES], await careful_events()]:
+        for event in events:
             while event is not None:
                 VALIDATOR.validate(event)
                 seen.add(event["type"])

@@ -113,7 +113,7 @@ def test_every_prefix_gives_what_the_machine_had(data: st.DataObject) -> None:
 
     def took(events: list[AnyEvent], private: bytes = b"") -> None:
         if events:
-            acts.append((events, private, seen(made._transcript)))
+            acts.append((events, private, seen(made.story.transcript)))
 
     for _ in range(data.draw(st.integers(1, 20))):
         match made.state:

@@ -187,7 +187,7 @@ async def test_the_manager_expires_a_live_stream_during_a_slow_tool(
 
 async def test_the_manager_answers_an_unknown_id_with_an_empty_success() -> None:
     async with open_runtime() as runtime:
-        assert runtime._live.get("nope") is None
+        assert runtime._live.find("nope") is None
         with pytest.raises(UnknownRun):
             await runtime.store.read("nope", 0, 1)
 
@@ -228,7 +228,7 @@ async def test_the_manager_reuses_a_position_after_completion() -> None:
     store = MemoryStore()
     async with open_runtime(store=store) as runtime:
         run = await runtime.start(Agent(model=ScriptedModel(["a"])), "hi")
-        _, log = runtime._live._live[run.id].active
+        _, log, _ = runtime._live._live[run.id].active
         await run.wait()
         before = [entry.data for entry in (await store.read(run.id, 0, 100)).entries]
         log.append([TextDelta(at=0, delta="late")])

@@ -274,9 +274,10 @@ class ParksLikeTheDead(MemoryStore):
 
 
 class ReleasesLikeTheDead(MemoryStore):
-    async def release(self, lease: Lease) -> None:
-        await super().release(lease)
-        self._runs[lease.run_id].handed_over = False
+    async def claim(self, run_id: str) -> Lease | None:
+        slept = self._runs[run_id].parked if run_id in self._runs else False
+        lease = await super().claim(run_id)
+        return lease if slept or lease is None else attrs.evolve(lease, handed_over=False)
 
 
 class IsNeverHeld(MemoryStore):

@@ -56,9 +56,8 @@ async def _close(
             for call in machine.story.ready:
                 machine.abandoned(call.id)
             events = end(machine, at)
-        except (LogDamaged, AssertionError):
-            # It can't be read, or makes no sense. Calls before a hole may have their results in
-            # it: they get no second ones.
+        except LogDamaged:
+            # Calls before a hole may have their results in it: they get no second ones.
             tail, events = info.tail, [RunError(at=at, error=ErrorDetail(code, message))]
         entries = [Entry.of(tail + number, event) for number, event in enumerate(events, 1)]
         [outcome] = await store.append([Append(lease.run_id, lease.fence, entries)])

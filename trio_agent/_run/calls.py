@@ -106,9 +106,10 @@ class Calls:
         assert desk.inbox is not None
         with listening:
             while True:
-                with trio.move_on_after(seconds_left(desk)):
+                first = first_deadline(desk)
+                with trio.move_on_after(seconds_left(desk)) as waiting:
                     await desk.inbox.changed()
-                await expire(desk)
+                await expire(desk, first if waiting.cancelled_caught else now())
                 await desk.take()
                 await desk.log.flush()
                 self._begin(nursery, listening)
@@ -181,14 +182,22 @@ class Calls:
         return await self._run_agent(call_id, agent, prompt)
 
 
+def first_deadline(desk: Desk) -> float:
+    """Return until when the first call waits that does not for good, in Unix milliseconds."""
+    return min(desk.machine.story.deadlines.values(), default=math.inf)
+
+
 def seconds_left(desk: Desk) -> float:
-    """Return the seconds until the first call that waits does so no more."""
-    first = min(desk.machine.story.deadlines.values(), default=None)
-    return math.inf if first is None else max(0.0, first / 1000 - time.time())
+    """Return the seconds until then."""
+    return max(0.0, first_deadline(desk) / 1000 - time.time())
 
 
-async def expire(desk: Desk) -> None:
-    """End the wait of calls that nobody has answered in time. A checkpoint if there are any."""
+async def expire(desk: Desk, by: float) -> None:
+    """End the wait of calls that nobody has answered by then, in Unix milliseconds.
+
+    A checkpoint if there are any. Who has slept until a deadline says so, and does not look at
+    another clock.
+    """
     for call_id, deadline in tuple(desk.machine.story.deadlines.items()):
-        if deadline <= now() and desk.inbox is not None:
+        if deadline <= by and desk.inbox is not None:
             await desk.inbox.expire(call_id)

@@ -69,7 +69,7 @@ class LiveRun(Run[Any]):
         feed.on_use.append(self._viewers_changed)
         if isinstance(on_disconnect, CancelAfter):
             self.viewer_scope.deadline = trio.current_time() + on_disconnect.seconds
-        if feed.viewers:  # they have read it elsewhere until now
+        if feed.viewers:  # They have watched it while it slept.
             self._viewers_changed(feed)
 
     @property

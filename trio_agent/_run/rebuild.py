@@ -90,6 +90,8 @@ async def rebuild(store: Store, run_id: str, machine: Machine) -> Resumed:
 
     try:
         read = await read_back(store, run_id, add)
+        calls = [call.id for call in story.transcript.calls]
+        assert len(calls) == len(set(calls)), "a call is made once"
     except (KeyError, AssertionError, UnicodeDecodeError):
         raise LogDamaged(f"the log of run {run_id!r} does not make sense") from None
     return Resumed(reason, read.tail, read.size, clock.worked, instructions)

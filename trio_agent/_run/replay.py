@@ -47,9 +47,12 @@ async def replay(
         As `read_back`.
     """
     transcript = Transcript(messages)
-    read = await read_back(
-        store, run_id, lambda event, _, kept: transcript.add(event, kept.provider)
-    )
+    try:
+        read = await read_back(
+            store, run_id, lambda event, _, kept: transcript.add(event, kept.provider)
+        )
+    except KeyError:
+        raise LogDamaged(f"the log of run {run_id!r} does not make sense") from None
     return transcript, read.tail
 
 

@@ -63,10 +63,11 @@ class StoredRun(Run[Any]):
         self._take_terminal()
         if self._terminal is not None:
             return outcome_of(self._terminal)
-        tail = self._feed.tail
-        recent = self._feed.recent(tail - 1)
-        waits = tail == self._parked_at or (recent and isinstance(recent[-1].event, RunWaiting))
-        return "waiting" if waits else "active"
+        asleep = self._feed.tail == self._parked_at or any(
+            entry.readable and isinstance(entry.event, RunWaiting)
+            for entry in self._feed.recent(self._feed.tail - 1)
+        )
+        return "waiting" if asleep else "active"
 
     async def wait(self) -> Result[Any]:
         terminal = await self._wait_closed()

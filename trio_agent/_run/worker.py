@@ -25,7 +25,7 @@ from .._nursery import split_stops
 from ..models._model import Model
 from ..tools._context import RunContext
 from .asking import Asking
-from .calls import Calls, expire, seconds_left
+from .calls import Calls, expire, first_deadline, seconds_left
 from .desk import Desk
 from .emit import now
 from .ending import answer_of, failure_of, run_end_of
@@ -37,6 +37,7 @@ from .machine import Machine
 from .nested import EventLog, NestedLog
 from .rebuild import Resumed, new_machine
 from .states import AskModel, CheckOutput, State
+from .story import ANSWERED
 from .toolset import Toolset
 
 logger = logging.getLogger("trio_agent")
@@ -110,6 +111,13 @@ class Worker:
         self._instructions = None if resumed is None else resumed.instructions
         # Whether what may have run before it went on is still to be looked at.
         self._unrecovered = resumed is not None
+        # Whether it was due by itself: what it waited for has not come in time.
+        self._overslept = (
+            resumed is not None
+            and resumed.reason == ANSWERED
+            and inbox is not None
+            and not inbox.unread
+        )
         # Whether nothing is left but to wait.
         self._quiet = False
         # What was raised, and needs to be told no more.
@@ -190,8 +198,9 @@ class Worker:
         await desk.toolset.refresh()
         self._recover()
         if machine.state is not State.CHECK:  # an answer that was not judged yet comes first
-            await expire(desk)
+            await expire(desk, first_deadline(desk) if self._overslept else now())
             await desk.take()
+        self._overslept = False
         action = machine.action
         if isinstance(action, AskModel):
             self._ask_next()
@@ -245,7 +254,7 @@ class Worker:
             self.desk.publish(self.machine.accepted(output, now()))
 
     async def _act(self) -> None:
-        await expire(self.desk)
+        await expire(self.desk, now())
         await self.desk.take()
         if self._calls.none_ready:
             self._quiet = self.machine.state is State.ACT

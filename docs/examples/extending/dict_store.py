@@ -284,13 +284,13 @@ class DictStore(Store):
 
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
+        removed = []
         finished = sorted(
             (row.finished_at, run_id)
             for run_id, row in self._rows.items()
             if row.finished_at is not None
         )
         number, size = len(finished), sum(self._rows[run_id].size for _, run_id in finished)
-        removed = []
         for finished_at, run_id in finished:
             now = trio.current_time()
             if retention.keeps(finished_at, now=now, runs=number, size=size):
@@ -299,12 +299,12 @@ class DictStore(Store):
             size -= self._rows[run_id].size
             self._remove(run_id)
             removed.append(run_id)
-        owned: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         for _, run_id in reversed(finished[len(removed) :]):
             row = self._rows[run_id]
             if (owner := row.record.owner) is not None:
-                owned[owner] = owned.get(owner, 0) + row.size
-                if owned[owner] > retention.owner_bytes:
+                sizes[owner] = sizes.get(owner, 0) + row.size
+                if sizes[owner] > retention.owner_bytes:
                     self._remove(run_id)
                     removed.append(run_id)
         return removed

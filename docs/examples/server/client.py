@@ -8,7 +8,11 @@ from trio_agent.client import open_client
 
 async def main() -> None:
     async with open_client(sys.argv[1]) as client:  # such as http://127.0.0.1:8000
-        run_id = await client.start("How is the weather in Oslo?", idempotency_key="ticket-7")
+        run_id = await client.start(
+            "How is the weather in Oslo?",
+            idempotency_key="ticket-7",
+            retractable=False,  # what is printed here stays
+        )
         async with client.subscribe(run_id) as events:
             async for remote in events:
                 match remote.event:

@@ -8,7 +8,7 @@ from trio_agent.client import open_client
 
 async def main() -> None:
     async with open_client(sys.argv[1]) as client:  # such as http://127.0.0.1:8000
-        run_id = await client.start("Count to five.")
+        run_id = await client.start("Count to five.", retractable=False)
         async with client.subscribe(run_id) as events:
             async for event in events:
                 if isinstance(event.event, TextDelta):

@@ -5,8 +5,9 @@ import trio.testing
 from server_kit import TOKENS, StepModel, endless, open_server
 from starlette.requests import HTTPConnection
 
-from trio_agent.servers import Guard, Unauthorized, bearer_tokens
-from trio_agent.servers._shared.guard import path_of
+from trio_agent import Principal
+from trio_agent.servers import Caller, Guard, Unauthorized, bearer_tokens
+from trio_agent.servers._shared.guard import owner_of, path_of
 from trio_agent.servers._shared.problem import Problem
 
 APP = "https://app.example.com"
@@ -255,3 +256,10 @@ class TestMounted:
         else:
             with pytest.raises(Problem, match="bad-origin"):
                 await Guard().check(request)
+
+
+@pytest.mark.parametrize(
+    ("caller", "owner"), [(None, None), ("ann", "ann"), (Principal("ann", {"role": "boss"}), "ann")]
+)
+def test_owners(caller: Caller, owner: str | None) -> None:
+    assert owner_of(caller) == owner
