@@ -161,7 +161,7 @@ class TestCompletion:
         ("line", "completions"),
         [
             ("trio-agent se", ["serve"]),
-            ("trio-agent s", ["serve", "show"]),
+            ("trio-agent s", ["serve", "show", "say"]),
             ("trio-agent chat --b", ["--base-url"]),
             ("trio-agent fly", []),
         ],
