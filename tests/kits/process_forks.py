@@ -221,7 +221,7 @@ def _serve(line: bytes) -> NoReturn:
         main(json.loads(line))
     except SystemExit as exc:
         status = exc.code or 0
-    except BaseException:
+    except BaseException:  # noqa: ASYNC103 - it is the end of this process
         traceback.print_exc()
     finally:
         os._exit(status if isinstance(status, int) else 1)
