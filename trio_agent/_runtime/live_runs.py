@@ -227,19 +227,20 @@ class LiveRuns:
                 try:
                     await performer.perform()
                 finally:
+                    # A store that is durable tells of it what there is to tell.
+                    kept = not (
+                        run.lost or performer.asleep or performer.handed_over or self._store.durable
+                    )
                     live.active = None
                     self.follower.discard_own(run_id)
                     if performer.asleep:
                         self._put_to_sleep(run, log, order)
-                    elif performer.handed_over:
+                    elif not (kept or run.lost or log.uncommitted):
+                        # Who reads it here and who finds it later have the same feed.
                         self.follower.give(log.feed)
                     self.places.give_back()
                 if log.cut_short:
                     await self._close_cut_log(log.lease)
-                # A store that is durable tells of it what there is to tell.
-                kept = not (
-                    run.lost or performer.asleep or performer.handed_over or self._store.durable
-                )
                 # Nothing here holds what was said any more.
                 del performer, run, log, order
                 await self._expire()

@@ -98,8 +98,18 @@ class Takeover:
                 self._known.forget(run_id)
             elif not (info.leased or info.parked):
                 await self._take_due(info)
+        except LogDamaged as exc:
+            await self._end_damaged(run_id, exc)
         except (UnknownRun, CursorExpired):
             logger.info("run %s was removed meanwhile", run_id)
+
+    async def _end_damaged(self, run_id: str, damage: LogDamaged) -> None:
+        # Its log may be whole, and gets its end then.
+        with suppress(UnknownRun, CursorExpired):
+            lease = await self._store.claim(run_id)
+            if lease is not None:
+                logger.warning("run %s can't go on: %s", run_id, damage)
+                await close_log(self._store, lease, LOST, f"{_GONE}, and its record is damaged")
 
     async def _take_due(self, info: RunInfo) -> None:
         run_id = info.record.run_id

@@ -50,7 +50,11 @@ async def test_approval(
             told = await command("answer", run_id, "a", *said, *where, cwd=tmp_path)
             assert told == (0, "", "")
             assert answers(await rest(events)) == [answer]
-            code, _, err = await command("answer", run_id, "a", *said, *where, cwd=tmp_path)
+            # Who has not heard of it may say it again; who says something else comes too late.
+            told = await command("answer", run_id, "a", *said, *where, cwd=tmp_path)
+            assert told == (0, "", "")
+            other = ["--deny", "--reason", "late"]
+            code, _, err = await command("answer", run_id, "a", *other, *where, cwd=tmp_path)
             assert code == 2
             assert "ended" in err
 
