@@ -100,8 +100,8 @@ async def test_the_first_answer_counts() -> None:
         assert sorted(status for status, _ in replies) == [200, 409]
         await run.wait()
         assert len(till.paid) in (0, 1)
-        late = await tell(server, path, {"callId": "c1", "approve": True})
-        assert late == (409, "run-over")
+        other = {"callId": "c1", "approve": False, "reason": "late"}
+        assert await tell(server, path, other) == (409, "run-over")
 
 
 async def test_the_same_answer_again_and_another_one() -> None:
