@@ -687,3 +687,39 @@ class TestWhoWatchesWhatSleeps:
                 await run.answer("0", approved=True)
                 await quiet()
             assert (await run.wait()).reason == "nobody watches"
+
+    async def test_what_was_being_read_when_it_was_taken_is_added_once(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Who works on it adds it: a reader that is behind would miss as much as came twice."""
+
+        class Slow(StoreProxy):
+            async def read(self, run_id: str, after: int, limit: int) -> Page:
+                page = await super().read(run_id, after, limit)
+                if page.entries:
+                    await trio.sleep(5)
+                return page
+
+        memory = MemoryStore()
+        lease = (await memory.create(record("r"))).lease
+        assert lease is not None
+        await memory.append([deltas("r", 1, 2)])
+        store = Slow(memory)
+
+        async def no_own(_: str) -> None:
+            """None lives here at first."""
+
+        async with store.watch() as watch, trio.open_nursery() as nursery:
+            follower = Follower(store, watch, no_own)
+            nursery.start_soon(follower.run)
+            feed = follower.feed(attrs.evolve(await store.info("r"), tail=0))
+            with feed.hold():
+                await quiet()  # it is reading
+                taken = follower.take(await store.info("r"), 2)
+                assert taken is feed
+                await memory.append([deltas("r", 3)])
+                await trio.sleep(20)
+                feed.extend(deltas("r", 3).entries)  # as soon as the worker knows of it
+            assert [entry.offset for entry in feed.recent(2)] == [3]
+            assert feed.recent(1) == []  # not at hand
+            nursery.cancel_scope.cancel()

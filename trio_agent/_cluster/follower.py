@@ -164,6 +164,8 @@ class Follower:
                 if info.record.epoch != feed.epoch:
                     self._end(feed.run_id, CursorExpired(_LOST))
                     return
+            if self._known.get(feed.run_id) is not feed:
+                return  # it was taken meanwhile: who works on the run adds to it
             if feed.tail != after:
                 continue  # it was looked up meanwhile
             if not page.entries:
