@@ -178,7 +178,9 @@ class Runtime:
         if run is not None:
             await trio.lowlevel.checkpoint()
             return run
-        return self._live.stored(await self.store.info(run_id))
+        info = await self.store.info(run_id)
+        # It may have begun to go on here meanwhile.
+        return self._live.find(run_id) or self._live.stored(info)
 
     async def runs(
         self, owner: str | None = None, *, before: str | None = None, limit: int = 50
