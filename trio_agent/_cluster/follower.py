@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Final
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -40,8 +40,6 @@ class Follower:
         # One for all who look a run up, for as long as one of them has it.
         self._known: WeakValueDictionary[str, Feed] = WeakValueDictionary()
         self._growing: dict[str, Feed] = {}
-        # Those that grow by who works on the run here.
-        self._taken: WeakSet[Feed] = WeakSet()
         self._errands = Errands(self._look, Trouble("news of run %s could not be read"))
         self._deaf = Trouble("no news could be received")
 
@@ -80,13 +78,11 @@ class Follower:
         self._drop(feed)
         feed.on_use.remove(self._use_changed)
         del self._known[feed.run_id]
-        self._taken.add(feed)
         feed.skip(tail, closed=False)
         return feed
 
     def give(self, feed: Feed) -> None:
         """Follow a run that lives here no more, for those who read its feed."""
-        self._taken.discard(feed)
         self._known[feed.run_id] = feed
         feed.on_use.append(self._use_changed)
         self._use_changed(feed)
@@ -168,7 +164,7 @@ class Follower:
                 if info.record.epoch != feed.epoch:
                     self._end(feed.run_id, CursorExpired(_LOST))
                     return
-            if feed in self._taken:
+            if self._use_changed not in feed.on_use:
                 return  # it was taken meanwhile: who works on the run adds to it
             if feed.tail != after:
                 continue  # it was looked up meanwhile
