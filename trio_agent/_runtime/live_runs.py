@@ -24,7 +24,6 @@ from .._log.run_info import RunInfo, RunRecord
 from .._log.store import Lease, Store, Watch
 from .._log.trouble import Trouble
 from .._log.writer import RunLog, Writer
-from .._output.shape import Shape
 from .._run.inbox import Inbox
 from .._run.job import Job, Order
 from .._run.live_run import LiveRun
@@ -140,19 +139,17 @@ class LiveRuns:
         """Return a run that is not here, or not any more."""
         record = info.record
         live = self._live.get(record.run_id)
-        here = live is not None and live.feed.closed and live.feed.epoch == record.epoch
-        feed = live.feed if here and live is not None else self.follower.feed(info)
+        if live is not None and live.feed.closed and live.feed.epoch == record.epoch:
+            feed = live.feed
+        else:
+            feed = self.follower.feed(info)
         if info.active and self.presence.viewers_changed not in feed.on_use:
             feed.on_use.append(self.presence.viewers_changed)
-        return StoredRun(
-            record,
-            feed,
-            self._store,
-            self.postbox,
-            self.presence.request_cancel,
-            last=info.last,
-            parked=info.parked,
-        )
+        return self._stored(record, feed, last=info.last, parked=info.parked)
+
+    def _stored(self, record: RunRecord, feed: Feed, **known: Any) -> StoredRun:
+        cancel = self.presence.request_cancel
+        return StoredRun(record, feed, self._store, self.postbox, cancel, **known)
 
     def begin(self, order: Order, machine: Machine, record: RunRecord, lease: Lease) -> LiveRun:
         """Let a run that was created and has its place begin."""
@@ -259,18 +256,8 @@ class LiveRuns:
         if not self._store.durable:
             self.sleeping.add(run.id)
         self.follower.give(log.feed)
-        shape: Shape[Any] | None = order.agent.shape
-        run.hand_on(
-            StoredRun(
-                run.record,
-                log.feed,
-                self._store,
-                self.postbox,
-                self.presence.request_cancel,
-                parked=True,
-                shape=shape,
-            )
-        )
+        shape = order.agent.shape
+        run.hand_on(self._stored(run.record, log.feed, parked=True, shape=shape))
         self._due(run.id)  # what came since is seen again
 
     async def _close_cut_log(self, lease: Lease) -> None:
