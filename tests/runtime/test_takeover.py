@@ -623,6 +623,23 @@ class TestPlaces:
                 second.door.crash()
         assert (await result_there(store, run_id, agent)).text == "Hello"
 
+    async def test_a_claim_to_end_it_that_comes_to_nothing_is_let_go(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Where leases don't end by themselves, nobody could claim it any more."""
+        store = MemoryStore(lease=1e9)
+        lease = (await store.create(record("r"))).lease
+        assert lease is not None
+        await store.release(lease)
+        away = FaultyStore(store)
+        away.away.add("append")
+        async with server(away, shared=False) as other:
+            await trio.sleep(10.5)
+            assert (await store.info("r")).fence > 2
+            away.away.clear()
+            with pytest.raises(RunFailed, match="worker-lost"), trio.fail_after(10):
+                await (await other.runtime.find("r")).wait()
+
     async def test_who_lost_the_claim_has_its_place_again(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:

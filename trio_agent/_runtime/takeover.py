@@ -9,7 +9,8 @@
 
 import logging
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import trio
@@ -106,10 +107,25 @@ class Takeover:
     async def _end_damaged(self, run_id: str, damage: LogDamaged) -> None:
         # Its log may be whole, and gets its end then.
         with suppress(UnknownRun, CursorExpired):
-            lease = await self._store.claim(run_id)
+            async with self._claimed(run_id) as lease:
+                if lease is not None:
+                    logger.warning("run %s can't go on: %s", run_id, damage)
+                    message = f"{_GONE}, and its record is damaged"
+                    await close_log(self._store, lease, LOST, message)
+
+    @asynccontextmanager
+    async def _claimed(self, run_id: str) -> AsyncIterator[Lease | None]:
+        """Claim a run, if that is possible. If what is done with it fails, it is let go of."""
+        lease = await self._store.claim(run_id)
+        try:
+            yield lease
+        except BaseException:
             if lease is not None:
-                logger.warning("run %s can't go on: %s", run_id, damage)
-                await close_log(self._store, lease, LOST, f"{_GONE}, and its record is damaged")
+                # Nobody could claim it where leases don't end by themselves.
+                with trio.move_on_after(self._closing_bound, shield=True):
+                    with suppress(Exception):
+                        await self._store.release(lease)
+            raise
 
     async def _take_due(self, info: RunInfo) -> None:
         run_id = info.record.run_id
@@ -148,9 +164,9 @@ class Takeover:
         return False
 
     async def _end(self, info: RunInfo, message: str = _GONE) -> None:
-        lease = await self._store.claim(info.record.run_id)
-        if lease is not None:
-            await self._end_claimed(info, lease, message)
+        async with self._claimed(info.record.run_id) as lease:
+            if lease is not None:
+                await self._end_claimed(info, lease, message)
 
     async def _end_claimed(self, info: RunInfo, lease: Lease, message: str) -> None:
         if info.cancel_reason is not None:
@@ -165,20 +181,13 @@ class Takeover:
 
     async def _go_on(self, info: RunInfo, order: Order) -> bool:
         """Claim a run and let it go on; returns whether it does."""
-        lease = await self._store.claim(info.record.run_id)
-        if lease is None:
-            return False
-        try:
+        async with self._claimed(info.record.run_id) as lease:
+            if lease is None:
+                return False
             if not lease.handed_over and order.declared.on_worker_lost == "end":
                 await self._end_claimed(info, lease, _GONE)
                 return False
             return await self._rebuild(order, lease)
-        except BaseException:
-            # Nobody could claim it where leases don't end by themselves.
-            with trio.move_on_after(self._closing_bound, shield=True):
-                with suppress(Exception):
-                    await self._store.release(lease)
-            raise
 
     async def _rebuild(self, order: Order, lease: Lease) -> bool:
         run_id = lease.run_id
