@@ -80,10 +80,6 @@ class Worker:
         self.machine: Machine = machine
         self.asleep: bool = False
         """Whether the run waits for somebody, and nobody holds it any more."""
-        self._job = job
-        self._agent = agent
-        self._run = run
-        self._log = log
         self._park = park
         self._parent = None if parent is None else parent[0]
         self._resumed = resumed
@@ -126,7 +122,7 @@ class Worker:
     async def work(self) -> None:
         """Work until the machine is done, the run's deadline has passed, or all waits."""
         worked = 0.0 if self._resumed is None else self._resumed.worked
-        seconds = self._agent.limits.run_deadline
+        seconds = self.desk.agent.limits.run_deadline
         with trio.CancelScope(deadline=trio.current_time() + seconds - worked) as scope:
             try:
                 await self._begin()
@@ -140,7 +136,7 @@ class Worker:
                 # What fails to close while it is being cancelled is cancelled.
                 stop, failures = split_stops(exc)
                 if not all(isinstance(each, FenceLost) for each in failures):
-                    logger.error("run %s was cancelled, and failed", self._run.id, exc_info=exc)
+                    logger.error("run %s was cancelled, and failed", self.desk.run.id, exc_info=exc)
                 if stop is None:
                     await trio.lowlevel.checkpoint()  # noqa: ASYNC102 - it raises Cancelled
                     raise
@@ -153,7 +149,7 @@ class Worker:
             self.desk.publish(self.machine.started(now()))
         else:
             self.desk.publish(self.machine.resumed(self._resumed.reason, now()))
-        await self._log.flush()
+        await self.desk.log.flush()
 
     async def _episode(self) -> None:
         above = None if self._parent is None else self._parent.desk.context
@@ -161,7 +157,12 @@ class Worker:
         async with AsyncExitStack() as stack:
             try:
                 opened = await open_episode(
-                    stack, self._job, self._agent, self.desk.context, above, self._instructions
+                    stack,
+                    self.desk.job,
+                    self.desk.agent,
+                    self.desk.context,
+                    above,
+                    self._instructions,
                 )
                 self.desk.context, self.desk.toolset = opened.context, opened.toolset
                 self._instructions = opened.instructions
@@ -182,11 +183,11 @@ class Worker:
         assert inbox is not None, "only a run sleeps"
         assert park is not None, "only a run sleeps"
         self.desk.publish(self.machine.waits(now()))
-        await self._log.flush()
+        await self.desk.log.flush()
         self.asleep = await park(inbox.seen, seconds_left(self.desk))
 
     async def _drive(self, model: Model) -> None:
-        seconds = self._agent.limits.step_deadline
+        seconds = self.desk.agent.limits.step_deadline
         while not self.machine.done and not self._quiet:
             with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
                 await self._step(model)
@@ -224,19 +225,19 @@ class Worker:
         if (
             self.machine.step == 0
             and told is not None
-            and not isinstance(self._agent.instructions, str)
+            and not isinstance(self.desk.agent.instructions, str)
         ):
             private = told.encode("utf-8", "surrogatepass")
-        self._log.append(self.machine.asked(now(), self._log.tail + 1), private=private)
+        self.desk.log.append(self.machine.asked(now(), self.desk.log.tail + 1), private=private)
 
     async def _check(self, answer: CheckOutput) -> None:
-        shape = self._agent.shape
+        shape = self.desk.agent.shape
         assert shape is not None
         try:
             value = shape.parse(answer.text, unwrapped=answer.unwrapped)
-            if self._agent.output_validators:
-                await self._log.flush()
-            for validate in self._agent.output_validators:
+            if self.desk.agent.output_validators:
+                await self.desk.log.flush()
+            for validate in self.desk.agent.output_validators:
                 value = validate(self.desk.context, value)
                 if isawaitable(value):
                     value = await value
@@ -248,7 +249,7 @@ class Worker:
             message = "; ".join(map(str, failures))
             self.desk.publish(self.machine.refused(message[:_MAX_CORRECTION], now()))
         else:
-            if len(msgspec.json.encode(output)) > self._log.free:
+            if len(msgspec.json.encode(output)) > self.desk.log.free:
                 raise LimitExceeded("the answer does not fit into the run's log")
             self.output = value
             self.desk.publish(self.machine.accepted(output, now()))
@@ -268,21 +269,21 @@ class Worker:
             ToolError: it did not finish its answer.
         """
         machine = new_machine(
-            self._run.id,
+            self.desk.run.id,
             agent,
             (UserMessage(prompt),),
-            retractable=self._run.retractable,
+            retractable=self.desk.run.retractable,
             parent=(self.machine, call_id),
         )
-        log = NestedLog(self._log, call_id)
-        child = Worker(self._job, agent, machine, self._run, log, parent=(self, call_id))
+        log = NestedLog(self.desk.log, call_id)
+        child = Worker(self.desk.job, agent, machine, self.desk.run, log, parent=(self, call_id))
         with self.desk.instruments.run(child.desk.context) as measured:
             try:
                 await child.work()
             except BaseException as exc:  # noqa: ASYNC103 - what has to go on is raised again
                 child.fail_by(exc)
             finally:
-                if not self._run.leaving:  # else its call has no end yet
+                if not self.desk.run.leaving:  # else its call has no end yet
                     child.finish("cancelled", "its call was cancelled")
                 measured.end = run_end_of(child.machine, outcome="handed-over")
         return answer_of(agent.name, child.machine)
@@ -300,14 +301,14 @@ class Worker:
         told, self._told = self._told, [*self._told, *failures]
         if self.machine.done:
             if not all(any(each is other for other in told) for each in failures):
-                logger.error("run %s: this failed behind its end", self._run.id, exc_info=exc)
+                logger.error("run %s: this failed behind its end", self.desk.run.id, exc_info=exc)
             return
         exc = failures[0] if len(failures) == 1 else exc
         if isinstance(exc, FenceLost):
             return  # The log is closed to us, and whoever has it knows how it ends.
         failure = failure_of(exc)
         if failure.is_bug:
-            logger.error("run %s failed by a bug", self._run.id, exc_info=exc)
+            logger.error("run %s failed by a bug", self.desk.run.id, exc_info=exc)
         if failure.code.startswith("timeout"):
             self.finish("timeout", failure.message)
         else:
