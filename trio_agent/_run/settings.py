@@ -14,7 +14,7 @@ from .._config import AgentConfig
 from .._limits import LIMIT_NAMES, Limits
 from .._log.plain import is_deep
 from ..models._parts import check_options
-from ..tools._client_tool import ClientTool, client_tool_of
+from ..tools._client_tool import ClientTool, client_tool_of, request_of
 
 
 @attrs.frozen
@@ -28,7 +28,7 @@ class RunSettings:
 
     def described(self) -> list[dict[str, Any]]:
         """Return the client's tools as `client_tool_of` reads them."""
-        return [attrs.asdict(tool) for tool in self.client_tools]
+        return list(map(request_of, self.client_tools))
 
     def over(self, agent: AgentConfig) -> AgentConfig:
         """Return the agent as it is to run.

@@ -10,7 +10,7 @@ from .._log.plain import check_text, plain_json
 from .._messages import AnyMessage
 from .._run.files import files_of
 from .._run.kept import without_provider
-from ..tools._client_tool import ClientTool
+from ..tools._client_tool import ClientTool, request_of
 from ._asking import ANSWER_SECONDS
 
 SLOWEST: Final = 100_000
@@ -45,7 +45,10 @@ def wishes_of(
         "onDisconnect": policy,
         "options": options or None,
         "limits": _limits(limits) or None,
-        "clientTools": [_tool(tool) for tool in client_tools] or None,
+        "clientTools": [
+            request_of(tool) if isinstance(tool, ClientTool) else tool for tool in client_tools
+        ]
+        or None,
         "retractable": None if retractable else False,
     }
     return {name: value for name, value in wishes.items() if value is not None}
@@ -77,15 +80,3 @@ def _limits(limits: Mapping[str, Any] | None) -> dict[str, Any]:
     if unknown := sorted((limits or {}).keys() - names.keys()):
         raise ValueError(f"there is no limit {unknown[0]!r}; there are: {', '.join(names)}")
     return {names[name]: value for name, value in (limits or {}).items()}
-
-
-def _tool(tool: ClientTool | Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(tool, ClientTool):
-        return tool
-    strict = {} if tool.strict is None else {"strict": tool.strict}
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.schema,
-        **strict,
-    }

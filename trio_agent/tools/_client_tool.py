@@ -112,6 +112,12 @@ def _is_object(arguments: object) -> bool:
     return isinstance(arguments, dict) or arguments in (None, "")
 
 
+def request_of(tool: ClientTool) -> dict[str, Any]:
+    """Say of a client's tool what `client_tool_of` reads."""
+    said = {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+    return said if tool.strict is None else {**said, "strict": tool.strict}
+
+
 def client_tool_of(value: Mapping[str, Any]) -> ClientTool:
     """Make a client's tool of what a request says of it.
 
