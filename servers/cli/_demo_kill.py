@@ -14,6 +14,7 @@ from trio_agent.abc import open_plain_nursery
 from trio_agent.client import Client, open_client
 
 from ._demo import CUT_AFTER, Viewer, compare, watch
+from ._questions import is_yes
 from ._render import Renderer
 from ._server_process import ServerProcess
 from ._stdin import Stdin
@@ -101,7 +102,7 @@ async def _answer(
             if ask:
                 async with trio.open_nursery() as nursery:
                     said = await Stdin(nursery).ask(f"approve {asked.tool.id}? [y/N] ")
-                approved = (said or "").strip().lower() in ("y", "yes")
+                approved = is_yes(said or "")
             else:
                 renderer.note("somebody approves it (--ask asks you)")
             await client.answer(

@@ -95,14 +95,19 @@ class Questions:
             self._print(self._held.popleft())
 
 
+def is_yes(line: str) -> bool:
+    """Whether a line says yes."""
+    return line.strip().lower() in _YES
+
+
 def _meaning(line: str | None, *, approval: bool) -> dict[str, Any]:
     """Return the arguments of `Client.answer`."""
     if line is None:
         return {"approved": False, "reason": _NOBODY}
     if not approval:
         return {"output": line}
-    said = line.strip()
-    if said.lower() in _YES:
+    if is_yes(line):
         return {"approved": True}
+    said = line.strip()
     # Who says something else than no says why.
     return {"approved": False, "reason": None if said.lower() in _NO else said}
