@@ -11,6 +11,7 @@ from trio_agent import Agent, tool
 from trio_agent._errors import RunOver
 from trio_agent._events import RunWaiting, ToolAnswered, UserSaid
 from trio_agent._runtime.open_runtime import open_runtime
+from trio_agent._runtime.runtime import Runtime
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import ScriptedModel, Sweep, call, cancel_sweep
 
@@ -41,16 +42,21 @@ async def checked(store: MemoryStore, made: list[str]) -> list[Any]:
     return logs
 
 
+async def answered(runtime: Runtime, agent: Agent) -> None:
+    """Start a run, tell it something while it sleeps, and answer it."""
+    run = await runtime.start(agent, "hi")
+    await told(run, RunWaiting)
+    await run.say("please")
+    await run.answer("1", approved=True)
+    assert (await run.wait()).text == "done"
+
+
 def test_in_a_store_that_ends_with_the_program() -> None:
     async def scenario(sweep: Sweep) -> None:
         store, made = MemoryStore(), list[str]()
         with sweep:
             async with open_runtime(store=store) as runtime:
-                run = await runtime.start(paying(made), "hi")
-                await told(run, RunWaiting)
-                await run.say("please")
-                await run.answer("1", approved=True)
-                assert (await run.wait()).text == "done"
+                await answered(runtime, paying(made))
         await checked(store, made)
 
     assert cancel_sweep(scenario) > 100
@@ -64,11 +70,7 @@ def test_in_a_store_that_lasts() -> None:
         agent = paying(made)
         with sweep:
             async with open_runtime(store=store, agents=[agent]) as runtime:
-                run = await runtime.start(agent, "hi")
-                await told(run, RunWaiting)
-                await run.say("please")
-                await run.answer("1", approved=True)
-                assert (await run.wait()).text == "done"
+                await answered(runtime, agent)
         async with open_runtime(store=store, agents=[agent]) as runtime:
             for info in await store.find(None, None, 9):
                 found = await runtime.find(info.record.run_id)
