@@ -28,6 +28,17 @@ class UnknownRun(TrioAgentError, LookupError):
         return f"there is no run {self.run_id!r}"
 
 
+class UnknownThread(TrioAgentError, LookupError):
+    """There is no thread with this name, or it is not yours to see."""
+
+    def __init__(self, thread: str) -> None:
+        super().__init__(thread)
+        self.thread = thread
+
+    def __str__(self) -> str:
+        return f"there is no thread {self.thread!r}"
+
+
 class UnknownBlob(TrioAgentError, LookupError):
     """The run was given no such file."""
 
@@ -62,6 +73,29 @@ class TooLarge(TrioAgentError, ValueError):
 
 class KeyReused(TrioAgentError, ValueError):
     """The idempotency key belongs to a run that was asked for with other words."""
+
+
+class ThreadBusy(TrioAgentError):
+    """A run is active in this thread: wait until it has ended, or cancel it.
+
+    Nothing was changed.
+    """
+
+    def __init__(self, thread: str, run_id: str) -> None:
+        super().__init__(thread, run_id)
+        self.thread = thread
+        self.run_id = run_id
+        """The one that is active."""
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} is active in the thread {self.thread!r}"
+
+
+class ThreadMoved(TrioAgentError):
+    """The thread has another head than whoever starts a run has seen: look again.
+
+    Stores raise it, and runtimes look again. Nothing was changed.
+    """
 
 
 class AnswerRefused(TrioAgentError):

@@ -74,12 +74,15 @@ class Retention:
         max_runs: finished logs that are kept at most.
         max_bytes: bytes of finished logs that are kept at most, with what was said before them.
         owner_bytes: such bytes of one owner's. What nobody owns has no such bound.
+        thread_seconds: age of a thread since a run in it last ended. What was said in threads stays
+            by default when the logs of their runs are removed; its bytes count as those of logs.
     """
 
     seconds: float = 300.0
     max_runs: float = 10_000
     max_bytes: float = 1 << 30
     owner_bytes: float = math.inf
+    thread_seconds: float = math.inf
 
     def keeps(self, finished_at: float, *, now: float, runs: int, size: int) -> bool:
         """Whether the oldest finished run stays, whoever owns it.
@@ -88,11 +91,19 @@ class Retention:
             finished_at: when its terminal event came, in seconds of the clock of `now`.
             now: what that clock says.
             runs: how many finished runs there are.
-            size: bytes of their logs, and of what is kept beside them.
+            size: bytes of their logs, of what is kept beside them, and of threads.
         """
         # Counted forward, as a deadline is: it has passed when somebody who slept until it looks.
         young = finished_at + self.seconds > now
         return young and runs <= self.max_runs and size <= self.max_bytes
+
+    def keeps_thread(self, idle_since: float, *, now: float, size: int) -> bool:
+        """Whether the oldest idle thread stays. The arguments are as those of `keeps`."""
+        return idle_since + self.thread_seconds > now and size <= self.max_bytes
+
+    def of_each_owner(self) -> "Retention":
+        """Return what is kept of the runs and threads of one owner."""
+        return Retention(math.inf, math.inf, self.owner_bytes)
 
 
 @attrs.frozen(kw_only=True)
@@ -105,6 +116,8 @@ class RuntimeLimits:
             `log-limit`.
         max_blob_bytes: bytes of the files that a run is given, all together; a run with more is
             refused with `TooLarge`.
+        max_thread_bytes: bytes of what was said in a thread before a run in it; a run that comes
+            behind more is refused with `TooLarge`.
         retention: which finished runs are kept. By default a durable store keeps all, and another
             one what `Retention()` says: for 300 s, and no more than so many.
         closing_bound: seconds that a run's closing events may take, also when everything is
@@ -117,6 +130,7 @@ class RuntimeLimits:
     max_streams: int = attrs.field(default=1000, validator=ge(1))
     max_log_bytes: int = attrs.field(default=64 << 20, validator=ge(1024))
     max_blob_bytes: int = attrs.field(default=32 << 20, validator=ge(0))
+    max_thread_bytes: int = attrs.field(default=64 << 20, validator=ge(0))
     retention: Retention | None = None
     closing_bound: float = attrs.field(default=5.0, validator=gt(0))
     store_patience: float = attrs.field(default=5.0, validator=ge(0))

@@ -122,6 +122,7 @@ class Append:
         entries: what to append.
         private: bytes beside some of the entries, by offset: committed with them, and only for
             whoever works on the run. Those of other offsets are left out.
+        turn: what the run adds to its thread, beside its terminal event; nothing if it adds none.
     """
 
     __slots__ = (
@@ -133,6 +134,7 @@ class Append:
         "run_id",
         "size",
         "terminal",
+        "turn",
     )
 
     def __init__(
@@ -141,12 +143,13 @@ class Append:
         fence: int,
         entries: Sequence[Entry],
         private: Mapping[int, bytes] = _NOTHING,
+        turn: bytes = b"",
     ) -> None:
         self.run_id: str = run_id
         self.fence: int = fence
         self.entries: Sequence[Entry] = entries
         self.size: int = sum([len(entry.data) for entry in entries])
-        """Bytes of JSON, and of what is private."""
+        """Bytes of JSON, and of what is private; without the turn, which is its thread's."""
         last = entries[-1]
         self.first_offset: int = entries[0].offset
         """Where the entries go."""
@@ -154,6 +157,8 @@ class Append:
         """The log's tail when they are in."""
         self.terminal: bool = last.terminal
         """Whether the last of them closes the log."""
+        self.turn: bytes = turn if last.terminal else b""
+        """JSON: what its thread gets."""
         self.private: Mapping[int, bytes] = _NOTHING
         """What is private, by offset."""
         if private:

@@ -33,6 +33,12 @@ class RunRecord:
     """JSON of what is needed to understand or continue the run later."""
     blobs: Mapping[str, bytes] = attrs.field(factory=dict, repr=False)
     """Files that were given to it, by their SHA-256 in hexadecimal digits."""
+    thread: str | None = None
+    """The thread of its owner that it is a part of, if it is one."""
+    follows: str | None = None
+    """The run whose turn comes before it in that thread; None: it begins anew."""
+    head: str | None = None
+    """The thread's head, as whoever starts it has seen it. It is compared, and not kept."""
     digest: str = ""
     """A hash of what was asked for, so that a key is not used for something else; "" if none."""
 
@@ -42,9 +48,13 @@ class RunRecord:
         files = sum(map(len, self.blobs.values()))
         return len(self.private) + files + len(msgspec.json.encode(self.metadata))
 
+    def in_thread(self, owner: str | None, thread: str) -> bool:
+        """Whether it is a part of this thread of this owner."""
+        return (self.owner, self.thread) == (owner, thread)
+
     def told(self) -> "RunRecord":
         """Return it as stores tell it, without what is private."""
-        return attrs.evolve(self, private=b"", blobs={})
+        return attrs.evolve(self, private=b"", blobs={}, head=None)
 
     def check_repeats(self, digest: str) -> None:
         """Make sure that this asks for what the run that has its idempotency key asked for.

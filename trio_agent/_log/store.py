@@ -1,5 +1,6 @@
 """What a store is: the place where logs are kept, and the one contract over all of them."""
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -11,6 +12,7 @@ from .._limits import Retention
 from .inbox import Delivered, Delivery
 from .log import PAGE_BYTES as PAGE_BYTES, Append, Appended, Entry
 from .run_info import RunInfo, RunRecord
+from .thread import ThreadCursor, ThreadInfo, Turn
 
 
 @attrs.frozen
@@ -98,6 +100,14 @@ class Store(ABC):
         """
         return None
 
+    def new_run_id(self, owner: str | None, thread: str | None) -> str:  # noqa: ARG002
+        """Make the id of a new run, which is to be in this thread of this owner, if in any.
+
+        By default 128 random bits. A store whose parts can fail without each other has all runs of
+        a thread in one, and knows by their ids in which: it takes no others.
+        """
+        return secrets.token_hex(16)
+
     def open(self) -> AbstractAsyncContextManager[object]:
         """Open connections and files for as long as the context lasts. By default: nothing."""
         return nullcontext()
@@ -106,9 +116,12 @@ class Store(ABC):
     async def create(self, record: RunRecord) -> Created:
         """Create an empty log and claim it, or find the run that has this idempotency key.
 
-        A key is free again when its run was removed.
+        A key is free again when its run was removed. In a thread, it is one act with seeing that no
+        run is active there, and that its head is still `RunRecord.head`.
 
         Raises:
+            ThreadBusy: a run is active in the thread.
+            ThreadMoved: the thread has another head.
             KeyReused: the key's run was asked for with another digest (`RunRecord.check_repeats`).
             LimitExceeded: the id is taken.
         """
@@ -137,7 +150,9 @@ class Store(ABC):
         """Commit all in one go; each is checked for itself, in one atomic act with its write.
 
         Fence, tail and not-terminal must hold. Repeating what is committed is a success. Several
-        for one run are done in their order. What is private is there when its entry is.
+        for one run are done in their order. What is private is there when its entry is. A terminal
+        entry frees the run's thread. `Append.turn`, if there is one, becomes the thread's head with
+        it; a thread that has no turns then is there no more.
         """
 
     def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:  # noqa: ARG002
@@ -181,11 +196,53 @@ class Store(ABC):
         """Tell what is known of a run, without reading what is private."""
 
     @abstractmethod
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
         """List runs, newest first, of one owner (None: of all), behind the run `before`.
+
+        With `thread`: those of the owner's thread (None: of one that nobody owns).
 
         A list ends earlier, but not before its first run, where it would hold more than
         `PAGE_BYTES` of records and terminal events: only an empty one says that there are no more.
+        """
+
+    @abstractmethod
+    async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+        """Tell what is known of a thread.
+
+        Raises:
+            UnknownThread: its owner has none with this name.
+        """
+
+    @abstractmethod
+    async def threads(
+        self, owner: str | None, before: ThreadCursor | None, limit: int
+    ) -> Sequence[ThreadInfo]:
+        """List the threads of one owner (None: of nobody), behind a place.
+
+        Those in which a run began or ended last come first; of one moment, the last by name.
+        """
+
+    @abstractmethod
+    async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
+        """Read at most `limit` turns of a thread, from that of the run `last` back to the first.
+
+        Ends earlier, but not before the first, where it would return more than `PAGE_BYTES`: go on
+        with what the last one follows, until that is None.
+
+        Raises:
+            UnknownThread: its owner has none with this name.
+            UnknownRun: that run has no turn in it.
+        """
+
+    @abstractmethod
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        """Remove a thread, its turns and its runs; returns the ids of the runs that were left.
+
+        Raises:
+            ThreadBusy: a run is active in it: cancel that first.
+            UnknownThread: its owner has none with this name.
         """
 
     @abstractmethod
@@ -273,7 +330,7 @@ class Store(ABC):
 
     @abstractmethod
     async def delete(self, run_id: str) -> None:
-        """Remove a finished run.
+        """Remove a finished run. Its turn stays in its thread.
 
         Raises:
             LimitExceeded: the run is active; cancel it first.
@@ -291,7 +348,10 @@ class Store(ABC):
 
     @abstractmethod
     async def expire(self, retention: Retention) -> Sequence[str]:
-        """Remove the finished logs that `retention` doesn't keep; returns their ids."""
+        """Remove the finished runs and the idle threads that `retention` doesn't keep.
+
+        Returns the ids of the runs. Those of a thread that is removed stay until their own time.
+        """
 
 
 def first_privates(privates: Iterable[bytes]) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from heapq import nsmallest
 from itertools import islice
@@ -15,35 +15,16 @@ import trio
 from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
 from .._limits import Retention
 from .._log.inbox import Delivered, Delivery, check_inbox, first_deliveries
-from .._log.log import Append, Appended, Entry, Log
+from .._log.log import Append, Appended, Log
 from .._log.run_info import RunInfo, RunRecord, first_runs
 from .._log.store import Created, Lease, Page, Store, Watch, first_privates
+from .._log.surplus import Idle, surplus
+from .._log.thread import ThreadCursor, ThreadInfo, Turn
+from ._memory_run import MemoryRun
+from ._memory_threads import Threads
 from ._watch import NewsWatch
 
 _TOMBSTONES: Final = 10_000
-
-
-@attrs.define
-class _Run:
-    record: RunRecord
-    log: Log
-    blobs: Mapping[str, bytes]
-    # Until when it is nobody else's; until it is due, if it is parked.
-    leased_until: float
-    parked: bool = False
-    # Whether its last holder let go of it.
-    handed_over: bool = False
-    # By key, in the order in which they came.
-    inbox: dict[str, Delivery] = attrs.field(factory=dict)
-    inbox_size: int = 0
-    finished_at: float | None = None
-    cancel_reason: str | None = None
-    # How many, and until when that holds, by worker.
-    viewers: dict[str, tuple[int, float]] = attrs.field(factory=dict)
-
-    @property
-    def last(self) -> Entry | None:
-        return self.log.entries[-1] if self.log.closed else None
 
 
 class MemoryStore(Store):
@@ -55,13 +36,14 @@ class MemoryStore(Store):
 
     def __init__(self, *, lease: float = 10.0) -> None:
         self._lease = lease
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, MemoryRun] = {}
         # All but those that are finished, and those that sleep until somebody wakes them.
-        self._wakeful: dict[str, _Run] = {}
+        self._wakeful: dict[str, MemoryRun] = {}
         self._by_key: dict[tuple[str | None, str | None], str] = {}
         # Finished runs in the order in which they finished, which is the order of removal.
-        self._finished: OrderedDict[str, _Run] = OrderedDict()
+        self._finished: OrderedDict[str, MemoryRun] = OrderedDict()
         self._finished_size = 0
+        self._threads = Threads()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._watches: set[NewsWatch] = set()
 
@@ -75,11 +57,13 @@ class MemoryStore(Store):
             return Created(known, None)
         if record.run_id in self._runs:
             raise LimitExceeded(f"the id {record.run_id!r} is taken")
+        self._threads.check(record)
+        self._threads.begin(record)
         if record.idempotency_key is not None:
             self._by_key[record.owner, record.idempotency_key] = record.run_id
         log = Log(1, size=record.size)
         log.private[0] = record.private
-        run = _Run(record.told(), log, dict(record.blobs), self._lease_end())
+        run = MemoryRun(record.told(), log, dict(record.blobs), self._lease_end())
         self._runs[record.run_id] = self._wakeful[record.run_id] = run
         return Created(record.run_id, Lease(record.run_id, 1))
 
@@ -110,6 +94,7 @@ class MemoryStore(Store):
             self._finished[append.run_id] = run
             del self._wakeful[append.run_id]
             self._finished_size += run.log.size
+            self._threads.end(run.record, append.turn)
         if outcome is Appended.COMMITTED:
             self._changed(append.run_id, log=True)
         return outcome
@@ -133,19 +118,45 @@ class MemoryStore(Store):
 
     async def info(self, run_id: str) -> RunInfo:
         await trio.lowlevel.checkpoint()
-        return self._info(self._get(run_id))
+        return self._get(run_id).info()
 
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
         await trio.lowlevel.checkpoint()
-        runs: Iterator[_Run] = reversed(self._runs.values())
+        runs: Iterator[MemoryRun] = reversed(self._runs.values())
         if before is not None:
             self._get(before)
             for run in runs:
                 if run.record.run_id == before:
                     break
-        return first_runs(
-            (self._info(run) for run in runs if owner is None or run.record.owner == owner), limit
-        )
+        if thread is not None:
+            runs = (run for run in runs if run.record.in_thread(owner, thread))
+        elif owner is not None:
+            runs = (run for run in runs if run.record.owner == owner)
+        return first_runs((run.info() for run in runs), limit)
+
+    async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+        await trio.lowlevel.checkpoint()
+        return self._threads.get(owner, thread)
+
+    async def threads(
+        self, owner: str | None, before: ThreadCursor | None, limit: int
+    ) -> Sequence[ThreadInfo]:
+        await trio.lowlevel.checkpoint()
+        return self._threads.list(owner, before, limit)
+
+    async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
+        await trio.lowlevel.checkpoint()
+        return self._threads.turns(owner, thread, last, limit)
+
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        self._threads.remove((owner, thread))
+        runs = [i for i, run in self._finished.items() if run.record.in_thread(owner, thread)]
+        for run_id in runs:
+            self._remove(run_id)
+        return runs
 
     async def claim(self, run_id: str) -> Lease | None:
         await trio.lowlevel.checkpoint()
@@ -276,35 +287,40 @@ class MemoryStore(Store):
 
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
-        removed: list[str] = []
-        now = trio.current_time()
-        while self._finished:
-            run_id, run = next(iter(self._finished.items()))
-            assert run.finished_at is not None
-            runs, size = len(self._finished), self._finished_size
-            if retention.keeps(run.finished_at, now=now, runs=runs, size=size):
-                break
-            self._remove(run_id)
-            removed.append(run_id)
-        for run_id in self._beyond(retention.owner_bytes):
-            self._remove(run_id)
-            removed.append(run_id)
+        removed = self._expire(None, retention, self._finished_size + self._threads.size)
+        if retention.owner_bytes != math.inf:
+            sizes = self._threads.sizes()
+            for run in self._finished.values():
+                if (owner := run.record.owner) is not None:
+                    sizes[owner] = sizes.get(owner, 0) + run.log.size
+            for owner, size in sizes.items():
+                if size > retention.owner_bytes:
+                    removed += self._expire(owner, retention.of_each_owner(), size)
         return removed
 
-    def _beyond(self, owner_bytes: float) -> list[str]:
-        """Return the oldest finished runs of those owners who have more than so many bytes."""
-        left: dict[str, int] = {}
-        found: list[str] = []
-        if owner_bytes == math.inf:
-            return found
-        for run_id, run in reversed(self._finished.items()):
-            if (owner := run.record.owner) is not None:
-                left[owner] = left.get(owner, 0) + run.log.size
-                if left[owner] > owner_bytes:
-                    found.append(run_id)
-        return found[::-1]
+    def _expire(self, owner: str | None, retention: Retention, size: int) -> list[str]:
+        """Remove what of an owner's, or of all, is not kept; returns the runs."""
+        runs, threads = surplus(
+            self._idle(owner),
+            self._threads.idle(owner),
+            retention,
+            now=trio.current_time(),
+            count=len(self._finished),
+            size=size,
+        )
+        for run_id in runs:
+            self._remove(run_id)
+        for key in threads:
+            self._threads.remove(key)
+        return runs
 
-    def _get(self, run_id: str) -> _Run:
+    def _idle(self, owner: str | None) -> Iterator[Idle[str]]:
+        for run_id, run in self._finished.items():
+            assert run.finished_at is not None, "it has ended"
+            if owner in (None, run.record.owner):
+                yield Idle(run_id, run.finished_at, run.log.size)
+
+    def _get(self, run_id: str) -> MemoryRun:
         try:
             return self._runs[run_id]
         except KeyError:
@@ -312,24 +328,9 @@ class MemoryStore(Store):
                 raise CursorExpired(f"the log of run {run_id!r} was removed") from None
             raise UnknownRun(run_id) from None
 
-    def _holding(self, lease: Lease) -> _Run | None:
+    def _holding(self, lease: Lease) -> MemoryRun | None:
         run = self._runs.get(lease.run_id)
         return run if run is not None and run.log.fence == lease.fence else None
-
-    def _info(self, run: _Run) -> RunInfo:
-        now = trio.current_time()
-        return RunInfo(
-            record=run.record,
-            tail=run.log.tail,
-            size=run.log.size,
-            last=run.last,
-            fence=run.log.fence,
-            leased=not run.parked and not run.log.closed and run.leased_until > now,
-            cancel_reason=run.cancel_reason,
-            viewers=sum(count for count, until in run.viewers.values() if until > now),
-            parked=run.parked and run.leased_until > now,
-            delivered=len(run.inbox),
-        )
 
     def _remove(self, run_id: str) -> None:
         run = self._runs.pop(run_id)

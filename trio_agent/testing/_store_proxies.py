@@ -13,6 +13,7 @@ from .._log.inbox import Delivered, Delivery
 from .._log.log import Append, Appended
 from .._log.run_info import RunInfo, RunRecord
 from .._log.store import Created, Lease, Page, Store, Watch
+from .._log.thread import ThreadCursor, ThreadInfo, Turn
 
 T = TypeVar("T")
 
@@ -45,6 +46,9 @@ class StoreProxy(Store):
     def partition(self, run_id: str) -> Hashable:
         return self._store.partition(run_id)
 
+    def new_run_id(self, owner: str | None, thread: str | None) -> str:
+        return self._store.new_run_id(owner, thread)
+
     def open(self) -> AbstractAsyncContextManager[object]:
         return self._store.open()
 
@@ -69,8 +73,24 @@ class StoreProxy(Store):
     async def info(self, run_id: str) -> RunInfo:
         return await self.perform("info", lambda: self._store.info(run_id))
 
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return await self.perform("find", lambda: self._store.find(owner, before, limit))
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        return await self.perform("find", lambda: self._store.find(owner, before, limit, thread))
+
+    async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+        return await self.perform("thread", lambda: self._store.thread(owner, thread))
+
+    async def threads(
+        self, owner: str | None, before: ThreadCursor | None, limit: int
+    ) -> Sequence[ThreadInfo]:
+        return await self.perform("threads", lambda: self._store.threads(owner, before, limit))
+
+    async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
+        return await self.perform("turns", lambda: self._store.turns(owner, thread, last, limit))
+
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        return await self.perform("delete_thread", lambda: self._store.delete_thread(owner, thread))
 
     async def claim(self, run_id: str) -> Lease | None:
         return await self.perform("claim", lambda: self._store.claim(run_id))
