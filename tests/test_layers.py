@@ -36,7 +36,8 @@ PLACES = {
 
 PURE = {
     "_errors", "_content", "_events", "_messages", "_limits", "_config", "_log/codec",
-    "_log/cursor", "_log/inbox", "_log/log", "_log/run_info", "_log/plain", "_run/machine",
+    "_log/cursor", "_log/inbox", "_log/log", "_log/run_info", "_log/plain", "_log/thread",
+    "_log/surplus", "_run/place", "_run/machine",
     "_run/transcript", "_run/open_call", "_run/result", "_run/states", "_run/story", "_run/ends",
     "_run/items", "_run/budget", "_run/failures", "_run/speech", "_run/nested", "_output/shape",
     "_output/unwrapper", "_output/repair", "_output/partial", "tools/_convert", "_run/files",
@@ -267,7 +268,7 @@ def test_each_module_has_a_test_file_of_its_name(name: str) -> None:
 def test_the_checks_see_what_they_are_to_see() -> None:
     machine = ours(SOURCE["_run/machine"])
     assert {"_events.AnyEvent", "models._parts.ModelFinish"} <= machine
-    assert "attrs" in imports(SOURCE["_run/machine"])
+    assert "msgspec.UNSET" in imports(SOURCE["_run/machine"])
     assert "stores._watch.NewsWatch" in ours(SOURCE["stores/sqlite/_watch"])
     assert "_agent.Agent" not in ours(SOURCE["_runtime/runtime"]), "that is for annotations only"
     assert not is_public("_log.feed.Feed")

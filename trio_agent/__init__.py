@@ -23,12 +23,15 @@ from ._errors import (
     RunOver as RunOver,
     StoreUnavailable as StoreUnavailable,
     TextRetracted as TextRetracted,
+    ThreadBusy as ThreadBusy,
+    ThreadMoved as ThreadMoved,
     TooLarge as TooLarge,
     ToolError as ToolError,
     ToolSourceError as ToolSourceError,
     TrioAgentError as TrioAgentError,
     UnknownBlob as UnknownBlob,
     UnknownRun as UnknownRun,
+    UnknownThread as UnknownThread,
 )
 from ._events import (
     AnyEvent as AnyEvent,
@@ -108,6 +111,7 @@ from ._run.run import (
     RunStatus as RunStatus,
     current_run as current_run,
 )
+from ._run.thread_page import Thread as Thread, ThreadPage as ThreadPage, TurnPage as TurnPage
 from ._run.transcript import Transcript as Transcript
 from ._run.trim import trim_messages as trim_messages
 from ._runtime.beside import open_run as open_run

@@ -140,6 +140,8 @@ class RunStart(Event, frozen=True, tag="run-start", kw_only=True):
     schema: int = SCHEMA_VERSION
     retractable: bool = False
     """Whether its readers can take text back, so that a step that breaks off is repeated."""
+    thread: str | msgspec.UnsetType = msgspec.UNSET
+    """The thread that it is a part of, if it is one."""
 
 
 class UserSaid(Event, frozen=True, tag="user-message", omit_defaults=True, kw_only=True):

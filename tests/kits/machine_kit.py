@@ -8,8 +8,8 @@ from trio_agent._log.codec import decode_event, encode_event
 from trio_agent._log.plain import encode_json
 from trio_agent._messages import UserMessage
 from trio_agent._run.kept import decode_kept, wanted_back
-from trio_agent._run.machine import Expected, Machine
-from trio_agent._run.states import State
+from trio_agent._run.machine import Machine
+from trio_agent._run.states import Expected, State
 from trio_agent.models._parts import ModelFinish, OutputPart, ToolInputPart
 
 HI = UserMessage("hi")

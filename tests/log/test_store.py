@@ -15,6 +15,7 @@ ACTS = {
     *("create", "append", "read", "read_private", "read_blob", "info", "find"),
     *("claim", "renew", "release", "renew_epoch", "park", "deliver", "inbox", "orphans"),
     *("request_cancel", "set_viewers", "watch", "delete", "expire"),
+    *("thread", "threads", "turns", "delete_thread"),
 }
 
 

@@ -15,7 +15,8 @@ from trio_agent._events import Usage
 from trio_agent._instrument.facts import RunEnd
 from trio_agent._messages import UserMessage
 from trio_agent._run.ending import Failure, answer_of, failure_of, run_end_of
-from trio_agent._run.machine import Expected, Machine
+from trio_agent._run.machine import Machine
+from trio_agent._run.states import Expected
 from trio_agent.models._parts import ModelFinish, OutputPart, TextPart
 
 

@@ -43,9 +43,9 @@ from trio_agent._messages import (
 )
 from trio_agent._run.items import Answer, Item, Said
 from trio_agent._run.kept import wanted_back
-from trio_agent._run.machine import Expected, Machine
+from trio_agent._run.machine import Machine
 from trio_agent._run.result import Result
-from trio_agent._run.states import AskModel, CheckOutput, RunTools, State
+from trio_agent._run.states import AskModel, CheckOutput, Expected, RunTools, State
 from trio_agent._run.story import ANSWERED, HANDED_OVER, LOST
 from trio_agent.models._parts import (
     EmittedPart,

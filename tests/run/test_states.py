@@ -7,8 +7,8 @@ import pytest
 from machine_kit import acting, asked, calling, checking, continued, machine
 
 from trio_agent._run.items import Answer, Said
-from trio_agent._run.machine import Expected, Machine
-from trio_agent._run.states import State
+from trio_agent._run.machine import Machine
+from trio_agent._run.states import Expected, State
 from trio_agent._run.story import ANSWERED, LOST
 from trio_agent.models._parts import ModelFinish, OutputPart, TextPart, ToolInputPart
 

@@ -30,8 +30,8 @@ from trio_agent._messages import AssistantMessage, ToolMessage, UserMessage, unp
 from trio_agent._run.budget import Budget
 from trio_agent._run.failures import Failures
 from trio_agent._run.items import Answer, Item, Said, decode_item, encode_item
-from trio_agent._run.machine import Expected, Machine
-from trio_agent._run.states import CheckOutput, State
+from trio_agent._run.machine import Machine
+from trio_agent._run.states import CheckOutput, Expected, State
 from trio_agent._run.story import ANSWERED, HANDED_OVER, LOST, Story
 from trio_agent.models._parts import (
     ModelFinish,

@@ -24,11 +24,11 @@ from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.store import Store
 from trio_agent._messages import AnyMessage, UserMessage
 from trio_agent._run.kept import set_aside
-from trio_agent._run.machine import Expected, Machine
+from trio_agent._run.machine import Machine
 from trio_agent._run.replay import replay
 from trio_agent._run.result import Result
 from trio_agent._run.run import Run
-from trio_agent._run.states import RunTools, State
+from trio_agent._run.states import Expected, RunTools, State
 from trio_agent._run.transcript import Transcript
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._model import Emit, Model

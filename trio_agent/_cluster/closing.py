@@ -5,13 +5,17 @@ Whatever is in it, it gets an end: a log that can't be read gets an error, behin
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from .._errors import CursorExpired, LogDamaged, UnknownRun
+from .._errors import CursorExpired, LogDamaged, UnknownBlob, UnknownRun
 from .._events import AnyEvent, ErrorDetail, RunError
 from .._log.log import Append, Appended, Entry
 from .._log.store import Lease, Store
+from .._messages import AnyMessage
 from .._run.machine import Machine
+from .._run.private import said_before
 from .._run.rebuild import rebuild
+from .._run.turns import encode_turn
 
 
 async def close_log(store: Store, lease: Lease, code: str, message: str) -> Appended:
@@ -47,8 +51,9 @@ async def _close(
 ) -> Appended:
     at = time.time_ns() // 1_000_000
     try:
-        # What its record says is of no matter here, and may be lost.
-        machine = Machine(lease.run_id, "", (), max_steps=1)
+        # What else its record says is of no matter here, and may be lost.
+        machine = Machine(lease.run_id, "", await _given(store, lease.run_id), max_steps=1)
+        turn = b""
         try:
             tail = (await rebuild(store, lease.run_id, machine)).tail
             if machine.done:
@@ -56,12 +61,25 @@ async def _close(
             for call in machine.story.ready:
                 machine.abandoned(call.id)
             events = end(machine, at)
+            turn = encode_turn(machine.story.transcript)
         except LogDamaged:
             # Calls before a hole may have their results in it: they get no second ones.
             tail = (await store.info(lease.run_id)).tail
             events = [RunError(at=at, error=ErrorDetail(code, message))]
         entries = [Entry.of(tail + number, event) for number, event in enumerate(events, 1)]
-        [outcome] = await store.append([Append(lease.run_id, lease.fence, entries)])
+        append = Append(lease.run_id, lease.fence, entries, turn=turn)
+        [outcome] = await store.append([append])
     except (UnknownRun, CursorExpired):  # or nothing of it can be read
         return Appended.UNKNOWN
     return outcome
+
+
+async def _given(store: Store, run_id: str) -> tuple[AnyMessage, ...]:
+    """Return what a run was given, if its thread is to keep it."""
+    with suppress(LogDamaged):
+        if (await store.info(run_id)).record.thread is not None:
+            try:
+                return await said_before(store, run_id)
+            except UnknownBlob:
+                return await said_before(store, run_id, files=False)
+    return ()

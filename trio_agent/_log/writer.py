@@ -92,6 +92,8 @@ class RunLog:
         """Whether its holder is about to let go of it, so that it is not lost with its lease."""
         self.on_lost: Callable[[], None] | None = None
         """Called when the log was lost to another worker."""
+        self.turn_of_run: Callable[[], bytes] | None = None
+        """Makes what the run adds to its thread, when the terminal event is appended."""
         self._store = store
         self._lane = writer.lane(lease.run_id)
         self._taken = False
@@ -101,6 +103,7 @@ class RunLog:
         self._pending: list[Entry] = []
         # What is private beside pending entries, by offset.
         self._private: dict[int, bytes] = {}
+        self._turn = b""
         # Offsets behind which an append must not be cut.
         self._joined: set[int] = set()
         self._failure: StoreUnavailable | FenceLost | None = None
@@ -138,7 +141,9 @@ class RunLog:
             return
         entries = list(map(Entry.of, count(self._tail + 1), events))
         beside = {self._tail + 1: private} if private else {}
-        append = Append(self.lease.run_id, self.lease.fence, entries, beside)
+        if entries[-1].terminal and self.turn_of_run is not None:
+            self._turn = self.turn_of_run()
+        append = Append(self.lease.run_id, self.lease.fence, entries, beside, self._turn)
         size = append.size
         if bounded and size > self.free:
             raise LimitExceeded(f"the run's log has reached its bound of {self._max_bytes} bytes")
@@ -171,7 +176,7 @@ class RunLog:
         if self.uncommitted > limit:
             entries = self.first(pending, len(first_page(pending, limit, self._private)))
             self._pending = pending[len(entries) :]
-        append = Append(self.lease.run_id, self.lease.fence, entries, self._private)
+        append = Append(self.lease.run_id, self.lease.fence, entries, self._private, self._turn)
         for offset in append.private:
             del self._private[offset]
         return append

@@ -26,6 +26,8 @@ class ListedRun(msgspec.Struct, frozen=True, rename="camel"):
     """The principal whose run it is, None where nobody is asked."""
     error: ErrorDetail | None = None
     """Why it failed, if it did."""
+    thread: str | None = None
+    """The thread that it is a part of, if it is one."""
 
 
 class RunPage(msgspec.Struct, frozen=True):
@@ -54,4 +56,5 @@ def listed(info: RunInfo) -> ListedRun:
         metadata=record.metadata,
         owner=record.owner,
         error=error,
+        thread=record.thread,
     )

@@ -10,7 +10,7 @@ it. What is returned at once belongs together, and is committed together.
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Literal
 
-import attrs
+from msgspec import UNSET
 
 from .._content import File
 from .._events import (
@@ -45,21 +45,11 @@ from .items import Answer, Item
 from .kept import wanted_back
 from .result import Result, result_of
 from .speech import Speech
-from .states import Action, AskModel, CheckOutput, RunTools, State
+from .states import Action, AskModel, CheckOutput, Expected, RunTools, State
 from .story import LOST, Story
 
 _ANSWER: Final = State.ANSWER  # for each token; before Python 3.12 it is slow to look up
 _LOST = "the worker was lost during this call: its outcome is unknown"
-
-
-@attrs.frozen
-class Expected:
-    """What a machine must know of the shape that an answer is to have."""
-
-    wrapped: bool = False
-    """Whether the model writes it into the field `output` of an object."""
-    retries: int = 0
-    """As `Limits.output_retries`."""
 
 
 def _nothing(_: ToolRequest) -> None:
@@ -168,11 +158,15 @@ class Machine:
         shaped = self._output is not None
         return result_of(self._run_id, self.terminal, self.story.transcript, shaped=shaped)
 
-    def started(self, at: int) -> list[AnyEvent]:
-        """The run begins."""
+    def started(self, at: int, thread: str | None = None) -> list[AnyEvent]:
+        """The run begins, in this thread if in any."""
         self._expect(State.START)
         start = RunStart(
-            at=at, run_id=self._run_id, agent=self._agent, retractable=self._retractable
+            at=at,
+            run_id=self._run_id,
+            agent=self._agent,
+            retractable=self._retractable,
+            thread=UNSET if thread is None else thread,
         )
         return [self._ends.told(start)]
 

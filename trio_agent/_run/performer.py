@@ -18,6 +18,7 @@ from .machine import Machine
 from .parking import fall_asleep
 from .rebuild import Resumed
 from .run import entered
+from .turns import encode_turn
 from .worker import Worker
 
 
@@ -64,6 +65,8 @@ class Performer:
         self.handed_over: bool = False
         """Whether somebody else is to go on with the run."""
         log.on_lost = run.stop_as_lost
+        if run.record.thread is not None:
+            log.turn_of_run = lambda: encode_turn(machine.story.transcript)
 
     @property
     def asleep(self) -> bool:

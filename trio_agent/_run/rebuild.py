@@ -18,8 +18,9 @@ from .._events import (
 )
 from .._log.store import Store
 from .._messages import AnyMessage
-from .machine import Expected, Machine
+from .machine import Machine
 from .replay import Kept, read_back
+from .states import Expected
 from .story import LOST
 
 
@@ -44,11 +45,15 @@ def new_machine(
     messages: tuple[AnyMessage, ...],
     *,
     retractable: bool,
+    before: int = 0,
     parent: tuple[Machine, str] | None = None,
 ) -> Machine:
-    """Make the machine of a run, or of a sub-agent in the call of the machine `parent`."""
+    """Make the machine of a run, or of a sub-agent in the call of the machine `parent`.
+
+    `before` of the messages were said in its thread, and are not the run's.
+    """
     limits, shape = agent.limits, agent.shape
-    return Machine(
+    machine = Machine(
         run_id,
         agent.name,
         messages,
@@ -60,6 +65,8 @@ def new_machine(
         retractable=retractable,
         parent=parent,
     )
+    machine.story.transcript.before = before
+    return machine
 
 
 async def rebuild(store: Store, run_id: str, machine: Machine) -> Resumed:

@@ -13,6 +13,7 @@ from .._log.run_info import RunRecord
 from .._messages import AnyMessage
 from .files import nameless, set_apart
 from .job import Order
+from .place import NO_PLACE, Place
 from .private import encode_private
 from .settings import RunSettings
 
@@ -23,15 +24,19 @@ def make_record(
     order: Order,
     messages: tuple[AnyMessage, ...],
     *,
+    run_id: str | None = None,
+    place: Place = NO_PLACE,
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     settings: RunSettings = _NO_SETTINGS,
 ) -> RunRecord:
-    """Make the record of a new run, with an id of 128 random bits.
+    """Make the record of a new run.
 
     Args:
         order: how it is to be performed.
         messages: what was said.
+        run_id: its id, as the store made it; 128 random bits by default.
+        place: in which thread.
         metadata: shown wherever it is listed.
         idempotency_key: what finds it again.
         settings: what of the agent was asked for with the run.
@@ -41,7 +46,7 @@ def make_record(
     """
     agent = order.declared
     owner = None if order.principal is None else order.principal.id
-    run_id = secrets.token_hex(16)
+    run_id = secrets.token_hex(16) if run_id is None else run_id
     plain = plain_json(dict(metadata or {}), "metadata")
     for what, text in (
         ("the agent's name", agent.name),
@@ -58,9 +63,12 @@ def make_record(
         owner=owner,
         metadata=plain,
         idempotency_key=idempotency_key,
+        thread=place.thread,
         private=encode_private(order, settings, stored),
         blobs=blobs,
-        digest="" if idempotency_key is None else _digest(agent.name, messages, plain, settings),
+        digest=""
+        if idempotency_key is None
+        else _digest(agent.name, messages, plain, settings, place),
     )
 
 
@@ -69,6 +77,7 @@ def _digest(
     messages: tuple[AnyMessage, ...],
     metadata: Mapping[str, Any],
     settings: RunSettings,
+    place: Place,
 ) -> str:
     """Return the SHA-256 of what the caller has asked for.
 
@@ -83,4 +92,6 @@ def _digest(
         asked += settings.options, settings.limits
     if settings.client_tools:
         asked += (settings.described(),)
+    if place.thread is not None:
+        asked += place.thread, place.after
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()

@@ -70,6 +70,8 @@ class Run(ABC, Generic[OutT_co]):
         """The principal whose run it is, None where nobody is asked."""
         self.metadata: Mapping[str, Any] = record.metadata
         """What was given at the start."""
+        self.thread: str | None = record.thread
+        """The thread that it is a part of, if it is one."""
         self.first_token_at: float | None = None
         """When the model said its first word, in Trio's time; None if it has not yet, or if the
         run lives elsewhere."""

@@ -56,3 +56,13 @@ class RunTools:
 
 Action: TypeAlias = AskModel | CheckOutput | RunTools | None
 """What to do next; None if it is for the caller to wait, or if all is done."""
+
+
+@attrs.frozen
+class Expected:
+    """What a machine must know of the shape that an answer is to have."""
+
+    wrapped: bool = False
+    """Whether the model writes it into the field `output` of an object."""
+    retries: int = 0
+    """As `Limits.output_retries`."""

@@ -19,6 +19,7 @@ from .private import said_before
 from .replay import replay
 from .result import Result, result_of
 from .run import Receipt, Run, RunStatus, outcome_of
+from .turns import history_left
 
 _PAGE: Final = 1024
 _UNKNOWN: Final = b'"status":"unknown"'
@@ -51,6 +52,7 @@ class StoredRun(Run[Any]):
         shape: Shape[Any] | None = None,
     ) -> None:
         super().__init__(record, feed, store, postbox)
+        self._record = record
         self._ask_worker = request_cancel
         self._shape = shape
         self._parked_at = feed.tail if parked else -1
@@ -73,7 +75,8 @@ class StoredRun(Run[Any]):
         terminal = await self._wait_closed()
         try:
             said = await said_before(self._store, self.id)
-            transcript, _ = await replay(self._store, self.id, said)
+            before = await history_left(self._store, self._record)
+            transcript, _ = await replay(self._store, self.id, (*before, *said))
         except (LogDamaged, UnknownBlob):  # a file that is lost is a damage, too
             if isinstance(terminal, RunError):
                 raise RunFailed(terminal.error.code, terminal.error.message) from None

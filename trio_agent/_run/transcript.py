@@ -35,8 +35,11 @@ class Transcript:
     def __init__(self, messages: Sequence[AnyMessage] = ()) -> None:
         self.messages: tuple[AnyMessage, ...] = tuple(messages)
         """Up to the last step that has ended."""
+        self.before: int = 0
+        """How many of them were said in the run's thread before it."""
         self.steps: int = 0
         """How often the model was asked."""
+        self._given = len(self.messages)
         self._said: list[str] = []
         self._in_step = False
         self._step_began = 0
@@ -62,6 +65,13 @@ class Transcript:
     def answer(self) -> str:
         """What this step's answer is to be read from: its JSON text, or what the model said."""
         return self.output or "".join(self._said[self._step_began :])
+
+    @property
+    def added(self) -> tuple[AnyMessage, ...]:
+        """What the run adds to its thread: nothing if the model has said nothing."""
+        if any(isinstance(each, AssistantMessage) for each in self.messages[self._given :]):
+            return self.messages[self.before :]
+        return ()
 
     @property
     def calls(self) -> tuple[ToolRequest, ...]:

@@ -89,6 +89,7 @@ class Worker:
             parent=None if parent is None else parent[1],
             principal=job.order.principal,
             metadata=run.metadata,
+            thread=run.record.thread,
         )
         self.desk: Desk = Desk(
             job,
@@ -146,7 +147,8 @@ class Worker:
 
     async def _begin(self) -> None:
         if self._resumed is None or self.machine.state is State.START:
-            self.desk.publish(self.machine.started(now()))
+            thread = None if self._parent is not None else self.desk.run.record.thread
+            self.desk.publish(self.machine.started(now(), thread))
         else:
             self.desk.publish(self.machine.resumed(self._resumed.reason, now()))
         await self.desk.log.flush()

@@ -16,10 +16,13 @@ from .._messages import AnyMessage
 from .._run.job import NO_DEPS, Order
 from .._run.listed import RunPage, listed
 from .._run.message_page import MessagePage, read_messages
+from .._run.place import OnBusy, read_place
 from .._run.run import Run
 from .._run.settings import read_settings
+from .._run.thread_page import Thread, ThreadPage, TurnPage
 from ..tools._client_tool import ClientTool
 from ..tools._context import Principal
+from .conversations import Conversations
 from .live_runs import LiveRuns
 from .map import Mapped, RunInput, map_runs
 from .pool import ModelPool
@@ -57,7 +60,8 @@ class Runtime:
         """The bounds that it was opened with."""
         self._live = live
         self._models = models
-        self._starting = Starting(store, limits, live, self.find)
+        self._conversations = Conversations(store, limits.max_thread_bytes)
+        self._starting = Starting(store, limits, live, self._conversations, self.find)
         self._draining = trio.Event()
         self._drained = trio.Event()
 
@@ -72,6 +76,9 @@ class Runtime:
         prompt: str | None = None,
         *,
         messages: Sequence[AnyMessage] = (),
+        thread: str | None = None,
+        after: str | None = None,
+        on_busy: OnBusy = "reject",
         deps: DepsT = NO_DEPS,
         on_disconnect: OnDisconnect = "continue",
         owner: str | None = None,
@@ -90,6 +97,12 @@ class Runtime:
             prompt: what the user says; behind `messages`, if both are given.
             messages: an earlier transcript, such as `Result.messages`. A file may be one that an
                 earlier run of this owner was given (`File.blob`).
+            thread: the conversation of this owner that the run is a part of, by a name of your
+                choice: it goes on from what was said there, and adds to it what is said now.
+            after: the run of the thread that it is to follow, for an answer that is wanted anew,
+                or another way to go on; "" to begin anew. By default the one that added last.
+            on_busy: what is to be done if a run is active in the thread: nothing is started, or
+                that one is cancelled, and waited for.
             deps: what the agent depends on, if it doesn't open that itself (`open_deps`). It must
                 serve the run for as long as that lasts.
             on_disconnect: what becomes of the run when nobody watches.
@@ -106,18 +119,21 @@ class Runtime:
                 also where no more are started.
 
         Raises:
+            ThreadBusy: a run is active in the thread.
             KeyReused: that run was started with another agent's name, other messages, metadata,
                 options or limits.
             LimitExceeded: `max_streams` runs are active, or the runtime is draining.
-            TooLarge: the files have more than `max_blob_bytes`.
-            ValueError: nothing was said, a tool call of the transcript has no result, a file is
-                none or can't be found, an option or a limit can't be had, a client's tool is none
-                or has the name of another, there are claims without an owner, or dependencies for
-                an agent that opens its own.
+            TooLarge: the files have more than `max_blob_bytes`, or what was said before in the
+                thread has more than `max_thread_bytes`.
+            ValueError: nothing was said, a thread can't be called so or has no such run, a call of
+                the transcript has no result, a file is none or can't be found, an option or a limit
+                can't be had, a client's tool is none or has the name of another, there are claims
+                without an owner, or dependencies for an agent that opens its own.
             StoreUnavailable: the store can't take the run.
         """
         if deps is not NO_DEPS and agent.open_deps is not None:
             raise ValueError("the agent opens its dependencies (open_deps): give it no deps")
+        place = read_place(thread, after, on_busy)
         settings = read_settings(options, limits, client_tools)
         order = Order(
             settings.over(agent),
@@ -128,7 +144,7 @@ class Runtime:
             retractable=retractable,
         )
         said = what_was_said(prompt, messages)
-        return await self._starting.start(order, said, settings, metadata, idempotency_key)
+        return await self._starting.start(order, said, settings, place, metadata, idempotency_key)
 
     async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run[Any]:
         said = what_was_said(value) if isinstance(value, str) else what_was_said(None, value)
@@ -183,7 +199,12 @@ class Runtime:
         return self._live.find(run_id) or self._live.stored(info)
 
     async def runs(
-        self, owner: str | None = None, *, before: str | None = None, limit: int = 50
+        self,
+        owner: str | None = None,
+        *,
+        thread: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
     ) -> RunPage:
         """List runs, newest first, wherever they live or lived. A checkpoint.
 
@@ -192,6 +213,7 @@ class Runtime:
 
         Args:
             owner: whose runs; by default everybody's.
+            thread: only those of this thread of the owner (by default, of nobody).
             before: the id of a run behind which the page begins; by default the newest is first.
             limit: runs of a page, 1 at least.
 
@@ -203,12 +225,14 @@ class Runtime:
         """
         if limit < 1:
             raise ValueError("limit is at least 1")
-        infos = await self.store.find(owner, before, limit)
+        infos = await self.store.find(owner, before, limit, thread)
         runs = tuple(map(listed, infos))
         return RunPage(runs, runs[-1].id if runs else None)
 
     async def messages(self, run_id: str, *, after: int = 0) -> MessagePage:
         """Return what was said before and in a run, a page at a time. A checkpoint.
+
+        What was said before it in its thread, if it is a part of one, tells `thread_messages`.
 
         Of an active run it is what was said up to the last step that has ended. Files that
         it was given go by their names (`File.blob`), and what providers want back is left out:
@@ -227,6 +251,76 @@ class Runtime:
         """
         return await read_messages(self.store, run_id, after)
 
+    async def thread(self, thread: str, *, owner: str | None = None) -> Thread:
+        """Tell how a thread stands. A checkpoint.
+
+        Args:
+            thread: its name.
+            owner: whose it is; by default nobody's.
+
+        Raises:
+            UnknownThread: the owner has none with this name.
+            StoreUnavailable: the store can't tell.
+        """
+        return await self._conversations.get(owner, thread)
+
+    async def threads(
+        self, owner: str | None = None, *, before: str | None = None, limit: int = 50
+    ) -> ThreadPage:
+        """List threads, those first in which something happened last. A checkpoint.
+
+        Go on with ``before=page.next`` until that is None.
+
+        Args:
+            owner: whose threads; by default those of nobody.
+            before: where the page begins, as the page before it says.
+            limit: threads of a page, 1 at least.
+
+        Raises:
+            ValueError: there is no place for a thread, or `before` is no such place.
+            StoreUnavailable: the store can't tell.
+        """
+        if limit < 1:
+            raise ValueError("limit is at least 1")
+        return await self._conversations.list(owner, before, limit)
+
+    async def thread_messages(
+        self, thread: str, *, owner: str | None = None, last: str | None = None
+    ) -> TurnPage:
+        """Return what was said in a thread, the newest page first. A checkpoint.
+
+        What an active run says is there when it has ended. Files go by their names (`File.blob`)
+        for as long as their runs are there, and what providers want back is left out. Go on with
+        ``last=page.next``, for what was said before, until that is None.
+
+        Args:
+            thread: its name.
+            owner: whose it is; by default nobody's.
+            last: the run that has said the last of the page; by default the head.
+
+        Raises:
+            ValueError: that run has said nothing in the thread.
+            UnknownThread: the owner has none with this name.
+            LogDamaged: what was said can't be read.
+            StoreUnavailable: the store can't be read now.
+        """
+        return await self._conversations.messages(owner, thread, last)
+
+    async def delete_thread(self, thread: str, *, owner: str | None = None) -> None:
+        """Remove a thread now, all that was said in it, and its runs. A checkpoint.
+
+        Args:
+            thread: its name.
+            owner: whose it is; by default nobody's.
+
+        Raises:
+            ThreadBusy: a run is active in it: cancel that first.
+            UnknownThread: the owner has none with this name.
+            StoreUnavailable: the store can't remove it now.
+        """
+        for run_id in await self.store.delete_thread(owner, thread):
+            self._live.forget(run_id)
+
     async def check_model(self, agent: "Agent") -> None:
         """Open an agent's model and see whether it can be reached. A checkpoint.
 
@@ -238,6 +332,8 @@ class Runtime:
 
     async def delete(self, run_id: str) -> None:
         """Remove a finished run now, and the files that it was given. A checkpoint.
+
+        What it has said in a thread stays there, for those that follow it: see `delete_thread`.
 
         Who still reads its events gets no more of them (`CursorExpired`).
 

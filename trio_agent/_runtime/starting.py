@@ -5,27 +5,50 @@ and needs nothing of what it was asked for with.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+import attrs
 import trio
 
-from .._errors import CursorExpired, LimitExceeded, TooLarge, UnknownBlob, UnknownRun
+from .._errors import (
+    CursorExpired,
+    LimitExceeded,
+    ThreadBusy,
+    ThreadMoved,
+    TooLarge,
+    UnknownBlob,
+    UnknownRun,
+)
 from .._limits import RuntimeLimits
 from .._log.run_info import RunRecord
 from .._log.store import Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
 from .._run.files import checked, files_of, put_in
 from .._run.job import Order
+from .._run.place import NO_PLACE, Place
 from .._run.rebuild import new_machine
 from .._run.record import make_record
 from .._run.run import Run
 from .._run.settings import RunSettings
+from .conversations import NOTHING_BEFORE, Before, Conversations
 from .live_runs import LiveRuns
 
 _NO_SETTINGS: Final = RunSettings()
+
+
+@attrs.frozen
+class _Wish:
+    """A run that is to start."""
+
+    order: Order
+    said: tuple[AnyMessage, ...]
+    make: Callable[[tuple[AnyMessage, ...]], RunRecord]
+    """Makes its record, of what was said."""
+    record: RunRecord
+    before: Before = NOTHING_BEFORE
+    """What it comes behind."""
 
 
 class Starting:
@@ -35,6 +58,7 @@ class Starting:
         store: where they are created.
         limits: bounds on their files.
         live: where they live.
+        conversations: the threads that they may be a part of.
         find: finds one that was started before.
     """
 
@@ -43,11 +67,13 @@ class Starting:
         store: Store,
         limits: RuntimeLimits,
         live: LiveRuns,
+        conversations: Conversations,
         find: Callable[[str], Awaitable[Run[Any]]],
     ) -> None:
         self._store = store
         self._limits = limits
         self._live = live
+        self._conversations = conversations
         self._find = find
         # Who finds a run by its key must find it alive, not on its way from the store.
         self._by_key: WeakValueDictionary[tuple[str | None, str], trio.Lock] = WeakValueDictionary()
@@ -57,63 +83,103 @@ class Starting:
         order: Order,
         said: tuple[AnyMessage, ...],
         settings: RunSettings,
+        place: Place,
         metadata: Mapping[str, Any] | None,
         idempotency_key: str | None,
     ) -> Run[Any]:
         """Start a run, or find it; see `Runtime.start`. A checkpoint."""
-        make = partial(
-            make_record,
+        wish = self._wish(
             order,
+            said,
             metadata=metadata,
             idempotency_key=idempotency_key,
             settings=settings,
+            place=place,
         )
-        self._check_size(_size_of(said))
-        # Which files they are, messages say without their data.
-        record = make(said)
-        if idempotency_key is not None and _names_files(said):
+        if place.thread is not None:
+            return await self._start_in_thread(wish, place)
+        if _names_files(said) and (known := await self._known(wish)) is not None:
             # What was started already has its files, and those of the earlier run may be gone.
-            run_id = await self._store.lookup(record)
-            if run_id is not None:
-                return await self._find(run_id)
+            return known
+        return await self._start_at_once(wish)
+
+    def _wish(self, order: Order, said: tuple[AnyMessage, ...], **more: Any) -> _Wish:
+        self._check_size(_size_of(said))
+        owner = None if order.principal is None else order.principal.id
+        thread = more["place"].thread
+
+        def make(said: tuple[AnyMessage, ...]) -> RunRecord:
+            return make_record(order, said, run_id=self._store.new_run_id(owner, thread), **more)
+
+        # Which files they are, messages say without their data.
+        return _Wish(order, said, make, make(said))
+
+    async def _start_in_thread(self, wish: _Wish, place: Place) -> Run[Any]:
+        """Start a run behind what was said in its thread, which stands still from then on."""
+        while True:
+            # What was started already has its place in the thread, wherever that is by now.
+            if (known := await self._known(wish)) is not None:
+                return known
+            try:
+                before = await self._conversations.look(wish.record, place)
+                return await self._start_at_once(attrs.evolve(wish, before=before))
+            except ThreadMoved:
+                pass
+            except ThreadBusy as busy:
+                # It may be the one that is to be found: somebody else asks for the same.
+                if await self._known(wish) is None:
+                    if place.on_busy == "reject":
+                        raise
+                    await self._cancel(busy.run_id)
+
+    async def _cancel(self, run_id: str) -> None:
+        with suppress(UnknownRun, CursorExpired):
+            await (await self._find(run_id)).cancel("another run was to begin in its thread")
+
+    async def _known(self, wish: _Wish) -> Run[Any] | None:
+        """Return what was started with this idempotency key, if there is one."""
+        if wish.record.idempotency_key is None:
+            return None
+        run_id = await self._store.lookup(wish.record)
+        return None if run_id is None else await self._find(run_id)
+
+    async def _start_at_once(self, wish: _Wish) -> Run[Any]:
         # The place is taken before the wait, so that no two runs get the last one.
         try:
             self._live.places.take()
         except LimitExceeded as exc:
             refusal = exc
         else:
-            return await self._start(order, said, record, make)
+            return await self._start(wish)
         # What was started already needs none.
-        run_id = None if idempotency_key is None else await self._store.lookup(record)
-        if run_id is None:
+        if (known := await self._known(wish)) is None:
             raise refusal
-        return await self._find(run_id)
+        return known
 
     async def start_in_turn(self, order: Order, said: tuple[AnyMessage, ...]) -> Run[Any]:
         """Start a run as soon as there is a place. A checkpoint."""
-        self._check_size(_size_of(said))
-        make = partial(make_record, order, settings=_NO_SETTINGS)
-        record = make(said)
+        wish = self._wish(order, said, settings=_NO_SETTINGS, place=NO_PLACE)
         await self._live.places.wait()
-        return await self._start(order, said, record, make)
+        return await self._start(wish)
 
-    async def _start(
-        self,
-        order: Order,
-        said: tuple[AnyMessage, ...],
-        record: RunRecord,
-        make: Callable[[tuple[AnyMessage, ...]], RunRecord],
-    ) -> Run[Any]:
-        """Start a run that has its place; `make` makes its record anew, with its files."""
+    async def _start(self, wish: _Wish) -> Run[Any]:
+        """Start a run that has its place."""
+        order, said, record = wish.order, wish.said, wish.record
         try:
             if _names_files(said):
                 said = await self._with_files(said, record.owner)
-                record = make(said)
+                record = wish.make(said)
+            record = wish.before.over(record)
             async with self._turn(record):
                 created = await self._store.create(record)
                 if created.lease is not None:
+                    before = wish.before.messages
                     machine = new_machine(
-                        record.run_id, order.agent, said, retractable=order.retractable
+                        record.run_id,
+                        order.agent,
+                        (*before, *said),
+                        retractable=order.retractable,
+                        before=len(before),
                     )
                     return self._live.begin(order, machine, record, created.lease)
         except BaseException:

@@ -24,6 +24,7 @@ from .._errors import (
     StoreUnavailable,
     UnknownBlob,
     UnknownRun,
+    UnknownThread,
 )
 from .._events import RunContinued, RunWaiting
 from .._log.log import Append, Appended, Entry
@@ -33,6 +34,7 @@ from .._run.job import Order
 from .._run.private import read_private, said_before
 from .._run.rebuild import new_machine, rebuild
 from .._run.story import ANSWERED, HANDED_OVER, LOST
+from .._run.turns import read_history
 from .known_agents import KnownAgents
 from .live_runs import LiveRuns
 
@@ -203,10 +205,16 @@ class Takeover:
             if await self._store.append([append]) != [Appended.COMMITTED]:
                 return False
         try:
-            said = await said_before(self._store, run_id)
-            machine = new_machine(run_id, order.agent, said, retractable=order.retractable)
+            before = await read_history(self._store, info.record)
+            machine = new_machine(
+                run_id,
+                order.agent,
+                (*before, *await said_before(self._store, run_id)),
+                retractable=order.retractable,
+                before=len(before),
+            )
             resumed = await rebuild(self._store, run_id, machine)
-        except (LogDamaged, UnknownBlob):
+        except (LogDamaged, UnknownBlob, UnknownThread):
             await self._end_claimed(info, lease, f"{_GONE}, and its log can't be read")
             return False
         logger.info("run %s goes on here: %s", run_id, resumed.reason)

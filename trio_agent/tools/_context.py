@@ -34,6 +34,8 @@ class RunFacts:
     """None where nobody is asked."""
     metadata: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     """What was given at the start: JSON, and the client's word."""
+    thread: str | None = None
+    """The thread that the run is a part of, if it is one."""
 
 
 @attrs.frozen(kw_only=True)

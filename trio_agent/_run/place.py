@@ -1,0 +1,47 @@
+"""Where in a thread a run is to be, as whoever starts it says."""
+
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from .._log.plain import check_text
+
+MAX_NAME: Final = 256
+"""Characters of a thread's name at most."""
+
+OnBusy: TypeAlias = Literal["reject", "cancel"]
+"""What is to be done where another run is active: this one is refused, or that one cancelled."""
+
+
+@attrs.frozen
+class Place:
+    """Made by `read_place`."""
+
+    thread: str | None = None
+    """The name of the thread; None: the run is in none."""
+    after: str | None = None
+    """The run whose turn it is to follow; "" to begin anew, None for the head."""
+    on_busy: OnBusy = "reject"
+
+
+NO_PLACE: Final = Place()
+
+
+def read_place(thread: str | None, after: str | None, on_busy: OnBusy) -> Place:
+    """Check where a run is to be.
+
+    Raises:
+        ValueError: the thread can't be called so, or something is said of no thread.
+    """
+    if on_busy not in ("reject", "cancel"):
+        raise ValueError(f"on_busy is 'reject' or 'cancel', not {on_busy!r}")
+    if thread is None:
+        if after is not None or on_busy != "reject":
+            raise ValueError("after and on_busy are of a thread: give its name, too")
+        return NO_PLACE
+    check_text(thread, "the name of the thread")
+    if not 0 < len(thread) <= MAX_NAME or not thread.isprintable() or thread in (".", ".."):
+        raise ValueError(
+            f"a thread is named by 1 to {MAX_NAME} characters that can be seen, and not . or .."
+        )
+    return Place(thread, after, on_busy)

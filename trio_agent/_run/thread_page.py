@@ -1,0 +1,109 @@
+"""Threads as they stand in lists, and what was said in them, a page at a time.
+
+A conversation is read as people look at it: the newest page first, and then what was said earlier.
+"""
+
+from typing import Final
+
+import msgspec
+
+from .._errors import UnknownRun
+from .._log.store import Store
+from .._log.thread import ThreadCursor, ThreadInfo, Turn
+from .._messages import AnyMessage, UserMessage
+from .files import set_apart
+from .kept import without_provider
+from .turns import decode_turn, no_turn
+
+_PAGE: Final = 100
+"""Turns of a page at most."""
+
+
+class Thread(msgspec.Struct, frozen=True, rename="camel"):
+    """A conversation, as it stands in a list."""
+
+    thread: str
+    """Its name."""
+    head: str | None
+    """The run whose turn is the newest: what the next run follows. None if there is none yet."""
+    active: str | None
+    """The run that is active in it, or waits, if one does."""
+    turns: int
+    """How many runs have added to it."""
+    size: int
+    """Bytes of what they have added."""
+    updated_at: int
+    """When a run in it last began or ended: Unix time in milliseconds."""
+
+
+class ThreadPage(msgspec.Struct, frozen=True):
+    """A piece of a list of threads, those first in which something happened last."""
+
+    threads: tuple[Thread, ...]
+    next: str | None
+    """What to pass as `before` for the next page; None behind the last one, which is empty."""
+
+
+class TurnPage(msgspec.Struct, frozen=True):
+    """A piece of what was said in a thread."""
+
+    messages: tuple[AnyMessage, ...]
+    """The oldest first."""
+    next: str | None
+    """What to pass as `last` for what was said before it; None where nothing was."""
+
+
+def shown(info: ThreadInfo) -> Thread:
+    """Show what a store knows of a thread."""
+    return Thread(info.thread, info.head, info.active, info.turns, info.size, info.updated_at)
+
+
+def cursor_text(cursor: ThreadCursor) -> str:
+    """Write a place in a list as text."""
+    updated_at, name = cursor
+    return f"{updated_at}.{name}"
+
+
+def read_cursor(text: str) -> ThreadCursor:
+    """Read a place in a list.
+
+    Raises:
+        ValueError: it is none.
+    """
+    updated_at, dot, name = text.partition(".")
+    if not (dot and name and updated_at.isascii() and updated_at.isdecimal()):
+        raise ValueError("before is what the page of threads before it says")
+    return int(updated_at), name
+
+
+async def read_turns(store: Store, owner: str | None, thread: str, last: str | None) -> TurnPage:
+    """Read a page of turns on the way to that of the run `last`, or to the head.
+
+    A checkpoint. Files go by their names, and what providers want back is left out.
+
+    Raises:
+        ValueError: that run has no turn in the thread.
+        UnknownThread: the owner has no such thread.
+        LogDamaged: what was said can't be read.
+        StoreUnavailable: the store can't be read now.
+    """
+    if last is None and (last := (await store.thread(owner, thread)).head) is None:
+        return TurnPage((), None)
+    try:
+        turns = await store.turns(owner, thread, last, _PAGE)
+    except UnknownRun:
+        raise no_turn(thread, last) from None
+    messages = [message for turn in reversed(turns) for message in _shown(thread, turn)]
+    return TurnPage(tuple(messages), turns[-1].follows)
+
+
+def _shown(thread: str, turn: Turn) -> list[AnyMessage]:
+    return [without_provider(_named(message, turn.run_id)) for message in decode_turn(thread, turn)]
+
+
+def _named(message: AnyMessage, run_id: str) -> AnyMessage:
+    # What the user gave lies beside the run; what a tool returned does not.
+    if not isinstance(message, UserMessage):
+        return message
+    [named], _ = set_apart([message], run_id)
+    return named

@@ -1,0 +1,92 @@
+"""Threads as a runtime has them: what a run in one comes behind, and what is told of them."""
+
+from contextlib import suppress
+from typing import Final
+
+import attrs
+
+from .._errors import ThreadBusy, ThreadMoved, UnknownRun, UnknownThread
+from .._log.run_info import RunRecord
+from .._log.store import Store
+from .._messages import AnyMessage
+from .._run.place import Place
+from .._run.thread_page import (
+    Thread,
+    ThreadPage,
+    TurnPage,
+    cursor_text,
+    read_cursor,
+    read_turns,
+    shown,
+)
+from .._run.turns import no_turn, read_history
+
+
+@attrs.frozen
+class Before:
+    """What a run comes behind, as its thread stood when that was looked at."""
+
+    messages: tuple[AnyMessage, ...] = ()
+    follows: str | None = None
+    head: str | None = None
+
+    def over(self, record: RunRecord) -> RunRecord:
+        """Return the record of a run that comes behind it."""
+        return attrs.evolve(record, follows=self.follows, head=self.head)
+
+
+NOTHING_BEFORE: Final = Before()
+
+
+class Conversations:
+    """The threads of a store.
+
+    Args:
+        store: it.
+        max_bytes: of what was said before a run, at most.
+    """
+
+    def __init__(self, store: Store, max_bytes: int) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+
+    async def look(self, record: RunRecord, place: Place) -> Before:
+        """See what a run is to come behind. A checkpoint.
+
+        Raises:
+            ThreadBusy: a run is active in its thread.
+            ThreadMoved: the thread was removed in this moment.
+            TooLarge: too much was said in it.
+            ValueError: the thread has no turn of the run that it is to follow.
+            LogDamaged, StoreUnavailable: what was said can't be read.
+        """
+        assert place.thread is not None, "it is in a thread"
+        head: str | None = None
+        with suppress(UnknownThread):
+            info = await self._store.thread(record.owner, place.thread)
+            if info.active is not None:
+                raise ThreadBusy(place.thread, info.active)
+            head = info.head
+        before = Before((), head if place.after is None else place.after or None, head)
+        try:
+            said = await read_history(self._store, before.over(record), self._max_bytes)
+        except (UnknownThread, UnknownRun):
+            if place.after is None:
+                raise ThreadMoved(f"the thread {place.thread!r} was removed") from None
+            raise no_turn(place.thread, place.after) from None
+        return attrs.evolve(before, messages=said)
+
+    async def get(self, owner: str | None, thread: str) -> Thread:
+        """See `Runtime.thread`. A checkpoint."""
+        return shown(await self._store.thread(owner, thread))
+
+    async def list(self, owner: str | None, before: str | None, limit: int) -> ThreadPage:
+        """See `Runtime.threads`. A checkpoint."""
+        cursor = None if before is None else read_cursor(before)
+        infos = await self._store.threads(owner, cursor, limit)
+        threads = tuple(map(shown, infos))
+        return ThreadPage(threads, cursor_text(infos[-1].cursor) if infos else None)
+
+    async def messages(self, owner: str | None, thread: str, last: str | None) -> TurnPage:
+        """See `Runtime.thread_messages`. A checkpoint."""
+        return await read_turns(self._store, owner, thread, last)
