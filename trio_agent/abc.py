@@ -36,6 +36,13 @@ from ._log.store import (
     Watch as Watch,
     first_privates as first_privates,
 )
+from ._log.surplus import Idle as Idle, surplus as surplus
+from ._log.thread import (
+    ThreadCursor as ThreadCursor,
+    ThreadInfo as ThreadInfo,
+    Turn as Turn,
+    first_turns as first_turns,
+)
 from ._nursery import open_plain_nursery as open_plain_nursery
 from .models._model import Emit as Emit, Model as Model
 from .models._parts import (

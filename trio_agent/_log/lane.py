@@ -143,7 +143,8 @@ class Lane:
             count = max(1, count // 2)
             while entries:
                 some = log.first(entries, min(count, len(entries)))
-                piece = [(log, Append(append.run_id, append.fence, some, append.private))]
+                parts = append.run_id, append.fence, some, append.private, append.turn
+                piece = [(log, Append(*parts))]
                 if (failure := await self._append(piece)) is not None:
                     self._complain(piece, since, failure)
                     delay = min(2 * delay, longest)

@@ -9,14 +9,20 @@
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import NamedTuple
 
 import attrs
 
 from .log import PAGE_BYTES
 
-ThreadCursor: TypeAlias = tuple[int, str]
-"""The place of a thread in a list of its owner's: `ThreadInfo.updated_at` and its name."""
+
+class ThreadCursor(NamedTuple):
+    """The place of a thread in a list of its owner's."""
+
+    updated_at: int
+    """`ThreadInfo.updated_at`."""
+    thread: str
+    """Its name."""
 
 
 @attrs.frozen
@@ -41,7 +47,7 @@ class ThreadInfo:
     @property
     def cursor(self) -> ThreadCursor:
         """Its place in a list."""
-        return self.updated_at, self.thread
+        return ThreadCursor(self.updated_at, self.thread)
 
 
 @attrs.frozen

@@ -60,8 +60,7 @@ def shown(info: ThreadInfo) -> Thread:
 
 def cursor_text(cursor: ThreadCursor) -> str:
     """Write a place in a list as text."""
-    updated_at, name = cursor
-    return f"{updated_at}.{name}"
+    return f"{cursor.updated_at}.{cursor.thread}"
 
 
 def read_cursor(text: str) -> ThreadCursor:
@@ -73,7 +72,7 @@ def read_cursor(text: str) -> ThreadCursor:
     updated_at, dot, name = text.partition(".")
     if not (dot and name and updated_at.isascii() and updated_at.isdecimal()):
         raise ValueError("before is what the page of threads before it says")
-    return int(updated_at), name
+    return ThreadCursor(int(updated_at), name)
 
 
 async def read_turns(store: Store, owner: str | None, thread: str, last: str | None) -> TurnPage:
