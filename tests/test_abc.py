@@ -24,7 +24,7 @@ FOR_STORES = {
     *("Store", "Watch", "NewsWatch", "open_plain_nursery", "lock_file"),
     *("RunRecord", "RunInfo", "Created", "Lease", "Page"),
     *("Append", "Appended", "Entry", "Retention"),
-    *("ThreadInfo", "ThreadCursor", "Turn", "first_turns", "Idle", "surplus"),
+    *("ThreadInfo", "ThreadCursor", "Turn"),
 }
 FOR_INSTRUMENTS = {
     *("Instrument", "StepFacts", "ModelFacts", "ModelRetried", "ModelSwitched", "ToolFacts"),
