@@ -1,98 +1,201 @@
-"""``trio-agent chat``: a conversation in the terminal, over a server."""
+"""``trio-agent chat``: a conversation in the terminal, over a server.
 
+- What is said at a prompt is a run of one thread, in which the server has what was said before.
+- What runs in the thread when we come, or when it is busy, is shown, and asks its questions here:
+  a conversation goes on where it was left.
+"""
+
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
+import attrs
 import trio
 
-from trio_agent import AnyMessage, Content, File, Text, Transcript, TrioAgentError, UserMessage
+from trio_agent import (
+    Content,
+    File,
+    Text,
+    ThreadBusy,
+    Transcript,
+    TrioAgentError,
+    UnknownThread,
+    UserMessage,
+)
 from trio_agent.abc import open_plain_nursery
 from trio_agent.client import Client
 
+from ._past import last_lines
 from ._questions import Questions
 from ._render import Renderer
 from ._stdin import Stdin
 
+_AGAIN: Final = "/again"
+"""Said at the prompt, it asks for another answer to what was said last."""
 
-async def chat(client: Client, *, files: Sequence[File] = ()) -> int:
+
+async def chat(
+    client: Client,
+    *,
+    thread: str | None = None,
+    agent: str | None = None,
+    files: Sequence[File] = (),
+    stays: bool = False,
+) -> int:
     """Talk until the end of input, or Ctrl-C at the prompt; returns the status of the process.
 
-    Ctrl-C during an answer cancels its run; the conversation goes on. The files go with what is
-    said first. Answers to calls that wait are lines of the input, too, wherever that comes from.
+    Ctrl-C during an answer cancels its run; the conversation goes on. Answers to calls that wait
+    are lines of the input, too, wherever that comes from.
+
+    Args:
+        client: of the server.
+        thread: the conversation that this is a part of; by default a new one.
+        agent: who answers, of the server's agents; by default its first.
+        files: go with what is said first.
+        stays: whether one can come back to the conversation.
     """
     renderer = Renderer(sys.stdout)
-    messages: tuple[AnyMessage, ...] = ()
     with trio.open_signal_receiver(signal.SIGINT) as interrupts:
         async with open_plain_nursery() as nursery:
             stdin = Stdin(nursery)
-            while (prompt := await _read_prompt(stdin, interrupts)) is not None:
+            name = f"chat-{secrets.token_hex(4)}" if thread is None else thread
+            talk = _Conversation(client, name, agent, files, renderer, stdin, interrupts)
+            if thread is not None:
+                await talk.come_back()
+            elif stays:
+                renderer.note(f"a new thread; to come back to it: --thread {name}")
+            while (prompt := await talk.read_prompt()) is not None:
                 if prompt.strip():
-                    content: Content = prompt
-                    if files and not messages:
-                        content = (*files, Text(prompt))
-                    said = (*messages, UserMessage(content))
-                    try:
-                        messages = await _answer(client, said, renderer, stdin, interrupts)
-                    except (TrioAgentError, trio.BrokenResourceError) as exc:
-                        renderer.note(f"no answer: {exc}")
+                    await talk.say(prompt)
             nursery.cancel_scope.cancel(reason="the conversation is over")
     return 0
 
 
-async def _read_prompt(stdin: Stdin, interrupts: AsyncIterator[int]) -> str | None:
-    """Return the next line, None at the end of input or on Ctrl-C."""
-    line: str | None = None
+@attrs.frozen
+class _Said:
+    """What was said last."""
 
-    async def read(scope: trio.CancelScope) -> None:
-        nonlocal line
-        line = await stdin.ask("> ")
-        scope.cancel(reason="a line was read")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read, nursery.cancel_scope)
-        await anext(interrupts)
-        nursery.cancel_scope.cancel(reason="interrupted")
-    if line is None:
-        print()
-    return line
+    message: UserMessage
+    after: str | None
+    """The run that it came behind; "" at the beginning, None if that is not known."""
 
 
-async def _answer(
-    client: Client,
-    messages: tuple[AnyMessage, ...],
-    renderer: Renderer,
-    stdin: Stdin,
-    interrupts: AsyncIterator[int],
-) -> tuple[AnyMessage, ...]:
-    """Stream the answer and return the transcript with it."""
-    transcript = Transcript(messages)
-    run_id = await client.start(messages=messages)
-    listening = trio.CancelScope()
+@attrs.define(eq=False)
+class _Conversation:
+    _client: Client
+    _thread: str
+    _agent: str | None
+    _files: Sequence[File]
+    _renderer: Renderer
+    _stdin: Stdin
+    _interrupts: AsyncIterator[int]
+    _head: str | None = ""
+    """The last run that has said something; as `_Said.after`."""
+    _last: _Said | None = None
 
-    async def cancel_on_interrupt() -> None:
-        with listening:
-            await anext(interrupts)
-        if listening.cancelled_caught:
+    async def come_back(self) -> None:
+        """Show where the conversation was left, and what runs in it now."""
+        try:
+            thread = await self._client.thread(self._thread)
+            page = await self._client.thread_messages(self._thread)
+        except UnknownThread:
+            self._renderer.note(f"the thread {self._thread} is new")
             return
-        receipt = await client.cancel(run_id)
-        if receipt is None:
-            renderer.note("cancelling; something of the run has not ended yet")
-        else:
-            renderer.note(f"{receipt.outcome} at event {receipt.last_offset}; nothing is left")
+        except TrioAgentError as exc:
+            self._head = None
+            self._renderer.note(f"the thread {self._thread} can't be looked at: {exc}")
+            return
+        self._head = thread.head or ""
+        self._renderer.note(f"the thread {self._thread} goes on; turns so far: {thread.turns}")
+        for line in last_lines(page.messages):
+            self._renderer.recall(line)
+        if thread.active is not None:
+            self._renderer.note(f"run {thread.active} is active in it; Ctrl-C cancels it")
+            await self._follow_well(thread.active)
 
-    async with open_plain_nursery() as nursery:
-        nursery.start_soon(cancel_on_interrupt)
-        questions = Questions(client, run_id, renderer, stdin, nursery)
-        async with client.subscribe(run_id) as events:
-            lost = 0
-            async for event in events:
-                if events.reconnects > lost:
-                    lost = events.reconnects
-                    questions.show("the connection was lost; resumed")
-                if event.event is not None:
-                    transcript.add(event.event)
-                    questions.show(event.event)
-        # Who has interrupted it gets the receipt, which comes behind the last event.
-        listening.cancel(reason="the run ended")
-    return transcript.messages
+    async def read_prompt(self) -> str | None:
+        """Return the next line, None at the end of input or on Ctrl-C."""
+        line: str | None = None
+
+        async def read(scope: trio.CancelScope) -> None:
+            nonlocal line
+            line = await self._stdin.ask("> ")
+            scope.cancel(reason="a line was read")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, nursery.cancel_scope)
+            await anext(self._interrupts)
+            nursery.cancel_scope.cancel(reason="interrupted")
+        if line is None:
+            print()
+        return line
+
+    async def say(self, prompt: str) -> None:
+        """Say it, and show the answer."""
+        if prompt.strip() != _AGAIN:
+            content: Content = (*self._files, Text(prompt)) if self._files else prompt
+            await self._start(_Said(UserMessage(content), self._head), after=None)
+        elif self._last is not None and self._last.after is not None:
+            await self._start(self._last, after=self._last.after)
+        else:
+            self._renderer.note("nothing was said here yet that could be answered again")
+
+    async def _start(self, said: _Said, *, after: str | None) -> None:
+        try:
+            run_id = await self._client.start(
+                messages=[said.message], agent=self._agent, thread=self._thread, after=after
+            )
+        except ThreadBusy as busy:
+            self._renderer.note(
+                f"not said: run {busy.run_id} is active in this thread, and shown here; say it"
+                " again when that has ended. Ctrl-C cancels it"
+            )
+            await self._follow_well(busy.run_id)
+        except (TrioAgentError, ValueError) as exc:
+            self._renderer.note(f"no answer: {exc}")
+        else:
+            self._files, self._last = (), said
+            await self._follow_well(run_id)
+
+    async def _follow_well(self, run_id: str) -> None:
+        try:
+            await self._follow(run_id)
+        except (TrioAgentError, trio.BrokenResourceError) as exc:
+            self._renderer.note(f"no answer: {exc}")
+
+    async def _follow(self, run_id: str) -> None:
+        """Show a run to its end. Ctrl-C cancels it, and its questions are asked."""
+        said = Transcript()
+        listening = trio.CancelScope()
+
+        async def cancel_on_interrupt() -> None:
+            with listening:
+                await anext(self._interrupts)
+            if listening.cancelled_caught:
+                return
+            receipt = await self._client.cancel(run_id)
+            if receipt is None:
+                self._renderer.note("cancelling; something of the run has not ended yet")
+            else:
+                self._renderer.note(
+                    f"{receipt.outcome} at event {receipt.last_offset}; nothing is left"
+                )
+
+        async with open_plain_nursery() as nursery:
+            nursery.start_soon(cancel_on_interrupt)
+            questions = Questions(self._client, run_id, self._renderer, self._stdin, nursery)
+            async with self._client.subscribe(run_id) as events:
+                lost = 0
+                async for event in events:
+                    if events.reconnects > lost:
+                        lost = events.reconnects
+                        questions.show("the connection was lost; resumed")
+                    if event.event is not None:
+                        said.add(event.event)
+                        questions.show(event.event)
+            # Who has interrupted it gets the receipt, which comes behind the last event.
+            listening.cancel(reason="the run ended")
+        if said.added:
+            self._head = run_id

@@ -1,7 +1,6 @@
 """What the subcommands do, given what the command line says."""
 
 import argparse
-import logging
 import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,21 +14,22 @@ import trio
 
 from trio_agent import Agent, Retention, Run, RuntimeLimits
 from trio_agent.abc import Model
-from trio_agent.client import Client, open_client
+from trio_agent.client import Client
 
 from .._shared.addresses import is_loopback
 from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens
 from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
+from ._at_server import at_own_server, at_server, own_settings
 from ._batch import BatchOptions, batch
 from ._chat import chat
 from ._demo import AGENT as DEMO_AGENT, demo
 from ._demo_kill import AGENT as KILL_AGENT, demo_kill
-from ._files import MAX_BYTES, read_files
+from ._files import read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
-from ._server_process import ServerProcess, open_process, open_server
+from ._server_process import ServerProcess, open_process
 from ._show import show_run
-from ._stores import list_runs, make_store
+from ._stores import list_runs, list_threads, make_store
 from ._tell import tell_at, tell_in
 from ._usage import UsageError
 
@@ -86,7 +86,13 @@ def run_batch(options: argparse.Namespace) -> int:
 
 def run_runs(options: argparse.Namespace) -> int:
     """List the runs of a store."""
-    return trio.run(list_runs, make_store(options.store, follow=True))
+    store = make_store(options.store, follow=True)
+    return trio.run(partial(list_runs, store, owner=options.owner, thread=options.thread))
+
+
+def run_threads(options: argparse.Namespace) -> int:
+    """List the threads of a store."""
+    return trio.run(list_threads, make_store(options.store, follow=True), options.owner)
 
 
 def run_show(options: argparse.Namespace) -> int:
@@ -145,6 +151,7 @@ def _retention(options: argparse.Namespace, *, durable: bool) -> Retention | Non
         "seconds": options.retention,
         "max_bytes": options.retention_bytes,
         "owner_bytes": options.retention_owner_bytes,
+        "thread_seconds": options.retention,
     }
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
@@ -190,13 +197,13 @@ def _tokens(text: str) -> dict[str, str]:
 def run_demo(options: argparse.Namespace) -> int:
     """Show a run being cut off and resumed, or one that outlives its server."""
     if not options.kill:
-        return trio.run(_with_own_server, demo, _model(options), DEMO_AGENT, options)
+        return trio.run(at_own_server, demo, _model(options), [DEMO_AGENT], options)
 
     def open_server(port: int, store: str) -> AbstractAsyncContextManager[ServerProcess]:
-        settings = {**_own_settings(options), PREFIX + "STORE": store}
+        settings = {**own_settings(options), PREFIX + "STORE": store}
         return open_process(
             _model(options),
-            agent=KILL_AGENT,
+            agents=[KILL_AGENT],
             port=port,
             settings=settings,
             verbose=options.verbose,
@@ -207,41 +214,20 @@ def run_demo(options: argparse.Namespace) -> int:
 
 def run_chat(options: argparse.Namespace) -> int:
     """Talk in the terminal."""
-    files = read_files(options.file)
-    command = partial(chat, files=files)
-    if options.url is None:
-        return trio.run(_with_own_server, command, _model(options), None, options)
-    return trio.run(_with_server, command, options.url, os.environ.get(PREFIX + "TOKEN"))
-
-
-async def _with_own_server(
-    command: Callable[[Client], Awaitable[int]],
-    model: Model,
-    agent: str | None,
-    options: argparse.Namespace,
-) -> int:
-    settings = _own_settings(options)
-    async with open_server(
-        model, agent=agent, settings=settings, verbose=options.verbose
-    ) as client:
-        return await command(client)
-
-
-def _own_settings(options: argparse.Namespace) -> dict[str, str | None]:
-    return {
-        PREFIX + "MODEL": options.model,
-        PREFIX + "BASE_URL": options.base_url,
-        PREFIX + "GGUF": options.gguf,
-        # Each turn of a conversation has the files of the first one in it, in base64.
-        PREFIX + "MAX_BODY": f"{2 * MAX_BYTES >> 20}MiB",
-        PREFIX + "LOG_LEVEL": logging.getLevelName(options.log_level),
-    }
-
-
-async def _with_server(
-    command: Callable[[Client], Awaitable[int]], url: str, token: str | None
-) -> int:
-    async with open_client(url, token=token) as client:
-        if (problem := await client.not_ready()) is not None:
-            raise UsageError(f"{url} can't be used: {problem}")
-        return await command(client)
+    # A name has no colon, as a module with its attribute has one.
+    agents = [name for name in options.agent if ":" in name]
+    names = [name for name in options.agent if ":" not in name]
+    if len(names) > 1:
+        raise UsageError(f"chat talks to one agent: name {names[0]!r} or {names[1]!r}")
+    durable = make_store(options.store).durable
+    command = partial(
+        chat,
+        thread=options.thread,
+        agent=names[0] if names else None,
+        files=read_files(options.file),
+        stays=options.url is not None or durable,
+    )
+    if options.url is not None:
+        return trio.run(at_server, command, options.url, os.environ.get(PREFIX + "TOKEN"))
+    model = None if agents else _model(options)
+    return trio.run(at_own_server, command, model, agents, options, options.store)

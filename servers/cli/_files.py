@@ -44,8 +44,8 @@ def read_files(paths: Sequence[str]) -> tuple[File, ...]:
 
 
 def file_line(file: File) -> str:
-    """Say what a file is, in a line: its name, its media type, its size or where it is."""
-    where = file.url or f"{len(file.data or b'')} bytes"
+    """Say what a file is, in a line: its name, media type, size or where it is, as far as told."""
+    where = file.url or (None if file.data is None else f"{len(file.data)} bytes")
     words = [word for word in (file.name, file.media_type, where) if word]
     return ", ".join(printable_line(word[:_LONGEST]) for word in words)
 

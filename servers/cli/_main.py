@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         ("chat", "talk to an agent in the terminal", _add_chat),
         ("batch", "run an agent over the lines of a file", _add_batch),
         ("runs", "list the runs of a store", _add_runs),
+        ("threads", "list the threads of a store: conversations", _add_threads),
         ("show", "print a run of a store, and follow it", _add_show),
         ("answer", "answer a call of a run that waits", _add_answer),
         ("say", "tell a run something while it is under way", _add_say),
@@ -147,19 +148,19 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
             "--retention",
             converters.age,
             "SECONDS|7d|12h|inf",
-            "that finished runs are kept (default: 300 in memory, else inf)",
+            "of finished runs and idle threads (default: 300 in memory, else inf; threads: inf)",
         ),
         (
             "--retention-bytes",
             converters.size,
             "BYTES",
-            "of finished runs that are kept (default: 1GiB in memory, else all)",
+            "of finished runs and of threads that are kept (default: 1GiB in memory, else all)",
         ),
         (
             "--retention-owner-bytes",
             converters.size,
             "BYTES",
-            "of finished runs of one owner that are kept, such as 10G (default: all)",
+            "of one owner's finished runs and threads that are kept, such as 10G (default: all)",
         ),
     ):
         add_option(parser, option, type=convert, metavar=metavar, help=text)
@@ -190,6 +191,12 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--url", type=converters.server_url, help=text)
     text = "a file for the model, such as a picture, with what is said first; can be repeated"
     parser.add_argument("--file", action="append", default=[], metavar="PATH", help=text)
+    text = "of the conversation, which goes on if there is one (default: a new one)"
+    add_option(parser, "--thread", metavar="NAME", help=text)
+    text = "agents of the server that is started, or the NAME of the one of a server's agents"
+    text += " that you talk to; can be repeated (default: one called 'default')"
+    add_repeatable(parser, "--agent", metavar="MODULE:ATTRIBUTE|NAME", help=text)
+    _add_store_option(parser, "memory")
     _add_own_server_options(parser)
     parser.set_defaults(command=commands.run_chat)
 
@@ -213,8 +220,22 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=commands.run_batch)
 
 
+def _add_owner_option(parser: argparse.ArgumentParser, default: str) -> None:
+    text = f"of this principal (default: {default})"
+    add_option(parser, "--owner", metavar="NAME", help=text)
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    _add_store_option(parser, None)
+    _add_owner_option(parser, "of nobody")
+    parser.set_defaults(command=commands.run_threads)
+
+
 def _add_runs(parser: argparse.ArgumentParser) -> None:
     _add_store_option(parser, None)
+    _add_owner_option(parser, "of all; with --thread of nobody")
+    text = "of this thread only"
+    add_option(parser, "--thread", metavar="NAME", help=text)
     parser.set_defaults(command=commands.run_runs)
 
 

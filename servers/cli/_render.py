@@ -67,6 +67,10 @@ class Renderer:
         """Show what the user says."""
         self._line(self._root, text, _BOLD)
 
+    def recall(self, text: str) -> None:
+        """Show what was said before."""
+        self._line(self._root, text, _DIM)
+
     def note(self, text: str) -> None:
         """Say something about what is going on."""
         self._line(self._root, f"-- {text}", _YELLOW)

@@ -3,7 +3,7 @@
 import codecs
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from subprocess import PIPE
@@ -40,17 +40,18 @@ _KEPT: Final = 64 << 10
 
 @asynccontextmanager
 async def open_server(
-    model: Model,
+    model: Model | None,
     *,
-    agent: str | None = None,
+    agents: Sequence[str] = (),
     settings: Mapping[str, str | None],
     verbose: bool = False,
+    hint: str = "",
 ) -> AsyncIterator[Client]:
     """Start a server on a free port, wait until it is ready, and yield a client of it.
 
     Arguments and errors as for `open_process`.
     """
-    process = open_process(model, agent=agent, settings=settings, verbose=verbose)
+    process = open_process(model, agents=agents, settings=settings, verbose=verbose, hint=hint)
     async with process as server, open_client(server.url) as client:
         await server.until_ready(client)
         yield client
@@ -58,23 +59,25 @@ async def open_server(
 
 @asynccontextmanager
 async def open_process(
-    model: Model,
+    model: Model | None,
     *,
-    agent: str | None = None,
+    agents: Sequence[str] = (),
     port: int = 0,
     settings: Mapping[str, str | None],
     verbose: bool = False,
+    hint: str = "",
 ) -> AsyncIterator["ServerProcess"]:
     """Start a server, which listens when the context is entered.
 
     Args:
-        model: what `settings` name. It is waited for, unless it refuses for good; the weights
-            of the embedded one are downloaded.
-        agent: as for ``--agent``; by default the default agent.
+        model: what `settings` name, None if agents have their own. It is waited for, unless it
+            refuses for good; the weights of the embedded one are downloaded.
+        agents: as for ``--agent``; by default the default agent.
         port: where it listens; by default where nobody does.
         settings: environment variables; those that are None are left as they are.
         verbose: whether what the server says is shown at once. Otherwise it is shown if the
             server does not start, is not ready, or ends before it is told to.
+        hint: what is said, too, if it does not start.
 
     Raises:
         UsageError: the server did not start, or its model can't be reached.
@@ -86,7 +89,7 @@ async def open_process(
     environment = {**inherited, **{name: value for name, value in settings.items() if value}}
     # -P: what lies in the current folder is data, not code of ours.
     command = [sys.executable, "-P", "-m", _PROGRAM, "--port", str(port)]
-    if agent is not None:
+    for agent in agents:
         command += ["--agent", agent]
     async with open_plain_nursery() as nursery:
         # In a session of its own, so that Ctrl-C in the terminal is ours to handle.
@@ -104,7 +107,7 @@ async def open_process(
         said = _Said(verbose)
         nursery.start_soon(said.collect, process)
         try:
-            server = ServerProcess(await _ready_url(process, said), process, model, said)
+            server = ServerProcess(await _ready_url(process, said, hint), process, model, said)
             yield server
         finally:
             if process.poll() is not None and not said.killed:
@@ -114,12 +117,14 @@ async def open_process(
             process.terminate()
 
 
-async def _problem_of(model: Model) -> str | None:
-    """Say why a model can't be reached now; None if it can.
+async def _problem_of(model: Model | None) -> str | None:
+    """Say why a model can't be reached now; None if it can, or if only the server knows it.
 
     Raises:
         UsageError: it will not get better by itself.
     """
+    if model is None:
+        return None
     try:
         await model.check()
     except (ModelError, ValueError, ImportError) as exc:
@@ -163,7 +168,7 @@ class ServerProcess:
 
     url: str
     _process: trio.Process
-    _model: Model
+    _model: Model | None
     _said: _Said
 
     async def kill(self) -> None:
@@ -193,7 +198,7 @@ class ServerProcess:
             raise UsageError(f"the server is not ready: {problem}")
 
 
-async def _ready_url(process: trio.Process, said: _Said) -> str:
+async def _ready_url(process: trio.Process, said: _Said, hint: str) -> str:
     assert process.stdout is not None
     line = b""
     while not line.endswith(b"\n") and (data := await process.stdout.receive_some()):
@@ -202,5 +207,5 @@ async def _ready_url(process: trio.Process, said: _Said) -> str:
         await said.all.wait()
         await process.wait()
         said.show()
-        raise UsageError("the server did not start; see above")
+        raise UsageError(f"the server did not start; see above{hint}")
     return line.split()[1].decode()

@@ -1,4 +1,4 @@
-"""Stores as the command line names them, and the command that lists what is in one."""
+"""Stores as the command line names them, and the commands that list what is in one."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from trio_agent import (
     UnknownRun,
     ValkeyStore,
 )
-from trio_agent.abc import RunInfo, Store
+from trio_agent.abc import RunInfo, Store, ThreadCursor, ThreadInfo
 
 from ._options import origin
 from ._text import printable_line
@@ -73,18 +73,35 @@ def _sqlite_path(path: str, option: str) -> Path:
     return Path(path)
 
 
-async def list_runs(store: Store) -> int:
-    """Print the runs of a store, newest first."""
+async def list_runs(store: Store, *, owner: str | None = None, thread: str | None = None) -> int:
+    """Print the runs of a store, newest first: of one owner or of all, or of one thread."""
     before: str | None = None
     try:
         async with store.open():
-            while infos := await store.find(None, before, _PAGE):
+            while infos := await store.find(owner, before, _PAGE, thread):
                 for info in infos:
                     print("\t".join(map(printable_line, _summary(info))))
                 before = infos[-1].record.run_id
     except (UnknownRun, CursorExpired):
         raise UsageError("runs were removed while they were listed: try again") from None
     return 0
+
+
+async def list_threads(store: Store, owner: str | None) -> int:
+    """Print the threads of one owner, or of nobody, that in which something happened last first."""
+    before: ThreadCursor | None = None
+    async with store.open():
+        while infos := await store.threads(owner, before, _PAGE):
+            for info in infos:
+                print("\t".join(map(printable_line, _standing_of(info))))
+            before = infos[-1].cursor
+    return 0
+
+
+def _standing_of(thread: ThreadInfo) -> list[str]:
+    turns = f"{thread.turns} turns"
+    active = "idle" if thread.active is None else f"active {thread.active}"
+    return [thread.thread, turns, active, _when(thread.updated_at)]
 
 
 def _summary(info: RunInfo) -> list[str]:

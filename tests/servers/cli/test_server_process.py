@@ -127,7 +127,7 @@ async def test_an_agent_that_can_not_be_loaded(capfd: pytest.CaptureFixture[str]
     settings = {"TRIO_AGENT_BASE_URL": NOBODY}
     model = model_at(settings)
     with trio.fail_after(PATIENCE), pytest.raises(UsageError, match="did not start; see above"):
-        async with open_server(model, agent="math:pi", settings=settings):
+        async with open_server(model, agents=["math:pi"], settings=settings):
             raise AssertionError
     assert "that is a float, not an Agent" in capfd.readouterr().err
 
@@ -182,7 +182,7 @@ async def test_nothing_of_the_current_folder_is_imported(
     settings = {"TRIO_AGENT_BASE_URL": NOBODY}
     monkeypatch.setattr(_server_process, "_READY", 0.0)
     with trio.fail_after(PATIENCE), pytest.raises(UsageError, match="is not ready"):
-        async with open_server(model_at(settings), agent=DEMO_AGENT, settings=settings):
+        async with open_server(model_at(settings), agents=[DEMO_AGENT], settings=settings):
             raise AssertionError
     assert not (tmp_path / "imported").exists()
 
