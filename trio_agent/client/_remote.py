@@ -19,8 +19,10 @@ from .._errors import (
     LimitExceeded,
     RunOver,
     StoreUnavailable,
+    ThreadBusy,
     TrioAgentError,
     UnknownRun,
+    UnknownThread,
 )
 from .._events import AnyEvent, ErrorDetail, Usage
 from .._http.words import clean
@@ -29,6 +31,7 @@ from .._log.plain import UNREADABLE
 from .._run.listed import RunPage
 from .._run.message_page import MessagePage
 from .._run.run import Receipt
+from .._run.thread_page import Thread, ThreadPage, TurnPage
 
 MAX_EVENT: Final = 16 << 20
 """Bytes of one event, or of one message; a larger one is not received."""
@@ -46,11 +49,12 @@ _ERRORS: Final[Mapping[str, type[TrioAgentError]]] = {
     "store-unavailable": StoreUnavailable,
 }
 
-_OF_RUN: Final[Mapping[str, type[UnknownRun | RunOver]]] = {
+_NAMING: Final[Mapping[str, type[UnknownRun | RunOver | UnknownThread]]] = {
     "unknown-run": UnknownRun,
     "run-over": RunOver,
+    "unknown-thread": UnknownThread,
 }
-"""Errors that name a run in words of their own."""
+"""Errors that name a run, or a thread, in words of their own."""
 
 _PASSING: Final = ("draining", "internal", "not-ready", "run-moved")
 """Other codes of errors that trying again may help with."""
@@ -166,9 +170,9 @@ class Wire(ABC):
         """Return a page of what was said in a run, and its size in bytes."""
         raise _not_supported(f"what was said in {run_id!r} behind {after}, {max_bytes} bytes")
 
-    async def runs(self, before: str | None, limit: int) -> RunPage:
+    async def runs(self, before: str | None, limit: int, thread: str | None) -> RunPage:
         """Return a page of the list of runs."""
-        raise _not_supported(f"{limit} runs before {before!r}")
+        raise _not_supported(f"{limit} runs before {before!r} of {thread!r}")
 
     async def delete(self, run_id: str) -> None:
         """Remove a finished run."""
@@ -177,6 +181,22 @@ class Wire(ABC):
     async def blob(self, run_id: str, digest: str) -> bytes:
         """Return a file that was given to a run."""
         raise _not_supported(f"{run_id}/{digest}")
+
+    async def thread(self, thread: str, max_bytes: int) -> Thread:
+        """Return what the server tells of a thread."""
+        raise _not_supported(f"the thread {thread!r}, {max_bytes} bytes")
+
+    async def threads(self, before: str | None, limit: int) -> ThreadPage:
+        """Return a page of the list of threads."""
+        raise _not_supported(f"{limit} threads before {before!r}")
+
+    async def thread_messages(self, thread: str, last: str | None, max_bytes: int) -> TurnPage:
+        """Return a page of what was said in a thread."""
+        raise _not_supported(f"what was said in {thread!r} up to {last!r}, {max_bytes} bytes")
+
+    async def delete_thread(self, thread: str) -> None:
+        """Remove a thread."""
+        raise _not_supported(f"the removal of the thread {thread!r}")
 
 
 def _not_supported(what: str) -> ServerError:
@@ -222,6 +242,8 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
     code: str = "http-error"
     message: str = "the server refused without saying why"
+    run_id: str = msgspec.field(default="", name="runId")
+    """The run that is in the way."""
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -252,8 +274,11 @@ def read_error(status: int, body: bytes) -> ErrorBody:
     return ErrorBody(message=f"{message}: {words}" if words else message)
 
 
-def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.0) -> Exception:
-    """Say what a server's error means; `Passing` if trying again may help."""
+def error_of(status: int, error: ErrorBody, about: str, retry_after: float = 0.0) -> Exception:
+    """Say what a server's error means; `Passing` if trying again may help.
+
+    What was asked is about a run, or a thread.
+    """
     cls = _ERRORS.get(error.code)
     if cls is None and status == 429:
         cls = LimitExceeded
@@ -263,6 +288,8 @@ def error_of(status: int, error: ErrorBody, run_id: str, retry_after: float = 0.
         return Passing(cls(clean(error.message)), retry_after)
     if cls is not None:
         return cls(clean(error.message))
-    if (of_run := _OF_RUN.get(error.code)) is not None:
-        return of_run(run_id)
+    if (naming := _NAMING.get(error.code)) is not None:
+        return naming(about)
+    if error.code == "thread-busy":
+        return ThreadBusy(about, clean(error.run_id))
     return ServerError(status, error.code, error.message)

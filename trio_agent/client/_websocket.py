@@ -87,14 +87,14 @@ class _Socket:
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise ServerError(0, "bad-response", str(exc)) from None
 
-    async def receive_answer(self, kind: str, run_id: str) -> tuple[_Message, str]:
+    async def receive_answer(self, kind: str, about: str) -> tuple[_Message, str]:
         """Wait for the answer to the only request of this connection, or raise its error."""
         while True:
             message, text = await self.receive()
             if message.type == kind:
                 return message, text
             if message.type == "error":
-                raise error_of(0, message.error, run_id)
+                raise error_of(0, message.error, about)
 
 
 class _Subscription(EventSource):
@@ -148,7 +148,7 @@ class WebSocketWire(Wire):
 
     async def start(self, wishes: Mapping[str, Any], key: str) -> str:
         request = {**wishes, "type": "start", "follow": False, "key": key}
-        message, _ = await self._request("started", "", request)
+        message, _ = await self._request("started", wishes.get("thread", ""), request)
         if message.run_id is None:
             raise ServerError(0, "bad-response", "the answer names no run")
         return message.run_id
@@ -179,11 +179,11 @@ class WebSocketWire(Wire):
             raise ServerError(0, "bad-response", str(exc)) from None
 
     async def _request(
-        self, answer: str, run_id: str, request: Mapping[str, Any]
+        self, answer: str, about: str, request: Mapping[str, Any]
     ) -> tuple[_Message, str]:
         async with self._open() as socket:
             await socket.ask(**request)
-            return await socket.receive_answer(answer, run_id)
+            return await socket.receive_answer(answer, about)
 
     @asynccontextmanager
     async def events(self, run_id: str, after: str) -> AsyncIterator[EventSource]:
