@@ -1,4 +1,4 @@
-"""What finished runs have together, and each owner's: counted, so that nobody adds it up."""
+"""What finished runs and threads have together, and each owner's: counted, and not added up."""
 
 import sqlite3
 
@@ -42,19 +42,38 @@ def uncount(db: sqlite3.Connection, number: int) -> None:
     db.execute("DELETE FROM owned WHERE size <= 0")
 
 
+def add_bytes(db: sqlite3.Connection, owner: str | None, size: int) -> None:
+    """A thread of this owner has so many more bytes; less, if the number is negative."""
+    db.execute("UPDATE totals SET size = size + ?", (size,))
+    if owner is not None:
+        db.execute(
+            """
+            INSERT INTO owned VALUES (?, ?)
+            ON CONFLICT (owner) DO UPDATE SET size = owned.size + excluded.size
+            """,
+            (owner, size),
+        )
+        db.execute("DELETE FROM owned WHERE owner = ? AND size <= 0", (owner,))
+
+
 def recount(db: sqlite3.Connection) -> None:
-    """Count anew: they are what runs say, whatever they were, or too much would be removed."""
+    """Count anew: what runs and threads say, whatever it was, or too much would be removed."""
     db.execute("DELETE FROM totals")
     db.execute(
         """
         INSERT INTO totals SELECT count(*), ifnull(sum(CAST(size AS INTEGER)), 0)
+            + (SELECT ifnull(sum(CAST(size AS INTEGER)), 0) FROM threads)
         FROM runs WHERE finished_at IS NOT NULL
         """
     )
     db.execute("DELETE FROM owned")
     db.execute(
         """
-        INSERT INTO owned SELECT owner, sum(CAST(size AS INTEGER)) FROM runs
-        WHERE finished_at IS NOT NULL AND owner IS NOT NULL GROUP BY owner
+        INSERT INTO owned SELECT owner, sum(size) FROM (
+            SELECT owner, CAST(size AS INTEGER) AS size FROM runs
+            WHERE finished_at IS NOT NULL AND owner IS NOT NULL
+            UNION ALL
+            SELECT owner, CAST(size AS INTEGER) FROM threads WHERE owner IS NOT NULL
+        ) GROUP BY owner
         """
     )
