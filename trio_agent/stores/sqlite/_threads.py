@@ -24,7 +24,7 @@ _Row: TypeAlias = tuple[Any, ...]
 """Of `threads`, with the id of the run that is said to be active at its end."""
 
 _SELECT: Final = """
-    SELECT thread, name, threads.owner, head, turns, threads.size, updated_at, run_id
+    SELECT threads.thread, name, threads.owner, head, turns, threads.size, updated_at, run_id
     FROM threads LEFT JOIN runs ON run = active
     """
 

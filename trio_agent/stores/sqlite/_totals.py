@@ -5,46 +5,30 @@ import sqlite3
 
 def count(db: sqlite3.Connection, number: int) -> None:
     """A run has ended."""
-    db.execute(
-        """
-        UPDATE totals SET finished = finished + 1,
-            size = size + (SELECT runs.size FROM runs WHERE run = :run)
-        """,
-        {"run": number},
-    )
-    db.execute(
-        """
-        INSERT INTO owned SELECT owner, size FROM runs WHERE run = :run AND owner IS NOT NULL
-        ON CONFLICT (owner) DO UPDATE SET size = owned.size + excluded.size
-        """,
-        {"run": number},
-    )
+    _add_run(db, number, 1)
 
 
 def uncount(db: sqlite3.Connection, number: int) -> None:
     """A run is about to be removed, if it has ended."""
-    db.execute(
-        """
-        UPDATE totals SET finished = finished - 1, size = size - (
-            SELECT CAST(runs.size AS INTEGER) FROM runs WHERE run = :run
-        ) WHERE EXISTS (SELECT 1 FROM runs WHERE run = :run AND finished_at IS NOT NULL)
-        """,
-        {"run": number},
-    )
-    db.execute(
-        """
-        UPDATE owned SET size = size - (
-            SELECT CAST(runs.size AS INTEGER) FROM runs WHERE run = :run
-        ) WHERE owner IN (SELECT owner FROM runs WHERE run = :run AND finished_at IS NOT NULL)
-        """,
-        {"run": number},
-    )
-    db.execute("DELETE FROM owned WHERE size <= 0")
+    _add_run(db, number, -1)
 
 
-def add_bytes(db: sqlite3.Connection, owner: str | None, size: int) -> None:
-    """A thread of this owner has so many more bytes; less, if the number is negative."""
-    db.execute("UPDATE totals SET size = size + ?", (size,))
+def _add_run(db: sqlite3.Connection, number: int, sign: int) -> None:
+    row = db.execute(
+        """
+        SELECT owner, CAST(size AS INTEGER) FROM runs
+        WHERE run = ? AND finished_at IS NOT NULL
+        """,
+        (number,),
+    ).fetchone()
+    if row is not None:
+        owner, size = row
+        add_bytes(db, owner, sign * size, runs=sign)
+
+
+def add_bytes(db: sqlite3.Connection, owner: str | None, size: int, *, runs: int = 0) -> None:
+    """There are so many more bytes of this owner, and so many more runs; less, if negative."""
+    db.execute("UPDATE totals SET finished = finished + ?, size = size + ?", (runs, size))
     if owner is not None:
         db.execute(
             """
