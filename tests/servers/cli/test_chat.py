@@ -9,11 +9,20 @@ from pathlib import Path
 import process_agents
 import pytest
 from cli_kit import command, ended, heard, open_chat, prompts, say
-from process_kit import free_port, open_process, open_server
+from process_kit import Process, free_port, open_process, open_server
 
-from trio_agent.client import open_client
+from trio_agent import AnyMessage, AssistantMessage, UserMessage
+from trio_agent.client import Client, open_client
+from trio_agent.testing.openai import ScriptedServer, finish as finished, open_scripted_openai, text
 
 RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
+
+
+async def leave(chat: Process) -> str:
+    """Let its input end, and return all that it said."""
+    assert chat.process.stdin is not None
+    await chat.process.stdin.aclose()
+    return await ended(chat)
 
 
 async def test_conversation_to_the_end_of_input(tmp_path: Path) -> None:
@@ -27,9 +36,7 @@ async def test_conversation_to_the_end_of_input(tmp_path: Path) -> None:
         # Nothing was said; then the transcript goes on, so that no tool is called again.
         await say(chat, "\n3\n")
         await prompts(chat, 4)
-        assert chat.process.stdin is not None
-        await chat.process.stdin.aclose()
-        out = await ended(chat)
+        out = await leave(chat)
         assert out.count("-> look") == 1
         assert out.count("[stop: 2 steps]") == 1
         assert out.endswith("[stop: 1 steps]\n> \n")
@@ -52,9 +59,7 @@ async def test_files_go_with_what_is_said_first(tmp_path: Path) -> None:
                 await say(chat, "1\n")
                 await prompts(chat, 3)
                 assert chat.stdout.count(told) == 3
-                assert chat.process.stdin is not None
-                await chat.process.stdin.aclose()
-                await ended(chat)
+                await leave(chat)
 
 
 async def test_file_that_is_none(tmp_path: Path) -> None:
@@ -172,9 +177,7 @@ async def test_question_that_somebody_else_answers(tmp_path: Path) -> None:
         await prompts(chat, 2)
         assert b"[y/N] \n-- it needs no answer any more\n" in chat.stdout
         assert b"<- ok: sent to Ann\n" in chat.stdout
-        assert chat.process.stdin is not None
-        await chat.process.stdin.aclose()
-        await ended(chat)
+        await leave(chat)
 
 
 async def test_interrupted_at_a_question(tmp_path: Path) -> None:
@@ -187,9 +190,7 @@ async def test_interrupted_at_a_question(tmp_path: Path) -> None:
         chat.process.send_signal(signal.SIGINT)
         await prompts(chat, 2)
         assert RECEIPT.search(chat.stdout)
-        assert chat.process.stdin is not None
-        await chat.process.stdin.aclose()
-        await ended(chat)
+        await leave(chat)
 
 
 async def test_question_whose_input_is_an_answer(tmp_path: Path) -> None:
@@ -209,6 +210,157 @@ async def test_question_whose_input_is_an_answer(tmp_path: Path) -> None:
         await say(chat, "It is Ann.\n")
         await prompts(chat, 2)
         assert b"<- ok: It is Ann.\n" in chat.stdout
-        assert chat.process.stdin is not None
-        await chat.process.stdin.aclose()
-        await ended(chat)
+        await leave(chat)
+
+
+async def converse(*arguments: str, lines: str, cwd: Path) -> str:
+    """Say this, to the end of input."""
+    async with open_chat(*arguments, cwd=cwd) as chat:
+        await say(chat, lines)
+        return await leave(chat)
+
+
+def asked(provider: ScriptedServer) -> list[list[str]]:
+    """What the provider was told each time, behind the instructions."""
+    return [
+        [message["content"] for message in request.body["messages"][1:]]
+        for request in provider.requests
+        if request.body
+    ]
+
+
+async def said_in(client: Client, thread: str) -> tuple[AnyMessage, ...]:
+    return (await client.thread_messages(thread)).messages
+
+
+class TestThreads:
+    async def test_it_goes_on_when_the_program_has_ended(self, tmp_path: Path) -> None:
+        script = [[text(answer), finished()] for answer in ("Hi, \x1b[1mAnn\x9b.", "Ann.", "Yes.")]
+        async with open_scripted_openai(script) as provider:
+            options = ("--store", "sqlite:runs.db", "--base-url", provider.base_url, "--model", "m")
+            out = await converse(*options, lines="I am Ann.\n", cwd=tmp_path)
+            found = re.fullmatch(
+                r"-- a new thread; to come back to it: --thread (chat-[0-9a-f]{8})\n"
+                r"> Hi, \[1mAnn\.\n\[stop: 1 steps\]\n> \n",
+                out,
+            )
+            assert found, out
+            name = found[1]
+            out = await converse(*options, "--thread", name, lines="Who?\nSure?\n", cwd=tmp_path)
+            assert out.startswith(
+                f"-- the thread {name} goes on; turns so far: 1\n"
+                "you: I am Ann.\nanswer: Hi, [1mAnn.\n> Ann.\n"
+            )
+            first = ["I am Ann.", "Hi, \x1b[1mAnn\x9b."]
+            third = [*first, "Who?", "Ann.", "Sure?"]
+            assert asked(provider) == [first[:1], [*first, "Who?"], third]
+        code, out, _ = await command("threads", "--store", "sqlite:runs.db", cwd=tmp_path)
+        assert (code, out.split("\t")[:3]) == (0, [name, "3 turns", "idle"])
+
+    async def test_again(self, tmp_path: Path) -> None:
+        script = [[text(answer), finished()] for answer in ("a", "b", "c", "d")]
+        async with open_scripted_openai(script) as provider:
+            options = ("--base-url", provider.base_url, "--model", "m")
+            lines = "/again\n1\n/again\n2\n /again \n"
+            out = await converse(*options, lines=lines, cwd=tmp_path)
+            assert out.startswith(
+                "> -- nothing was said here yet that could be answered again\n> a"
+            )
+            assert asked(provider) == [["1"], ["1"], ["1", "b", "2"], ["1", "b", "2"]]
+
+    async def test_an_answer_that_was_cancelled_stays(self, tmp_path: Path) -> None:
+        async with (
+            open_server("memory", cwd=tmp_path) as server,
+            open_client(await server.url()) as client,
+            open_chat("--url", await server.url(), "--thread", "t", cwd=tmp_path) as chat,
+        ):
+            assert chat.process.stdin is not None
+            await say(chat, "100000\n")
+            await chat.until(b"word1 ", chat.stdout)
+            chat.process.send_signal(signal.SIGINT)
+            await prompts(chat, 2)
+            await say(chat, "1\n")
+            await heard(chat, b"word0 ", 2)
+            chat.process.send_signal(signal.SIGINT)
+            await prompts(chat, 3)
+            first, answer, second, _ = await said_in(client, "t")
+            assert first == UserMessage("100000")
+            assert isinstance(answer, AssistantMessage)
+            assert answer.content.startswith("word0 word1 ")
+            assert second == UserMessage("1")
+            assert (await leave(chat)).startswith("-- the thread t is new\n> word0 ")
+
+    async def test_a_run_is_active_in_it(self, tmp_path: Path) -> None:
+        async with (
+            open_server("memory", cwd=tmp_path) as server,
+            open_client(await server.url()) as client,
+        ):
+            run_id = await client.start("100000", thread="t")
+            async with open_chat(
+                "--url", await server.url(), "--thread", "t", cwd=tmp_path
+            ) as chat:
+                # It is shown to who comes.
+                await chat.until(b"word3 ", chat.stdout)
+                head = f"-- the thread t goes on; turns so far: 0\n-- run {run_id} is active in it;"
+                assert chat.stdout.startswith(f"{head} Ctrl-C cancels it\nword0 ".encode())
+                chat.process.send_signal(signal.SIGINT)
+                await prompts(chat, 1)
+                # And to who says something meanwhile, which was not said.
+                run_id = await client.start("100000", thread="t")
+                await say(chat, "1\n")
+                await heard(chat, b"word3 ", 2)
+                chat.process.send_signal(signal.SIGINT)
+                await prompts(chat, 2)
+                assert (
+                    f"> -- not said: run {run_id} is active in this thread, and shown here; say it"
+                    " again when that has ended. Ctrl-C cancels it\nword0 "
+                ).encode() in chat.stdout
+                await leave(chat)
+            assert [
+                message.content
+                for message in await said_in(client, "t")
+                if isinstance(message, UserMessage)
+            ] == ["100000", "100000"]
+
+    async def test_a_run_that_waits_is_answered_by_who_comes_back(self, tmp_path: Path) -> None:
+        async with open_asking(tmp_path) as url:
+            arguments = ("--url", url, "--thread", "t")
+            async with open_chat(*arguments, cwd=tmp_path) as chat:
+                await say(chat, "go\n")
+                await chat.until(WAITS, chat.stdout)
+            async with open_chat(*arguments, cwd=tmp_path) as chat:
+                await chat.until(WAITS, chat.stdout)
+                assert b" is active in it; " in chat.stdout
+                await say(chat, "y\n")
+                await prompts(chat, 1)
+                assert b"<- ok: sent to Ann\n" in chat.stdout
+                await leave(chat)
+
+    async def test_over_websocket(self, tmp_path: Path) -> None:
+        async with open_server("memory", "--ws-port", "0", cwd=tmp_path) as server:
+            await server.url()
+            url = server.stdout.decode().split()[2]
+            out = await converse("--url", url, "--thread", "t", lines="1\n/again\n", cwd=tmp_path)
+            assert out.startswith("-- the thread t can't be looked at: not-supported: ")
+            assert out.endswith("-- nothing was said here yet that could be answered again\n> \n")
+            assert out.count("-> look") == 1
+
+
+class TestAgents:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "mine.py").write_text(
+            "from trio_agent import Agent\n"
+            "from trio_agent.testing import ScriptedModel\n"
+            "both = [Agent(name=name, model=ScriptedModel([f'I am {name}.'])) for name in 'ab']\n"
+        )
+        return tmp_path
+
+    @pytest.mark.parametrize(("names", "said"), [((), "I am a."), (("--agent", "b"), "I am b.")])
+    async def test_one_of_several(self, names: tuple[str, ...], said: str, folder: Path) -> None:
+        out = await converse("--agent", "mine:both", *names, lines="hi\n", cwd=folder)
+        assert out == f"> {said}\n[stop: 1 steps]\n> \n"
+
+    async def test_none_of_them(self, folder: Path) -> None:
+        out = await converse("--agent", "mine:both", "--agent", "c", lines="hi\n", cwd=folder)
+        assert out == "> -- no answer: unknown-agent: there is no agent 'c'; there are: a, b\n> \n"

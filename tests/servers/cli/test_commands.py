@@ -6,14 +6,12 @@ import math
 import operator
 import os
 import signal
-import socket
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
-from cli_kit import command, ended, open_chat, open_serve, prompts, refused, say
+from cli_kit import command, ended, open_chat, prompts, refused, say
 from process_kit import open_process
 
 from trio_agent import CancelAfter, MemoryStore, OpenAIModel, Retention, RuntimeLimits
@@ -119,13 +117,13 @@ class TestServeOptions:
             (["--max-streams", "7"], "limits.max_streams", 7),
             (["--max-log-bytes", "2MiB"], "limits.max_log_bytes", 2 << 20),
             (["--max-blob-bytes", "2MiB"], "limits.max_blob_bytes", 2 << 20),
-            (["--retention", "7"], "limits.retention", Retention(seconds=7)),
+            (["--retention", "7"], "limits.retention", Retention(7, thread_seconds=7)),
             (["--retention", "inf"], "limits.retention", Retention(seconds=math.inf)),
             (["--retention-bytes", "2G"], "limits.retention", Retention(max_bytes=2 << 30)),
             (
                 ["--store", "sqlite:runs.db", "--retention", "7d"],
                 "limits.retention",
-                Retention(7 * 86_400, math.inf, math.inf),
+                Retention(7 * 86_400, math.inf, math.inf, thread_seconds=7 * 86_400),
             ),
             (
                 ["--store", "sqlite:runs.db", "--retention-owner-bytes", "10G"],
@@ -247,22 +245,6 @@ def models_of(provider: ScriptedServer) -> list[str]:
     return [request.body["model"] for request in provider.requests if request.body]
 
 
-async def test_token_of_a_server(tmp_path: Path) -> None:
-    env = {"TRIO_AGENT_TOKENS": "me:0123456789abcdef"}
-    async with open_serve([[text("Hello."), finish()]], cwd=tmp_path, **env) as (server, _):
-        url = await server.url()
-        async with open_chat(
-            "--url", url, cwd=tmp_path, TRIO_AGENT_TOKEN="0123456789abcdef"
-        ) as chat:
-            await say(chat, "hi\n")
-            await prompts(chat, 2)
-            chat.process.send_signal(signal.SIGINT)
-            assert "Hello.\n" in await ended(chat)
-        async with open_chat("--url", url, cwd=tmp_path, TRIO_AGENT_TOKEN="wrong") as chat:
-            await say(chat, "hi\n")
-            await chat.until(b"-- no answer: unauthorized", chat.stdout)
-
-
 async def test_several_agents(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from trio_agent import Agent\ntwo = [Agent(name=n, model='m') for n in 'ab']\n"
@@ -271,27 +253,3 @@ async def test_several_agents(tmp_path: Path) -> None:
     async with open_process(*arguments, cwd=tmp_path) as process:
         assert await process.process.wait() == 2
         await process.until(b"batch takes one agent", process.stderr)
-
-
-async def test_no_server(tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        async with open_chat("--url", url, cwd=tmp_path) as chat:
-            assert await chat.process.wait() == 2
-            await chat.until(f"trio-agent: error: {url} can't be used: ".encode(), chat.stderr)
-
-
-async def test_hostile_server(tmp_path: Path) -> None:
-    async def answer(stream: trio.SocketStream) -> None:
-        await stream.receive_some()
-        body = json.dumps({"error": {"code": "not-ready", "message": "a\x1b]0;b\x07\x9bc"}})
-        head = f"HTTP/1.1 503 Odd\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
-        await stream.send_all((head + body).encode())
-
-    async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
-        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-        ended = await command("chat", "--url", url, cwd=tmp_path)
-        assert ended == (2, "", f"trio-agent: error: {url} can't be used: a ]0;b c\n")
-        nursery.cancel_scope.cancel()

@@ -14,9 +14,9 @@ from valkey_kit import ValkeyServer, running_server
 
 from trio_agent import MemoryStore, RunError, SQLiteStore, TextDelta
 from trio_agent._events import ErrorDetail
-from trio_agent.abc import RunInfo
+from trio_agent.abc import Append, Entry, RunInfo, RunRecord, Store
 from trio_agent.client import open_client
-from trio_agent.servers.cli._stores import _sqlite_path, list_runs, make_store
+from trio_agent.servers.cli._stores import _sqlite_path, list_runs, list_threads, make_store
 from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing import StoreProxy
 
@@ -76,6 +76,57 @@ class TestRuns:
             await fill(store, run_id, finish())
         with pytest.raises(UsageError, match="try again"):
             await list_runs(store)
+
+
+class TestThreads:
+    async def test_of_one_owner_that_in_which_something_happened_last_first(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("trio_agent.servers.cli._stores._PAGE", 1)
+        store = MemoryStore()
+        await take_turn(store, "one", thread="a\x1b[2J")
+        await take_turn(store, "two", thread="b")
+        await take_turn(store, "three", thread="b", owner="ann")
+        await store.create(RunRecord("four", "e", "a", 0, thread="c"))
+        await list_threads(store, None)
+        lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        names = [(name, turns, active) for name, turns, active, _ in lines]
+        expected = [("a[2J", "1 turns", "idle"), ("b", "1 turns", "idle")]
+        assert sorted(names) == [*expected, ("c", "0 turns", "active four")]
+        times = [when for *_, when in lines]
+        assert times == sorted(times, reverse=True)
+        await list_threads(store, "ann")
+        assert capsys.readouterr().out.split("\t")[:2] == ["b", "1 turns"]
+
+    @pytest.mark.parametrize(
+        ("owner", "thread", "found"),
+        [
+            (None, None, ["three", "two", "one"]),
+            (None, "b", ["two"]),
+            ("ann", None, ["three"]),
+            ("ann", "b", ["three"]),
+            ("ann", "a", []),
+        ],
+    )
+    async def test_runs_of_one(
+        self,
+        owner: str | None,
+        thread: str | None,
+        found: list[str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        store = MemoryStore()
+        await take_turn(store, "one", thread="a")
+        await take_turn(store, "two", thread="b")
+        await take_turn(store, "three", thread="b", owner="ann")
+        await list_runs(store, owner=owner, thread=thread)
+        shown = [line.partition("\t")[0] for line in capsys.readouterr().out.splitlines()]
+        assert shown == found
+
+
+async def take_turn(store: Store, run_id: str, *, thread: str, owner: str | None = None) -> None:
+    await store.create(RunRecord(run_id, "e", "a", 0, owner=owner, thread=thread))
+    await store.append([Append(run_id, 1, [Entry.of(1, finish())], turn=b"[]")])
 
 
 class TestBesideAServer:

@@ -1,0 +1,1 @@
+curl -sS -X DELETE -w '%{http_code}\n' "$URL/threads/trip"

@@ -1,0 +1,1 @@
+curl -sS "$URL/threads/trip"

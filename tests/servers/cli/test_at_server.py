@@ -1,0 +1,68 @@
+"""Where commands that talk to a server find it."""
+
+import json
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+
+import trio
+from cli_kit import command, ended, open_chat, open_serve, prompts, say
+from process_kit import open_server
+
+from trio_agent.testing.openai import finish, text
+
+NOBODY = "http://127.0.0.1:1/v1"
+
+
+async def test_token_of_a_server(tmp_path: Path) -> None:
+    env = {"TRIO_AGENT_TOKENS": "me:0123456789abcdef"}
+    async with open_serve([[text("Hello."), finish()]], cwd=tmp_path, **env) as (server, _):
+        url = await server.url()
+        async with open_chat(
+            "--url", url, cwd=tmp_path, TRIO_AGENT_TOKEN="0123456789abcdef"
+        ) as chat:
+            await say(chat, "hi\n")
+            await prompts(chat, 2)
+            chat.process.send_signal(signal.SIGINT)
+            assert "Hello.\n" in await ended(chat)
+        async with open_chat("--url", url, cwd=tmp_path, TRIO_AGENT_TOKEN="wrong") as chat:
+            await say(chat, "hi\n")
+            await chat.until(b"-- no answer: unauthorized", chat.stdout)
+
+
+async def test_no_server(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with open_chat("--url", url, cwd=tmp_path) as chat:
+            assert await chat.process.wait() == 2
+            await chat.until(f"trio-agent: error: {url} can't be used: ".encode(), chat.stderr)
+
+
+async def test_hostile_server(tmp_path: Path) -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        body = json.dumps({"error": {"code": "not-ready", "message": "a\x1b]0;b\x07\x9bc"}})
+        head = f"HTTP/1.1 503 Odd\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        await stream.send_all((head + body).encode())
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        ended = await command("chat", "--url", url, cwd=tmp_path)
+        assert ended == (2, "", f"trio-agent: error: {url} can't be used: a ]0;b c\n")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_file_that_a_server_has(tmp_path: Path) -> None:
+    store = "sqlite:runs.db"
+    async with open_server(store, cwd=tmp_path):
+        code, out, err = await command("chat", "--store", store, "--base-url", NOBODY, cwd=tmp_path)
+    theirs, ours = err.splitlines()
+    assert (code, out) == (2, "")
+    assert "runs.db is in use by another server" in theirs
+    assert ours == (
+        "trio-agent: error: the server did not start; see above;"
+        " to a server that has the file already, talk with --url"
+    )
