@@ -16,6 +16,7 @@ from trio_agent.stores.sqlite import (
     _threads as threads,
     _totals as totals,
 )
+from trio_agent.stores.sqlite._runs import number_of
 from trio_agent.stores.sqlite._schema import migrate
 
 OWNERS = {"a": "ann", "b": "", "c": "ann", "n": None}
@@ -40,7 +41,7 @@ def counted(db: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
 def end(db: sqlite3.Connection, run_id: str) -> int:
     """End a run; return its number."""
     assert acts.append(db, [finish(run_id, 2)]) == [Appended.COMMITTED]
-    return acts.number_of(db, run_id)
+    return number_of(db, run_id)
 
 
 def test_a_run_counts_from_its_end_until_it_is_removed(db: sqlite3.Connection) -> None:
@@ -90,7 +91,7 @@ def test_turns_count_from_their_runs_ends_until_their_thread_is_removed(
 def test_what_has_not_ended_counts_nothing(db: sqlite3.Connection) -> None:
     end(db, "c")
     before = counted(db)
-    for number in (acts.number_of(db, "a"), 99):
+    for number in (number_of(db, "a"), 99):
         totals.uncount(db, number)
     assert counted(db) == before
 
