@@ -173,15 +173,15 @@ async def _the_head_is_compared(store: Store) -> None:
     before = await store.thread("me", "t")
     for head in (None, "nobody", first):
         async with raises(ThreadMoved, "who begins a run has seen the thread's head"):
-            await begin(store, head=head, idempotency_key="k")
+            await begin(store, head=head, idempotency_key="kNone")
     hold(await store.thread("me", "t") == before, "who has seen another head changes nothing")
     found = set(await ids_in(store, "me", None))
     hold(found == {first, second}, "who has seen another head creates nothing")
-    third = await say(store, head=second, follows=first, idempotency_key="k")
-    last = await say(store, head=third, follows=None)
-    hold(
-        (await store.thread("me", "t")).head == last, "the newest is the head, whatever it follows"
-    )
+    head = second
+    for follows in (first, None):
+        head = await say(store, head=head, follows=follows, idempotency_key=f"k{follows}")
+        newest = (await store.thread("me", "t")).head
+        hold(newest == head, "the newest is the head, whatever it follows")
 
 
 async def _a_key_comes_before_its_thread(store: Store) -> None:

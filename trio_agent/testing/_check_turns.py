@@ -110,8 +110,8 @@ async def _a_thread_is_of_one_owner(store: Store) -> None:
         info = await store.thread(owner, thread)
         hold((info.owner, info.thread) == (owner, thread), "a thread is of one owner")
         hold((info.head, info.turns) == (lease.run_id, 1), "each has turns of its own")
-        listed: Sequence[ThreadInfo] = await store.threads(owner, None, 100)
-        hold(list(listed) == [info], "an owner sees only his threads")
+        listed = list(await store.threads(owner, None, 100))
+        hold(listed == [info], "an owner sees only his threads")
         found = await ids_in(store, owner, thread)
         hold(found == [lease.run_id], "a thread's runs are those of one owner")
     async with raises(UnknownThread, "who has no such thread reads none"):
