@@ -186,7 +186,8 @@ async def _the_head_is_compared(store: Store) -> None:
 
 async def _a_key_comes_before_its_thread(store: Store) -> None:
     lease = await begin(store, idempotency_key="k")
-    for state in ("is busy", "has moved"):
+
+    async def hold_found(state: str) -> None:
         again = new_record_in(store, "t", "me", idempotency_key="k")
         try:
             created = await store.create(again)
@@ -194,7 +195,10 @@ async def _a_key_comes_before_its_thread(store: Store) -> None:
             raise AssertionError(f"a key finds its run, also if the thread {state}") from None
         hold((created.run_id, created.lease) == (lease.run_id, None), "a key finds its run")
         hold(await store.lookup(again) == lease.run_id, "lookup looks at no thread")
-        await commit(store, end_of(lease))
+
+    await hold_found("is busy")
+    await commit(store, end_of(lease))
+    await hold_found("has moved")
 
 
 async def _only_the_end_frees_a_thread(store: Store) -> None:
