@@ -8,7 +8,7 @@ from sqlite_kit import begun, ended, said
 
 from trio_agent._errors import LogDamaged, UnknownRun
 from trio_agent._log.thread import Turn
-from trio_agent.stores.sqlite import _acts as acts
+from trio_agent.stores.sqlite._runs import number_of
 from trio_agent.stores.sqlite._turns import add_turn, back, delete_turns, has_turn
 
 THREAD = 1
@@ -66,12 +66,12 @@ def test_what_a_thread_has(tree: sqlite3.Connection) -> None:
 
 def test_each_run_adds_one(db: sqlite3.Connection) -> None:
     begun(db, "a", "t", follows="x")
-    assert add_turn(db, THREAD, acts.number_of(db, "a"), b"1")
-    assert not add_turn(db, THREAD, acts.number_of(db, "a"), b"2")
+    assert add_turn(db, THREAD, number_of(db, "a"), b"1")
+    assert not add_turn(db, THREAD, number_of(db, "a"), b"2")
     assert db.execute("SELECT run_id, follows, data FROM turns").fetchall() == [("a", "x", b"1")]
     begun(db, "b", "u")
     db.execute("DELETE FROM records WHERE run = 2")
-    assert not add_turn(db, 2, acts.number_of(db, "b"), b"1")
+    assert not add_turn(db, 2, number_of(db, "b"), b"1")
     ended(db, "b")
 
 
