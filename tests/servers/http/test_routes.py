@@ -432,8 +432,10 @@ class TestRuns:
         """A store may give less than what was asked for."""
 
         class Sparing(MemoryStore):
-            async def find(self, owner: str | None, before: str | None, limit: int) -> Any:
-                return await super().find(owner, before, min(limit, 2))
+            async def find(
+                self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+            ) -> Any:
+                return await super().find(owner, before, min(limit, 2), thread)
 
         async with open_server(endless("x"), store=Sparing()) as server:
             ids = [(await server.start()).id for _ in range(5)]
