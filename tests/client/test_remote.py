@@ -19,8 +19,10 @@ from trio_agent import (
     RunOver,
     StoreUnavailable,
     TextDelta,
+    ThreadBusy,
     TrioAgentError,
     UnknownRun,
+    UnknownThread,
 )
 from trio_agent._log.codec import EventInvalid
 from trio_agent.client import RemoteEvent, ServerError
@@ -112,12 +114,17 @@ class TestErrors:
         assert (type(error), str(error), passes) == (expected, "be cause", passing)
 
     @pytest.mark.parametrize(
-        ("code", "expected"), [("unknown-run", UnknownRun), ("run-over", RunOver)]
+        ("code", "expected"),
+        [
+            ("unknown-run", UnknownRun("r")),
+            ("run-over", RunOver("r")),
+            ("unknown-thread", UnknownThread("r")),
+            ("thread-busy", ThreadBusy("r", "a b")),
+        ],
     )
-    def test_of_a_run(self, code: str, expected: type[UnknownRun | RunOver]) -> None:
-        error, passes = meaning(404, ErrorBody(code, "as the server words it"))
-        assert isinstance(error, expected)
-        assert (error.run_id, passes) == ("r", False)
+    def test_what_was_asked_about(self, code: str, expected: Exception) -> None:
+        error, passes = meaning(404, ErrorBody(code, "as the server words it", "a\tb"))
+        assert (type(error), error.args, passes) == (type(expected), expected.args, False)
 
     @pytest.mark.parametrize("code", ["run-moved", "internal", "draining", "not-ready"])
     @pytest.mark.parametrize("status", [0, 500, 503])
@@ -154,6 +161,8 @@ class TestErrors:
             AnswerRefused("f"),
             RunOver("r"),
             UnknownRun("r"),
+            UnknownThread("r"),
+            ThreadBusy("r", "x"),
         ],
         ids=repr,
     )

@@ -499,6 +499,7 @@ class TestCodes:
         assert set(column("## WebSocket")) == found - handshake - {
             "run-active",
             "unknown-blob",
+            "unknown-thread",
         }  # HTTP only
         refused = section("## WebSocket").rpartition("A handshake is refused")[2]
         assert set(re.findall(r"`([a-z-]+)`", refused)) == handshake | {"internal"}
