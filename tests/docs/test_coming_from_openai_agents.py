@@ -49,7 +49,7 @@ async def test_session(tmp_path: Path) -> None:
 
     script: Script = [[text("Hello, Ada."), finish()], recall]
     assert await run_example("openai_agents/session", script, tmp_path) == "Ada\n"
-    assert (tmp_path / "ada.json").exists()
+    assert (tmp_path / "conversations.db").exists()
 
 
 async def test_handoff(tmp_path: Path) -> None:

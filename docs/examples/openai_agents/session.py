@@ -1,23 +1,16 @@
-import msgspec
 import trio
 
-from trio_agent import Agent, AnyMessage
+from trio_agent import Agent, SQLiteStore, open_runtime
 
 agent = Agent(name="assistant", model="gpt-4o-mini")
-decoder = msgspec.json.Decoder(tuple[AnyMessage, ...])
-
-
-async def say(prompt: str, file: trio.Path) -> str:
-    messages = decoder.decode(await file.read_bytes()) if await file.exists() else ()
-    result = await agent.run(prompt, messages=messages)
-    await file.write_bytes(msgspec.json.encode(result.messages))
-    return result.text
 
 
 async def main() -> None:
-    file = trio.Path("ada.json")
-    await say("My name is Ada.", file)
-    print(await say("What is my name?", file))
+    async with open_runtime(store=SQLiteStore("conversations.db")) as runtime:
+        first = await runtime.start(agent, "My name is Ada.", thread="ada")
+        await first.wait()
+        second = await runtime.start(agent, "What is my name?", thread="ada")
+        print((await second.wait()).text)
 
 
 trio.run(main)
