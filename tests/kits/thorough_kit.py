@@ -10,7 +10,7 @@ from typing import Final
 THOROUGH: Final = os.environ.get("THOROUGH", "") not in ("", "0")
 
 STRIDE: Final = 13
-"""Bytes between two places of a stream where nothing begins or ends: prime, as no length of ours."""
+"""Bytes between two places of a stream where nothing begins or ends: prime, as no size of ours."""
 
 
 def rounds(some: int, *, thorough: int) -> int:
