@@ -18,6 +18,7 @@ import trio.testing
 from process_agents import ASKING, CONTINUATIONS, agents, noted
 from process_forks import Forked, Forks, Way, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
+from thorough_kit import rounds
 from valkey_kit import ValkeyServer
 
 from trio_agent import (
@@ -156,7 +157,7 @@ async def test_killed_while_it_waits(beside: bool, place: Place) -> None:
 
 async def test_killed_as_it_falls_asleep(place: Place) -> None:
     """It says that it waits before it lets go of the run: who comes next says it again, or not."""
-    for number in range(5):
+    for number in range(rounds(3, thorough=5)):
         group = Viewers(place.second.http)
         viewer = group.add(str(number), "go", "asking")
         await place.first.start(viewer)
@@ -195,7 +196,7 @@ async def test_drained_while_it_waits(place: Place) -> None:
 async def test_answered_while_its_server_is_killed(rng: random.Random, place: Place) -> None:
     """The answer is on its way, or was taken, or its tool runs, or the model answers."""
     reasons = set()
-    for number in range(10):
+    for number in range(rounds(5, thorough=10)):
         async with waiting_run(place, str(number)) as (group, viewer):
             moment = len(viewer.events) + rng.randrange(8)
             async with trio.open_nursery() as nursery:
