@@ -38,6 +38,7 @@ def test_limits_are_checked(wrong: dict[str, Any]) -> None:
         {"max_streams": 0},
         {"max_log_bytes": 1023},
         {"max_blob_bytes": -1},
+        {"max_thread_bytes": -1},
         {"closing_bound": 0},
         {"store_patience": -0.1},
         {"tool_threads": 0},
@@ -79,6 +80,7 @@ def test_cancel_after_is_not_negative() -> None:
                 "max_streams": 1,
                 "max_log_bytes": 1024,
                 "max_blob_bytes": 0,
+                "max_thread_bytes": 0,
                 "retention": Retention(0, 0, 0),
                 "closing_bound": 1e-9,
                 "store_patience": 0,
@@ -111,6 +113,7 @@ def test_what_holds_if_nobody_says() -> None:
         "max_streams": 1000,
         "max_log_bytes": 64 * 1024 * 1024,
         "max_blob_bytes": 32 * 1024 * 1024,
+        "max_thread_bytes": 64 * 1024 * 1024,
         "retention": None,
         "closing_bound": 5.0,
         "store_patience": 5.0,
@@ -121,6 +124,7 @@ def test_what_holds_if_nobody_says() -> None:
         "max_runs": 10_000,
         "max_bytes": 1024 * 1024 * 1024,
         "owner_bytes": math.inf,
+        "thread_seconds": math.inf,
     }
 
 
@@ -162,3 +166,32 @@ def test_what_retention_keeps(age: float, runs: int, size: int, kept: bool) -> N
 
 def test_nothing_finished_is_kept_for_no_time() -> None:
     assert not Retention(seconds=0).keeps(3, now=3, runs=1, size=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "size", "kept"),
+    [
+        (19.9, 100, True),
+        (20, 100, False),
+        (19.9, 101, False),
+        (0, 0, True),
+    ],
+)
+def test_which_threads_retention_keeps(age: float, size: int, kept: bool) -> None:
+    """They have an age of their own, and share the bytes with runs."""
+    retention = Retention(10, 5, 100, thread_seconds=20)
+    assert retention.keeps_thread(3, now=3 + age, size=size) is kept
+
+
+def test_threads_are_kept_for_ever_by_default() -> None:
+    assert Retention(seconds=0, max_runs=0).keeps_thread(0, now=1e12, size=1 << 30)
+    # (0.4 + 0.1) - 0.4 is less than 0.1: the age is counted forward, as that of runs is.
+    assert not Retention(thread_seconds=0.1).keeps_thread(0.4, now=0.4 + 0.1, size=0)
+
+
+def test_what_is_kept_of_one_owner_is_bounded_by_its_bytes_alone() -> None:
+    retention = Retention(1, 2, 3, 400, 5).of_each_owner()
+    assert retention.keeps(0, now=1e9, runs=10**9, size=400)
+    assert retention.keeps_thread(0, now=1e9, size=400)
+    assert not retention.keeps(0, now=0, runs=0, size=401)
+    assert not retention.keeps_thread(0, now=0, size=401)

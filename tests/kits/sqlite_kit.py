@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import trio
+from store_kit import finish, record
 
-from trio_agent._errors import StoreUnavailable
+from trio_agent._errors import StoreUnavailable, UnknownThread
+from trio_agent._log.log import Append, Appended
+from trio_agent.stores.sqlite import _acts as acts, _threads as threads
 from trio_agent.stores.sqlite._store import SQLiteStore
 
 
@@ -38,6 +41,32 @@ def rows(path: Path, query: str) -> list[Any]:
 
 async def limit_pages(store: SQLiteStore, pages: int) -> None:
     await store._writer.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+
+
+def begun(db: sqlite3.Connection, run_id: str, thread: str, **changes: Any) -> None:
+    """Begin a run behind the head of a thread, or where `follows` says."""
+    try:
+        head = threads.get(db, changes.get("owner"), thread).head
+    except UnknownThread:
+        head = None
+    acts.create(db, record(run_id, **{"thread": thread, "head": head, "follows": head, **changes}))
+
+
+def ended(db: sqlite3.Connection, run_id: str, turn: bytes = b"") -> None:
+    """End it at its first event, with a turn or without."""
+    assert acts.append(db, [last(run_id, turn)]) == [Appended.COMMITTED]
+
+
+def last(run_id: str, turn: bytes = b"", *, offset: int = 1) -> Append:
+    return Append(run_id, 1, finish(run_id, offset).entries, turn=turn)
+
+
+def said(
+    db: sqlite3.Connection, run_id: str, thread: str, turn: bytes = b"turn", **changes: Any
+) -> None:
+    """A run in a thread, from its beginning to its end, with a turn."""
+    begun(db, run_id, thread, **changes)
+    ended(db, run_id, turn)
 
 
 CHILD = """

@@ -47,6 +47,15 @@ async def test_a_store_is_open_for_one_server_and_does_io_by_default() -> None:
         store.append_nowait([])
 
 
+def test_ids_are_random_and_of_one_part_by_default() -> None:
+    store: Store = bare(Store)
+    made = {store.new_run_id("me", thread) for thread in (None, "t", "t") for _ in range(20)}
+    assert len(made) == 60
+    for run_id in made:
+        assert len(bytes.fromhex(run_id)) == 16
+    assert store.partition(made.pop()) is None
+
+
 async def test_nothing_is_looked_at_by_default() -> None:
     store: Store = bare(Store)
     with trio.testing.assert_checkpoints():

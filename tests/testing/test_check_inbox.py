@@ -127,13 +127,15 @@ class ReadsAnother(MemoryStore):
 
 
 class TellsNoNumber(MemoryStore):
-    def _info(self, run: object) -> RunInfo:
-        return attrs.evolve(super()._info(run), delivered=0)  # type: ignore[arg-type]
+    async def info(self, run_id: str) -> RunInfo:
+        return attrs.evolve(await super().info(run_id), delivered=0)
 
 
 class ListsNoNumber(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = await super().find(owner, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit, thread)
         return [attrs.evolve(info, delivered=0) for info in found]
 
 

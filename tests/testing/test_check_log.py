@@ -75,8 +75,10 @@ class ReadsTooMuch(MemoryStore):
 
 
 class OldestFirst(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return list(reversed(await super().find(owner, before, limit)))
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        return list(reversed(await super().find(owner, before, limit, thread)))
 
 
 class UsesIdsTwice(MemoryStore):
@@ -203,10 +205,12 @@ class ReadsNothingBig(MemoryStore):
 
 
 class ListsWithoutABound(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = list(await super().find(owner, before, limit))
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = list(await super().find(owner, before, limit, thread))
         while found and len(found) < limit:
-            more = await super().find(owner, found[-1].record.run_id, limit - len(found))
+            more = await super().find(owner, found[-1].record.run_id, limit - len(found), thread)
             if not more:
                 break
             found += more
@@ -214,8 +218,10 @@ class ListsWithoutABound(MemoryStore):
 
 
 class ListsNothingBig(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = await super().find(owner, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit, thread)
         return [info for info in found if info.record.size < 1_000_000]
 
 
@@ -268,31 +274,41 @@ class ReadsBehindTheTail(MemoryStore):
 
 
 class ShowsAllOwners(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return await super().find(None, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        return await super().find(None, before, limit, thread)
 
 
 class FindsTooMuch(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return await super().find(owner, before, limit + 1)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        return await super().find(owner, before, limit + 1, thread)
 
 
 class BeginsAnew(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return await super().find(owner, None, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        return await super().find(owner, None, limit, thread)
 
 
 class ListsOtherThings(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = await super().find(owner, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit, thread)
         return [attrs.evolve(info, viewers=info.viewers + 1) for info in found]
 
 
 class ListsBehindNobody(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
         if before is not None and before not in self._runs:
             return []
-        return await super().find(owner, before, limit)
+        return await super().find(owner, before, limit, thread)
 
 
 BROKEN: dict[type[MemoryStore], str] = {

@@ -115,8 +115,10 @@ class FormersParks(MemoryStore):
 
 
 class ListsNoSleep(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = await super().find(owner, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit, thread)
         return [attrs.evolve(info, parked=False) for info in found]
 
 

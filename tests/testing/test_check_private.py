@@ -137,8 +137,10 @@ class TellsFiles(MemoryStore):
 
 
 class ListsSecrets(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = await super().find(owner, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit, thread)
         return [
             with_secrets(info, self._get(info.record.run_id).log.private) if owner == "me" else info
             for info in found
@@ -161,8 +163,10 @@ class CountsNoPrivates(MemoryStore):
 
 
 class ListsOtherSizes(MemoryStore):
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        found = await super().find(owner, before, limit)
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        found = await super().find(owner, before, limit, thread)
         if any(len(self._get(info.record.run_id).log.private) > 1 for info in found):
             found = [attrs.evolve(info, size=0) for info in found]
         return found

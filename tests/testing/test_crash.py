@@ -9,12 +9,12 @@ import trio.testing
 from crash_kit import names
 from runtime_kit import endless, logged, quick
 from shared_kit import quiet
-from store_kit import deltas, record
+from store_kit import deltas, finish, record
 
 from trio_agent._agent import Agent
 from trio_agent._errors import FenceLost, StoreUnavailable
 from trio_agent._events import TextDelta
-from trio_agent._log.log import Appended
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Store
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores._memory import MemoryStore
@@ -71,17 +71,39 @@ async def test_a_dead_server_changes_nothing(autojump_clock: trio.testing.MockCl
 
 async def test_a_dead_servers_store(autojump_clock: trio.testing.MockClock) -> None:
     store = MemoryStore()
-    lease = (await store.create(record("r"))).lease
+    lease = (await store.create(record("r", thread="t"))).lease
     assert lease is not None
     door = CrashingStore(store)
     assert await door.append([deltas("r", 1)]) == [Appended.COMMITTED]
     door.crash()
     with trio.testing.assert_checkpoints():
         assert await door.append([deltas("r", 2), deltas("r", 3)]) == [Appended.FENCED] * 2
-    for act in (door.renew([lease]), door.release(lease), door.claim("r"), door.info("r")):
+    for act in (
+        *(door.renew([lease]), door.release(lease), door.claim("r"), door.info("r")),
+        *(door.thread(None, "t"), door.threads(None, None, 1), door.turns(None, "t", "r", 1)),
+        *(door.delete_thread(None, "t"), door.create(record("s", thread="t"))),
+    ):
         with trio.testing.assert_checkpoints(), pytest.raises(StoreUnavailable, match="crashed"):
             await act
     assert (await store.info("r")).tail == 1
+
+
+async def test_who_dies_leaves_its_thread_taken(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore()
+    await store.create(record("r", thread="t"))
+    door = CrashingStore(store)
+    door.crash()
+    end = Append("r", 1, finish("r", 1).entries, turn=b"{}")
+    assert await door.append([end]) == [Appended.FENCED]
+    assert (await store.thread(None, "t")).active == "r"
+    # Somebody else ends it.
+    await trio.sleep(1.5 * store.lease)
+    lease = await store.claim("r")
+    assert lease is not None
+    end = Append("r", lease.fence, end.entries, turn=b"{}")
+    assert await CrashingStore(store).append([end]) == [Appended.COMMITTED]
+    thread = await store.thread(None, "t")
+    assert (thread.active, thread.head, thread.turns) == (None, "r", 1)
 
 
 async def test_a_run_goes_on_at_another(autojump_clock: trio.testing.MockClock) -> None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
@@ -12,7 +13,7 @@ from store_kit import deltas, finish, record
 
 from trio_agent._errors import StoreUnavailable, UnknownRun
 from trio_agent._limits import Retention
-from trio_agent._log.log import Appended
+from trio_agent._log.log import Append, Appended
 from trio_agent._log.store import Lease, Store
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import (
@@ -27,13 +28,17 @@ from trio_agent.testing import (
 T = TypeVar("T")
 
 OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
-    "create": lambda store: store.create(record("b")),
+    "create": lambda store: store.create(record("b", thread="idle", head="done")),
     "append": lambda store: store.append([deltas("a", 1)]),
     "read": lambda store: store.read("a", 0, 10),
     "read_private": lambda store: store.read_private("a", [0, 1]),
     "read_blob": lambda store: store.read_blob("a", "f0"),
     "info": lambda store: store.info("a"),
-    "find": lambda store: store.find(None, None, 10),
+    "find": lambda store: store.find(None, None, 10, "idle"),
+    "thread": lambda store: store.thread(None, "idle"),
+    "threads": lambda store: store.threads(None, None, 10),
+    "turns": lambda store: store.turns(None, "idle", "done", 10),
+    "delete_thread": lambda store: store.delete_thread(None, "idle"),
     "claim": lambda store: store.claim("a"),
     "renew": lambda store: store.renew([Lease("a", 1)]),
     "release": lambda store: store.release(Lease("a", 1)),
@@ -47,13 +52,16 @@ OPERATIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "delete": lambda store: store.delete("done"),
     "expire": lambda store: store.expire(Retention(seconds=0)),
 }
+RUNS_BEHIND = {"create": 3, "delete": 1, "delete_thread": 1, "expire": 1}
+"""How many there are behind what changes the number of those in `filled`, which is 2."""
 
 
 async def filled() -> MemoryStore:
     store = MemoryStore(lease=5)
-    for run_id in ("a", "done"):
-        await store.create(record(run_id, private=b"private", blobs={"f0": b"file"}))
-    await store.append([finish("done", 1)])
+    for run_id, thread in (("a", None), ("done", "idle")):
+        files = {"f0": b"file"}
+        await store.create(record(run_id, private=b"private", blobs=files, thread=thread))
+    await store.append([Append("done", 1, finish("done", 1).entries, turn=b"{}")])
     return store
 
 
@@ -85,7 +93,12 @@ def test_every_operation_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-async def test_an_operation_is_performed_by_its_name(name: str) -> None:
+async def test_an_operation_is_performed_by_its_name(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is done to two stores is to happen at one moment.
+    clock = SimpleNamespace(time_ns=lambda: 1_700_000_000 * 10**9)
+    monkeypatch.setattr("trio_agent.stores._memory_threads.time", clock)
     direct = await filled()
     proxy = Recording(await filled())
     expected, got = await OPERATIONS[name](direct), await OPERATIONS[name](proxy)
@@ -107,6 +120,12 @@ class Shared(MemoryStore):
     def durable(self) -> bool:
         return True
 
+    def partition(self, run_id: str) -> str:
+        return run_id[:1]
+
+    def new_run_id(self, owner: str | None, thread: str | None) -> str:
+        return f"{owner} in {thread}"
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         self.is_open = True
@@ -118,6 +137,7 @@ async def test_what_a_proxy_tells_of_its_store() -> None:
     store = Shared(lease=7)
     proxy = StoreProxy(store)
     assert (proxy.lease, proxy.shared, proxy.durable) == (7, True, True)
+    assert (proxy.partition("run"), proxy.new_run_id("me", "t")) == ("r", "me in t")
     plain = StoreProxy(MemoryStore())
     assert (plain.shared, plain.durable) == (False, False)
     async with proxy.open():
@@ -167,15 +187,27 @@ async def test_a_store_that_is_away_does_nothing_and_checkpoints(name: str) -> N
     assert await memory.find(None, None, 10) == before
 
 
-async def test_interrupting_store() -> None:
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_interrupting_store(name: str) -> None:
+    """There is one point before an operation has done anything, and one behind it."""
     points: list[int] = []
 
     def point() -> None:
         points.append(memory.statistics().runs)
 
-    memory = MemoryStore()
-    await InterruptingStore(memory, point).create(record("a"))
-    assert points == [0, 1]
+    memory = await filled()
+    await OPERATIONS[name](InterruptingStore(memory, point))
+    assert points == [2, RUNS_BEHIND.get(name, 2)]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_what_is_forgotten_is_done(name: str) -> None:
+    memory = await filled()
+    store = FaultyStore(memory)
+    store.forgetful.add(name)
+    with pytest.raises(StoreUnavailable, match="did not answer"):
+        await OPERATIONS[name](store)
+    assert memory.statistics().runs == RUNS_BEHIND.get(name, 2)
 
 
 def test_each_operation_is_cancelled_before_and_behind_it() -> None:

@@ -1,17 +1,20 @@
 """What the store contract says of logs, and what all checks of it are made of."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import trio
 
 from .._errors import KeyReused, LimitExceeded, UnknownRun
 from .._events import AnyEvent, RunFinish, RunStart, RunSummary, TextDelta, Usage
+from .._limits import Retention
 from .._log.log import Append, Appended, Entry
 from .._log.run_info import RunInfo, RunRecord
 from .._log.store import PAGE_BYTES, Lease, Store
+
+KEEP_ALL: Final = Retention(seconds=1e6, max_runs=1_000_000, max_bytes=1 << 50)
 
 
 def hold(condition: object, sentence: str) -> None:
@@ -87,6 +90,21 @@ async def read_all(store: Store, run_id: str) -> list[bytes]:
         "a log has the offsets 1 to tail without a gap",
     )
     return [entry.data for entry in page.entries]
+
+
+async def cut(number: int, act: Callable[[], Awaitable[object]]) -> None:
+    """Cancel an operation after so many checkpoints; 0: before its first."""
+
+    async def cancel() -> None:
+        for _ in range(number):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel(reason="check_store")
+
+    async with trio.open_nursery() as nursery:
+        if not number:
+            nursery.cancel_scope.cancel(reason="check_store")
+        nursery.start_soon(cancel)
+        await act()
 
 
 async def _create_makes_an_empty_log(store: Store) -> None:

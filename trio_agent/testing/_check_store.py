@@ -8,16 +8,17 @@ import attrs
 import trio
 
 from .._errors import CursorExpired, LimitExceeded, UnknownRun
-from .._limits import Retention
 from .._log.log import Append, Appended
 from .._log.store import Lease, Store, Watch
 from ._check_inbox import INBOX_CHECKS
 from ._check_log import (
+    KEEP_ALL,
     LOG_CHECKS,
     append_all,
     commit,
     create,
     create_finished,
+    cut,
     entries_at,
     hold,
     new_record,
@@ -28,11 +29,12 @@ from ._check_log import (
 )
 from ._check_parking import PARKING_CHECKS, a_death_hands_nothing_over
 from ._check_private import PRIVATE_CHECKS
+from ._check_thread_removal import REMOVAL_CHECKS
+from ._check_threads import THREAD_CHECKS
+from ._check_turns import TURN_CHECKS
 
 _PATIENCE: Final = 30.0
 """Seconds after which a check is taken for stuck, not counting the leases that it waits for."""
-
-_KEEP_ALL: Final = Retention(seconds=1e6, max_runs=1_000_000, max_bytes=1 << 50)
 
 
 async def check_store(
@@ -40,7 +42,7 @@ async def check_store(
 ) -> None:
     """Hold a store to the contract in `trio_agent.abc.Store`, sentence by sentence.
 
-    It sleeps (`trio.sleep`) for a few leases and for five seconds: under
+    It sleeps (`trio.sleep`) for a few leases and for seven seconds: under
     `trio.testing.MockClock` that takes no time, if your store reads Trio's clock.
 
     Args:
@@ -239,7 +241,7 @@ async def _expire_keeps_what_it_should(store: Store) -> None:
     await commit(store, entries_at(active, 1, text_delta("x" * 10 * size)))
 
     async def expire(**changes: Any) -> list[str]:
-        return list(await store.expire(attrs.evolve(_KEEP_ALL, **changes)))
+        return list(await store.expire(attrs.evolve(KEEP_ALL, **changes)))
 
     hold(await expire() == [], "what is within all bounds is kept")
     hold(await expire(seconds=1) == ["old"], "what is too old is removed")
@@ -261,7 +263,7 @@ async def _expire_bounds_what_one_owner_has(store: Store) -> None:
     size = (await store.info("a")).size
 
     async def expire(owner_bytes: float) -> set[str]:
-        return set(await store.expire(attrs.evolve(_KEEP_ALL, owner_bytes=owner_bytes)))
+        return set(await store.expire(attrs.evolve(KEEP_ALL, owner_bytes=owner_bytes)))
 
     hold(await expire(3 * size) == set(), "what is within its owner's bound is kept")
     hold(await expire(2 * size) == {"a"}, "of an owner with too many bytes, the oldest is removed")
@@ -286,22 +288,8 @@ async def _claimed(store: Store, run_id: str) -> Lease:
 async def _cut(store: Store, number: int, held: Lease) -> None:
     run_id = f"cut{number}"
 
-    async def cut(act: Callable[[], Awaitable[object]]) -> None:
-        """Cancel an operation after so many checkpoints; 0: before its first."""
-
-        async def cancel() -> None:
-            for _ in range(number):
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel(reason="check_store")
-
-        async with trio.open_nursery() as nursery:
-            if not number:
-                nursery.cancel_scope.cancel(reason="check_store")
-            nursery.start_soon(cancel)
-            await act()
-
     record = new_record(run_id, idempotency_key=run_id, private=b"p", blobs={"0" * 64: b"b"})
-    await cut(lambda: store.create(record))
+    await cut(number, lambda: store.create(record))
     await store.create(record)
     info = await store.info(run_id)
     hold(info.record == record.told() and info.leased, "a creation that was cancelled is whole")
@@ -309,41 +297,41 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
     hold(await store.read_blob(run_id, "0" * 64) == b"b", "a creation is whole, with its files")
     append = entries_at(lease, 1, run_start(run_id), text_delta())
     append = Append(run_id, lease.fence, append.entries, {2: b"beside"})
-    await cut(lambda: store.append([append]))
+    await cut(number, lambda: store.append([append]))
     tail = (await store.info(run_id)).tail
     beside = list(await store.read_private(run_id, [2]))
     hold((tail, beside) in ((0, [b""]), (2, [b"beside"])), "an append that was cancelled is whole")
     await commit(store, append)
     hold(list(await store.read_private(run_id, [2])) == [b"beside"], "what is repeated is whole")
-    await cut(lambda: store.read(run_id, 0, 10))
-    await cut(lambda: store.read_private(run_id, [0, 2]))
-    await cut(store.check)
-    await cut(lambda: store.renew([lease, held]))
-    await cut(lambda: store.deliver(run_id, "k", b"data"))
+    await cut(number, lambda: store.read(run_id, 0, 10))
+    await cut(number, lambda: store.read_private(run_id, [0, 2]))
+    await cut(number, store.check)
+    await cut(number, lambda: store.renew([lease, held]))
+    await cut(number, lambda: store.deliver(run_id, "k", b"data"))
     await store.deliver(run_id, "k", b"data")
     info = await store.info(run_id)
     hold(info.delivered == len(await store.inbox(run_id, 0, 9)) == 1, "a delivery is whole")
-    await cut(lambda: store.inbox(run_id, 0, 9))
-    await cut(lambda: store.park(lease, 1, None))
+    await cut(number, lambda: store.inbox(run_id, 0, 9))
+    await cut(number, lambda: store.park(lease, 1, None))
     info = await store.info(run_id)
     spent = info.fence > lease.fence
     hold((info.parked, info.leased) == (spent, not spent), "parking that was cancelled is whole")
     if spent:
         await store.deliver(run_id, "wake", b"")
         lease = await _claimed(store, run_id)
-    await cut(lambda: store.request_cancel(run_id, "cut"))
+    await cut(number, lambda: store.request_cancel(run_id, "cut"))
     await store.request_cancel(run_id, "again")
     hold((await store.info(run_id)).cancel_reason in ("cut", "again"), "a request is whole")
-    await cut(lambda: store.set_viewers(run_id, "w", 2))
+    await cut(number, lambda: store.set_viewers(run_id, "w", 2))
     hold((await store.info(run_id)).viewers in (0, 2), "a count of viewers is whole")
-    await cut(lambda: store.release(lease))
+    await cut(number, lambda: store.release(lease))
     await store.release(lease)
-    await cut(lambda: store.claim(run_id))
+    await cut(number, lambda: store.claim(run_id))
     info = await store.info(run_id)
     hold(info.leased == (info.fence > lease.fence), "a claim that was cancelled is whole")
     claimed = Lease(run_id, info.fence) if info.leased else await _claimed(store, run_id)
     await commit(store, entries_at(claimed, 3, run_finish(run_id)))
-    await cut(lambda: store.delete(run_id))
+    await cut(number, lambda: store.delete(run_id))
     try:
         hold((await store.info(run_id)).tail == 3, "a deletion that was cancelled is whole")
         await store.delete(run_id)
@@ -351,7 +339,7 @@ async def _cut(store: Store, number: int, held: Lease) -> None:
         pass
     again = await store.create(new_record(f"{run_id}b", idempotency_key=run_id))
     hold(again.lease is not None, "a deletion that was cancelled is whole")
-    await cut(lambda: store.expire(_KEEP_ALL))
+    await cut(number, lambda: store.expire(KEEP_ALL))
 
 
 _CHECKS = (
@@ -368,5 +356,6 @@ _CHECKS = (
 # What is cancelled comes last, for it takes all the rest for granted.
 _ALL = (
     *(*LOG_CHECKS, *PRIVATE_CHECKS, *_CHECKS, *INBOX_CHECKS, *PARKING_CHECKS),
+    *(*THREAD_CHECKS, *TURN_CHECKS, *REMOVAL_CHECKS),
     _cancelled_is_done_or_not_done,
 )

@@ -64,9 +64,9 @@ class TestRuns:
     async def test_run_that_is_removed_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Sweeping(StoreProxy):
             async def find(
-                self, owner: str | None, before: str | None, limit: int
+                self, owner: str | None, before: str | None, limit: int, thread: str | None = None
             ) -> Sequence[RunInfo]:
-                found = await super().find(owner, before, limit)
+                found = await super().find(owner, before, limit, thread)
                 await self.delete(found[-1].record.run_id)
                 return found
 

@@ -1,5 +1,6 @@
 """Who holds a run, and who looks on: with the server, behind its death, and asleep."""
 
+import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import trio
-from sqlite_kit import opened, rows
+from sqlite_kit import last, opened, rows
 from store_kit import deltas, finish, finished, heard, record
 
+from trio_agent._limits import Retention
 from trio_agent._log.inbox import Delivered
 from trio_agent._log.log import Appended
 from trio_agent._log.store import Lease
@@ -39,6 +41,21 @@ async def test_claims_end_with_the_server(path: Path) -> None:
         assert not lease.handed_over
         outcomes = await store.append([deltas("a", 1), deltas("a", 1, fence=2)])
         assert outcomes == [Appended.FENCED, Appended.COMMITTED]
+
+
+async def test_a_run_that_is_lost_keeps_no_thread_behind_the_death_of_its_server(
+    path: Path,
+) -> None:
+    async with opened(path) as store:
+        for run_id in ("lost", "there"):
+            await store.create(record(run_id, thread=run_id))
+            await store.append([last(run_id, b"turn")])
+            await store.create(record(f"{run_id}2", thread=run_id, head=run_id))
+        db, _ = store._writer._open()
+        db.execute("DELETE FROM runs WHERE run_id = 'lost2'")
+    async with opened(path) as store:
+        assert await store.expire(Retention(math.inf, thread_seconds=0)) == []
+        assert [info.thread for info in await store.threads(None, None, 9)] == ["there"]
 
 
 async def test_after_the_death_of_the_machine_cursors_are_of_the_past(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 from runtime_kit import quick
-from sqlite_kit import opened, rows
+from sqlite_kit import last, opened, rows
 from store_kit import deltas, finished, record
 
 from trio_agent._errors import CursorExpired, LogDamaged, StoreUnavailable, TrioAgentError
@@ -18,6 +18,7 @@ from trio_agent._limits import Retention
 from trio_agent._log.inbox import Delivery
 from trio_agent._log.log import Appended
 from trio_agent._log.store import Lease
+from trio_agent._log.thread import Turn
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.sqlite import _rows
 from trio_agent.stores.sqlite._rows import (
@@ -26,6 +27,8 @@ from trio_agent.stores.sqlite._rows import (
     as_page,
     as_record,
     as_run,
+    as_thread,
+    as_turn,
     listable,
     text,
     warn,
@@ -41,8 +44,10 @@ def fresh() -> Iterator[None]:
     warn.cache_clear()
 
 
-RUN = (1, 1, 0, 3, 200, 0, None, 0.5, 0, 2, 9, 0)
-RECORD = ("e", "a", 0, None, '{"n":1}', None, "")
+RUN = (1, 1, 0, 3, 200, 0, None, 0.5, 0, 2, 9, 0, 0)
+RECORD = ("e", "a", 0, None, '{"n":1}', None, "", None, None)
+THREAD = (1, "t", None, "a", 2, 9, 7)
+TURN = (3, "a", None, b"[]")
 
 
 def test_what_is_well() -> None:
@@ -58,6 +63,10 @@ def test_what_is_well() -> None:
     assert as_deliveries("a", deliveries, 2, 9) == [Delivery(*each) for each in deliveries]
     assert as_deliveries("a", deliveries, 2, 1) == [Delivery(3, "k", b"{}")]
     assert as_data("a", (b"\x00",)) == b"\x00"
+    thread = as_thread("t", THREAD)
+    assert (thread.name, thread.owner, thread.head) == ("t", None, "a")
+    assert (thread.turns, thread.size, thread.updated_at) == (2, 9, 7)
+    assert as_turn("t", TURN) == (3, Turn("a", None, b"[]"))
     assert text("ü".encode()) == "ü"
     assert listable("run_1-a")
 
@@ -66,7 +75,7 @@ def test_what_is_well() -> None:
 @pytest.mark.parametrize("value", ["x", b"x", -1, 1.5])
 def test_a_run_that_is_none(place: int, value: object) -> None:
     row = [*RUN[:place], value, *RUN[place + 1 :]]
-    if (place, value) in [(6, "x"), (7, 1.5), *((place, -1) for place in (2, 5, 7, 8, 11))]:
+    if (place, value) in [(6, "x"), (7, 1.5), *((place, -1) for place in (2, 5, 7, 8, 11, 12))]:
         as_run("a", tuple(row))
     else:
         with pytest.raises(LogDamaged, match="what is stored of run 'a' is damaged"):
@@ -84,6 +93,7 @@ def test_a_run_that_is_none(place: int, value: object) -> None:
         (4, '{"n":' * 5000),
         (5, b"k"),
         *((6, value) for value in (b"", None)),
+        *((place, value) for place in (7, 8) for value in (b"t", 1)),
     ],
 )
 def test_a_record_that_is_none(place: int, value: object) -> None:
@@ -95,6 +105,34 @@ def test_no_record_at_all() -> None:
     for row in (None, RECORD[:-1]):
         with pytest.raises(LogDamaged):
             as_record("a", row)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((place, value) for place in (0, 4, 5, 6) for value in ("x", b"x", -1, 1.5, None)),
+        *((1, value) for value in (b"t", 1, None)),
+        *((place, value) for place in (2, 3) for value in (b"x", 1)),
+    ],
+)
+def test_a_thread_that_is_none(place: int, value: object) -> None:
+    with pytest.raises(LogDamaged, match="what is stored of thread 't' is damaged"):
+        as_thread("t", (*THREAD[:place], value, *THREAD[place + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((0, value) for value in ("x", None)),
+        *((1, value) for value in (b"a", None, 1)),
+        *((2, value) for value in (b"a", 1)),
+        *((3, value) for value in ("[]", None, 1)),
+    ],
+)
+def test_a_turn_that_is_none(place: int, value: object) -> None:
+    for row in (None, (*TURN[:place], value, *TURN[place + 1 :])):
+        with pytest.raises(LogDamaged, match="of thread 't' is damaged"):
+            as_turn("t", row)
 
 
 @pytest.mark.parametrize("value", ["x", None, 7, 1.5])
@@ -135,6 +173,16 @@ def test_ids_that_are_none_are_warned_of_once(
     assert len(warning.getMessage()) < 200
 
 
+def test_a_thread_is_warned_of_by_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        warn(7, "thread")
+    warn(7)
+    assert [" ".join(each.getMessage().split()[4:6]) for each in caplog.records] == [
+        "thread 7",
+        "run 7",
+    ]
+
+
 # In a file
 
 DAMAGE = [
@@ -147,12 +195,13 @@ DAMAGE = [
         ("run_id", "x'00'"), ("run_id", "cast(x'ff' AS TEXT)"), ("run_id", "''"),
         ("run_id", "'../x'"), ("due_at", "'x'"), ("due_at", "x'00'"), ("handed_over", "'x'"),
         ("delivered", "'x'"), ("delivered", "7"), ("delivered", "-1"), ("inbox_size", "'x'"),
-        ("torn", "'x'"),
+        ("torn", "'x'"), ("thread", "x'00'"), ("thread", "'lost'"),
     ]),
     *(f"UPDATE records SET {column} = {value} WHERE run = 2" for column, value in [
         ("epoch", "'a b'"), ("epoch", "x'00'"), ("agent", "x'00'"), ("created_at", "'x'"),
         ("metadata", "'{'"), ("metadata", "'[1]'"), ("metadata", "cast(x'ff' AS TEXT)"),
         ("metadata", "replace(hex(zeroblob(3000)), '00', '[')"), ("digest", "x'00'"),
+        ("follows", "x'00'"),
     ]),
     *(
         f"{act} WHERE run = 2"
@@ -282,6 +331,8 @@ async def test_a_damaged_file_is_told_in_a_sentence(path: Path, seed: int) -> No
         for n in range(12):
             beside = {"private": b"p" * 300, "blobs": {"f0": b"b" * 300}}
             await finished(store, f"r{n}", 30, metadata={"n": "x" * 300}, **beside)
+            await store.create(record(f"s{n}", thread=f"t{n}"))
+            await store.append([last(f"s{n}", b"t" * 300)])
         await store.create(record("active"))
     chance = random.Random(seed)
     data = bytearray(path.read_bytes())
@@ -304,6 +355,11 @@ async def test_a_damaged_file_is_told_in_a_sentence(path: Path, seed: int) -> No
                     lambda: store.deliver("active", f"k{n}", b"d" * 300),  # noqa: B023
                     lambda: store.inbox("active", 0, 10),
                     lambda: store.create(record(f"new{n}", idempotency_key=f"{n}")),  # noqa: B023
+                    lambda: store.create(record(f"more{n}", thread=f"t{n}")),  # noqa: B023
+                    lambda: store.thread(None, f"t{n}"),  # noqa: B023
+                    lambda: store.threads(None, None, 10),
+                    lambda: store.turns(None, f"t{n}", f"s{n}", 10),  # noqa: B023
+                    lambda: store.delete_thread(None, f"t{n}"),  # noqa: B023
                     lambda: store.delete(f"r{n}"),  # noqa: B023
                     lambda: store.orphans("", 10),
                     lambda: store.expire(Retention(max_runs=5)),

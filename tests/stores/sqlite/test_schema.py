@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from sqlite_kit import cannot_open, opened, rows
+from sqlite_kit import cannot_open, last, opened, rows
 from store_kit import deltas, finish, finished, record
 
 from trio_agent._errors import StoreUnavailable, UnknownBlob
@@ -271,6 +271,39 @@ async def test_what_the_fourth_version_had_counts_for_its_owners(path: Path) -> 
         assert await store.expire(keep_all) == []
         assert await store.expire(attrs.evolve(keep_all, owner_bytes=19)) == ["a"]
         assert set(await store.expire(attrs.evolve(keep_all, owner_bytes=0))) == {"b", "c"}
+
+
+VERSION_5 = """
+INSERT INTO runs (run_id, owner, tail, size, finished_at, leased)
+VALUES ('done', 'ann', 1, 10, 1.5, 1), ('active', 'ann', 1, 10, NULL, 0);
+INSERT INTO records SELECT run, 'e', 'a', 7, '{}', '' FROM runs;
+INSERT INTO entries SELECT run, 1, x'7b7d' FROM runs;
+UPDATE totals SET finished = 1, size = 10;
+INSERT INTO owned VALUES ('ann', 10);
+"""
+
+
+async def test_runs_of_the_fifth_version_are_in_no_thread(path: Path) -> None:
+    with file_of_version(5, path) as db:
+        db.executescript(VERSION_5)
+    await cannot_open(path, "start a server of this version on it first", follow=True)
+    async with opened(path) as store:
+        for run_id in ("done", "active"):
+            known = (await store.info(run_id)).record
+            assert (known.thread, known.follows) == (None, None)
+        assert await store.threads("ann", None, 9) == []
+        assert await store.find("ann", None, 9, "t") == []
+        lease = await store.claim("active")
+        assert lease is not None
+        # One that ends has no thread to add to, and threads begin beside it.
+        end = Append("active", lease.fence, finish("active", 2).entries, turn=b"turn")
+        assert await store.append([end]) == [Appended.COMMITTED]
+        await store.create(record("new", owner="ann", thread="t"))
+        await store.append([last("new", b"turn")])
+        assert [info.head for info in await store.threads("ann", None, 9)] == ["new"]
+        assert await store.expire(Retention(seconds=0)) == ["done", "active", "new"]
+        assert len(await store.turns("ann", "t", "new", 9)) == 1
+    assert rows(path, "SELECT * FROM owned") == [("ann", 4)]
 
 
 MIGRATE_IN_LITTLE_MEMORY = """

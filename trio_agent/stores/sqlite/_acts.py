@@ -11,60 +11,17 @@ from typing import TypeAlias
 
 import msgspec
 
-from ..._errors import CursorExpired, LimitExceeded, LogDamaged, UnknownRun
+from ..._errors import LimitExceeded, LogDamaged
 from ..._log.log import Append, Appended, Entry
 from ..._log.run_info import RunInfo, RunRecord, first_runs
 from ..._log.store import Created, Lease, Page
-from . import _clock as clock
-from ._rows import RunRow, as_page, as_record, as_run, listable, warn
+from . import _clock as clock, _threads as threads
+from ._rows import as_page, as_record, listable, warn
+from ._runs import get, number_of, readable
 from ._totals import count
 
 Mark: TypeAlias = tuple[int, int]
 """How much news of a run there was, and its tail."""
-
-
-def _find(db: sqlite3.Connection, run_id: str) -> RunRow | None:
-    row = db.execute(
-        """
-        SELECT run, fence, leased, tail, size, finished_at IS NOT NULL, cancel_reason,
-            due_at, handed_over, delivered, inbox_size, torn
-        FROM runs WHERE run_id = ?
-        """,
-        (run_id,),
-    ).fetchone()
-    return None if row is None else as_run(run_id, row)
-
-
-def get(db: sqlite3.Connection, run_id: str) -> RunRow:
-    """Look up a run that must exist. Raises as all methods about one run."""
-    run = _find(db, run_id)
-    if run is None:
-        raise _missing(db, run_id)
-    return run
-
-
-def number_of(db: sqlite3.Connection, run_id: str) -> int:
-    """Return the number of a run, which may be damaged."""
-    row = db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if row is None:
-        raise _missing(db, run_id)
-    number: int = row[0]
-    return number
-
-
-def _missing(db: sqlite3.Connection, run_id: str) -> LookupError:
-    if db.execute("SELECT 1 FROM tombstones WHERE run_id = ?", (run_id,)).fetchone():
-        return CursorExpired(f"the log of run {run_id!r} was removed")
-    return UnknownRun(run_id)
-
-
-def readable(db: sqlite3.Connection, run_id: str) -> RunRow | None:
-    """Look a run up; None if there is none, or, with a warning, if it is damaged."""
-    try:
-        return _find(db, run_id)
-    except LogDamaged:
-        warn(run_id)
-        return None
 
 
 def lookup(db: sqlite3.Connection, record: RunRecord) -> str | None:
@@ -89,17 +46,29 @@ def create(db: sqlite3.Connection, record: RunRecord) -> Created:
         return Created(known, None)
     if db.execute("SELECT 1 FROM runs WHERE run_id = ?", (record.run_id,)).fetchone():
         raise LimitExceeded(f"the id {record.run_id!r} is taken")
+    threads.check(db, record)
     number = db.execute(
-        "INSERT INTO runs (run_id, owner, idempotency_key, size) VALUES (?, ?, ?, ?)",
-        (record.run_id, record.owner, record.idempotency_key, record.size),
+        """
+        INSERT INTO runs (run_id, owner, idempotency_key, size, thread) VALUES (?, ?, ?, ?, ?)
+        """,
+        (record.run_id, record.owner, record.idempotency_key, record.size, record.thread),
     ).lastrowid
+    threads.begin(db, record, number)
     metadata = msgspec.json.encode(record.metadata).decode()
     db.execute(
         """
-        INSERT INTO records (run, epoch, agent, created_at, metadata, digest)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO records (run, epoch, agent, created_at, metadata, digest, follows)
+        VALUES (:run, :epoch, :agent, :created_at, :metadata, :digest, :follows)
         """,
-        (number, record.epoch, record.agent, record.created_at, metadata, record.digest),
+        {
+            "run": number,
+            "epoch": record.epoch,
+            "agent": record.agent,
+            "created_at": record.created_at,
+            "metadata": metadata,
+            "digest": record.digest,
+            "follows": record.follows,
+        },
     )
     if record.private:
         _add_privates(db, number, {0: record.private})
@@ -134,8 +103,10 @@ def _append(db: sqlite3.Connection, append: Append) -> Appended:
         "UPDATE runs SET tail = ?, size = ?, finished_at = ? WHERE run = ?",
         (append.last_offset, size, finished_at, run.number),
     )
-    if append.terminal:
+    if finished_at is not None:
         count(db, run.number)
+        if run.in_thread:
+            threads.end(db, run.number, append.turn, finished_at)
     return Appended.COMMITTED
 
 
@@ -168,7 +139,7 @@ def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
     run = get(db, run_id)
     row = db.execute(
         """
-        SELECT epoch, agent, created_at, owner, metadata, idempotency_key, digest
+        SELECT epoch, agent, created_at, owner, metadata, idempotency_key, digest, thread, follows
         FROM records JOIN runs USING (run) WHERE run = ?
         """,
         (run.number,),
@@ -197,11 +168,22 @@ def info(db: sqlite3.Connection, run_id: str) -> RunInfo:
 
 
 def find(
-    db: sqlite3.Connection, owner: str | None, before: str | None, limit: int
+    db: sqlite3.Connection,
+    owner: str | None,
+    before: str | None,
+    limit: int,
+    thread: str | None = None,
 ) -> list[RunInfo]:
     """See `Store.find`."""
     end = 1 << 62 if before is None else number_of(db, before)
-    if owner is None:
+    if thread is not None:
+        rows = db.execute(
+            """
+            SELECT run_id FROM runs WHERE thread = ? AND owner IS ? AND run < ? ORDER BY run DESC
+            """,
+            (thread, owner, end),
+        )
+    elif owner is None:
         rows = db.execute("SELECT run_id FROM runs WHERE run < ? ORDER BY run DESC", (end,))
     else:
         rows = db.execute(

@@ -9,8 +9,8 @@ from typing import Final
 
 from ..._errors import UnknownBlob
 from ..._log.store import first_privates
-from ._acts import get
 from ._rows import as_data
+from ._runs import get
 
 _PAGE: Final = 4096
 """Bytes that take about as long to delete as a row."""
@@ -59,14 +59,23 @@ def delete_piece(db: sqlite3.Connection, number: int, size: int) -> int:
     """
     deleted = 0
     for table in ("privates", "blobs", "inbox"):
-        # The length of a BLOB is told without reading it.
-        rows: list[tuple[int, int]] = db.execute(
-            f"SELECT rowid, length(data) FROM {table} WHERE run = ? LIMIT ?",  # noqa: S608
-            (number, size - deleted),
-        ).fetchall()
-        for row, length in rows:
-            db.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
-            deleted += 1 + length // _PAGE
-            if deleted >= size:
-                return deleted
+        deleted += delete_rows(db, table, "run", number, size - deleted)
+        if deleted >= size:
+            break
+    return deleted
+
+
+def delete_rows(db: sqlite3.Connection, table: str, column: str, number: int, size: int) -> int:
+    """Delete rows with `data` that have this number in a column; see `delete_piece`."""
+    # The length of a BLOB is told without reading it.
+    rows: list[tuple[int, int]] = db.execute(
+        f"SELECT rowid, length(data) FROM {table} WHERE {column} = ? LIMIT ?",  # noqa: S608
+        (number, size),
+    ).fetchall()
+    deleted = 0
+    for row, length in rows:
+        db.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
+        deleted += 1 + length // _PAGE
+        if deleted >= size:
+            break
     return deleted

@@ -15,8 +15,9 @@ from ..._log.log import Appended
 from ..._log.plain import plain_text
 from ..._log.store import Lease
 from . import _clock as clock
-from ._acts import get, readable
 from ._rows import listable
+from ._runs import get, readable
+from ._threads import free_lost
 from ._totals import recount
 
 
@@ -48,6 +49,7 @@ def take_over(db: sqlite3.Connection, boot: str) -> None:
         )
     db.execute("UPDATE runs SET leased = 0 WHERE leased IS NOT 0 AND finished_at IS NULL")
     db.execute("DELETE FROM viewers")
+    free_lost(db)
     recount(db)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ..._log.inbox import Delivered, Delivery, check_inbox
-from ._acts import get
 from ._rows import as_data, as_deliveries, damaged
+from ._runs import get
 
 # As beside logs, what is no BLOB is read as NULL.
 

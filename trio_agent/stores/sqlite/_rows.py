@@ -1,13 +1,13 @@
-"""What rows say, if they say it: a row that is damaged is an error of its run, and of no other.
+"""What rows say, if they say it: one that is damaged is an error of its run or thread only.
 
 SQLite keeps any value in any column, and a file may have been edited, cut or restored in parts. So
-every row of a run is checked before it is believed.
+every row of a run or a thread is checked before it is believed.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,17 +16,20 @@ from ..._log.cursor import valid_run_id
 from ..._log.inbox import Delivery, first_deliveries
 from ..._log.log import PAGE_BYTES, Entry
 from ..._log.run_info import RunRecord
+from ..._log.thread import Turn
 from . import _clock as clock
 
 logger = logging.getLogger("trio_agent")
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
+_Kind: TypeAlias = Literal["run", "thread"]
+
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 _Epoch = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
 
 _TOLD: Final = 1000
-"""Damaged runs that are remembered, so that each is warned of once."""
+"""Damaged ones that are remembered, so that each is warned of once."""
 
 
 class RunRow(msgspec.Struct, array_like=True):
@@ -44,6 +47,7 @@ class RunRow(msgspec.Struct, array_like=True):
     delivered: _Natural
     inbox_size: _Natural
     torn: int
+    in_thread: int
 
     @property
     def due(self) -> bool:
@@ -61,6 +65,27 @@ class RecordRow(msgspec.Struct, array_like=True):
     metadata: str
     idempotency_key: str | None
     digest: str
+    thread: str | None
+    follows: str | None
+
+
+class ThreadRow(msgspec.Struct, array_like=True):
+    """A thread, but for who is active in it."""
+
+    number: _Natural
+    name: str
+    owner: str | None
+    head: str | None
+    turns: _Natural
+    size: _Natural
+    updated_at: _Natural
+
+
+class _TurnRow(msgspec.Struct, array_like=True):
+    number: _Natural
+    run_id: str
+    follows: str | None
+    data: bytes
 
 
 _decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
@@ -103,6 +128,8 @@ def as_record(run_id: str, row: tuple[Any, ...] | None) -> RunRecord:
         metadata=metadata,
         idempotency_key=known.idempotency_key,
         digest=known.digest,
+        thread=known.thread,
+        follows=known.follows,
     )
 
 
@@ -163,16 +190,35 @@ def as_data(run_id: str, row: tuple[Any]) -> bytes:
     return data
 
 
-def _as(kind: type[_Row], run_id: str, row: tuple[Any, ...] | None) -> _Row:
+def as_thread(name: str, row: tuple[Any, ...]) -> ThreadRow:
+    """Read a row of `threads`.
+
+    Raises:
+        LogDamaged: it is none.
+    """
+    return _as(ThreadRow, name, row, kind="thread")
+
+
+def as_turn(name: str, row: tuple[Any, ...] | None) -> tuple[int, Turn]:
+    """Read a row of `turns`, of the thread with this name; its number comes with it.
+
+    Raises:
+        LogDamaged: there is none, or it is none.
+    """
+    known = _as(_TurnRow, name, row, kind="thread")
+    return known.number, Turn(known.run_id, known.follows, known.data)
+
+
+def _as(to: type[_Row], name: str, row: tuple[Any, ...] | None, *, kind: _Kind = "run") -> _Row:
     try:
-        return msgspec.convert(row, kind, builtin_types=(bytes,))
+        return msgspec.convert(row, to, builtin_types=(bytes,))
     except msgspec.ValidationError:
-        raise damaged(run_id) from None
+        raise damaged(name, kind) from None
 
 
-def damaged(run_id: str) -> LogDamaged:
-    """Make the error of a run that can't be read."""
-    return LogDamaged(f"what is stored of run {run_id!r} is damaged")
+def damaged(name: str, kind: _Kind = "run") -> LogDamaged:
+    """Make the error of a run, or of a thread, that can't be read."""
+    return LogDamaged(f"what is stored of {kind} {name!r} is damaged")
 
 
 def listable(run_id: object) -> bool:
@@ -184,6 +230,9 @@ def listable(run_id: object) -> bool:
 
 
 @lru_cache(maxsize=_TOLD)
-def warn(run_id: object) -> None:
-    """Warn, once, of a damaged run that is left out."""
-    logger.warning("what is stored of run %.80r is damaged: lists leave it out", run_id)
+def warn(which: object, kind: _Kind = "run") -> None:
+    """Warn, once, of a damaged run, or thread, that is left out.
+
+    A thread is called by its number: its name may be what somebody said.
+    """
+    logger.warning("what is stored of %s %.80r is damaged: lists leave it out", kind, which)

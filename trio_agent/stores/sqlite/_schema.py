@@ -170,6 +170,52 @@ def _count_by_owner(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _add_threads(db: sqlite3.Connection) -> None:
+    for statement in (
+        # By its name, which is its owner's: a thread may be removed before its runs.
+        "ALTER TABLE runs ADD COLUMN thread TEXT",
+        "CREATE INDEX runs_by_thread ON runs (thread, owner) WHERE thread IS NOT NULL",
+        # The id of the run whose turn comes before its own.
+        "ALTER TABLE records ADD COLUMN follows TEXT",
+        # Numbers are never used twice, so that nothing new is taken for garbage.
+        """
+        CREATE TABLE threads (
+            thread INTEGER PRIMARY KEY AUTOINCREMENT,
+            owner TEXT,
+            name TEXT NOT NULL,
+            head TEXT,                       -- a run's id
+            active INTEGER,                  -- a run's number
+            turns INTEGER NOT NULL DEFAULT 0,
+            size INTEGER NOT NULL DEFAULT 0,
+            touched REAL NOT NULL,           -- when a run began or ended, Unix time in seconds
+            updated_at INTEGER NOT NULL      -- the same in milliseconds, as lists have it
+        )
+        """,
+        "CREATE UNIQUE INDEX threads_by_name ON threads (owner IS NULL, ifnull(owner, ''), name)",
+        "CREATE INDEX threads_by_owner ON threads (owner, updated_at, name)",
+        "CREATE INDEX threads_active ON threads (active) WHERE active IS NOT NULL",
+        "CREATE INDEX threads_idle ON threads (touched) WHERE active IS NULL",
+        """
+        CREATE INDEX threads_idle_of ON threads (owner, touched)
+        WHERE active IS NULL AND owner IS NOT NULL
+        """,
+        # With a rowid, as `privates`; numbered in the order of their runs' ends.
+        """
+        CREATE TABLE turns (
+            number INTEGER PRIMARY KEY,
+            thread INTEGER NOT NULL,
+            run_id TEXT NOT NULL,
+            follows TEXT,
+            data BLOB NOT NULL,
+            UNIQUE (thread, run_id)
+        )
+        """,
+        # Removed threads whose turns are still to be deleted.
+        "CREATE TABLE thread_garbage (thread INTEGER PRIMARY KEY)",
+    ):
+        db.execute(statement)
+
+
 @attrs.frozen
 class Migration:
     """A step from one version of the tables to the next."""
@@ -186,6 +232,7 @@ MIGRATIONS: Final = [
     Migration("0.1.0", _set_apart_what_is_private),
     Migration("0.1.0", _add_inboxes),
     Migration("0.1.0", _count_by_owner),
+    Migration("0.1.0", _add_threads),
 ]
 """Every step since the empty file. Old files need them: append to this list, never change it."""
 

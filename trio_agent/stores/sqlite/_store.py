@@ -16,6 +16,7 @@ from ..._log.inbox import Delivered, Delivery
 from ..._log.log import Append, Appended
 from ..._log.run_info import RunInfo, RunRecord
 from ..._log.store import Created, Lease, Page, Store, Watch
+from ..._log.thread import ThreadCursor, ThreadInfo, Turn
 from ..._nursery import open_plain_nursery
 from . import (
     _acts as acts,
@@ -23,6 +24,7 @@ from . import (
     _claims as claims,
     _inbox as inbox,
     _removal as removal,
+    _threads as threads,
 )
 from ._connection import Connection
 from ._lock import boot_id, is_served, serving
@@ -125,14 +127,27 @@ class SQLiteStore(Store):
         [info] = self._alive([await self._reader.read(acts.info, run_id)])
         return info
 
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
-        return self._alive(await self._reader.read(acts.find, owner, before, limit))
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
+        return self._alive(await self._reader.read(acts.find, owner, before, limit, thread))
 
     def _alive(self, infos: Sequence[RunInfo]) -> Sequence[RunInfo]:
         """Claims end with their server, though the file tells of it when the next one comes."""
         if not self._follow or not any(info.leased for info in infos) or is_served(self._path):
             return infos
         return [attrs.evolve(info, leased=False) for info in infos]
+
+    async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+        return await self._reader.read(threads.get, owner, thread)
+
+    async def threads(
+        self, owner: str | None, before: ThreadCursor | None, limit: int
+    ) -> Sequence[ThreadInfo]:
+        return await self._reader.read(threads.threads, owner, before, limit)
+
+    async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
+        return await self._reader.read(threads.turns, owner, thread, last, limit)
 
     async def claim(self, run_id: str) -> Lease | None:
         # Forced: if the machine dies, who was parked would else seem to sleep, whatever it did.
@@ -200,18 +215,22 @@ class SQLiteStore(Store):
 
     async def delete(self, run_id: str) -> None:
         await self._served().write(removal.delete, run_id)
-        self._changed(run_id)
-        await self._sweep()
+        await self._removed([run_id])
+
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        return await self._removed(await self._served().write(removal.delete_thread, owner, thread))
 
     async def expire(self, retention: Retention) -> Sequence[str]:
         if self._follow:
             await trio.lowlevel.checkpoint()
             return []  # Its server removes what is due.
-        removed = await self._writer.write(removal.expire, retention)
-        for run_id in removed:
+        return await self._removed(await self._writer.write(removal.expire, retention))
+
+    async def _removed(self, run_ids: Sequence[str]) -> Sequence[str]:
+        for run_id in run_ids:
             self._changed(run_id)
         await self._sweep()
-        return removed
+        return run_ids
 
     async def _sweep(self) -> None:
         # Piece by piece, with the commits of others in between. If it is cut off, what is left
