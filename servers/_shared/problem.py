@@ -17,9 +17,11 @@ from trio_agent import (
     LimitExceeded,
     RunOver,
     StoreUnavailable,
+    ThreadBusy,
     TooLarge,
     UnknownBlob,
     UnknownRun,
+    UnknownThread,
 )
 
 from .seldom import Seldom
@@ -33,6 +35,8 @@ class Problem(Exception):
     code: str
     message: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    run_id: str | None = None
+    """The run that is in the way, if one is."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -40,7 +44,8 @@ class Problem(Exception):
     @property
     def error(self) -> Mapping[str, str]:
         """What every wire says of it."""
-        return {"code": self.code, "message": self.message}
+        said = {"code": self.code, "message": self.message}
+        return said if self.run_id is None else {**said, "runId": self.run_id}
 
     @property
     def body(self) -> Mapping[str, Mapping[str, str]]:
@@ -58,11 +63,13 @@ _away: Final = Seldom()
 _CODES: Final[Mapping[type[Exception], tuple[int, str, Mapping[str, str]]]] = {
     UnknownRun: (404, "unknown-run", {}),
     UnknownBlob: (404, "unknown-blob", {}),
+    UnknownThread: (404, "unknown-thread", {}),
     TooLarge: (413, "too-large", {}),
     CursorInvalid: (400, "cursor-invalid", {}),
     CursorExpired: (410, "cursor-expired", {}),
     LimitExceeded: (503, "limit-exceeded", _LATER),
     KeyReused: (422, "key-reused", {}),
+    ThreadBusy: (409, "thread-busy", {}),
     AnswerRefused: (409, "answer-refused", {}),
     RunOver: (409, "run-over", {}),
     FenceLost: (503, "run-moved", _LATER),
@@ -78,5 +85,6 @@ def problem_of(exc: Exception) -> Problem:
         return Problem(503, "store-unavailable", STORE_AWAY, _LATER)
     for cls, (status, code, headers) in _CODES.items():
         if isinstance(exc, cls):
-            return Problem(status, code, str(exc), headers)
+            busy = exc.run_id if isinstance(exc, ThreadBusy) else None
+            return Problem(status, code, str(exc), headers, busy)
     return Problem(500, "internal", "internal error")

@@ -137,6 +137,9 @@ class Service:
                 agent,
                 start.prompt,
                 messages=messages_of(start.messages),
+                thread=start.thread,
+                after=start.after,
+                on_busy=start.on_busy,
                 on_disconnect=self._policy(start.on_disconnect),
                 owner=owner_of(caller),
                 claims=caller.claims if isinstance(caller, Principal) else None,
@@ -169,11 +172,13 @@ class Service:
             raise UnknownRun(run_id)
         return info
 
-    async def infos(self, caller: Caller, before: str | None, limit: int) -> Sequence[RunInfo]:
+    async def infos(
+        self, caller: Caller, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
         """Tell what the store knows of the runs of this caller, newest first."""
         if before is not None:
             await self.info(caller, before)
-        return await self.runtime.store.find(owner_of(caller), before, limit)
+        return await self.runtime.store.find(owner_of(caller), before, limit, thread)
 
     async def run(self, caller: Caller, run_id: str) -> Run:
         """Find a run that belongs to this caller."""

@@ -13,6 +13,12 @@ class Start(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     prompt: str | None = None
     messages: tuple[Said, ...] = ()
     agent: str | None = None
+    thread: str | None = None
+    """The conversation that the run is a part of, by its name."""
+    after: str | None = None
+    """The run of the thread that it is to follow; "" to begin anew."""
+    on_busy: Literal["reject", "cancel"] = "reject"
+    """What is to be done where another run is active in the thread."""
     on_disconnect: Literal["continue", "cancel"] | Annotated[float, msgspec.Meta(ge=0)] | None = (
         None
     )

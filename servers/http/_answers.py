@@ -34,5 +34,12 @@ def answer_to(exc: Exception, scope: Scope) -> Response:
     """Make the answer to a request that failed; a bug of ours is logged."""
     problem = problem_of(exc)
     if problem.status == 500:
-        logger.error("%s %s failed by a bug", scope["method"], scope["path"], exc_info=exc)
+        logger.error("%s %s failed by a bug", scope["method"], _path(scope), exc_info=exc)
     return problem_response(problem)
+
+
+def _path(scope: Scope) -> str:
+    """Return the path of a request for the log, where no thread is named: users choose those."""
+    path: str = scope["path"]
+    thread = scope.get("path_params", {}).get("thread")
+    return path if thread is None else path.removesuffix(thread) + "{thread}"

@@ -1,7 +1,7 @@
 """What stands in requests: bodies of JSON, and numbers in a query."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -9,6 +9,10 @@ from starlette.requests import Request
 from .._shared.problem import Problem
 
 _T = TypeVar("_T")
+
+_PAGE: Final = 50
+_MAX_PAGE: Final = 500
+"""What a page of a list has at most, if nothing is said and at all."""
 
 
 async def body_of(request: Request, decode: Callable[[bytes], _T]) -> _T:
@@ -38,3 +42,12 @@ def number_in(request: Request, name: str, *, default: int, least: int = 0, most
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
         raise Problem(400, "bad-request", f"{name} is a number from {least} to {most}")
     return int(text)
+
+
+def limit_in(request: Request) -> int:
+    """Return how much a page of a list is to have.
+
+    Raises:
+        Problem: it is no number, or out of bounds.
+    """
+    return number_in(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)

@@ -20,14 +20,12 @@ from .._shared.service import Service
 from .._shared.start import Start
 from ._answers import json_response
 from ._endpoint import Endpoint
-from ._reading import body_of, number_in
+from ._reading import body_of, limit_in, number_in
 from ._resume import accepts_events, cursor_of, for_reconnects
 from ._sse import HEADERS, EventStream
+from ._threads import Threads
 from ._told import Told
 from ._views import RunView, view_of, whole_view_of
-
-_PAGE: Final = 50
-_MAX_PAGE: Final = 500
 
 _decode_start: Final = msgspec.json.Decoder(Start).decode
 
@@ -42,6 +40,7 @@ class Routes:
     def routes(self) -> list[Route]:
         """Return all of them."""
         told = Told(self._service)
+        threads = Threads(self._service)
         return [
             Route(
                 "/runs",
@@ -52,6 +51,12 @@ class Routes:
             Route("/runs/{run_id}/messages", Endpoint({"GET": self.messages, "POST": told.say})),
             Route("/runs/{run_id}/answers", Endpoint({"POST": told.answer})),
             Route("/runs/{run_id}/cancel", Endpoint({"POST": self.cancel})),
+            Route("/threads", Endpoint({"GET": threads.list})),
+            # Names may have slashes.
+            Route(
+                "/threads/{thread:path}",
+                Endpoint({"GET": threads.show, "DELETE": threads.delete}),
+            ),
             Route("/agents", Endpoint({"GET": self.list_agents})),
             Route("/stream", Endpoint({"GET": for_reconnects(self.stream)})),
             Route("/stream/{run_id}/resume", Endpoint({"GET": for_reconnects(self.resume)})),
@@ -83,9 +88,9 @@ class Routes:
         return view_of(await self._service.info(request["principal"], run_id), _root(request))
 
     async def list_runs(self, request: Request) -> Response:
-        limit = number_in(request, "limit", default=_PAGE, least=1, most=_MAX_PAGE)
-        before = request.query_params.get("before")
-        infos = await self._service.infos(request["principal"], before, limit)
+        limit = limit_in(request)
+        before, thread = map(request.query_params.get, ("before", "thread"))
+        infos = await self._service.infos(request["principal"], before, limit, thread)
         runs = [view_of(info, _root(request)) for info in infos]
         # A page may be short of what was asked for: only an empty one is the end.
         more = runs[-1].id if runs else None

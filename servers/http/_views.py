@@ -22,6 +22,7 @@ class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     viewers: int
     events: str
     """Where its events are."""
+    thread: str | None = None
     metadata: dict[str, Any] = {}
     error: dict[str, str] | None = None
     # What it waits for, and what came of it: only where one run is looked at.
@@ -52,6 +53,7 @@ def view_of(info: RunInfo, root: str) -> RunView:
         cursor=str(Cursor(record.run_id, record.epoch, info.tail)),
         viewers=info.viewers,
         events=f"{root}/runs/{record.run_id}/events",
+        thread=record.thread,
         metadata=dict(record.metadata),
         error=error,
     )

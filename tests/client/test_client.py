@@ -240,6 +240,10 @@ async def test_pages_that_a_server_should_not_send(
         lambda client: client.runs(),
         lambda client: client.delete("r"),
         lambda client: client.blob("r", "0" * 64),
+        lambda client: client.thread("tea"),
+        lambda client: client.threads(),
+        lambda client: client.thread_messages("tea"),
+        lambda client: client.delete_thread("tea"),
     ],
 )
 async def test_what_can_not_be_asked_over_websocket(

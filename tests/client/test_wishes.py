@@ -12,6 +12,7 @@ from trio_agent.client._wishes import answer_of, seconds_for, wishes_of
 
 DEFAULTS: Mapping[str, Any] = {
     "messages": (),
+    "on_busy": "reject",
     "on_disconnect": None,
     "options": None,
     "limits": None,
@@ -32,6 +33,8 @@ def test_a_start_may_take_longer_the_more_there_is_to_send(message: UserMessage)
     [
         ({"prompt": None, "options": {}, "limits": {}}, {}),
         ({"prompt": "hi", "agent": "a"}, {"prompt": "hi", "agent": "a"}),
+        ({"thread": "tea", "after": ""}, {"thread": "tea", "after": ""}),
+        ({"thread": "tea", "on_busy": "cancel"}, {"thread": "tea", "onBusy": "cancel"}),
         ({"on_disconnect": "cancel"}, {"onDisconnect": "cancel"}),
         ({"on_disconnect": CancelAfter(3)}, {"onDisconnect": 3}),
         ({"limits": {"max_tokens": 7}}, {"limits": {"maxTokens": 7}}),

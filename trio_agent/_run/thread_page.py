@@ -70,7 +70,9 @@ def read_cursor(text: str) -> ThreadCursor:
         ValueError: it is none.
     """
     updated_at, dot, name = text.partition(".")
-    if not (dot and name and updated_at.isascii() and updated_at.isdecimal()):
+    # What is longer is no time, and more than a store has room for.
+    number = updated_at.isascii() and updated_at.isdecimal() and len(updated_at) <= 16
+    if not (number and dot and name):
         raise ValueError("before is what the page of threads before it says")
     return ThreadCursor(int(updated_at), name)
 

@@ -21,17 +21,20 @@ from .._log.cursor import Cursor
 from .._messages import AnyMessage
 from .._nursery import open_plain_nursery
 from .._run.listed import RunPage
+from .._run.place import OnBusy
 from .._run.result import Result
 from .._run.run import Receipt
+from .._run.thread_page import Thread, ThreadPage, TurnPage
 from ..tools._client_tool import ClientTool
 from ._asking import ANSWER_SECONDS, ask, ask_again
 from ._http import MAX_BLOB
-from ._remote import ServerError, Told, Wire
+from ._refusal import ServerError
+from ._remote import Told, Wire
 from ._subscription import RemoteSubscription
 from ._wishes import SLOWEST, answer_of, seconds_for, wishes_of
 
 MAX_TRANSCRIPT: Final = 64 << 20
-"""Bytes of the JSON of all messages of a run; more are not received."""
+"""Bytes of the JSON of all messages of a run, or of a page of a thread; more are not received."""
 
 _BLOB_SECONDS: Final = ANSWER_SECONDS + MAX_BLOB / SLOWEST
 
@@ -54,6 +57,9 @@ class Client:
         *,
         messages: Sequence[AnyMessage] = (),
         agent: str | None = None,
+        thread: str | None = None,
+        after: str | None = None,
+        on_busy: OnBusy = "reject",
         on_disconnect: OnDisconnect | None = None,
         options: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
@@ -75,6 +81,7 @@ class Client:
 
         Raises:
             ValueError: there is no such limit.
+            ThreadBusy: a run is active in the thread.
             KeyReused: the key belongs to a run that was asked for with other words.
             LimitExceeded: the server has as many runs as it may have, or is shutting down.
             StoreUnavailable: the server, its store or a proxy has a problem that may pass.
@@ -86,6 +93,9 @@ class Client:
             prompt=prompt,
             messages=messages,
             agent=agent,
+            thread=thread,
+            after=after,
+            on_busy=on_busy,
             on_disconnect=on_disconnect,
             options=options,
             limits=limits,
@@ -241,19 +251,22 @@ class Client:
                 raise ServerError(200, "bad-response", message)
             after = page.next
 
-    async def runs(self, *, before: str | None = None, limit: int = 50) -> RunPage:
+    async def runs(
+        self, *, thread: str | None = None, before: str | None = None, limit: int = 50
+    ) -> RunPage:
         """List the runs that you may see, newest first. A checkpoint.
 
         As `Runtime.runs`; a server does not tell the owners.
 
         Args:
+            thread: only those of this thread of yours.
             before: the id of a run behind which the page begins; by default the newest is first.
             limit: runs of a page, 1 to 500.
 
         Raises:
             As `cancel`, about the run `before`; ServerError `not-supported` over WebSocket, too.
         """
-        return await ask(self._wire.runs(before, limit))
+        return await ask(self._wire.runs(before, limit, thread))
 
     async def delete(self, run_id: str) -> None:
         """Remove a finished run, and the files that it was given. A checkpoint.
@@ -277,6 +290,58 @@ class Client:
             As `cancel`; ServerError `not-supported` over WebSocket, too.
         """
         return await ask(self._wire.blob(run_id, digest), _BLOB_SECONDS)
+
+    async def thread(self, thread: str) -> Thread:
+        """Tell how a thread of yours stands. A checkpoint.
+
+        Args:
+            thread: its name.
+
+        Raises:
+            UnknownThread: you have none with this name.
+            As `cancel`; ServerError `not-supported` over WebSocket, too.
+        """
+        return await ask(self._wire.thread(thread, MAX_TRANSCRIPT))
+
+    async def threads(self, *, before: str | None = None, limit: int = 50) -> ThreadPage:
+        """List your threads, those first in which something happened last. A checkpoint.
+
+        Args:
+            before: where the page begins, as the page before it says (``page.next``).
+            limit: threads of a page, 1 to 500.
+
+        Raises:
+            As `cancel`; ServerError `bad-request` if `before` is no such place, `not-supported`
+                over WebSocket, too.
+        """
+        return await ask(self._wire.threads(before, limit))
+
+    async def thread_messages(self, thread: str, *, last: str | None = None) -> TurnPage:
+        """Return what was said in a thread of yours, the newest page first. A checkpoint.
+
+        As `Runtime.thread_messages`. A page of more than 64 MiB is not received.
+
+        Args:
+            thread: its name.
+            last: the run that has said the last of the page; by default the head.
+
+        Raises:
+            As `thread`; CursorExpired if what was said is damaged, ServerError `bad-request` if
+                that run has said nothing in the thread.
+        """
+        return await ask(self._wire.thread_messages(thread, last, MAX_TRANSCRIPT))
+
+    async def delete_thread(self, thread: str) -> None:
+        """Remove a thread of yours, all that was said in it, and its runs. A checkpoint.
+
+        Args:
+            thread: its name.
+
+        Raises:
+            ThreadBusy: a run is active in it: cancel that first.
+            As `thread`.
+        """
+        await ask(self._wire.delete_thread(thread))
 
     async def not_ready(self) -> str | None:
         """Return why the server can't start runs now, None if it can. A checkpoint.

@@ -5,34 +5,23 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import attrs
 import msgspec
 import trio
 
-from .._errors import UnknownBlob
+from .._errors import UnknownBlob, UnknownThread
 from .._http import Response, Transport, TransportError
 from .._log.codec import EventInvalid
 from .._log.plain import UNREADABLE
 from .._run.listed import RunPage
 from .._run.message_page import MessagePage
 from .._run.run import Receipt
+from .._run.thread_page import Thread, ThreadPage, TurnPage
 from ..wire._sse import SSEDecoder, SSEError
-from ._remote import (
-    MAX_ERROR,
-    MAX_EVENT,
-    Cancelled,
-    Ended,
-    EventSource,
-    Passing,
-    RemoteEvent,
-    ServerError,
-    Told,
-    Wire,
-    error_of,
-    read_error,
-)
+from ._refusal import MAX_ERROR, Passing, ServerError, error_of, read_error
+from ._remote import MAX_EVENT, Cancelled, Ended, EventSource, RemoteEvent, Told, Wire
 
 _MAX_ANSWER: Final = 1 << 20
 MAX_BLOB: Final = 64 << 20
@@ -72,50 +61,55 @@ class HTTPWire(Wire):
     _heartbeat_deadline: float
 
     async def start(self, wishes: Mapping[str, Any], key: str) -> str:
-        headers = {"idempotency-key": key}
-        return (await self._request("POST", "/runs", _Started, body=wishes, headers=headers)).id
+        started = await self._request(
+            "POST",
+            "/runs",
+            _Started,
+            body=wishes,
+            headers={"idempotency-key": key},
+            about=wishes.get("thread", ""),
+        )
+        return started.id
 
     async def cancel(self, run_id: str) -> Receipt | None:
         path = f"{_path_of(run_id)}/cancel"
-        return (await self._request("POST", path, Cancelled, run_id=run_id)).receipt
+        return (await self._request("POST", path, Cancelled, about=run_id)).receipt
 
     async def answer(self, run_id: str, said: Mapping[str, Any]) -> Told:
         path = f"{_path_of(run_id)}/answers"
-        return await self._request("POST", path, Told, body=said, run_id=run_id)
+        return await self._request("POST", path, Told, body=said, about=run_id)
 
     async def say(self, run_id: str, said: Mapping[str, Any], key: str) -> Told:
         path, headers = f"{_path_of(run_id)}/messages", {"idempotency-key": key}
-        return await self._request("POST", path, Told, body=said, headers=headers, run_id=run_id)
+        return await self._request("POST", path, Told, body=said, headers=headers, about=run_id)
 
     async def info(self, run_id: str) -> dict[str, Any]:
         return await self._request(
-            "GET", _path_of(run_id), dict[str, Any], run_id=run_id, max_bytes=MAX_EVENT
+            "GET", _path_of(run_id), dict[str, Any], about=run_id, max_bytes=MAX_EVENT
         )
 
     async def ended(self, run_id: str) -> Ended:
         return await self._request(
-            "GET", _path_of(run_id), Ended, run_id=run_id, max_bytes=MAX_EVENT
+            "GET", _path_of(run_id), Ended, about=run_id, max_bytes=MAX_EVENT
         )
 
     async def messages(self, run_id: str, after: int, max_bytes: int) -> tuple[MessagePage, int]:
         path = f"{_path_of(run_id)}/messages?after={after}"
-        page = await self._request("GET", path, msgspec.Raw, run_id=run_id, max_bytes=max_bytes)
+        page = await self._request("GET", path, msgspec.Raw, about=run_id, max_bytes=max_bytes)
         return _decode(200, page, MessagePage), len(page)
 
-    async def runs(self, before: str | None, limit: int) -> RunPage:
-        path = f"/runs?limit={limit}"
-        if before is not None:
-            path += f"&before={quote(before, safe='')}"
-        return await self._request("GET", path, RunPage, run_id=before or "", max_bytes=MAX_EVENT)
+    async def runs(self, before: str | None, limit: int, thread: str | None) -> RunPage:
+        path = f"/runs?limit={limit}{_query('&', before=before, thread=thread)}"
+        return await self._request("GET", path, RunPage, about=before or "", max_bytes=MAX_EVENT)
 
     async def delete(self, run_id: str) -> None:
-        async with self._stream("DELETE", _path_of(run_id), headers={}, run_id=run_id):
+        async with self._stream("DELETE", _path_of(run_id), headers={}, about=run_id):
             pass
 
     async def blob(self, run_id: str, digest: str) -> bytes:
         path = f"{_path_of(run_id)}/blobs/{quote(digest, safe='')}"
         try:
-            async with self._stream("GET", path, headers={}, run_id=run_id) as (
+            async with self._stream("GET", path, headers={}, about=run_id) as (
                 status,
                 _,
                 response,
@@ -131,6 +125,22 @@ class HTTPWire(Wire):
             raise ServerError(status, "bad-response", "this is not the file with that SHA-256")
         return data
 
+    async def thread(self, thread: str, max_bytes: int) -> Thread:
+        path = _path_of_thread(thread)
+        return await self._request("GET", path, Thread, about=thread, max_bytes=max_bytes)
+
+    async def threads(self, before: str | None, limit: int) -> ThreadPage:
+        path = f"/threads?limit={limit}{_query('&', before=before)}"
+        return await self._request("GET", path, ThreadPage, max_bytes=MAX_EVENT)
+
+    async def thread_messages(self, thread: str, last: str | None, max_bytes: int) -> TurnPage:
+        path = _path_of_thread(thread) + _query("?", last=last)
+        return await self._request("GET", path, TurnPage, about=thread, max_bytes=max_bytes)
+
+    async def delete_thread(self, thread: str) -> None:
+        async with self._stream("DELETE", _path_of_thread(thread), headers={}, about=thread):
+            pass
+
     async def check(self) -> None:
         await self._request("GET", "/health/ready", object)
 
@@ -141,7 +151,7 @@ class HTTPWire(Wire):
             headers["last-event-id"] = after
         path = f"{_path_of(run_id)}/events"
         async with self._stream(
-            "GET", path, headers=headers, run_id=run_id, silence=self._heartbeat_deadline
+            "GET", path, headers=headers, about=run_id, silence=self._heartbeat_deadline
         ) as (status, fields, response):
             if status == 204:
                 yield _EventStream(None)
@@ -158,14 +168,14 @@ class HTTPWire(Wire):
         *,
         body: object = None,
         headers: Mapping[str, str] | None = None,
-        run_id: str = "",
+        about: str = "",
         max_bytes: int = _MAX_ANSWER,
     ) -> _T:
         content = b"" if body is None else msgspec.json.encode(body)
         headers = dict(headers or {})
         if content:
             headers["content-type"] = "application/json"
-        async with self._stream(method, path, headers=headers, content=content, run_id=run_id) as (
+        async with self._stream(method, path, headers=headers, content=content, about=about) as (
             status,
             _,
             response,
@@ -182,7 +192,7 @@ class HTTPWire(Wire):
         path: str,
         *,
         headers: Mapping[str, str],
-        run_id: str,
+        about: str,
         content: bytes = b"",
         silence: float = math.inf,
     ) -> AsyncIterator[tuple[int, Mapping[str, str], Response]]:
@@ -196,7 +206,7 @@ class HTTPWire(Wire):
                 message = f"the server is elsewhere now, give the client its URL: {location}"
                 raise ServerError(status, "redirected", message)
             if status >= 300:
-                await _raise_error(status, fields, response, run_id)
+                await _raise_error(status, fields, response, about)
             yield status, fields, response
 
 
@@ -211,16 +221,29 @@ def _path_of(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
 
 
+def _path_of_thread(thread: str) -> str:
+    if thread in ("", ".", ".."):
+        # No thread is called so, and in a path they mean another place.
+        raise UnknownThread(thread)
+    return f"/threads/{quote(thread, safe='')}"
+
+
+def _query(first: str, **given: str | None) -> str:
+    """Return what of a query is given, behind its first character."""
+    query = urlencode({name: text for name, text in given.items() if text is not None})
+    return first + query if query else ""
+
+
 class _Started(msgspec.Struct, frozen=True):
     id: str
 
 
 async def _raise_error(
-    status: int, fields: Mapping[str, str], response: Response, run_id: str
+    status: int, fields: Mapping[str, str], response: Response, about: str
 ) -> NoReturn:
     """Raise what an answer means."""
     body = await response.receive_rest(seconds=_ERROR_SECONDS, max_bytes=MAX_ERROR)
-    raise error_of(status, read_error(status, body), run_id, _seconds(fields.get("retry-after")))
+    raise error_of(status, read_error(status, body), about, _seconds(fields.get("retry-after")))
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -28,19 +28,8 @@ from .._http.words import clean
 from .._log.codec import EventInvalid
 from .._nursery import open_plain_nursery
 from .._run.run import Receipt
-from ._remote import (
-    MAX_ERROR,
-    MAX_EVENT,
-    Cancelled,
-    ErrorBody,
-    EventSource,
-    RemoteEvent,
-    ServerError,
-    Told,
-    Wire,
-    error_of,
-    read_error,
-)
+from ._refusal import MAX_ERROR, ErrorBody, ServerError, error_of, read_error
+from ._remote import MAX_EVENT, Cancelled, EventSource, RemoteEvent, Told, Wire
 
 _READ: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0
@@ -87,14 +76,14 @@ class _Socket:
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise ServerError(0, "bad-response", str(exc)) from None
 
-    async def receive_answer(self, kind: str, run_id: str) -> tuple[_Message, str]:
+    async def receive_answer(self, kind: str, about: str) -> tuple[_Message, str]:
         """Wait for the answer to the only request of this connection, or raise its error."""
         while True:
             message, text = await self.receive()
             if message.type == kind:
                 return message, text
             if message.type == "error":
-                raise error_of(0, message.error, run_id)
+                raise error_of(0, message.error, about)
 
 
 class _Subscription(EventSource):
@@ -148,7 +137,7 @@ class WebSocketWire(Wire):
 
     async def start(self, wishes: Mapping[str, Any], key: str) -> str:
         request = {**wishes, "type": "start", "follow": False, "key": key}
-        message, _ = await self._request("started", "", request)
+        message, _ = await self._request("started", wishes.get("thread", ""), request)
         if message.run_id is None:
             raise ServerError(0, "bad-response", "the answer names no run")
         return message.run_id
@@ -179,11 +168,11 @@ class WebSocketWire(Wire):
             raise ServerError(0, "bad-response", str(exc)) from None
 
     async def _request(
-        self, answer: str, run_id: str, request: Mapping[str, Any]
+        self, answer: str, about: str, request: Mapping[str, Any]
     ) -> tuple[_Message, str]:
         async with self._open() as socket:
             await socket.ask(**request)
-            return await socket.receive_answer(answer, run_id)
+            return await socket.receive_answer(answer, about)
 
     @asynccontextmanager
     async def events(self, run_id: str, after: str) -> AsyncIterator[EventSource]:

@@ -10,6 +10,7 @@ from .._log.plain import check_text, plain_json
 from .._messages import AnyMessage
 from .._run.files import files_of
 from .._run.kept import without_provider
+from .._run.place import OnBusy
 from ..tools._client_tool import ClientTool, request_of
 from ._asking import ANSWER_SECONDS
 
@@ -26,6 +27,7 @@ def seconds_for(messages: Sequence[AnyMessage]) -> float:
 def wishes_of(
     *,
     messages: Sequence[AnyMessage],
+    on_busy: OnBusy,
     on_disconnect: OnDisconnect | None,
     options: Mapping[str, Any] | None,
     limits: Mapping[str, Any] | None,
@@ -42,6 +44,7 @@ def wishes_of(
     wishes = {
         **others,
         "messages": [without_provider(message) for message in messages] or None,
+        "onBusy": None if on_busy == "reject" else on_busy,
         "onDisconnect": policy,
         "options": options or None,
         "limits": _limits(limits) or None,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from trio_agent import LimitExceeded, UnknownRun
 from trio_agent.servers._shared.problem import Problem
 from trio_agent.servers.http._answers import answer_to, json_response, problem_response
 
-SCOPE = {"type": "http", "method": "DELETE", "path": "/runs/x"}
+SCOPE: dict[str, Any] = {"type": "http", "method": "DELETE", "path": "/runs/x"}
 
 
 class Point(msgspec.Struct, rename="camel"):
@@ -69,3 +70,9 @@ def test_a_bug_is_logged_and_says_nothing(caplog: pytest.LogCaptureFixture) -> N
     )
     assert record.exc_info is not None
     assert record.exc_info[1] is bug
+
+
+def test_no_log_names_a_thread(caplog: pytest.LogCaptureFixture) -> None:
+    path, named = "/agents/threads/my/illness", {"thread": "my/illness"}
+    answer_to(ZeroDivisionError(), {**SCOPE, "path": path, "path_params": named})
+    assert caplog.messages == ["DELETE /agents/threads/{thread} failed by a bug"]

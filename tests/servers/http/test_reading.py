@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from trio_agent.servers._shared.problem import Problem
-from trio_agent.servers.http._reading import body_of, number_in
+from trio_agent.servers.http._reading import body_of, limit_in, number_in
 
 JSON = "application/json"
 decode = msgspec.json.Decoder(list[int]).decode
@@ -56,3 +56,9 @@ def test_what_is_no_number(text: str) -> None:
     with pytest.raises(Problem) as caught:
         number_in(request(query=f"n={text}"), "n", default=7, least=1, most=9)
     assert caught.value.message == "n is a number from 1 to 9"
+
+
+def test_how_much_a_page_has() -> None:
+    assert [limit_in(request(query=query)) for query in ("", "limit=500")] == [50, 500]
+    with pytest.raises(Problem, match="limit is a number from 1 to 500"):
+        limit_in(request(query="limit=501"))

@@ -49,8 +49,12 @@ def test_all_of_it() -> None:
 
 def test_what_is_empty_or_private_is_left_out() -> None:
     view = shown(record={"owner": "alice", "idempotency_key": "k", "private": b'{"secret": 1}'})
-    assert not {"metadata", "error"} & set(view)
+    assert not {"metadata", "error", "thread"} & set(view)
     assert not any(word in json.dumps(view) for word in ("alice", '"k"', "secret"))
+
+
+def test_the_thread_of_a_run() -> None:
+    assert shown(record={"thread": "tea/é"})["thread"] == "tea/é"
 
 
 @pytest.mark.parametrize("reason", [*get_args(get_args(FinishReason)[0]), "of-tomorrow"])

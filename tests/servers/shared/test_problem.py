@@ -11,9 +11,11 @@ from trio_agent import (
     LimitExceeded,
     RunOver,
     StoreUnavailable,
+    ThreadBusy,
     TooLarge,
     UnknownBlob,
     UnknownRun,
+    UnknownThread,
 )
 from trio_agent.servers._shared import problem
 from trio_agent.servers._shared.problem import STORE_AWAY, Problem, problem_of
@@ -25,6 +27,7 @@ from trio_agent.servers._shared.seldom import Seldom
     [
         (UnknownRun("x"), 404, "unknown-run", False),
         (UnknownBlob("x", "y"), 404, "unknown-blob", False),
+        (UnknownThread("x"), 404, "unknown-thread", False),
         (TooLarge("too many bytes"), 413, "too-large", False),
         (CursorInvalid("no cursor"), 400, "cursor-invalid", False),
         (CursorExpired("gone"), 410, "cursor-expired", False),
@@ -40,6 +43,13 @@ def test_what_errors_mean(exc: Exception, status: int, code: str, later: bool) -
     assert (found.status, found.code, found.message) == (status, code, str(exc))
     assert found.body == {"error": {"code": code, "message": str(exc)}}
     assert ("retry-after" in found.headers) == later
+
+
+def test_a_thread_that_is_busy_names_the_run() -> None:
+    busy = ThreadBusy("tea", "r")
+    found = problem_of(busy)
+    said = {"code": "thread-busy", "message": str(busy), "runId": "r"}
+    assert (found.status, found.error, found.headers) == (409, said, {})
 
 
 def test_what_a_store_says_is_for_the_operator(

@@ -15,11 +15,23 @@ def test_names() -> None:
     text = '{"clientTools": [{"name": "look"}], "retractable": false, "onDisconnect": 1.5}'
     start = msgspec.json.decode(text, type=Start)
     assert start == Start(client_tools=({"name": "look"},), retractable=False, on_disconnect=1.5)
+    text = '{"thread": "tea", "after": "", "onBusy": "cancel"}'
+    start = msgspec.json.decode(text, type=Start)
+    assert start == Start(thread="tea", after="", on_busy="cancel")
 
 
 @pytest.mark.parametrize(
     "text",
-    ['{"client_tools": []}', '{"clientTools": ["look"]}', '{"retractable": 1}', '{"tools": []}'],
+    [
+        '{"client_tools": []}',
+        '{"clientTools": ["look"]}',
+        '{"retractable": 1}',
+        '{"tools": []}',
+        '{"thread": 1}',
+        '{"after": 1}',
+        '{"onBusy": null}',
+        '{"onBusy": "queue"}',
+    ],
 )
 def test_what_is_no_start(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -104,6 +104,58 @@ class TestRequests:
             assert again == {**first, "requestId": 2}
             assert kit.runtime.statistics().viewers == 1
 
+    async def test_runs_in_a_thread(self) -> None:
+        model = StepModel()
+        guard = Guard(bearer_tokens(TOKENS))
+        async with (
+            open_websocket_server(model, guard=guard) as kit,
+            await kit.open(**ALICE) as socket,
+            await kit.open(**BOB) as stranger,
+        ):
+            asked = {"prompt": "hi", "thread": "tea/é"}
+            first = (await socket.ask({**asked, "key": "k"}))["runId"]
+            assert (await socket.receive())["thread"] == "tea/é"
+            assert (await socket.receive())["type"] == "step-start"
+            model.say("Half")
+            assert (await socket.receive())["delta"] == "Half"
+            refused = await socket.ask({**asked, "requestId": 7})
+            assert refused["error"].pop("message")
+            assert refused == {
+                "type": "error",
+                "requestId": 7,
+                "error": {"code": "thread-busy", "runId": first},
+            }
+            again = await socket.ask({**asked, "key": "k"})
+            assert again == {"type": "started", "runId": first}
+            # Whose thread it is says the token: a stranger's of that name is another one.
+            other = await stranger.ask({**asked, "onBusy": "cancel", "follow": False})
+            assert (await kit.runtime.find(other["runId"])).owner == "bob"
+            await (await kit.runtime.find(other["runId"])).cancel()
+            await socket.send({**asked, "onBusy": "cancel", "after": "", "follow": False})
+            seen = [await socket.receive() for _ in range(2)]
+            [ended] = [message for message in seen if message["type"] == "run-finish"]
+            assert ended["run"]["finishReason"] == "cancelled"
+            [started] = [message for message in seen if message["type"] == "started"]
+            assert (await kit.runtime.find(started["runId"])).thread == "tea/é"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"thread": ""},
+            {"thread": 1},
+            {"thread": "a\nb"},
+            {"after": "nope"},
+            {"after": None, "thread": None, "onBusy": "cancel"},
+            {"onBusy": "queue"},
+        ],
+        ids=repr,
+    )
+    async def test_what_can_not_be_started_in_a_thread(self, fields: Any) -> None:
+        async with open_websocket_server(endless("x")) as kit, await kit.open() as socket:
+            asked = {"prompt": "hi", "thread": "tea", "requestId": 1, **fields}
+            assert await socket.ask(asked) == error("bad-request", 1)
+            assert kit.runtime.statistics().active == 0
+
     async def test_subscribe_with_a_cursor(self) -> None:
         async with open_websocket_server(talking_model("a", "b")) as kit:
             run = await kit.start()
