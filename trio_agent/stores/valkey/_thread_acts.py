@@ -14,8 +14,8 @@ which former versions could not read with more in it; and while it is a draft, `
 **Names of keys are made here**, from the tag of a key that is named by the caller. Who appends an
 end knows only the run, and would have to ask for its thread first. It is sound in a cluster, for
 one tag is one slot, which is on one node: where the script runs, there are the keys. While a slot
-moves, the server refuses a key that isn't there any more, so that a thread's hash is looked at
-before anything is written; the call fails whole, and is repeated.
+moves key by key, the server refuses before it begins a call that names one which isn't there: of
+each script that changes a run one is not (its draft or the run; `leases`; `gone`).
 
 What a server that evicts keys has lost of a thread is as if it had not been: a run that is gone
 keeps nobody away, a turn whose predecessor is lost is a first one, and one of a run that another

@@ -99,8 +99,7 @@ local known = redis.call('HMGET', key, 'name', 'owner')
 if not known[1] then return 'unknown' end
 local active = active_in(key)
 if active then return {'busy', active} end
-redis.call('DEL', deleted)
-redis.call('RPUSH', deleted, token, 'removed')
+local removed = {'removed'}
 local list = known[2] and beside(key, 'owner', known[2])
 for _, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
     local id = string.match(member, '^%d+:(.*)$')
@@ -110,19 +109,24 @@ for _, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
         beside(key, 'gone', id), index, finished, sizes, owned, shares, news, list, id, token,
         gone_ttl)
     if outcome == 'removed' then
-        redis.call('RPUSH', deleted, id, proposal or '')
+        removed[#removed + 1] = id
+        removed[#removed + 1] = proposal or ''
     elseif outcome ~= 'active' then
         redis.call('ZREM', runs, member)
     end
 end
 unlist({key = key, digest = digest, name = known[1], owner = known[2]})
 redis.call('UNLINK', key)
+redis.call('DEL', deleted)
+redis.call('RPUSH', deleted, token)
+for _, each in ipairs(removed) do redis.call('RPUSH', deleted, each) end
 redis.call('PEXPIRE', deleted, draft_ttl)
-return redis.call('LRANGE', deleted, 1, -1)
+return removed
 """
 )
 """Remove a thread and its runs. Returns `removed`, and of each run its id and its key of
-idempotency; or `busy` and the run that is active. What it said stays a while, to be said again."""
+idempotency; or `busy` and the run that is active. What it said stays a while, to be said again;
+it is written last, as the thread is removed last."""
 
 
 class ThreadCalls:
