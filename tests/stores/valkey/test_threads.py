@@ -1,7 +1,7 @@
 """Threads on real servers: one alone and a cluster, two stores at once, and what goes wrong."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -340,7 +340,10 @@ async def test_a_thread_that_goes_on_meanwhile_stays(
 ) -> None:
     heads = [await take_turn(store, name) for name in "ab"]
     original = ValkeyClient.call_all
-    acts = [lambda: take_turn(store, "a"), lambda: store.create(said(store, "b", head=heads[1]))]
+    acts: list[Callable[[], Awaitable[object]]] = [
+        lambda: take_turn(store, "a"),
+        lambda: store.create(said(store, "b", head=heads[1])),
+    ]
 
     async def call_all(client: ValkeyClient, calls: Sequence[Call], **patience: float) -> Any:
         replies = await original(client, calls, **patience)
