@@ -394,7 +394,7 @@ BROKEN: dict[type[MemoryStore], str] = {
     TakesThreadsFirst: "of threads and runs together the oldest goes first",
     TakesRunsFirst: "bytes of threads count, and the oldest goes first",
     CountsWhatIsGone: "what was removed counts no more|younger threads stay",
-    TakesAllThreads: "younger threads stay",
+    TakesAllThreads: "of threads and runs no more is removed than needed",
     TakesARunWithEach: "of threads and runs no more is removed than needed",
     BoundsNoOwner: "of an owner with too many bytes, the oldest thread is removed",
     BoundsNobody: "what is within its owner's bound is kept",
