@@ -15,10 +15,10 @@ from ._check_threads import (
     ids_in,
     names_of,
     new_record_in,
-    pass_a_moment,
     refuses_busy,
     say,
 )
+from ._check_turns import pass_a_moment
 
 
 async def _a_thread_is_removed_with_its_runs(store: Store) -> None:
