@@ -1,4 +1,4 @@
-"""What a client gets, whatever the wire: events, receipts, errors."""
+"""What a client gets, whatever the wire: events, receipts."""
 
 import json
 
@@ -7,27 +7,10 @@ import pytest
 from client_kit import END, STREAM, receive_all
 from proxy_kit import canned
 
-from trio_agent import (
-    AnswerRefused,
-    CursorExpired,
-    CursorInvalid,
-    KeyReused,
-    LimitExceeded,
-    Nested,
-    Receipt,
-    RunFinish,
-    RunOver,
-    StoreUnavailable,
-    TextDelta,
-    ThreadBusy,
-    TrioAgentError,
-    UnknownRun,
-    UnknownThread,
-)
+from trio_agent import Nested, Receipt, RunFinish, TextDelta
 from trio_agent._log.codec import EventInvalid
-from trio_agent.client import RemoteEvent, ServerError
-from trio_agent.client._remote import Cancelled, ErrorBody, Passing, error_of
-from trio_agent.servers._shared.problem import STORE_AWAY, problem_of
+from trio_agent.client import RemoteEvent
+from trio_agent.client._remote import Cancelled
 
 FINISH = (
     '{"type":"run-finish","at":1,"run":{"id":"r","text":"","steps":1,"finishReason":"stop",'
@@ -83,96 +66,6 @@ class TestEvents:
 )
 def test_receipts(answer: str, receipt: Receipt | None) -> None:
     assert msgspec.json.decode(answer, type=Cancelled).receipt == receipt
-
-
-def meaning(status: int, error: ErrorBody) -> tuple[TrioAgentError, bool]:
-    """What an error means, and whether it may pass."""
-    found = error_of(status, error, "r")
-    if isinstance(found, Passing):
-        return found.error, True
-    assert isinstance(found, TrioAgentError)
-    return found, False
-
-
-class TestErrors:
-    @pytest.mark.parametrize(
-        ("code", "expected", "passing"),
-        [
-            ("answer-refused", AnswerRefused, False),
-            ("cursor-invalid", CursorInvalid, False),
-            ("cursor-expired", CursorExpired, False),
-            ("key-reused", KeyReused, False),
-            ("limit-exceeded", LimitExceeded, True),
-            ("store-unavailable", StoreUnavailable, True),
-        ],
-    )
-    @pytest.mark.parametrize("status", [0, 400, 503])
-    def test_those_with_a_meaning(
-        self, code: str, expected: type[Exception], passing: bool, status: int
-    ) -> None:
-        error, passes = meaning(status, ErrorBody(code, "be\tcause\x9b"))
-        assert (type(error), str(error), passes) == (expected, "be cause", passing)
-
-    @pytest.mark.parametrize(
-        ("code", "expected"),
-        [
-            ("unknown-run", UnknownRun("r")),
-            ("run-over", RunOver("r")),
-            ("unknown-thread", UnknownThread("r")),
-            ("thread-busy", ThreadBusy("r", "a b")),
-        ],
-    )
-    def test_what_was_asked_about(self, code: str, expected: Exception) -> None:
-        error, passes = meaning(404, ErrorBody(code, "as the server words it", "a\tb"))
-        assert (type(error), error.args, passes) == (type(expected), expected.args, False)
-
-    @pytest.mark.parametrize("code", ["run-moved", "internal", "draining", "not-ready"])
-    @pytest.mark.parametrize("status", [0, 500, 503])
-    def test_what_passes_is_worth_another_try(self, code: str, status: int) -> None:
-        error, passes = meaning(status, ErrorBody(code, "because"))
-        assert (type(error), str(error), passes) == (StoreUnavailable, "because", True)
-
-    @pytest.mark.parametrize(
-        ("status", "expected"),
-        [(429, LimitExceeded), (502, StoreUnavailable), (524, StoreUnavailable)],
-    )
-    def test_a_proxy_between_us(self, status: int, expected: type[Exception]) -> None:
-        error, passes = meaning(status, ErrorBody())
-        assert (type(error), passes) == (expected, True)
-
-    def test_others_are_the_servers_words(self) -> None:
-        error, passes = meaning(403, ErrorBody("bad-origin", "because"))
-        assert isinstance(error, ServerError)
-        assert (error.status, error.code, error.message) == (403, "bad-origin", "because")
-        assert (str(error), passes) == ("bad-origin: because", False)
-
-    def test_without_words(self) -> None:
-        error, _ = meaning(403, ErrorBody())
-        assert str(error) == "http-error: the server refused without saying why"
-
-    @pytest.mark.parametrize(
-        "error",
-        [
-            CursorInvalid("a"),
-            CursorExpired("b"),
-            LimitExceeded("c"),
-            StoreUnavailable(STORE_AWAY),
-            KeyReused("e"),
-            AnswerRefused("f"),
-            RunOver("r"),
-            UnknownRun("r"),
-            UnknownThread("r"),
-            ThreadBusy("r", "x"),
-        ],
-        ids=repr,
-    )
-    @pytest.mark.parametrize("wire", ["http", "websocket"])
-    def test_what_a_server_means_arrives(self, error: TrioAgentError, wire: str) -> None:
-        """Client and server have a table each: they are the same."""
-        problem = problem_of(error)
-        body = msgspec.convert(problem.error, ErrorBody)
-        again, _ = meaning(problem.status if wire == "http" else 0, body)
-        assert (type(again), str(again)) == (type(error), str(error))
 
 
 async def test_a_type_that_we_do_not_know() -> None:

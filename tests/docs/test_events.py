@@ -506,15 +506,15 @@ class TestCodes:
 
     def test_of_clients(self) -> None:
         found = codes("ServerError", "TransportError", within=CORE / "client")
-        found |= HTTP_LIBRARY | {trio_agent.client._remote.ErrorBody().code}
+        found |= HTTP_LIBRARY | {trio_agent.client._refusal.ErrorBody().code}
         assert set(column("### The client's exceptions")) == found
 
     def test_what_clients_make_of_them(self) -> None:
         text = section("### The client's exceptions").replace("\n", " ")
-        for code, cls in trio_agent.client._remote._ERRORS.items():
+        for code, cls in trio_agent.client._refusal._ERRORS.items():
             assert f"`{code}` as `{cls.__name__}`" in text
         passing = set(re.findall(r"`([a-z-]+)`", text.partition("(")[2].partition(")")[0]))
-        unavailable = {code for code in passing if code not in trio_agent.client._remote._ERRORS}
+        unavailable = {code for code in passing if code not in trio_agent.client._refusal._ERRORS}
         assert unavailable == passing == {"internal", *OWN, "run-moved"}
 
     def test_exceptions(self) -> None:

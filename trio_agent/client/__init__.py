@@ -3,5 +3,6 @@
 from .._http import TransportError as TransportError
 from ._client import Client as Client
 from ._open import open_client as open_client
-from ._remote import RemoteEvent as RemoteEvent, ServerError as ServerError
+from ._refusal import ServerError as ServerError
+from ._remote import RemoteEvent as RemoteEvent
 from ._subscription import RemoteSubscription as RemoteSubscription

@@ -11,7 +11,7 @@ import trio
 from .._errors import LimitExceeded, StoreUnavailable
 from .._http import TransportError
 from ._backoff import Backoff
-from ._remote import Passing
+from ._refusal import Passing
 
 ANSWER_SECONDS: Final = 60.0
 """Within which a request is answered; a server answers a cancel within half a minute."""

@@ -28,7 +28,8 @@ from .._run.thread_page import Thread, ThreadPage, TurnPage
 from ..tools._client_tool import ClientTool
 from ._asking import ANSWER_SECONDS, ask, ask_again
 from ._http import MAX_BLOB
-from ._remote import ServerError, Told, Wire
+from ._refusal import ServerError
+from ._remote import Told, Wire
 from ._subscription import RemoteSubscription
 from ._wishes import SLOWEST, answer_of, seconds_for, wishes_of
 

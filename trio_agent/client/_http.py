@@ -20,20 +20,8 @@ from .._run.message_page import MessagePage
 from .._run.run import Receipt
 from .._run.thread_page import Thread, ThreadPage, TurnPage
 from ..wire._sse import SSEDecoder, SSEError
-from ._remote import (
-    MAX_ERROR,
-    MAX_EVENT,
-    Cancelled,
-    Ended,
-    EventSource,
-    Passing,
-    RemoteEvent,
-    ServerError,
-    Told,
-    Wire,
-    error_of,
-    read_error,
-)
+from ._refusal import MAX_ERROR, Passing, ServerError, error_of, read_error
+from ._remote import MAX_EVENT, Cancelled, Ended, EventSource, RemoteEvent, Told, Wire
 
 _MAX_ANSWER: Final = 1 << 20
 MAX_BLOB: Final = 64 << 20

@@ -8,7 +8,7 @@ repeated, or another run's.
 from .._errors import CursorInvalid
 from .._http.words import clean
 from .._log.cursor import Cursor
-from ._remote import ServerError
+from ._refusal import ServerError
 
 
 class Position:

@@ -12,7 +12,8 @@ from .._errors import TrioAgentError
 from .._http import TransportError
 from ._backoff import Backoff
 from ._position import Position
-from ._remote import Passing, RemoteEvent, ServerError, Wire
+from ._refusal import Passing, ServerError
+from ._remote import RemoteEvent, Wire
 
 
 class RemoteSubscription(trio.abc.ReceiveChannel[RemoteEvent]):

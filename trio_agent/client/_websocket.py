@@ -28,19 +28,8 @@ from .._http.words import clean
 from .._log.codec import EventInvalid
 from .._nursery import open_plain_nursery
 from .._run.run import Receipt
-from ._remote import (
-    MAX_ERROR,
-    MAX_EVENT,
-    Cancelled,
-    ErrorBody,
-    EventSource,
-    RemoteEvent,
-    ServerError,
-    Told,
-    Wire,
-    error_of,
-    read_error,
-)
+from ._refusal import MAX_ERROR, ErrorBody, ServerError, error_of, read_error
+from ._remote import MAX_EVENT, Cancelled, EventSource, RemoteEvent, Told, Wire
 
 _READ: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0

@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
+import attrs
 import pytest
 import trio
 from server_kit import (
@@ -16,8 +17,17 @@ from server_kit import (
     endless,
     open_server,
 )
+from till_kit import PAY, Till, asleep
 
-from trio_agent import Agent, AssistantMessage, MemoryStore, ModelError, Run, UserMessage
+from trio_agent import (
+    Agent,
+    AssistantMessage,
+    MemoryStore,
+    ModelError,
+    Run,
+    RuntimeLimits,
+    UserMessage,
+)
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.testing import FaultyStore, ScriptedModel
 
@@ -291,6 +301,19 @@ class TestBusy:
             assert (shown["head"], shown["active"]) == (new.id, None)
             assert shown["messages"] == said("hi", "Half of", "and?", "Well.")
 
+    async def test_a_run_that_waits_holds_its_thread(self) -> None:
+        till = Till([PAY], ["Done."])
+        async with open_server(till.agent) as server:
+            old = await began(server)
+            await asleep(old)
+            assert (await get(server, "/threads/tea"))["active"] == old.id
+            answer = await post(server)
+            assert (answer.status, answer.code) == (409, "thread-busy")
+            assert answer.json["error"]["runId"] == old.id
+            new = await ended(server, onBusy="cancel", prompt="and?")
+            assert (old.status, till.paid) == ("cancelled", [])
+            assert (await get(server, "/threads/tea"))["head"] == new
+
     async def test_nothing_is_cancelled_where_nothing_is_active(self) -> None:
         async with open_server(endless("x")) as server:
             ids = [await ended(server, onBusy="cancel") for _ in range(2)]
@@ -439,6 +462,30 @@ async def test_a_store_that_is_away(operation: str) -> None:
         method = "DELETE" if operation == "delete_thread" else "GET"
         path = "/threads" if operation == "threads" else "/threads/tea"
         assert await refusal(server, method, path) == (503, "store-unavailable")
+
+
+async def test_what_can_not_be_read() -> None:
+    class Damaged(MemoryStore):
+        async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Any:
+            turns = await super().turns(owner, thread, last, limit)
+            return [attrs.evolve(turn, data=b"[{") for turn in turns]
+
+    async with open_server(endless("x"), store=Damaged()) as server:
+        await ended(server)
+        assert await refusal(server, "GET", "/threads/tea") == (410, "cursor-expired")
+        answer = await post(server)
+        assert (answer.status, answer.code) == (410, "cursor-expired")
+        await ended(server, after="")
+        assert (await server.request("DELETE", "/threads/tea")).status == 204
+
+
+async def test_a_thread_that_is_too_large() -> None:
+    limits = RuntimeLimits(max_thread_bytes=200)
+    async with open_server(endless("x"), limits=limits) as server:
+        await ended(server, prompt="p" * 200)
+        answer = await post(server)
+        assert (answer.status, answer.code) == (413, "too-large")
+        await ended(server, after="")
 
 
 async def test_two_servers_over_one_store() -> None:
