@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from math import inf
+from time import time_ns
 
 import attrs
 import trio
@@ -9,8 +10,11 @@ from trio_agent import (
     Agent,
     CursorExpired,
     LimitExceeded,
+    ThreadBusy,
+    ThreadMoved,
     UnknownBlob,
     UnknownRun,
+    UnknownThread,
     open_runtime,
 )
 from trio_agent.abc import (
@@ -20,6 +24,7 @@ from trio_agent.abc import (
     Delivered,
     Delivery,
     Entry,
+    Idle,
     Lease,
     NewsWatch,
     Page,
@@ -27,12 +32,17 @@ from trio_agent.abc import (
     RunInfo,
     RunRecord,
     Store,
+    ThreadCursor,
+    ThreadInfo,
+    Turn,
     Watch,
     check_inbox,
     first_deliveries,
     first_page,
     first_privates,
     first_runs,
+    first_turns,
+    surplus,
 )
 from trio_agent.testing import ScriptedModel, autojump_clock, check_store
 
@@ -76,12 +86,32 @@ class Row:
         ]
 
 
+@attrs.define
+class ThreadRow:
+    """What is kept of a thread."""
+
+    head: str | None = None
+    active: str | None = None
+    turns: dict[str, Turn] = attrs.field(factory=dict)  # by run
+    idle_since: float = 0
+    updated_at: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(len(turn.data) for turn in self.turns.values())
+
+    def touch(self) -> None:
+        self.idle_since = trio.current_time()
+        self.updated_at = time_ns() // 1_000_000
+
+
 class DictStore(Store):
-    """Keeps runs in a dict, in the order of their creation."""
+    """Keeps runs in a dict, in the order of their creation, and threads in another one."""
 
     def __init__(self, *, lease: float = 10.0) -> None:
         self._lease = lease
         self._rows: dict[str, Row] = {}
+        self._threads: dict[tuple[str | None, str], ThreadRow] = {}  # by owner and name
         self._removed: set[str] = set()  # a real store bounds what it remembers of these
         self._watches: set[NewsWatch] = set()
 
@@ -102,8 +132,21 @@ class DictStore(Store):
                     return Created(run_id, None)
         if record.run_id in self._rows:
             raise LimitExceeded("the id is taken")
+        if record.thread is not None:
+            self._begin(record, record.thread)
         self._rows[record.run_id] = Row(record, trio.current_time() + self._lease)
         return Created(record.run_id, Lease(record.run_id, 1))
+
+    def _begin(self, record: RunRecord, name: str) -> None:
+        """Take the thread: one act with creating the run."""
+        thread = self._threads.get((record.owner, name), ThreadRow())
+        if thread.active is not None:
+            raise ThreadBusy(name, thread.active)
+        if thread.head != record.head:
+            raise ThreadMoved(f"the thread {name!r} has another head now")
+        thread.active = record.run_id
+        thread.touch()
+        self._threads[record.owner, name] = thread
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         await trio.lowlevel.checkpoint()
@@ -119,8 +162,21 @@ class DictStore(Store):
             row.private |= append.private
             if append.terminal:
                 row.finished_at = trio.current_time()
+                if row.record.thread is not None:
+                    self._end(row.record, row.record.thread, append.turn)
             self._tell(append.run_id, log=True)
         return outcome or Appended.COMMITTED
+
+    def _end(self, record: RunRecord, name: str, turn: bytes) -> None:
+        """Free the thread, and add the turn: one act with the terminal entry."""
+        thread = self._threads[record.owner, name]
+        thread.active = None
+        thread.touch()
+        if turn:
+            thread.turns[record.run_id] = Turn(record.run_id, record.follows, turn)
+            thread.head = record.run_id
+        if not thread.turns:
+            del self._threads[record.owner, name]
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         row = await self._row(run_id)
@@ -140,15 +196,20 @@ class DictStore(Store):
     async def info(self, run_id: str) -> RunInfo:
         return self._info(await self._row(run_id))
 
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
         await trio.lowlevel.checkpoint()
         run_ids = list(self._rows)
         if before is not None:
             await self._row(before)
             run_ids = run_ids[: run_ids.index(before)]
         rows = [self._rows[run_id] for run_id in reversed(run_ids)]
-        infos = (self._info(row) for row in rows if owner in (None, row.record.owner))
-        return first_runs(infos, limit)
+        if thread is not None:
+            rows = [row for row in rows if row.record.in_thread(owner, thread)]
+        elif owner is not None:
+            rows = [row for row in rows if row.record.owner == owner]
+        return first_runs(map(self._info, rows), limit)
 
     def _info(self, row: Row) -> RunInfo:
         now = trio.current_time()
@@ -164,6 +225,58 @@ class DictStore(Store):
             parked=row.parked and not row.free,
             delivered=len(row.inbox),
         )
+
+    # Threads: who reads them, and who removes them.
+
+    async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+        await trio.lowlevel.checkpoint()
+        return self._thread_info(owner, thread)
+
+    async def threads(
+        self, owner: str | None, before: ThreadCursor | None, limit: int
+    ) -> Sequence[ThreadInfo]:
+        await trio.lowlevel.checkpoint()
+        infos = [self._thread_info(*key) for key in self._threads if key[0] == owner]
+        infos.sort(key=lambda info: info.cursor, reverse=True)
+        return [info for info in infos if before is None or info.cursor < before][:limit]
+
+    def _thread_info(self, owner: str | None, name: str) -> ThreadInfo:
+        row = self._thread_row(owner, name)
+        return ThreadInfo(
+            thread=name,
+            owner=owner,
+            head=row.head,
+            active=row.active,
+            turns=len(row.turns),
+            size=row.size,
+            updated_at=row.updated_at,
+        )
+
+    def _thread_row(self, owner: str | None, name: str) -> ThreadRow:
+        if (owner, name) not in self._threads:
+            raise UnknownThread(name)
+        return self._threads[owner, name]
+
+    async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
+        await trio.lowlevel.checkpoint()
+        turns = self._thread_row(owner, thread).turns
+        if last not in turns:
+            raise UnknownRun(last)
+        way = [turns[last]]
+        while (follows := way[-1].follows) is not None:
+            way.append(turns[follows])
+        return first_turns(way, limit)
+
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        active = self._thread_row(owner, thread).active
+        if active is not None:
+            raise ThreadBusy(thread, active)
+        del self._threads[owner, thread]
+        runs = [i for i, row in self._rows.items() if row.record.in_thread(owner, thread)]
+        for run_id in runs:
+            self._remove(run_id)
+        return runs
 
     # Who holds a run, and what others want of it.
 
@@ -284,30 +397,39 @@ class DictStore(Store):
 
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
-        removed = []
-        finished = sorted(
-            (row.finished_at, run_id)
-            for run_id, row in self._rows.items()
-            if row.finished_at is not None
-        )
-        number, size = len(finished), sum(self._rows[run_id].size for _, run_id in finished)
-        for finished_at, run_id in finished:
-            now = trio.current_time()
-            if retention.keeps(finished_at, now=now, runs=number, size=size):
-                break
-            number -= 1
-            size -= self._rows[run_id].size
-            self._remove(run_id)
-            removed.append(run_id)
-        sizes: dict[str, int] = {}
-        for _, run_id in reversed(finished[len(removed) :]):
-            row = self._rows[run_id]
-            if (owner := row.record.owner) is not None:
-                sizes[owner] = sizes.get(owner, 0) + row.size
-                if sizes[owner] > retention.owner_bytes:
-                    self._remove(run_id)
-                    removed.append(run_id)
+        removed = self._expire(None, retention)
+        for owner in {row.record.owner for row in self._rows.values()} | {
+            o for o, _ in self._threads
+        }:
+            if owner is not None:
+                removed += self._expire(owner, retention.of_each_owner())
         return removed
+
+    def _expire(self, owner: str | None, retention: Retention) -> list[str]:
+        """Remove what is too much of one owner's, or of all: finished runs, and idle threads."""
+        runs = [
+            Idle(run_id, row.finished_at, row.size)
+            for run_id, row in self._rows.items()
+            if row.finished_at is not None and owner in (None, row.record.owner)
+        ]
+        threads = [
+            Idle(key, row.idle_since, row.size)
+            for key, row in self._threads.items()
+            if row.active is None and owner in (None, key[0])
+        ]
+        gone, gone_threads = surplus(
+            sorted(runs, key=lambda run: run.since),
+            sorted(threads, key=lambda thread: thread.since),
+            retention,
+            now=trio.current_time(),
+            count=len(runs),
+            size=sum(each.size for each in (*runs, *threads)),
+        )
+        for run_id in gone:
+            self._remove(run_id)
+        for key in gone_threads:
+            del self._threads[key]
+        return gone
 
     def _remove(self, run_id: str) -> None:
         del self._rows[run_id]
