@@ -10,6 +10,7 @@ import process_agents
 import pytest
 from cli_kit import command, ended, heard, open_chat, prompts, say
 from process_kit import Process, free_port, open_process, open_server
+from valkey_kit import running_server
 
 from trio_agent import AnyMessage, AssistantMessage, UserMessage
 from trio_agent.client import Client, open_client
@@ -335,6 +336,26 @@ class TestThreads:
                 await prompts(chat, 1)
                 assert b"<- ok: sent to Ann\n" in chat.stdout
                 await leave(chat)
+
+    async def test_a_run_of_another_server(self, tmp_path: Path) -> None:
+        with running_server(tmp_path) as valkey:
+            async with (
+                open_server(valkey.url, cwd=tmp_path) as server,
+                open_client(await server.url()) as client,
+            ):
+                run_id = await client.start("100000", thread="t")
+                arguments = ("--store", valkey.url, "--agent", "process_agents:agents")
+                path = str(Path(process_agents.__file__).parent)
+                async with open_chat(
+                    *arguments, "--thread", "t", cwd=tmp_path, PYTHONPATH=path
+                ) as chat:
+                    await chat.until(b"word3 ", chat.stdout)
+                    assert f"-- run {run_id} is active in it;".encode() in chat.stdout
+                    chat.process.send_signal(signal.SIGINT)
+                    await prompts(chat, 1)
+                    assert RECEIPT.search(chat.stdout)
+                    await leave(chat)
+                assert (await client.thread("t")).active is None
 
     async def test_over_websocket(self, tmp_path: Path) -> None:
         async with open_server("memory", "--ws-port", "0", cwd=tmp_path) as server:

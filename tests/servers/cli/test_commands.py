@@ -36,6 +36,9 @@ from trio_agent.testing.openai import ScriptedServer, finish, open_scripted_open
             {"TRIO_AGENT_TOKENS": "a:s3cret-s3cret-s3cret a:s3cret-s3cret-s3cre2"},
             "two tokens for 'a'",
         ),
+        (["chat", "--agent", "a", "--agent", "b"], {}, "chat talks to one agent: name 'a' or 'b'"),
+        (["chat", "--store", "runs.db"], {}, "--store takes memory, sqlite:PATH or"),
+        (["threads"], {}, "--store"),
     ],
 )
 def test_wrong(

@@ -359,8 +359,10 @@ def test_heading_and_notes() -> None:
     renderer.heading(f"What{NASTY}?")
     renderer.show(TextDelta(at=1, delta="a"))
     renderer.note("cut")
+    renderer.recall(f"you: {NASTY}")
     assert file.getvalue().startswith("What")
-    assert file.getvalue().endswith("?\na\n-- cut\n")
+    assert "?\na\n-- cut\nyou: " in file.getvalue()
+    assert "\x1b" not in file.getvalue()
 
 
 def test_speed() -> None:
