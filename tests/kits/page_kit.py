@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 from page_events import Event, stream
+from process_kit import environment
 
 CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium")
 
@@ -61,7 +62,9 @@ class PageServer:
 def open_page_server(folder: Path, *options: str) -> Iterator[PageServer]:
     """Run the server of `page_server.py` in a process of its own."""
     command = [sys.executable, str(Path(__file__).with_name("page_server.py")), str(folder)]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, *options], env=environment(measured=False), stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             yield PageServer(process.stdout.readline().strip(), folder)

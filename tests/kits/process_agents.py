@@ -117,6 +117,21 @@ class NotedModel(Model):
         return ModelFinish("tool-calls" if calls else "stop", provider=WANTED_BACK)
 
 
+class HearingModel(Model):
+    """Says how many messages it was told, and word by word the last; "stay" it never ends."""
+
+    async def generate(self, request: ModelRequest, emit: Emit) -> ModelFinish:
+        *_, last = request.messages
+        assert isinstance(last, UserMessage)
+        await emit(TextPart(f"{len(request.messages)} messages, the last:"))
+        for word in text_of(last.content).split():
+            await trio.sleep(PACE)
+            await emit(TextPart(f" {word}"))
+        if text_of(last.content) == "stay":
+            await trio.sleep_forever()
+        return ModelFinish("stop", provider=WANTED_BACK)
+
+
 @tool
 async def pay(context: ToolContext, amount: int) -> str:
     """Pay: never twice."""
@@ -194,6 +209,7 @@ agents = [
         limits=Limits(continuations=1000),
     ),
     asking,
+    Agent(name="hearing", model=HearingModel()),
     Agent(
         name="deadly",
         model=NotedModel("deadly", [["Now. ", call("a", "die")], ["Done."]]),

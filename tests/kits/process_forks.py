@@ -143,7 +143,7 @@ async def open_forks(
                     trio.run_process,
                     [sys.executable, __file__],
                     cwd=cwd,
-                    env=environment(**(env or {})),
+                    env=environment(measured=False, **(env or {})),
                     stdin=PIPE,
                     stdout=PIPE,
                     stderr=PIPE,

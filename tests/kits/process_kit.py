@@ -26,8 +26,15 @@ PATIENCE = 2 * SOON
 """Seconds for processes, which start slowly on a busy machine."""
 
 
-def environment(**more: str) -> dict[str, str]:
-    ours = ("TRIO_AGENT_", "OPENAI_")
+def environment(*, measured: bool = True, **more: str) -> dict[str, str]:
+    """Return that of a process, with nothing that whoever runs the tests has set for us.
+
+    Args:
+        measured: with its coverage, if the tests' own is measured. A process that is killed can't
+            tell its coverage; measuring it would only make it slow.
+        more: what is set beside that.
+    """
+    ours = ("TRIO_AGENT_", "OPENAI_", *(() if measured else ("COVERAGE_PROCESS_",)))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**clean, **more}
 
@@ -105,6 +112,7 @@ async def open_process(
     stdin: bytes | int = b"",
     stderr: int = PIPE,
     seconds: float = PATIENCE,
+    measured: bool = True,
     **env: str,
 ) -> AsyncIterator[Process]:
     """Run the command, for so many seconds at most; leaving kills what is still there."""
@@ -115,7 +123,7 @@ async def open_process(
                     trio.run_process,
                     [sys.executable, "-m", "trio_agent", *arguments],
                     cwd=cwd,
-                    env=environment(**env),
+                    env=environment(measured=measured, **env),
                     stdin=stdin,
                     stdout=PIPE,
                     stderr=stderr,
@@ -139,7 +147,13 @@ async def open_server(
     options = ["--port", str(port), "--agent", "process_agents:agents", "--store", store]
     tests = str(Path(__file__).parent)
     async with open_process(
-        "serve", *options, *arguments, cwd=cwd, seconds=seconds, PYTHONPATH=tests
+        "serve",
+        *options,
+        *arguments,
+        cwd=cwd,
+        seconds=seconds,
+        measured=False,
+        PYTHONPATH=tests,
     ) as process:
         await process.url()
         yield process

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from process_kit import free_port
-from store_kit import deltas
+from store_kit import deltas, finish, record
 
-from trio_agent._log.log import Appended
+from trio_agent._errors import UnknownThread
+from trio_agent._log.log import Append, Appended
+from trio_agent._log.run_info import RunRecord
 from trio_agent._log.store import Store
+from trio_agent._log.thread import ThreadInfo
 from trio_agent.stores.valkey._client import ValkeyClient
 from trio_agent.stores.valkey._script import Call
 from trio_agent.stores.valkey._store import ValkeyStore
@@ -154,3 +157,33 @@ def lose_each_reply_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def append_one_by_one(store: Store, run_id: str, count: int) -> None:
     for offset in range(1, count + 1):
         assert await store.append([deltas(run_id, offset)]) == [Appended.COMMITTED]
+
+
+def said(
+    store: ValkeyStore, thread: str = "t", owner: str | None = "me", **changes: Any
+) -> RunRecord:
+    """A run in a thread, which follows what it has seen as the head."""
+    changes.setdefault("follows", changes.get("head"))
+    return record(store.new_run_id(owner, thread), owner=owner, thread=thread, **changes)
+
+
+def end_of(run_id: str, turn: bytes = b"turn", *, offset: int = 1, fence: int = 1) -> Append:
+    """The end of a run, and what its thread gets."""
+    return Append(run_id, fence, finish(run_id, offset).entries, turn=turn)
+
+
+async def take_turn(store: ValkeyStore, thread: str = "t", turn: bytes = b"turn", **of: Any) -> str:
+    """Put a turn behind the head."""
+    try:
+        head = (await store.thread(of.get("owner", "me"), thread)).head
+    except UnknownThread:
+        head = None
+    asked = said(store, thread, head=head, **of)
+    assert (await store.create(asked)).lease is not None
+    assert await store.append([end_of(asked.run_id, turn)]) == [Appended.COMMITTED]
+    return asked.run_id
+
+
+def told(info: ThreadInfo) -> tuple[str | None, str | None, int, int]:
+    """The head, the active run, and how much was said."""
+    return info.head, info.active, info.turns, info.size

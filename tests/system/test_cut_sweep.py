@@ -1,8 +1,11 @@
-"""A client is cut after every byte of an event stream, and resumes: nothing is lost or repeated."""
+"""A client is cut all over an event stream, and resumes: nothing is lost or repeated.
+
+Around each end of a line, and every few bytes between; after every byte if one asks.
+"""
 
 import json
 from collections.abc import Callable
-from itertools import islice
+from itertools import accumulate, islice
 
 import attrs
 import pytest
@@ -10,6 +13,7 @@ import trio
 from careful_kit import make_careful, to_its_end
 from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
 from team_kit import Retold, make_pair, make_shaped, make_team
+from thorough_kit import places_to_cut
 
 from trio_agent import Agent, FallbackModel, ModelError
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
@@ -54,7 +58,7 @@ async def receive_whole(client: Client, path: str, last: str | None) -> list[tup
 
 
 async def sweep(server: Server, path: str, expected: list[tuple[str, bytes]]) -> int:
-    """Cut the replay of a finished run after every byte."""
+    """Cut the replay of a finished run all over; returns its size in bytes."""
     request = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode()
     async with await server.connect() as client:
         await client.stream.send_all(request)
@@ -62,7 +66,8 @@ async def sweep(server: Server, path: str, expected: list[tuple[str, bytes]]) ->
         while not raw.endswith(b"\r\n0\r\n\r\n"):
             raw += await client.stream.receive_some()
     assert read_events(raw) == expected
-    places = iter(range(len(raw) + 1))
+    lines = list(accumulate(map(len, raw.splitlines(keepends=True))))
+    places = iter(places_to_cut(raw, lines))
 
     async def cut() -> None:
         while some := list(islice(places, REQUESTS)):

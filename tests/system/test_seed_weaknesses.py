@@ -170,10 +170,10 @@ async def test_the_manager_evicts_active_streams() -> None:
 async def test_the_manager_expires_a_live_stream_during_a_slow_tool(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    @tool(deadline=100_000)
+    @tool(deadline=10_000)
     async def slow() -> str:
         """Slow."""
-        await trio.sleep(50_000)
+        await trio.sleep(1_000)
         return "at last"
 
     limits = RuntimeLimits(retention=Retention(seconds=10))

@@ -6,18 +6,19 @@ What people say is never lost, and becomes one event.
 import random
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
 import trio.testing
+from place_kit import Place
 from process_agents import ASKING, CONTINUATIONS, agents, noted
-from process_forks import Forked, Forks, Way, open_forks, open_ways
+from process_forks import Forked, Way, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
+from thorough_kit import rounds
 from valkey_kit import ValkeyServer
 
 from trio_agent import (
@@ -35,60 +36,6 @@ from trio_agent import (
 from trio_agent._log.inbox import Delivered
 from trio_agent._run.items import Answer, encode_item
 from trio_agent.abc import Store
-
-LEASE = ("--lease", "1")
-STORES = ("sqlite", "valkey")
-
-
-@attrs.frozen(eq=False)
-class Place:
-    """Two ways to runs: over the same server with SQLite, over two with Valkey."""
-
-    forks: Forks
-    first: Way
-    second: Way
-    folder: Path
-    open_store: Callable[[], Store]
-    """Opens the store beside the servers."""
-
-    async def replace(self, number: int = signal.SIGKILL) -> None:
-        """End the first server; then there is the second one."""
-        await self.first.server.end_by(number)
-        if not self.second.server.pid:
-            await self.second.server.start()
-
-    async def check(self, viewer: Viewer) -> str:
-        store = self.open_store()
-        async with store.open():
-            return await viewer.check(store)
-
-
-@pytest.fixture
-def grace() -> str:
-    """Seconds that runs may go on behind SIGTERM."""
-    return "600"
-
-
-@pytest.fixture(params=STORES)
-async def place(
-    request: pytest.FixtureRequest, nursery: trio.Nursery, tmp_path: Path, grace: str
-) -> AsyncIterator[Place]:
-    """It, with the first server started."""
-    if request.param == "sqlite":
-        path = tmp_path / "runs.db"
-        name, count = f"sqlite:{path}", 1
-        open_store: Callable[[], Store] = partial(SQLiteStore, path, follow=True)
-    else:
-        name, count = request.getfixturevalue("valkey").url, 2
-        open_store = partial(ValkeyStore, name)
-    async with open_forks(tmp_path) as forks:
-        options = [*LEASE, "--grace", grace]
-        servers = [forks.server(name, *options) for _ in range(count)]
-        async with open_ways(servers) as ways:
-            for server in servers:
-                await server.start()
-            yield Place(forks, ways[0], ways[-1], tmp_path, open_store)
-            assert b"Traceback" not in forks.stderr, forks.stderr.decode()
 
 
 def said_in(viewer: Viewer) -> list[object]:
@@ -156,7 +103,7 @@ async def test_killed_while_it_waits(beside: bool, place: Place) -> None:
 
 async def test_killed_as_it_falls_asleep(place: Place) -> None:
     """It says that it waits before it lets go of the run: who comes next says it again, or not."""
-    for number in range(5):
+    for number in range(rounds(3, thorough=5)):
         group = Viewers(place.second.http)
         viewer = group.add(str(number), "go", "asking")
         await place.first.start(viewer)
@@ -195,7 +142,7 @@ async def test_drained_while_it_waits(place: Place) -> None:
 async def test_answered_while_its_server_is_killed(rng: random.Random, place: Place) -> None:
     """The answer is on its way, or was taken, or its tool runs, or the model answers."""
     reasons = set()
-    for number in range(10):
+    for number in range(rounds(5, thorough=10)):
         async with waiting_run(place, str(number)) as (group, viewer):
             moment = len(viewer.events) + rng.randrange(8)
             async with trio.open_nursery() as nursery:

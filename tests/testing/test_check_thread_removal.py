@@ -76,16 +76,6 @@ class RemovesAllOfAnOwner(MemoryStore):
         return removed
 
 
-class RemovesRunsByName(MemoryStore):
-    """Of other owners' threads, too; tells of those of one."""
-
-    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
-        removed = await super().delete_thread(owner, thread)
-        for key in [key for key in self._threads._threads if key[1] == thread and key[0]]:
-            self._threads.remove(key)
-        return removed
-
-
 class EmptiesOnly(MemoryStore):
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
         kept = self._threads._get(owner, thread)
@@ -153,17 +143,15 @@ class HasThreads(MemoryStore):
         self._threads = self.kind()
 
 
-class TakesTheBusy(HasThreads):
-    class kind(Threads):  # noqa: N801
-        def idle(self, owner: str | None = None) -> Iterator[Idle[_Key]]:
-            for key, thread in self._threads.items():
-                if owner in (None, thread.owner):
-                    yield Idle(key, thread.idle_since, thread.size)
-
-        def remove(self, key: _Key) -> None:
-            if not any(run_key == key for run_key in self._threads):
-                super().remove(key)
-            self.size -= self._threads.pop(key).size
+class TakesTheBusy(MemoryStore):
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        every = [(thread, thread.active) for thread in self._threads._threads.values()]
+        for thread, _ in every:
+            thread.active = None
+        removed = await super().expire(retention)
+        for thread, active in every:
+            thread.active = active
+        return removed
 
 
 class NeverOld(MemoryStore):
@@ -212,16 +200,15 @@ class TakesRunsWithThreads(MemoryStore):
         return removed
 
 
-class LeavesNames(HasThreads):
+class LeavesNames(MemoryStore):
     """Removes the turns of what has expired, and not the thread."""
 
-    class kind(Threads):  # noqa: N801
-        def remove(self, key: _Key) -> None:
-            thread = self._threads[key]
-            super().remove(key)
-            if thread.head is not None and thread.name == "old":
-                thread.turns = {}
-                self._threads[key] = thread
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        every = dict(self._threads._threads)
+        removed = await super().expire(retention)
+        for key in set(every) - set(self._threads._threads):
+            self._threads._threads[key] = attrs.evolve(every[key], turns={}, head=None, size=0)
+        return removed
 
 
 class CountsNothing(HasThreads):
@@ -229,30 +216,41 @@ class CountsNothing(HasThreads):
         size = property(lambda self: 0, lambda self, value: None)  # type: ignore[assignment]
 
 
-class TakesTheYoungest(HasThreads):
-    class kind(Threads):  # noqa: N801
-        def idle(self, owner: str | None = None) -> Iterator[Idle[_Key]]:
-            found = list(super().idle(owner))
-            if found:
-                # The age is that of the oldest: they are taken from the other end.
-                yield from (attrs.evolve(each, since=found[0].since) for each in reversed(found))
+class OrdersByBytes(MemoryStore):
+    """Looks at idle threads in another order where it is about bytes."""
+
+    def order(self, idle: list[Idle[_Key]]) -> list[Idle[_Key]]:
+        raise NotImplementedError
+
+    async def expire(self, retention: Retention) -> Sequence[str]:
+        every = self._threads.idle
+        if retention.thread_seconds == math.inf:
+            self._threads.idle = (  # type: ignore[method-assign]
+                lambda owner=None: iter(self.order(list(every(owner))))
+            )
+        removed = await super().expire(retention)
+        self._threads.idle = every  # type: ignore[method-assign]
+        return removed
 
 
-class TakesThreadsFirst(HasThreads):
-    class kind(Threads):  # noqa: N801
-        def idle(self, owner: str | None = None) -> Iterator[Idle[_Key]]:
-            since = None
-            for each in super().idle(owner):
-                since = each.since if since is None else since
-                yield attrs.evolve(each, since=since)
+class TakesTheYoungest(OrdersByBytes):
+    def order(self, idle: list[Idle[_Key]]) -> list[Idle[_Key]]:
+        times = [each.since for each in idle]
+        return [
+            attrs.evolve(each, since=since)
+            for each, since in zip(reversed(idle), times, strict=True)
+        ]
+
+
+class TakesThreadsFirst(OrdersByBytes):
+    def order(self, idle: list[Idle[_Key]]) -> list[Idle[_Key]]:
+        return [attrs.evolve(each, since=each.since - 1) for each in idle]
 
 
 class TakesRunsFirst(MemoryStore):
     def _idle(self, owner: str | None) -> Iterator[Idle[str]]:
-        since = None
         for each in super()._idle(owner):
-            since = each.since - 1 if since is None else since
-            yield attrs.evolve(each, since=since)
+            yield attrs.evolve(each, since=each.since - 0.5)
 
 
 class CountsWhatIsGone(HasThreads):
@@ -269,7 +267,7 @@ class TakesAllThreads(MemoryStore):
     async def expire(self, retention: Retention) -> Sequence[str]:
         before = self._threads.size
         removed = await super().expire(retention)
-        if self._threads.size < before:
+        if self._threads.size < before and retention.thread_seconds == math.inf:
             for each in list(self._threads.idle()):
                 self._threads.remove(each.key)
         return removed
@@ -379,7 +377,6 @@ BROKEN: dict[type[MemoryStore], str] = {
     TellsOfAllTurns: "the runs that were left are told",
     RemovesInSilence: "is news of its runs",
     RemovesAllOfAnOwner: "runs that are not in the thread stay",
-    RemovesRunsByName: "there is no thread 't'",
     EmptiesOnly: "a thread that was removed is unknown",
     BringsTurnsBack: "a name that is free begins anew",
     RemovesTheBusy: "a thread in which a run is active stays",
@@ -397,7 +394,7 @@ BROKEN: dict[type[MemoryStore], str] = {
     TakesThreadsFirst: "of threads and runs together the oldest goes first",
     TakesRunsFirst: "bytes of threads count, and the oldest goes first",
     CountsWhatIsGone: "what was removed counts no more|younger threads stay",
-    TakesAllThreads: "younger threads stay",
+    TakesAllThreads: "of threads and runs no more is removed than needed",
     TakesARunWithEach: "of threads and runs no more is removed than needed",
     BoundsNoOwner: "of an owner with too many bytes, the oldest thread is removed",
     BoundsNobody: "what is within its owner's bound is kept",

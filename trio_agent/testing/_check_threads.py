@@ -31,8 +31,6 @@ from ._check_log import (
 from ._check_parking import park
 
 _AT_ONCE: Final = 10
-_MOMENT: Final = 0.003
-"""Seconds in which every clock of milliseconds moves."""
 _DAY: Final = 86_400_000
 """Milliseconds."""
 
@@ -77,14 +75,6 @@ async def refuses_busy(thread: str, active: str, sentence: str) -> AsyncIterator
         hold(told == (thread, active), "who finds a thread busy is told which run is active")
         return
     raise AssertionError(f"{sentence}: ThreadBusy was not raised")
-
-
-async def pass_a_moment() -> None:
-    """Wait until it is later, by Trio's clock and by that of the world, which may be two."""
-    until = time.monotonic() + _MOMENT
-    await trio.sleep(_MOMENT)
-    while time.monotonic() < until:
-        await trio.lowlevel.checkpoint()
 
 
 async def names_of(store: Store, owner: str | None = "me") -> list[str]:

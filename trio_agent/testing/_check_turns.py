@@ -1,6 +1,9 @@
 """What the store contract says of turns, once each and in pages; of whose they are; of lists."""
 
+import time
 from typing import Final
+
+import trio
 
 from .._errors import UnknownRun, UnknownThread
 from .._limits import Retention
@@ -9,9 +12,19 @@ from .._log.store import PAGE_BYTES, Store
 from .._log.thread import ThreadCursor, ThreadInfo, Turn
 from ._check_inbox import deliver
 from ._check_log import KEEP_ALL, append_all, commit, create, entries_at, hold, raises, run_start
-from ._check_threads import begin, end_of, ids_in, names_of, pass_a_moment, say
+from ._check_threads import begin, end_of, ids_in, names_of, say
 
 _BYTES: Final = bytes(range(256))
+_MOMENT: Final = 0.003
+"""Seconds in which every clock of milliseconds moves."""
+
+
+async def pass_a_moment() -> None:
+    """Wait until it is later, by Trio's clock and by that of the world, which may be two."""
+    until = time.monotonic() + _MOMENT
+    await trio.sleep(_MOMENT)
+    while time.monotonic() < until:
+        await trio.lowlevel.checkpoint()
 
 
 async def _turns_are_a_tree(store: Store) -> None:

@@ -1,5 +1,6 @@
 """Acts as calls of scripts. No server is needed."""
 
+import msgspec
 import pytest
 from store_kit import deltas, finish, record
 
@@ -18,16 +19,19 @@ SHARED = RUN.partition
 @pytest.mark.parametrize(
     ("call", "keys"),
     [
-        (CALLS.draft(record("r"), "token")[0], [RUN.draft, RUN.run]),
+        (CALLS.draft(record("r"), "token")[0], [RUN.draft, RUN.run, RUN.refused]),
         (
             CALLS.reveal("r", None),
-            [RUN.draft, RUN.run, RUN.gone, SHARED.index, SHARED.holds, SHARED.leases],
+            [
+                *(RUN.draft, RUN.run, RUN.gone, RUN.refused),
+                *(SHARED.index, SHARED.holds, SHARED.leases),
+            ],
         ),
         (
             CALLS.reveal("r", "me"),
             [
-                *(RUN.draft, RUN.run, RUN.gone, SHARED.index),
-                *(SHARED.holds, SHARED.leases, SHARED.owner("me")),
+                *(RUN.draft, RUN.run, RUN.gone, RUN.refused),
+                *(SHARED.index, SHARED.holds, SHARED.leases, SHARED.owner("me")),
             ],
         ),
         (CALLS.append(deltas("r", 1)), [RUN.run, RUN.log, SHARED.news]),
@@ -67,6 +71,9 @@ def test_what_is_appended() -> None:
     assert CALLS.append(append).arguments == ["r", "3", "4", "0", "5", *data]
     assert CALLS.append(finish("r", 7)).arguments[2:5] == ["7", "1", "7"]
     beside = Append("r", 3, append.entries, {5: b"[5]", 6: b"[6]"})
+    assert CALLS.append(finish("r", 7)).arguments[-1] == b""
+    turn = Append("r", 3, finish("r", 7).entries, {7: b"[7]"}, b"turn")
+    assert CALLS.append(turn).arguments[6:] == ["private:7", b"[7]", b"turn"]
     assert CALLS.append(beside).arguments == [*CALLS.append(append).arguments, "private:5", b"[5]"]
 
 
@@ -82,7 +89,22 @@ def test_what_is_drafted() -> None:
     assert b"me" in shown
     assert b"secret" not in shown
     assert draft["owner"] == digest_of("me")
-    assert "owner" not in CALLS.draft(record("r"), "token")[0].arguments
+    alone = CALLS.draft(record("r"), "token")[0].arguments
+    assert not {"owner", "thread", "thread_name", "follows", "head"} & {*alone}
+
+
+@pytest.mark.parametrize(("head", "follows"), [(None, None), ("h", None), ("h", "f")])
+def test_what_is_drafted_in_a_thread(head: str | None, follows: str | None) -> None:
+    """The record is what servers of former versions can read."""
+    threaded = record("r", owner="me", thread="t", head=head, follows=follows)
+    [call] = CALLS.draft(threaded, "token")
+    draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
+    assert draft["thread"] == KEYS.of_thread("me", "t").digest
+    assert (draft["thread_name"], draft["head"]) == ("t", head or "")
+    assert draft.get("follows") == follows
+    assert set(msgspec.json.decode(draft["record"])) == {
+        *("agent", "created_at", "owner", "metadata", "idempotency_key"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,6 +114,12 @@ def test_what_is_drafted() -> None:
 )
 def test_leases_are_in_milliseconds(call: Call) -> None:
     assert call.arguments[-1] == "1500"
+
+
+def test_a_thread_has_one_list() -> None:
+    for owner in (None, "me"):
+        [call] = CALLS.list(owner, b"+", 5, "t")
+        assert call.keys == [KEYS.of_thread(owner, "t").runs]
 
 
 @pytest.mark.parametrize(

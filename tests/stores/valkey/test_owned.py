@@ -24,6 +24,7 @@ from trio_agent.stores.valkey._store import ValkeyStore
 KEYS = Keys("x")
 CALLS = OwnedCalls(KEYS)
 PARTITION = KEYS.partitions[3]
+IDLE = PARTITION.idle
 OWNERS = ["me", "me:", "me;", ""]
 KEEP_ALL = Retention(seconds=math.inf, max_runs=math.inf, max_bytes=math.inf)
 
@@ -35,11 +36,14 @@ def bound(owner_bytes: float) -> Retention:
 @pytest.mark.parametrize(
     ("calls", "keys", "arguments"),
     [
-        (CALLS.above(1600), [PARTITION.shares], ["100.0"]),
-        (CALLS.shares([b"a", b"b"]), [PARTITION.shares], [b"a", b"b"]),
+        (CALLS.above(3200), [PARTITION.shares, IDLE[3]], ["100.0"]),
+        (CALLS.shares([b"a", b"b"]), [PARTITION.shares, IDLE[3]], [b"a", b"b"]),
         (
             CALLS.survey(b"a", 9),
-            [PARTITION.owned, PARTITION.shares, PARTITION.finished],
+            [
+                *(PARTITION.owned, PARTITION.shares, PARTITION.finished),
+                *(IDLE[2], IDLE[3], IDLE[0]),
+            ],
             [b"a", "9"],
         ),
     ],

@@ -64,14 +64,14 @@ def test_what_is_known_of_a_run() -> None:
     full = record("r", owner="me", metadata={"ü": [1]}, idempotency_key="k", private=b"secret")
     [call] = Calls(Keys("x"), lease=1).draft(full, "token", "key of k")
     draft = dict(zip(call.arguments[2::2], call.arguments[3::2], strict=True))
-    inbox = [None, None, b"0"]
-    known = [draft["record"], b"e", b"0", b"0", b"1", None, b"", *inbox]
+    more = [None, None, b"0", None, None]
+    known = [draft["record"], b"e", b"0", b"0", b"1", None, b"", *more]
     assert as_info("r", [known, None, b"leased", 2]) == RunInfo(
         full.told(), 0, 0, None, 1, True, None, 2
     )
 
-    inbox = [b"4", b"1", b"3"]
-    known = [draft["record"], b"e", b"7", b"99", b"3", "w\u00fc".encode(), b"d", *inbox]
+    more = [b"4", b"1", b"3", "tü".encode(), b"before"]
+    known = [draft["record"], b"e", b"7", b"99", b"3", "w\u00fc".encode(), b"d", *more]
     info = as_info("r", [known, b"end", b"due", 0])
     assert (info.tail, info.size, info.fence, info.record.digest) == (7, 99, 3, "d")
     assert (info.leased, info.parked, info.cancel_reason) == (False, False, "wü")
@@ -86,6 +86,6 @@ def test_a_log_that_is_lost_and_a_record_that_is_none() -> None:
     with pytest.raises(LogDamaged, match="log of run 'r' is lost"):
         present("r", b"damaged")
     for record_ in (b"{", b"[1]", b'{"agent":1,"unknown":2}', b'{"n":' * 5000):
-        known = [record_, b"e", b"0", b"0", b"1", None, b"", None, None, None]
+        known = [record_, b"e", b"0", b"0", b"1", None, b"", *[None] * 5]
         with pytest.raises(LogDamaged, match="record of run 'r' can't be read"):
             as_info("r", [known, None, b"due", 2])

@@ -3,8 +3,8 @@
 import itertools
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from valkey_kit import ValkeyServer, append_one_by_one, opened, prefixes, runnin
 from trio_agent._agent import Agent
 from trio_agent._errors import (
     CursorExpired,
-    LimitExceeded,
     LogDamaged,
     StoreUnavailable,
     UnknownBlob,
@@ -30,7 +29,7 @@ from trio_agent._errors import (
 from trio_agent._events import AnyEvent
 from trio_agent._limits import Retention
 from trio_agent._log.log import Appended
-from trio_agent._log.store import Created, Lease
+from trio_agent._log.store import Lease
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.stores.valkey._client import ValkeyClient
 from trio_agent.stores.valkey._script import Call
@@ -131,28 +130,6 @@ async def test_files_come_in_pieces(server: ValkeyServer, key: str | None) -> No
         assert info.size == len("{}") + sum(map(len, blobs.values()))
 
 
-async def test_a_draft_that_somebody_else_began_is_not_filled(
-    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened(server.url) as store:
-        original = ValkeyClient.call
-        made = 0
-
-        async def call(client: ValkeyClient, call: Call) -> Any:
-            nonlocal made
-            made += 1
-            if made == 2:
-                await store.create(record("a", blobs={"f0": b"theirs"}))
-            return await original(client, call)
-
-        monkeypatch.setattr(ValkeyClient, "call", call)
-        with pytest.raises(LimitExceeded, match="'a' is taken"):
-            await store.create(record("a", blobs={"f0": LARGE, "f1": b"ours"}))
-        assert await store.read_blob("a", "f0") == b"theirs"
-        with pytest.raises(UnknownBlob):
-            await store.read_blob("a", "f1")
-
-
 async def test_files_that_do_not_fit_are_refused_in_a_sentence(own_server: ValkeyServer) -> None:
     own_server.command("CONFIG", "SET", "maxmemory", "16mb")
     async with opened(own_server.url) as store:
@@ -181,135 +158,6 @@ async def test_a_file_whose_run_is_removed_meanwhile(store: ValkeyStore) -> None
         patch.setattr(ValkeyClient, "call", call)
         with pytest.raises(CursorExpired):
             await store.read_blob("a", "f0")
-
-
-# Creation with an idempotency key
-
-
-class Crash(Exception):
-    """What happens to a process in the middle."""
-
-
-@asynccontextmanager
-async def crashing(monkeypatch: pytest.MonkeyPatch, after: int) -> AsyncIterator[None]:
-    """Crash when this many calls were made."""
-    made = 0
-    original = ValkeyClient.call_all
-
-    async def call_all(client: ValkeyClient, calls: Sequence[Call]) -> Sequence[Any]:
-        nonlocal made
-        if made == after:
-            raise Crash
-        made += 1
-        return await original(client, calls)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ValkeyClient, "call_all", call_all)
-        yield
-
-
-async def test_a_crash_in_a_creation_heals(
-    store: ValkeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for after in itertools.count():
-        key = f"key{after}"
-        crashed = False
-        first, second = (
-            record(f"{name}{after}", owner="me", idempotency_key=key, blobs={"f0": LARGE})
-            for name in ("first", "second")
-        )
-        async with crashing(monkeypatch, after):
-            try:
-                await store.create(first)
-            except Crash:
-                crashed = True
-        ids = [info.record.run_id for info in await store.find("me", None, 100)]
-        created = await store.create(second)
-        assert await store.read_blob(created.run_id, "f0") == LARGE
-        found = [info.record.run_id for info in await store.find("me", None, 100)]
-        assert created.run_id in found
-        assert len(found) == after + 1
-        assert (created.lease is None) == (created.run_id == f"first{after}")
-        assert set(ids) <= set(found)
-        again = await store.create(record(f"third{after}", owner="me", idempotency_key=key))
-        assert again == Created(created.run_id, None)
-        if not crashed:
-            break
-    assert after == 4 + 3
-
-
-async def test_a_crash_in_a_deletion_heals(
-    store: ValkeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for after in range(4):
-        run_id, key = f"first{after}", f"key{after}"
-        await finished(store, run_id, idempotency_key=key)
-        crashed = False
-        async with crashing(monkeypatch, after):
-            try:
-                await store.delete(run_id)
-            except Crash:
-                crashed = True
-        assert crashed == (after < 3)
-        if crashed:
-            assert await store.create(record("x", idempotency_key=key)) == Created(run_id, None)
-            assert not (await store.info(run_id)).active
-            continue
-        created = await store.create(record("second", idempotency_key=key))
-        assert created.lease is not None
-        with pytest.raises(CursorExpired):
-            await store.info(run_id)
-
-
-@pytest.mark.parametrize("taken", [False, True])
-async def test_a_slow_creator_finds_who_was_faster(
-    taken: bool, own_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its draft has ended before it was revealed, and perhaps somebody else has the key now."""
-    original = ValkeyClient.call_all
-    slow = True
-
-    async def call_all(client: ValkeyClient, calls: Sequence[Call]) -> Sequence[Any]:
-        nonlocal slow
-        if slow and len(calls) == 2:
-            slow = False
-            [draft] = own_server.command("KEYS", "*:draft:*")
-            own_server.command("DEL", draft)
-            if taken:
-                assert (await store.create(fast)).lease is not None
-        return await original(client, calls)
-
-    fast = record("fast", idempotency_key="k")
-    async with opened(own_server.url) as store:
-        monkeypatch.setattr(ValkeyClient, "call_all", call_all)
-        created = await store.create(record("slow", idempotency_key="k"))
-        if taken:
-            assert created == Created("fast", None)
-        else:
-            assert created == Created("slow", Lease("slow", 1))
-        [only] = await store.find(None, None, 10)
-        assert only.record.run_id == created.run_id
-
-
-async def test_a_proposal_whose_draft_has_ended_is_replaced(own_server: ValkeyServer) -> None:
-    async with opened(own_server.url) as store:
-        await finished(store, "a", owner="me", idempotency_key="k")
-        [key] = own_server.command("KEYS", "*:key:*")
-        assert own_server.command("TTL", key) == -1
-        await store.delete("a")
-        assert 0 < own_server.command("TTL", key) <= 3600
-        created = await store.create(record("b", owner="me", idempotency_key="k"))
-        assert created.lease is not None
-        assert own_server.command("TTL", key) == -1
-        assert own_server.command("KEYS", "*:draft:*") == []
-
-
-async def test_an_id_that_is_taken_leaves_no_key_behind(store: ValkeyStore) -> None:
-    await store.create(record("a"))
-    with pytest.raises(LimitExceeded, match="taken"):
-        await store.create(record("a", idempotency_key="k"))
-    created = await store.create(record("b", idempotency_key="k"))
-    assert created.lease is not None
 
 
 # Retention and lists

@@ -293,3 +293,38 @@ async def test_a_cancel_that_the_former_version_was_asked_for(own_server: Valkey
         info = await store.info("a")
         assert (info.parked, info.cancel_reason) == (False, "theirs")
         assert await store.orphans("", 10) == ["a"]
+
+
+async def test_threads_are_nothing_to_the_former_version(own_server: ValkeyServer) -> None:
+    """What it reads and counts of them is what it reads and counts of runs."""
+    async with opened(own_server.url, prefix="x") as store:
+        run_id = store.new_run_id("me", "t")
+        asked = record(run_id, owner="me", thread="t")
+        await store.create(asked)
+        end = Append(run_id, 1, finish(run_id, 1).entries, turn=b"turn" * 1000)
+        assert await store.append([end]) == [Appended.COMMITTED]
+        keys = Keys("x").of_run(run_id)
+        shown = json.loads(own_server.command("HGET", keys.run, "record"))
+        assert shown.keys() == {"agent", "created_at", "owner", "metadata", "idempotency_key"}
+        size = asked.size + end.size
+        assert own_server.command("HGET", keys.partition.sizes, "") == b"%d" % size
+        assert own_server.command("ZRANGE", keys.partition.finished, 0, -1) == [run_id.encode()]
+        # It removes the run: the thread stays, and drops it when it is met.
+        own_server.command("UNLINK", keys.run, keys.log, keys.viewers)
+        own_server.command("ZREM", keys.partition.index, f"{0:016}:{run_id}")
+        own_server.command("ZREM", keys.partition.finished, run_id)
+        assert await store.find("me", None, 9, "t") == []
+        assert (await store.thread("me", "t")).head == run_id
+        assert await store.delete_thread("me", "t") == []
+
+
+async def test_a_run_of_a_thread_that_the_former_version_has_ended(
+    own_server: ValkeyServer,
+) -> None:
+    """It knows no turns, and frees no thread: a closed run keeps nobody away."""
+    async with opened(own_server.url, prefix="x") as store:
+        ids = [store.new_run_id("me", "t") for _ in range(2)]
+        await store.create(record(ids[0], owner="me", thread="t"))
+        own_server.command("HSET", Keys("x").of_run(ids[0]).run, "closed", 1)
+        assert (await store.thread("me", "t")).active is None
+        assert (await store.create(record(ids[1], owner="me", thread="t"))).lease is not None

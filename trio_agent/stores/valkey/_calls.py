@@ -10,7 +10,7 @@ from ..._log.log import Append
 from ..._log.run_info import RunRecord
 from ..._log.store import PAGE_BYTES, Lease
 from ._beside import fill, private_fields
-from ._keys import Keys, Partition, RunKeys, digest_of
+from ._keys import Keys, RunKeys, digest_of
 from ._replies import UNREADABLE
 from ._script import Call
 from ._scripts import (
@@ -34,13 +34,13 @@ from ._scripts import (
 )
 from ._token import TOKEN_LENGTH, new_token
 
-_DRAFT: Final = "60000"
+DRAFT_TTL: Final = "60000"
 """Milliseconds that a draft lives."""
 
 _PROPOSAL: Final = "300000"
 """Milliseconds that a proposal lives that nobody keeps: longer than its draft."""
 
-_TOMBSTONE: Final = "3600000"
+TOMBSTONE_TTL: Final = "3600000"
 """Milliseconds that a removed run is known."""
 
 _PUBLIC: Final = ("agent", "created_at", "owner", "metadata", "idempotency_key")
@@ -82,19 +82,25 @@ class Calls:
         }
         if record.owner is not None:
             fields["owner"] = digest_of(record.owner)
-        arguments = [token, _DRAFT, *chain.from_iterable(fields.items())]
-        first = Call(DRAFT, [keys.draft, keys.run], arguments)
-        return [first, *fill(keys, token, _DRAFT, record.blobs)]
+        if record.thread is not None:
+            fields["thread"] = self._keys.of_thread(record.owner, record.thread).digest
+            fields["thread_name"] = record.thread
+            fields["head"] = record.head or ""
+            if record.follows is not None:
+                fields["follows"] = record.follows
+        arguments = [token, DRAFT_TTL, *chain.from_iterable(fields.items())]
+        first = Call(DRAFT, [keys.draft, keys.run, keys.refused], arguments)
+        return [first, *fill(keys, token, DRAFT_TTL, record.blobs)]
 
     def reveal(self, run_id: str, owner: str | None) -> Call:
         """Make a draft the run."""
         keys = self._keys.of_run(run_id)
         shared = keys.partition
-        own = [keys.draft, keys.run, keys.gone]
+        own = [keys.draft, keys.run, keys.gone, keys.refused]
         return Call(
             REVEAL,
             [*own, shared.index, shared.holds, shared.leases, *_owners(keys, owner)],
-            [run_id, self._lease],
+            [run_id, DRAFT_TTL, self._lease],
         )
 
     def propose(self, key: str, stale: bytes | None, proposal: bytes) -> Call:
@@ -110,8 +116,10 @@ class Calls:
         keys = self._keys.of_run(append.run_id)
         shared = keys.partition
         closing: list[str] = []
+        turn: list[bytes] = []
         if append.terminal:
-            closing = [shared.holds, shared.leases, *_counted(shared)]
+            closing = [shared.holds, shared.leases, *shared.counted]
+            turn = [append.turn]
         return Call(
             APPEND,
             [keys.run, keys.log, shared.news, *closing],
@@ -123,6 +131,7 @@ class Calls:
                 str(append.last_offset),
                 *[entry.data for entry in append.entries],
                 *private_fields(append.private),
+                *turn,
             ],
         )
 
@@ -139,12 +148,17 @@ class Calls:
         names = [keys.run, keys.log, shared.holds, shared.leases, keys.viewers, keys.gone]
         return Call(INFO, names, [run_id])
 
-    def list(self, owner: str | None, bound: bytes, limit: int) -> Sequence[Call]:
-        """List members of all indexes from a bound on."""
-        return [
-            Call(LIST, [each.index if owner is None else each.owner(owner)], [bound, str(limit)])
-            for each in self._keys.partitions
-        ]
+    def list(
+        self, owner: str | None, bound: bytes, limit: int, thread: str | None = None
+    ) -> Sequence[Call]:
+        """List members of all indexes from a bound on, or of that of one thread."""
+        if thread is not None:
+            indexes = [self._keys.of_thread(owner, thread).runs]
+        elif owner is not None:
+            indexes = [each.owner(owner) for each in self._keys.partitions]
+        else:
+            indexes = [each.index for each in self._keys.partitions]
+        return [Call(LIST, [index], [bound, str(limit)]) for index in indexes]
 
     def check(self) -> Sequence[Call]:
         """See in all partitions whether something could be written."""
@@ -173,9 +187,9 @@ class Calls:
         )
 
     def survey(self, count: int) -> Sequence[Call]:
-        """Look at the oldest finished runs of all partitions, so many of each."""
+        """Look at the oldest finished runs and idle threads, so many of each partition."""
         return [
-            Call(SURVEY, [each.finished, each.sizes], [str(count)])
+            Call(SURVEY, [each.finished, each.sizes, *each.idle[:2]], [str(count)])
             for each in self._keys.partitions
         ]
 
@@ -187,7 +201,7 @@ class Calls:
 
     def forget(self, run_id: str, key: str) -> Call:
         """Give the proposal of a run an end."""
-        return Call(FORGET, [key], [run_id, str(TOKEN_LENGTH), _TOMBSTONE])
+        return Call(FORGET, [key], [run_id, str(TOKEN_LENGTH), TOMBSTONE_TTL])
 
     def remove(self, run_id: str, record: bytes) -> Call:
         """Remove a finished run."""
@@ -197,8 +211,8 @@ class Calls:
         owners = _owners(keys, _owner_of(record))
         return Call(
             REMOVE,
-            [*own, shared.index, *_counted(shared), shared.news, *owners],
-            [run_id, new_token(), _TOMBSTONE],
+            [*own, shared.index, *shared.counted, shared.news, *owners],
+            [run_id, new_token(), TOMBSTONE_TTL],
         )
 
 
@@ -211,10 +225,6 @@ def _owner_of(record: bytes) -> str | None:
 
 def _owners(keys: RunKeys, owner: str | None) -> Sequence[str]:
     return [] if owner is None else [keys.partition.owner(owner)]
-
-
-def _counted(shared: Partition) -> Sequence[str]:
-    return [shared.finished, shared.sizes, shared.owned, shared.shares]
 
 
 def run_of_proposal(proposal: bytes) -> str:

@@ -2,12 +2,14 @@
 
 A run belongs to one of 16 partitions, by its id. All keys of a run and of its partition share the
 hash tag ``{pN}``: in a cluster they are in one slot, so that one script can touch them. A key of
-idempotency belongs to the partition of its own hash, which may be another.
+idempotency belongs to the partition of its own hash, which may be another. A thread belongs to one
+by its digest, and takes only runs that belong to the same.
 """
 
 import hashlib
 import re
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -62,6 +64,18 @@ class Partition:
         return f"{self.tag}:shares"
 
     @property
+    def counted(self) -> Sequence[str]:
+        """The four that finished runs are in."""
+        return [self.finished, self.sizes, self.owned, self.shares]
+
+    @property
+    def idle(self) -> Sequence[str]:
+        """Of threads in which no run is active, what `counted` are of runs."""
+        return [
+            f"{self.tag}:{kind}" for kind in ("idle", "idle_sizes", "idle_owned", "idle_shares")
+        ]
+
+    @property
     def nothing(self) -> str:
         """What never is there."""
         return f"{self.tag}:nothing"
@@ -74,6 +88,36 @@ class Partition:
     def owner(self, owner: str) -> str:
         """A sorted set like `index`, of one owner's runs."""
         return f"{self.tag}:owner:{digest_of(owner)}"
+
+    def threads(self, owner: str | None) -> str:
+        """A sorted set of one owner's threads (None: nobody's), by when they were touched."""
+        return f"{self.tag}:threads:{'-' if owner is None else digest_of(owner)}"
+
+
+@attrs.frozen
+class ThreadKeys:
+    """The keys of one thread."""
+
+    digest: str
+    partition: Partition
+
+    def _key(self, kind: str) -> str:
+        return f"{self.partition.tag}:{kind}:{self.digest}"
+
+    @property
+    def thread(self) -> str:
+        """A hash of what is known of the thread, and of its turns."""
+        return self._key("thread")
+
+    @property
+    def runs(self) -> str:
+        """A sorted set like `index`, of the thread's runs."""
+        return self._key("threaded")
+
+    @property
+    def deleted(self) -> str:
+        """What the thread's deletion has said, for a while."""
+        return self._key("deleted")
 
 
 @attrs.frozen
@@ -95,6 +139,11 @@ class RunKeys:
     def draft(self) -> str:
         """The same while the run is being created; it ends by itself."""
         return self._key("draft")
+
+    @property
+    def refused(self) -> str:
+        """Why a draft may not become the run, for as long as it would have lived."""
+        return self._key("refused")
 
     @property
     def log(self) -> str:
@@ -131,11 +180,23 @@ class Keys:
         """Name the keys of a run."""
         return RunKeys(run_id, self._partition(run_id))
 
+    def of_thread(self, owner: str | None, thread: str) -> ThreadKeys:
+        """Name the keys of a thread."""
+        return self.of_digest(_digest_of_owned(owner, thread))
+
+    def of_digest(self, digest: str) -> ThreadKeys:
+        """Name the keys of the thread that is known by this digest."""
+        return ThreadKeys(digest, self._partition(digest))
+
     def idempotency(self, owner: str | None, key: str) -> str:
         """Name the key that says which run has this idempotency key."""
-        # The length keeps ("a", "bc") and ("ab", "c") apart, and None from every owner.
-        digest = digest_of("-" + key if owner is None else f"{len(owner)}:{owner}{key}")
+        digest = _digest_of_owned(owner, key)
         return f"{self._partition(digest).tag}:key:{digest}"
+
+
+def _digest_of_owned(owner: str | None, text: str) -> str:
+    # The length keeps ("a", "bc") and ("ab", "c") apart, and None from every owner.
+    return digest_of("-" + text if owner is None else f"{len(owner)}:{owner}{text}")
 
 
 def digest_of(text: str) -> str:

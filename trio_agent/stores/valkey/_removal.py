@@ -1,53 +1,68 @@
-"""Runs that have ended are removed: one that is named, or what a retention doesn't keep.
+"""What has ended is removed from Valkey: a run or a thread that is named, or what is not kept.
 
 An idempotency key lives in another slot than its run: its proposal is given an end first. A crash
-in between leaves a run that still has its key.
+in between leaves a run that still has its key. Only a deleted thread's runs go before that, for it
+is one act to see that none of them is active: then a crash leaves proposals that name no run.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
+
 from ..._limits import Retention
+from ..._log.surplus import Idle, surplus
 from ._calls import Calls
 from ._client import ValkeyClient
 from ._owned import OwnedCalls, named, who_has_more
 from ._script import Call
+from ._threads import ThreadCalls, as_deleted
 
 _SURVEYED: Final = 100
-"""Finished runs of each partition that are looked at in one go."""
+"""Finished runs and idle threads of each partition that are looked at in one go."""
 
 
 async def expire(
-    client: ValkeyClient, calls: Calls, owned: OwnedCalls, retention: Retention
+    client: ValkeyClient,
+    calls: Calls,
+    threads: ThreadCalls,
+    owned: OwnedCalls,
+    retention: Retention,
 ) -> Sequence[str]:
     """See `Store.expire`."""
-    removed = await _expire(client, calls, calls.survey(_SURVEYED), retention)
+    removed = await _expire(client, calls, threads, calls.survey(_SURVEYED), retention)
     size = retention.owner_bytes
     if size == math.inf:
         return removed
     owners = named(await client.call_all(owned.above(size)))
     if owners:
         owners = who_has_more(owners, await client.call_all(owned.shares(owners)), size)
-    of_each = Retention(seconds=math.inf, max_runs=math.inf, max_bytes=size)
+    of_each = retention.of_each_owner()
     for owner in owners:
-        removed += await _expire(client, calls, owned.survey(owner, _SURVEYED), of_each)
+        survey = owned.survey(owner, _SURVEYED)
+        removed += await _expire(client, calls, threads, survey, of_each)
     return removed
 
 
 async def _expire(
-    client: ValkeyClient, calls: Calls, survey: Sequence[Call], retention: Retention
+    client: ValkeyClient,
+    calls: Calls,
+    threads: ThreadCalls,
+    survey: Sequence[Call],
+    retention: Retention,
 ) -> list[str]:
     removed: list[str] = []
     more = True
     while more:
-        surveys = await client.call_all(survey)
-        chosen, more = choose(surveys, retention)
-        replies = await remove(client, calls, chosen)
-        more = more and any(reply != b"active" for reply in replies)
+        ended, idle, more = choose(await client.call_all(survey), retention)
+        await client.call_all([threads.remove_idle(each.name, each.at) for each in idle])
+        runs = [run.name for run in ended]
+        replies = await remove(client, calls, runs)
+        more = more and (bool(idle) or any(reply != b"active" for reply in replies))
         removed += [
             run_id
-            for run_id, reply in zip(chosen, replies, strict=True)
+            for run_id, reply in zip(runs, replies, strict=True)
             if reply == b"removed"  # By us.
         ]
     return removed
@@ -72,29 +87,64 @@ async def remove(client: ValkeyClient, calls: Calls, run_ids: Sequence[str]) -> 
     return [*outcomes.values()]
 
 
-def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[str], bool]:
-    """Choose what to remove after a survey, and tell whether to survey again then."""
-    count = sum(survey[0] for survey in surveys)
-    size = sum(int(survey[1]) for survey in surveys)
+async def delete_thread(
+    client: ValkeyClient, calls: Calls, threads: ThreadCalls, owner: str | None, thread: str
+) -> Sequence[str]:
+    """See `Store.delete_thread`."""
+    removed = as_deleted(thread, await client.call(threads.delete(owner, thread)))
+    await client.call_all([calls.forget(run_id, key) for run_id, key in removed if key])
+    return [run_id for run_id, _ in removed]
+
+
+@attrs.frozen
+class Ended:
+    """What a survey has found: a finished run, or an idle thread."""
+
+    name: str
+    """The run's id, or the thread's digest."""
+    at: int
+    """When it ended, in milliseconds by its partition's clock."""
+    since: float
+    """When it ended, in seconds: 0 is when the last partition was looked at."""
+
+
+def choose(surveys: Sequence[Any], retention: Retention) -> tuple[list[Ended], list[Ended], bool]:
+    """Choose what to remove after a survey: runs, threads, and whether to survey again then."""
     # Partitions are looked at one after another; which run is older must not depend on that.
-    latest = max(survey[3] for survey in surveys)
-    runs = [
-        (latest - survey[3] + age, run_id, int(bytes_))
-        for survey in surveys
-        for run_id, age, bytes_ in survey[2]
-    ]
-    # Behind a full page there is more, perhaps older than what other partitions still have.
-    full = [
-        latest - survey[3] + survey[2][-1][1] for survey in surveys if len(survey[2]) == _SURVEYED
-    ]
-    youngest = max(full, default=0)
-    chosen: list[str] = []
-    for age, run_id, bytes_ in sorted(runs, key=lambda run: (-run[0], run[1])):
-        if age < youngest:
-            return chosen, True
-        if retention.keeps(0, now=age / 1000, runs=count, size=size):
-            return chosen, False
-        chosen.append(run_id.decode())
-        count -= 1
-        size -= bytes_
-    return chosen, bool(full)
+    latest = max(time for time, _, _ in surveys)
+    runs, more_runs = _in_view([(time, page) for time, (_, _, page), _ in surveys], latest)
+    threads, more_threads = _in_view([(time, page) for time, _, (_, _, page) in surveys], latest)
+    gone_runs, gone_threads = surplus(
+        runs,
+        threads,
+        retention,
+        now=0,
+        count=sum(count for _, (count, _, _), _ in surveys),
+        size=sum(int(size) for _, *kinds in surveys for _, size, _ in kinds),
+    )
+    # Where all in view go and there is more, that comes before whatever is younger.
+    end = math.inf
+    if len(gone_runs) == len(runs):
+        end = more_runs
+    if len(gone_threads) == len(threads):
+        end = min(end, more_threads)
+    return (
+        [run for run in gone_runs if run.since <= end],
+        [thread for thread in gone_threads if thread.since <= end],
+        end < math.inf,
+    )
+
+
+def _in_view(pages: Sequence[tuple[int, Any]], latest: int) -> tuple[list[Idle[Ended]], float]:
+    """Return what is surely the oldest, and since when there may be more."""
+    found: list[Idle[Ended]] = []
+    end = math.inf
+    for time, page in pages:
+        for name, age, size in page:
+            since = (time - age - latest) / 1000
+            found.append(Idle(Ended(name.decode(), time - age, since), since, int(size)))
+        # Behind a full page there is more, perhaps older than what other partitions still have.
+        if len(page) == _SURVEYED:
+            end = min(end, found[-1].since)
+    found.sort(key=lambda idle: (idle.since, idle.key.name))
+    return [idle for idle in found if idle.since <= end], end

@@ -44,12 +44,14 @@ def as_page(run_id: str, after: int, reply: Any) -> Page:
 def as_info(run_id: str, reply: Any) -> RunInfo:
     """Return what is known of a run. Raises as `present`, also if its record can't be read."""
     known, last, state, viewers = present(run_id, reply)
-    record, epoch, tail, size, fence, cancel, digest, delivered, torn, _ = known
+    record, epoch, tail, size, fence, cancel, digest, delivered, torn, _, thread, follows = known
     try:
         public = RunRecord(
             run_id=run_id,
             epoch=epoch.decode(),
             digest="" if digest is None else digest.decode(),
+            thread=None if thread is None else thread.decode(),
+            follows=None if follows is None else follows.decode(),
             **msgspec.json.decode(record),
         )
     except UNREADABLE:

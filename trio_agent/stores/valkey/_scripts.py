@@ -7,7 +7,8 @@ A run's hash has the fields `record` (JSON), `epoch`, `member` (its place in the
 its idempotency, or empty), `creation` and `claim` (tokens of the calls that did it), `digest`,
 `fence`, `tail`, `size`, `closed` (1 or 0), `cancel`, `torn` (1, if its log has lost its end),
 `followed` (until when somebody wants to hear of its log), `owner` (a digest, if it has one: for
-`_owned`), and `handed_over` and `park`, which `_leases` explains. What is kept beside its log
+`_owned`), `handed_over` and `park`, which `_leases` explains, and those of a run in a thread
+(`_thread_acts`). What is kept beside its log
 (`_beside`) and what it is told (`_inbox`) is in the same hash, where it is renamed and removed with
 the run, also by servers of a version that knows nothing of it.
 
@@ -18,28 +19,46 @@ gone, counters that are missing are zero, and nothing else is different.
 from typing import Final
 
 from ._script import Script
+from ._thread_acts import ACTS
 
 READ_AT_ONCE: Final = 32
 """Entries that are read at once, until a page is full: each may be large."""
 
 DRAFT: Final = Script("""
-local draft, run = unpack(KEYS)
+local draft, run, refused = unpack(KEYS)
 local token, ttl = unpack(ARGV)
 local creation = redis.call('HGET', run, 'creation')
 if creation then return creation == token and 'drafted' or 'taken' end
-redis.call('DEL', draft)
+if redis.call('HGET', refused, 'creation') == token then return 'drafted' end
+redis.call('DEL', draft, refused)
 redis.call('HSET', draft, 'creation', token, unpack(ARGV, 3))
 redis.call('PEXPIRE', draft, ttl)
 return 'drafted'
 """)
 """Prepare a run that nobody sees. ARGV: token, ttl, then its hash."""
 
-REVEAL: Final = Script("""
-local draft, run, gone, index, holds, leases, owner = unpack(KEYS)
-local id, lease = unpack(ARGV)
+REVEAL: Final = Script(
+    ACTS
+    + """
+local draft, run, gone, refused, index, holds, leases, owner = unpack(KEYS)
+local id, ttl, lease = unpack(ARGV)
 local known = redis.call('HGET', run, 'creation')
 if known then return redis.call('HGET', run, 'digest') or '' end
-if redis.call('EXISTS', draft) == 0 then return false end
+local creation = redis.call('HGET', draft, 'creation')
+if not creation then
+    known = redis.call('HMGET', refused, 'why', 'by')
+    return known[1] and known
+end
+local thread = thread_of(draft)
+if thread then
+    local why, by = refusal(thread)
+    if why then
+        redis.call('UNLINK', draft)
+        redis.call('HSET', refused, 'creation', creation, 'why', why, 'by', by)
+        redis.call('PEXPIRE', refused, ttl)
+        return {why, by}
+    end
+end
 redis.call('RENAME', draft, run)
 redis.call('PERSIST', run)
 local member = redis.call('HGET', run, 'member')
@@ -48,11 +67,16 @@ if owner then redis.call('ZADD', owner, 0, member) end
 local ours = redis.call('HEXISTS', run, 'handed_over') == 1
 redis.call('ZADD', ours and holds or leases, now() + lease, id)
 redis.call('DEL', gone)
+if thread then begin_in(thread, run, id, member) end
 return redis.call('HGET', run, 'digest') or ''
-""")
-"""Make a draft the run, leased. Returns the run's digest if there is one now.
+"""
+)
+"""Make a draft the run, leased. Returns the run's digest if there is one now, or nothing; or, of a
+run in a thread, why it may not begin: `busy` and the active run, or `moved` and the head.
 
-A draft without `handed_over` is of a server of a former version, which renews its lease there."""
+A draft that is refused is no more, so that nobody reveals it later; `refused` stays as long as it
+would have, to say the same again. A draft without `handed_over` is of a server of a former version,
+which renews its lease there."""
 
 HOLDER: Final = Script("return redis.call('GET', KEYS[1])")
 """Return the proposal that has an idempotency key: its token and run."""
@@ -80,7 +104,8 @@ end
 """)
 """Let a run's proposal end by itself, for the run is about to be removed."""
 
-APPEND: Final = Script("""
+APPEND: Final = Script(
+    """
 local run, log, news, holds, leases, finished, sizes, owned, shares = unpack(KEYS)
 local id, fence, first, terminal, last = unpack(ARGV, 1, 5)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
@@ -91,6 +116,19 @@ last = tonumber(last)
 if last <= tail then return 'committed' end
 if known[3] == '1' then return 'closed' end
 if tonumber(first) ~= tail + 1 then return 'gap' end
+local finish
+if terminal == '1' then
+"""
+    + ACTS
+    + """
+    local owner, thread = redis.call('HGET', run, 'owner'), thread_of(run)
+    finish = function(size)
+        redis.call('ZREM', holds, id)
+        redis.call('ZREM', leases, id)
+        count_end(finished, sizes, owned, shares, owner, now(), size, id)
+        if thread then end_in(thread, id, ARGV[#ARGV]) end
+    end
+end
 local size = 0
 for n = 6, behind do
     local id = (first + n - 6) .. '-0'
@@ -101,31 +139,22 @@ for n = 6, behind do
     end
     size = size + #ARGV[n]
 end
-for n = behind + 1, #ARGV, 2 do
+for n = behind + 1, #ARGV - 1, 2 do
     redis.call('HSET', run, ARGV[n], ARGV[n + 1])
     size = size + #ARGV[n + 1]
 end
 redis.call('HSET', run, 'tail', last, 'closed', terminal)
 size = redis.call('HINCRBY', run, 'size', size)
-if terminal == '1' then
-    redis.call('ZREM', holds, id)
-    redis.call('ZREM', leases, id)
-    local ended, owner = now(), redis.call('HGET', run, 'owner')
-    redis.call('ZADD', finished, ended, id)
-    redis.call('HSET', sizes, id, size)
-    redis.call('HINCRBY', sizes, '', size)
-    if owner then
-        redis.call('ZADD', owned, 0, member_of(owner, ended, size, id))
-        redis.call('ZINCRBY', shares, size, owner)
-    end
-end
+if finish then finish(size) end
 if known[4] and tonumber(known[4]) > now() then tell(news, 'log', id) end
 return 'committed'
-""")
-"""Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, and then
-fields of the run's hash, each with its value.
+"""
+)
+"""Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, then
+fields of the run's hash, each with its value, and behind a terminal entry what its thread gets.
 
-The last six keys are for a terminal entry only, so that the others cost less."""
+The last six keys are for a terminal entry only, so that the others cost less; and only for it are
+the functions of threads made."""
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)
@@ -154,7 +183,7 @@ INFO: Final = Script("""
 local run, log, holds, leases, viewers, gone = unpack(KEYS)
 local id = ARGV[1]
 local known = redis.call('HMGET', run, 'record', 'epoch', 'tail', 'size', 'fence', 'cancel',
-    'digest', 'delivered', 'torn', 'handed_over')
+    'digest', 'delivered', 'torn', 'handed_over', 'thread_name', 'follows')
 if not known[1] then return absent(gone) end
 local last = false
 if redis.call('HGET', run, 'closed') == '1' then
@@ -252,41 +281,55 @@ return {known[1], known[2]}
 """)
 """Return a finished run's record and key. What is counted of a run that is gone is so no more."""
 
-REMOVE: Final = Script("""
+REMOVE_RUN: Final = (
+    ACTS
+    + """
+local function remove_run(run, log, viewers, gone, index, finished, sizes, owned, shares, news,
+    list, id, token, ttl)
+    local known = redis.call('HMGET', run, 'closed', 'member', 'owner', 'size', 'thread')
+    if not known[1] then
+        if redis.call('GET', gone) == token then return 'removed' end
+        return absent(gone)
+    end
+    if known[1] ~= '1' then return 'active' end
+    redis.call('UNLINK', run, log, viewers)
+    redis.call('ZREM', index, known[2])
+    if list then redis.call('ZREM', list, known[2]) end
+    if known[5] then redis.call('ZREM', beside(run, 'threaded', known[5]), known[2]) end
+    uncount_end(finished, sizes, owned, shares, known[3], known[4], id)
+    redis.call('SET', gone, token, 'PX', ttl)
+    tell(news, 'run', id)
+    return 'removed'
+end
+"""
+)
+"""The function that removes a finished run."""
+
+REMOVE: Final = Script(
+    REMOVE_RUN
+    + """
 local run, log, viewers, gone, index, finished, sizes, owned, shares, news, list = unpack(KEYS)
-local id, token, ttl = unpack(ARGV)
-local known = redis.call('HMGET', run, 'closed', 'member', 'owner', 'size')
-if not known[1] then
-    if redis.call('GET', gone) == token then return 'removed' end
-    return absent(gone)
-end
-if known[1] ~= '1' then return 'active' end
-redis.call('UNLINK', run, log, viewers)
-redis.call('ZREM', index, known[2])
-if list then redis.call('ZREM', list, known[2]) end
-local ended = redis.call('ZSCORE', finished, id)
-if known[3] and ended then
-    disown(owned, shares, member_of(known[3], ended, known[4], id))
-end
-redis.call('ZREM', finished, id)
-uncount(sizes, id)
-redis.call('SET', gone, token, 'PX', ttl)
-tell(news, 'run', id)
-return 'removed'
-""")
+return remove_run(run, log, viewers, gone, index, finished, sizes, owned, shares, news, list,
+    unpack(ARGV))
+"""
+)
 
 SURVEY: Final = Script("""
-local finished, sizes = unpack(KEYS)
-local time = now()
-local oldest = redis.call('ZRANGE', finished, 0, ARGV[1] - 1, 'WITHSCORES')
-local runs = {}
-for n = 1, #oldest, 2 do
-    local size = redis.call('HGET', sizes, oldest[n]) or '0'
-    runs[#runs + 1] = {oldest[n], time - oldest[n + 1], size}
+local time, found = now(), {}
+for n = 1, #KEYS, 2 do
+    local ended, sizes = KEYS[n], KEYS[n + 1]
+    local oldest = redis.call('ZRANGE', ended, 0, ARGV[1] - 1, 'WITHSCORES')
+    local page = {}
+    for n = 1, #oldest, 2 do
+        local size = redis.call('HGET', sizes, oldest[n]) or '0'
+        page[#page + 1] = {oldest[n], time - oldest[n + 1], size}
+    end
+    found[#found + 1] = {redis.call('ZCARD', ended), redis.call('HGET', sizes, '') or '0', page}
 end
-return {redis.call('ZCARD', finished), redis.call('HGET', sizes, '') or '0', runs, time}
+return {time, unpack(found)}
 """)
-"""Return how many finished runs there are, their bytes, of the oldest: id, age, size; and when."""
+"""Return when, and of finished runs and then of idle threads: how many there are, their bytes, and
+of the oldest: id, age, size."""
 
 NEWEST_NEWS: Final = Script("""
 local last = newest(KEYS[1])

@@ -3,20 +3,6 @@
 A run's log is a stream whose entries have their offsets as ids; what is known of the run is a hash
 beside it. Every act on one run is one script (`_scripts`), so that it is atomic, and can be
 repeated when a connection broke before its reply. Leases run on the server's clock.
-
-**Idempotency keys** live in another slot than the run, so that a creation takes several acts:
-
-1. *Draft* the run, with its files. Nobody sees a draft, and it ends by itself.
-2. *Propose* it for its key. The first proposal has the key. Who finds another's proposal reveals
-   its draft (whoever does it, it is the same) and has found the run. If there is nothing to
-   reveal, then that run was removed, or its creator was away for longer than a draft lives: the
-   proposal is replaced, by compare and set. Each attempt has a new token, so that a proposal that
-   was replaced never looks like the one that was looked at.
-3. *Reveal* the draft, and keep the proposal for as long as the run.
-
-A crash leaves a draft and a proposal that end by themselves, or a proposal whose draft the next
-caller with the key reveals. Before a run is removed, its proposal is given an end: from then on it
-either names a run that exists or is replaced.
 """
 
 import logging
@@ -33,20 +19,22 @@ from ..._log.inbox import Delivered, Delivery
 from ..._log.log import Append, Appended
 from ..._log.run_info import RunInfo, RunRecord, first_runs
 from ..._log.store import PAGE_BYTES, Created, Lease, Page, Store, Watch
+from ..._log.thread import ThreadCursor, ThreadInfo, Turn
 from ..._log.trouble import Trouble
 from ..._nursery import open_plain_nursery
 from . import _beside as beside
 from ._calls import Calls, member_of, run_of_member, run_of_proposal
 from ._client import ValkeyClient, ValkeyConnector, require_glide
+from ._creation import create
 from ._inbox import as_delivered, as_deliveries, deliver, read_inbox
 from ._keys import Keys
 from ._leases import LeaseCalls, as_lease, as_orphans
 from ._owned import OwnedCalls
-from ._removal import expire, remove
+from ._removal import delete_thread, expire, remove
 from ._replies import as_info, as_page, present
 from ._script import Call
 from ._scripts import HOLDER
-from ._token import new_token
+from ._threads import ThreadCalls, as_thread, as_threads, as_turns
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
 
@@ -97,6 +85,7 @@ class ValkeyStore(Store):
         self._calls = Calls(self._keys, lease=lease)
         self._leases = LeaseCalls(self._keys, lease=lease)
         self._owned = OwnedCalls(self._keys)
+        self._threads = ThreadCalls(self._keys)
         self._lease = lease
         self._patience = patience
         self._append_patience = min(patience, 2 * request_timeout)
@@ -121,6 +110,14 @@ class ValkeyStore(Store):
     def partition(self, run_id: str) -> Hashable:
         # One server is there for all or for none.
         return self._keys.of_run(run_id).partition.tag if self._connector.address.cluster else None
+
+    def new_run_id(self, owner: str | None, thread: str | None) -> str:
+        run_id = super().new_run_id(owner, thread)
+        if thread is not None:
+            partition = self._keys.of_thread(owner, thread).partition
+            while self._keys.of_run(run_id).partition != partition:
+                run_id = super().new_run_id(owner, thread)
+        return run_id
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator["ValkeyStore"]:
@@ -189,44 +186,7 @@ class ValkeyStore(Store):
         return self._opened
 
     async def create(self, record: RunRecord) -> Created:
-        client = self._client
-        if record.idempotency_key is not None:
-            return await self._create_once(record, record.idempotency_key)
-        first, *files = self._calls.draft(record, new_token())
-        reveal = self._calls.reveal(record.run_id, record.owner)
-        if files:
-            await self._draft(record, [first, *files])
-            await client.call(reveal)
-        else:
-            drafted, _ = await client.call_all([first, reveal])
-            _check_drafted(record, drafted)
-        return Created(record.run_id, Lease(record.run_id, 1))
-
-    async def _create_once(self, record: RunRecord, idempotency_key: str) -> Created:
-        client, calls = self._client, self._calls
-        key = self._keys.idempotency(record.owner, idempotency_key)
-        holder: bytes | None = await client.call(Call(HOLDER, [key]))
-        while True:
-            if holder is not None:
-                run_id = run_of_proposal(holder)
-                known = await client.call(calls.reveal(run_id, record.owner))
-                if known is not None:
-                    record.check_repeats(known.decode())
-                    return Created(run_id, None)
-            token = new_token()
-            await self._draft(record, calls.draft(record, token, key))
-            proposal = f"{token}:{record.run_id}".encode()
-            holder = await client.call(calls.propose(key, holder, proposal))
-            if holder == proposal:
-                revealed, _ = await client.call_all(
-                    [calls.reveal(record.run_id, record.owner), calls.keep_key(key, proposal)]
-                )
-                if revealed is not None:
-                    return Created(record.run_id, Lease(record.run_id, 1))
-
-    async def _draft(self, record: RunRecord, calls: Sequence[Call]) -> None:
-        for call in calls:
-            _check_drafted(record, await self._client.call(call))
+        return await create(self._client, self._calls, self._keys, record)
 
     async def lookup(self, record: RunRecord) -> str | None:
         client, calls = self._client, self._calls
@@ -273,7 +233,9 @@ class ValkeyStore(Store):
     async def info(self, run_id: str) -> RunInfo:
         return as_info(run_id, await self._client.call(self._calls.info(run_id)))
 
-    async def find(self, owner: str | None, before: str | None, limit: int) -> Sequence[RunInfo]:
+    async def find(
+        self, owner: str | None, before: str | None, limit: int, thread: str | None = None
+    ) -> Sequence[RunInfo]:
         client, calls = self._client, self._calls
         bound = b"+"
         if before is not None:
@@ -282,7 +244,7 @@ class ValkeyStore(Store):
         found: list[RunInfo] = []
         size = 0
         while size <= PAGE_BYTES and (wanted := min(limit - len(found), _LISTED)):
-            pages = await client.call_all(calls.list(owner, bound, wanted))
+            pages = await client.call_all(calls.list(owner, bound, wanted, thread))
             members = sorted(chain.from_iterable(pages), reverse=True)[:wanted]
             if not members:
                 break
@@ -302,6 +264,22 @@ class ValkeyStore(Store):
                 self._damage.tell(exc)
             except (UnknownRun, CursorExpired):
                 pass  # It was removed in this moment, or evicted.
+
+    async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+        return as_thread(owner, thread, await self._client.call(self._threads.info(owner, thread)))
+
+    async def threads(
+        self, owner: str | None, before: ThreadCursor | None, limit: int
+    ) -> Sequence[ThreadInfo]:
+        replies = await self._client.call_all(self._threads.list(owner, before, limit))
+        return as_threads(owner, limit, replies)
+
+    async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
+        call = self._threads.turns(owner, thread, last, limit)
+        return as_turns(thread, last, await self._client.call(call))
+
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        return await delete_thread(self._client, self._calls, self._threads, owner, thread)
 
     async def claim(self, run_id: str) -> Lease | None:
         return as_lease(run_id, await self._client.call(self._leases.claim(run_id)))
@@ -347,9 +325,4 @@ class ValkeyStore(Store):
             raise LimitExceeded("the run is active: cancel it first")
 
     async def expire(self, retention: Retention) -> Sequence[str]:
-        return await expire(self._client, self._calls, self._owned, retention)
-
-
-def _check_drafted(record: RunRecord, drafted: bytes) -> None:
-    if drafted == b"taken":
-        raise LimitExceeded(f"the id {record.run_id!r} is taken")
+        return await expire(self._client, self._calls, self._threads, self._owned, retention)
