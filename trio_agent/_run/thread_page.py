@@ -18,9 +18,6 @@ from .turns import decode_turn, no_turn
 _PAGE: Final = 100
 """Turns of a page at most."""
 
-_DIGITS: Final = 18
-"""Of a time at most: more than that, not every store can look for."""
-
 
 class Thread(msgspec.Struct, frozen=True, rename="camel"):
     """A conversation, as it stands in a list."""
@@ -63,8 +60,7 @@ def shown(info: ThreadInfo) -> Thread:
 
 def cursor_text(cursor: ThreadCursor) -> str:
     """Write a place in a list as text."""
-    updated_at, name = cursor
-    return f"{updated_at}.{name}"
+    return f"{cursor.updated_at}.{cursor.thread}"
 
 
 def read_cursor(text: str) -> ThreadCursor:
@@ -74,10 +70,11 @@ def read_cursor(text: str) -> ThreadCursor:
         ValueError: it is none.
     """
     updated_at, dot, name = text.partition(".")
-    digits = updated_at.isascii() and updated_at.isdecimal() and len(updated_at) <= _DIGITS
-    if not (dot and name and digits):
+    # What is longer is no time, and more than a store has room for.
+    number = updated_at.isascii() and updated_at.isdecimal() and len(updated_at) <= 16
+    if not (number and dot and name):
         raise ValueError("before is what the page of threads before it says")
-    return int(updated_at), name
+    return ThreadCursor(int(updated_at), name)
 
 
 async def read_turns(store: Store, owner: str | None, thread: str, last: str | None) -> TurnPage:
