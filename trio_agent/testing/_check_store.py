@@ -1,6 +1,6 @@
 """The conformance kit of the store contract."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -53,7 +53,20 @@ async def check_store(
     Raises:
         AssertionError: with the sentence that doesn't hold.
     """
-    for check in _ALL:
+    await check_each(open_store, ALL_CHECKS)
+    if lease is not None:
+        for timed in (_leases_end, a_death_hands_nothing_over):
+            async with open_store() as store:
+                with trio.fail_after(_PATIENCE + 10 * lease):
+                    await timed(store, lease)
+
+
+async def check_each(
+    open_store: Callable[[], AbstractAsyncContextManager[Store]],
+    checks: Iterable[Callable[[Store], Awaitable[None]]],
+) -> None:
+    """Make each of these checks on a new store; what is raised has a note of which failed."""
+    for check in checks:
         try:
             async with open_store() as store:
                 with trio.fail_after(_PATIENCE):
@@ -61,11 +74,6 @@ async def check_store(
         except Exception as exc:
             exc.add_note(f"in {check.__name__}")
             raise
-    if lease is not None:
-        for timed in (_leases_end, a_death_hands_nothing_over):
-            async with open_store() as store:
-                with trio.fail_after(_PATIENCE + 10 * lease):
-                    await timed(store, lease)
 
 
 async def _claims_are_fenced(store: Store) -> None:
@@ -354,7 +362,7 @@ _CHECKS = (
     _expire_bounds_what_one_owner_has,
 )
 # What is cancelled comes last, for it takes all the rest for granted.
-_ALL = (
+ALL_CHECKS: Final = (
     *(*LOG_CHECKS, *PRIVATE_CHECKS, *_CHECKS, *INBOX_CHECKS, *PARKING_CHECKS),
     *(*THREAD_CHECKS, *TURN_CHECKS, *REMOVAL_CHECKS),
     _cancelled_is_done_or_not_done,

@@ -1,5 +1,8 @@
 """Threads over real sockets: runs that are started in them, and what is told of them."""
 
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +21,7 @@ from server_kit import (
     open_server,
 )
 from till_kit import PAY, Till, asleep
+from valkey_kit import running_server
 
 from trio_agent import (
     Agent,
@@ -26,8 +30,11 @@ from trio_agent import (
     ModelError,
     Run,
     RuntimeLimits,
+    SQLiteStore,
     UserMessage,
+    ValkeyStore,
 )
+from trio_agent.abc import Store
 from trio_agent.servers import Guard, bearer_tokens
 from trio_agent.testing import FaultyStore, ScriptedModel
 
@@ -479,6 +486,22 @@ async def test_what_can_not_be_read() -> None:
         assert (await server.request("DELETE", "/threads/tea")).status == 204
 
 
+async def test_a_thread_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    model = ScriptedModel(["A."], ["B."])
+    key = {"Idempotency-Key": "k"}
+    async with open_server(model, store=SQLiteStore(tmp_path / "runs.db")) as server:
+        first = await ended(server, key, prompt="a", thread="tea/é")
+    async with open_server(model, store=SQLiteStore(tmp_path / "runs.db")) as server:
+        assert (await began(server, key, prompt="a", thread="tea/é")).id == first
+        second = await ended(server, prompt="b", thread="tea/é")
+        shown = await get(server, "/threads/tea%2F%C3%A9")
+        assert (shown["head"], shown["messages"]) == (second, said("a", "A.", "b", "B."))
+        assert [thread["turns"] for thread in (await get(server, "/threads"))["threads"]] == [2]
+        assert (await server.request("DELETE", "/threads/tea%2F%C3%A9")).status == 204
+        assert (await get(server, "/threads"))["threads"] == []
+        assert (await get(server, "/runs"))["runs"] == []
+
+
 async def test_a_thread_that_is_too_large() -> None:
     limits = RuntimeLimits(max_thread_bytes=200)
     async with open_server(endless("x"), limits=limits) as server:
@@ -488,12 +511,22 @@ async def test_a_thread_that_is_too_large() -> None:
         await ended(server, after="")
 
 
-async def test_two_servers_over_one_store() -> None:
-    store = MemoryStore()
+@pytest.fixture(params=["memory", "valkey"])
+def doors(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Iterator[Store]]:
+    """Ways to one store."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield (FaultyStore(memory) for _ in count())
+        return
+    with running_server(tmp_path) as valkey:
+        yield (ValkeyStore(valkey.url) for _ in count())
+
+
+async def test_two_servers_over_one_store(doors: Iterator[Store]) -> None:
     quick, slow = Agent(model=endless("x")), Agent(name="slow", model=Forever())
     async with (
-        open_server(quick, slow, store=FaultyStore(store)) as one,
-        open_server(quick, slow, store=FaultyStore(store)) as two,
+        open_server(quick, slow, store=next(doors)) as one,
+        open_server(quick, slow, store=next(doors)) as two,
     ):
         first = await ended(one, prompt="a")
         active = await began(two, prompt="b", agent="slow")

@@ -3,16 +3,33 @@
 What was said is heard by the next run, once, and nobody speaks in between.
 """
 
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
-from place_kit import Place
-from process_agents import agents
+from place_kit import STORES, Place
 from process_kit import Viewers
+from record_kit import made
+from store_kit import finish
 
-from trio_agent import AssistantMessage, RunContinued, RunFinish, ThreadBusy
+from trio_agent import (
+    Agent,
+    AssistantMessage,
+    RunContinued,
+    RunFinish,
+    SQLiteStore,
+    TextDelta,
+    ThreadBusy,
+    UserMessage,
+    ValkeyStore,
+    open_runtime,
+)
+from trio_agent._log.plain import encode_json
+from trio_agent.abc import Append, Appended, Store
 from trio_agent.client import Client
+from trio_agent.testing import ScriptedModel
 
 TALK = "talk/ä"
 
@@ -26,8 +43,8 @@ async def until(client: Client, run_id: str, *, said: str = "") -> str:
     text = ""
     async with client.subscribe(run_id) as events:
         async for event in events:
-            if event.type == "text-delta":
-                text += event.payload["delta"]
+            if isinstance(event.event, TextDelta):
+                text += event.event.delta
             if said and text.endswith(said):
                 break
     return text
@@ -93,9 +110,7 @@ async def test_killed_in_the_middle_of_an_answer(place: Place) -> None:
         nursery.start_soon(viewer.follow, place.second.http)
         await group.until_moment([viewer], 10)
         await place.replace()
-        # Until somebody goes on with it, the thread is its.
-        with pytest.raises(ThreadBusy):
-            await say(place.second.http, "too early")
+        # Whoever asks again meanwhile finds it, wherever it is by now.
         assert await say(place.second.http, prompt, idempotency_key="key") == viewer.run_id
     assert await place.check(viewer) == "stop"
     said = [event.event for event in viewer.events]
@@ -123,9 +138,49 @@ async def test_a_run_that_waits_has_its_thread(place: Place) -> None:
     assert (await http.info(run_id))["status"] == "cancelled"
 
 
-async def test_a_thousand_turns(place: Place) -> None:
-    """Each run reads what was said, and copies none of it."""
-    store = place.open_store()
-    [hearing] = [agent for agent in agents if agent.name == "hearing"]
-    await place.first.server.end_by(15)
-    await place.second.server.end_by(15) if place.second.server.pid else None
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """One that outlives its servers."""
+    if request.param == "valkey":
+        return ValkeyStore(request.getfixturevalue("valkey").url)
+    return SQLiteStore(tmp_path / "runs.db")
+
+
+async def add_turns(store: Store, count: int) -> None:
+    """Let so many runs follow each other, as far as the store is concerned."""
+    head: str | None = None
+    for number in range(count):
+        messages = UserMessage(f"prompt {number}"), AssistantMessage(f"answer {number}")
+        run_id = store.new_run_id(None, "t")
+        record = attrs.evolve(made(run_id=run_id), thread="t", follows=head, head=head)
+        assert (await store.create(record)).lease is not None
+        [end] = finish(run_id, 1).entries
+        append = Append(run_id, 1, [end], turn=encode_json(messages))
+        assert await store.append([append]) == [Appended.COMMITTED]
+        head = run_id
+
+
+async def test_a_thousand_turns(store: Store) -> None:
+    """Each run hears all of them, and what it keeps is its own."""
+    async with store.open():
+        await add_turns(store, 1000)
+    model = ScriptedModel(["one"], ["two"])
+    agent = Agent(name="hearing", model=model)
+    async with open_runtime(store=store) as runtime:
+        for number in range(2):
+            before = (await runtime.thread("t")).size
+            run = await runtime.start(agent, "and now", thread="t")
+            result = await run.wait()
+            heard = model.requests[number].messages
+            assert len(heard) == 2 * (1000 + number) + 1
+            assert result.messages[:-1] == heard
+            assert [m.content for m in heard[:2]] == ["prompt 0", "answer 0"]
+            assert (await store.info(run.id)).size < 2000
+            assert (await runtime.thread("t")).size < before + 200
+            assert (await (await runtime.find(run.id)).wait()).messages == result.messages
+        last: str | None = None
+        pages = []
+        while (page := await runtime.thread_messages("t", last=last)).next is not None:
+            pages.append(page)
+            last = page.next
+        assert sum(len(each.messages) for each in [*pages, page]) == 2 * 1002
