@@ -6,9 +6,9 @@ which whatever a terminal obeys or hides is escaped, and not left out.
 
 import msgspec
 
-from trio_agent import Text, ToolAnswered, ToolAsked, UserSaid
+from trio_agent import ToolAnswered, ToolAsked, UserSaid
 
-from ._files import file_line
+from ._files import content_lines
 from ._text import printable_json, printable_line
 
 _WANTS = {"approval": "waits for somebody to approve it"}
@@ -32,7 +32,6 @@ def answered_line(answered: ToolAnswered) -> str:
 
 def said_lines(said: UserSaid) -> list[str]:
     """Say what the run was told, and by whom."""
-    parts = (Text(said.content),) if isinstance(said.content, str) else said.content
-    lines = [part.text if isinstance(part, Text) else file_line(part) for part in parts]
+    lines = content_lines(said.content)
     by = f"{said.by}: " if said.by else ""
     return [f">> {by}{lines[0]}", *[f"   {line}" for line in lines[1:]]]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from trio_agent import File, RuntimeLimits
+from trio_agent import Content, File, RuntimeLimits, Text
 
 from .._shared.media_types import by_name
 from ._text import printable_line
@@ -48,6 +48,12 @@ def file_line(file: File) -> str:
     where = file.url or (None if file.data is None else f"{len(file.data)} bytes")
     words = [word for word in (file.name, file.media_type, where) if word]
     return ", ".join(printable_line(word[:_LONGEST]) for word in words)
+
+
+def content_lines(content: Content) -> list[str]:
+    """Say what a user says: its text, and what the files in it are."""
+    parts = (Text(content),) if isinstance(content, str) else content
+    return [part.text if isinstance(part, Text) else file_line(part) for part in parts]
 
 
 def _media_type(path: str, data: bytes) -> str:

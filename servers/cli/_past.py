@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from trio_agent import AnyMessage, AssistantMessage, Text, UserMessage
+from trio_agent import AnyMessage, AssistantMessage, UserMessage
 
-from ._files import file_line
+from ._files import content_lines
 from ._text import printable_line
 
 _LAST: Final = 4
@@ -24,11 +24,8 @@ def last_lines(messages: Sequence[AnyMessage]) -> list[str]:
 
 def _line(message: AnyMessage) -> str:
     match message:
-        case UserMessage(content=str(text)):
-            return f"you: {_short(text)}"
-        case UserMessage(content=parts):
-            words = [part.text if isinstance(part, Text) else file_line(part) for part in parts]
-            return f"you: {_short(' | '.join(words))}"
+        case UserMessage(content=content):
+            return f"you: {_short(' | '.join(content_lines(content)))}"
         case AssistantMessage(content=text) if text:
             return f"answer: {_short(text)}"
     return ""

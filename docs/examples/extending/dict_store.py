@@ -423,7 +423,7 @@ class DictStore(Store):
             retention,
             now=trio.current_time(),
             count=len(runs),
-            size=sum(each.size for each in (*runs, *threads)),
+            size=sum(run.size for run in runs) + sum(thread.size for thread in threads),
         )
         for run_id in gone:
             self._remove(run_id)
