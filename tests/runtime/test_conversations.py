@@ -1,13 +1,16 @@
 """What a run in a thread comes behind, and what is told of threads."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from runtime_kit import endless
+from log_kit import at_all_levels
+from msgspec import UNSET
+from runtime_kit import endless, logged
 from store_kit import record
 from thread_kit import (
     add_turn,
@@ -30,6 +33,7 @@ from trio_agent._errors import (
     TooLarge,
     UnknownThread,
 )
+from trio_agent._events import RunStart
 from trio_agent._limits import Retention, RuntimeLimits
 from trio_agent._log.thread import Turn
 from trio_agent._messages import (
@@ -45,8 +49,7 @@ from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._parts import ModelFinish, ReasoningPart
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
-from trio_agent.tools._agent_tool import agent_tool
-from trio_agent.tools._context import RunContext, ToolContext
+from trio_agent.tools._context import RunContext, RunFacts, ToolContext
 from trio_agent.tools._tool import tool
 
 PNG = File("image/png", data=b"\x89PNG")
@@ -210,7 +213,7 @@ class TestWhatTheModelGets:
             await trio.sleep(30)
             assert not (await runtime.runs(thread="t")).runs
             assert await asked(runtime) == turn("a", "1")
-            assert list(await all_turns(runtime.store))[0] == run.id
+            assert next(iter(await all_turns(runtime.store))) == run.id
 
     async def test_messages_that_are_given_are_a_part_of_it(self) -> None:
         given = [SystemMessage("brief"), UserMessage("a"), AssistantMessage("b")]
@@ -328,7 +331,7 @@ class TestAfter:
             await said(runtime, "a", "1")
             await add_turn(store, "odd", follows=None)
             store._threads._threads[None, "t"].turns["odd"] = Turn("odd", None, b"?")
-            with pytest.raises(LogDamaged, match="^what run 'odd' said in 't'"):
+            with pytest.raises(LogDamaged, match=r"^what run 'odd' said in 't'"):
                 await runtime.start(endless(), "b", thread="t")
             assert (runtime.statistics().active, (await runtime.thread("t")).active) == (0, None)
 
@@ -426,11 +429,17 @@ class TestWhatIsTold:
 
 
 async def test_what_an_agent_knows_of_its_thread() -> None:
+    """Its sub-agents too, whose own beginning names none: they add nothing to it."""
     seen: list[tuple[str, str | None]] = []
 
     def instructions(context: RunContext[Any]) -> str:
         seen.append(("instructions", context.thread))
         return "x"
+
+    @asynccontextmanager
+    async def open_deps(context: RunFacts) -> AsyncIterator[None]:
+        seen.append(("deps", context.thread))
+        yield
 
     @tool
     async def where(context: ToolContext[Any]) -> str:
@@ -440,19 +449,19 @@ async def test_what_an_agent_knows_of_its_thread() -> None:
 
     inner = saying([call("1", "where")], ["inner"], name="inner", tools=[where])
     outer = saying(
-        [call("1", "inner", prompt="x"), call("2", "where")],
+        [call("1", "inner", prompt="x")],
         ["outer"],
-        tools=[where, agent_tool(inner, name="inner", description="Ask.")],
+        tools=[inner.as_tool(name="inner", description="Ask.")],
         instructions=instructions,
+        open_deps=open_deps,
     )
     async with open_runtime() as runtime:
         run = await runtime.start(outer, "a", thread="t")
         await run.wait()
-        page = await runtime.store.read(run.id, 0, 1000)
-        # What its sub-agent says is in its call, and no turn of the thread.
+        events = await logged(runtime.store, run.id)
         turns = await all_turns(runtime.store)
-    starts = [e.data for e in page.entries if b'"run-start"' in e.data]
-    assert [b'"thread":"t"' in data for data in starts] == [True, False]
-    assert {thread for _, thread in seen} == {"t"}
-    assert [kind for kind, _ in seen] == ["instructions", "tool", "tool"] or len(seen) == 3
+    starts = [event for event in at_all_levels(events) if isinstance(event, RunStart)]
+    assert [start.thread for start in starts] == ["t", UNSET]
+    assert seen == [("deps", "t"), ("instructions", "t"), ("tool", "t")]
     assert list(turns) == [run.id]
+    assert AssistantMessage("inner") not in turns[run.id]

@@ -90,7 +90,6 @@ class End:
     """What comes behind the prompt; nothing: the prompt is forgotten, too."""
     act: Callable[[Runtime, Run], Awaitable[None]] = to_its_end
     limits: Limits = Limits()
-    bounds: RuntimeLimits | None = None
     settings: dict[str, Any] = attrs.Factory(dict)
 
 
@@ -120,7 +119,6 @@ ENDS = {
     "timeout": End([["a", 99.0]], "timeout", (A,), limits=Limits(run_deadline=5)),
     "timeout, silent": End([[99.0]], "timeout", (), limits=Limits(run_deadline=5)),
     "timeout in a tool": End([[HANG]], "timeout", CANCELLED, limits=Limits(run_deadline=5)),
-    "log-limit": End([["a", "b" * 5000]], "error", (A,), bounds=RuntimeLimits(max_log_bytes=4000)),
     "shape": End(
         [output([1, 2])], "stop", (AssistantMessage("[1,2]"),), settings={"output": list[int]}
     ),
@@ -151,7 +149,7 @@ async def test_every_end(end: End, far: bool, autojump_clock: trio.testing.MockC
     store: Store = StoreProxy(memory) if far else memory
     agent = saying(*end.answers, tools=[look, hang], limits=end.limits, **end.settings)
     adds = (UserMessage("2nd"), *end.adds) if end.adds else ()
-    async with open_runtime(store=store, limits=end.bounds) as runtime:
+    async with open_runtime(store=store) as runtime:
         first = await said(runtime, "1st", "one")
         run = await runtime.start(agent, "2nd", thread="t")
         assert (await runtime.thread("t")).active == run.id
@@ -183,6 +181,17 @@ async def test_stopped_in_a_store_that_forgets(
         assert (await run.wait()).finish_reason == "cancelled"
     async with open_runtime(store=store) as runtime:
         assert await asked(runtime) == ((UserMessage("1st"), *adds) if adds else ())
+
+
+async def test_a_log_that_is_full_is_no_full_thread() -> None:
+    """The turn is no part of the log: what was said until then is kept."""
+    async with open_runtime(limits=RuntimeLimits(max_log_bytes=4000)) as runtime:
+        await said(runtime, "1st", "one")
+        run = await runtime.start(saying(["a", "b" * 9000]), "2nd" * 9000, thread="t")
+        result = await result_of(run)
+        assert (result.finish_reason, result.text[:2]) == ("error", "ab")
+        assert (await runtime.thread("t")).head == run.id
+        assert await asked(runtime) == result.messages
 
 
 async def yes(run: Run) -> None:
