@@ -385,6 +385,16 @@ class TestBusy:
             await started[0].wait()
 
 
+class Late(FaultyStore):
+    """What was created is known later to whoever has created it than to others."""
+
+    async def perform(self, operation: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        outcome = await super().perform(operation, act)
+        if operation == "create":
+            await trio.sleep(self.delay)
+        return outcome
+
+
 class TestKeysInThreads:
     async def test_a_key_finds_its_run_in_a_busy_thread(self) -> None:
         async with open_runtime(limits=RuntimeLimits(max_streams=1)) as runtime:
@@ -429,7 +439,7 @@ class TestKeysInThreads:
         self, busy: bool, delay: float, autojump_clock: trio.testing.MockClock
     ) -> None:
         """One request, sent twice: there is one run, and both have it."""
-        store = FaultyStore(MemoryStore())
+        store = Late(MemoryStore())
         async with open_runtime(store=store) as runtime:
             other = await runtime.start(endless(), "1st", thread="t") if busy else None
             store.delay = delay
