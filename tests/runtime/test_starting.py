@@ -391,7 +391,7 @@ class Late(FaultyStore):
     async def perform(self, operation: str, act: Callable[[], Awaitable[Any]]) -> Any:
         outcome = await super().perform(operation, act)
         if operation == "create":
-            await trio.sleep(self.delay)
+            await trio.sleep(3 * self.delay)
         return outcome
 
 
