@@ -581,3 +581,25 @@ async def test_a_lost_log_makes_no_turn(autojump_clock: trio.testing.MockClock) 
         log.append([FINISH])
         assert made == []
     assert store.turns == []
+
+
+@pytest.mark.parametrize("deltas", [0, 1, 5])
+@pytest.mark.parametrize("how", ["away", "forgetful"])
+async def test_a_turn_is_kept_over_repetitions(
+    how: str, deltas: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Also where they come in pieces: it is beside the end, and beside nothing else."""
+    store = TurnStore()
+    async with open_bench(store, patience=100) as bench:
+        log = await bench.log("r")
+        counted(log)
+        getattr(store, how).add("append")
+        for _ in range(deltas):
+            log.append([delta()])
+        log.append([FINISH])
+        await trio.sleep(1)
+        getattr(store, how).clear()
+        await log.flush()
+    end = deltas + 1
+    assert {(last == end, turn) for _, last, turn in store.turns} <= {(False, b""), (True, b"[1]")}
+    assert store.turns[-1][1:] == (end, b"[1]")
