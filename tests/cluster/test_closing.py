@@ -1,17 +1,22 @@
 """Closing the log of a run whose worker is gone."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 from unittest.mock import ANY
 
+import attrs
 import msgspec
 import pytest
 from log_kit import check_log, nested
+from record_kit import made
 from runtime_kit import logged
 from shared_kit import orphan
 from store_kit import finished, record
+from thread_kit import add_turn, all_turns
 
 from trio_agent._cluster.closing import cancel_log, close_log
+from trio_agent._content import File, Text
 from trio_agent._errors import LogDamaged, StoreUnavailable
 from trio_agent._events import (
     AnyEvent,
@@ -31,6 +36,7 @@ from trio_agent._events import (
     ToolAnswered,
     ToolAsked,
     ToolCall,
+    ToolInputDelta,
     ToolName,
     ToolOutcome,
     ToolRequest,
@@ -39,7 +45,15 @@ from trio_agent._events import (
 )
 from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.run_info import RunInfo
-from trio_agent._log.store import Lease, Page
+from trio_agent._log.store import Lease, Page, Store
+from trio_agent._messages import (
+    AnyMessage,
+    AssistantMessage,
+    ToolMessage,
+    UserMessage,
+    unpaired_calls,
+)
+from trio_agent._run.place import Place
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore
 
@@ -325,3 +339,108 @@ async def test_a_run_that_was_removed_has_nothing_to_close() -> None:
     await finished(store, "r")
     await store.delete("r")
     assert await close_log(store, Lease("r", 1), "x", "y") is Appended.UNKNOWN
+
+
+HI = UserMessage("hi")
+BEGAN: list[AnyEvent] = [
+    RunStart(at=0, run_id="r", agent="a", thread="t"),
+    StepStart(at=0, step_number=1),
+]
+SPOKE: list[AnyEvent] = [*BEGAN, TextDelta(at=0, delta="a")]
+CALLED: list[AnyEvent] = [*SPOKE, answered(1, 5), asked(FIRST)]
+TOLD = "nobody waited for the end of this call: its outcome is unknown"
+
+
+async def in_thread(
+    *events: AnyEvent, said: Sequence[AnyMessage] = (HI,), **more: Any
+) -> tuple[MemoryStore, Lease]:
+    """A run behind another one, with these events."""
+    store = MemoryStore()
+    await add_turn(store, "0", UserMessage("before"))
+    place = {"run_id": "r", "place": Place("t"), **more}
+    made_record = attrs.evolve(made(None, *said, **place), follows="0", head="0")
+    lease = (await store.create(made_record)).lease
+    assert lease is not None
+    if events:
+        entries = [Entry.of(n, event) for n, event in enumerate(events, 1)]
+        await store.append([Append("r", 1, entries)])
+    return store, lease
+
+
+async def close_as_lost(store: Store, lease: Lease) -> None:
+    assert await close_log(store, lease, "odd", "it is gone") is Appended.COMMITTED
+
+
+async def cancel(store: Store, lease: Lease) -> None:
+    assert await cancel_log(store, lease, "enough") is Appended.COMMITTED
+
+
+@pytest.mark.parametrize("close", [close_as_lost, cancel])
+@pytest.mark.parametrize(
+    ("events", "adds"),
+    [
+        ([], ()),
+        (BEGAN, ()),
+        (SPOKE, (AssistantMessage("a"),)),
+        ([*BEGAN, ToolInputDelta(at=0, tool=ToolName("1", "pay"), delta="{")], ()),
+        ([*SPOKE, StepDiscard(at=0, step_number=1, from_offset=2, reason="x")], ()),
+        (CALLED, (AssistantMessage("a", (FIRST,)), ToolMessage("1", TOLD, "unknown"))),
+        (
+            [*CALLED, outcome(FIRST), step(1, 5), StepStart(at=0, step_number=2)],
+            (AssistantMessage("a", (FIRST,)), ToolMessage("1", "ok")),
+        ),
+    ],
+)
+async def test_what_a_run_adds_that_nobody_goes_on_with(
+    events: list[AnyEvent],
+    adds: tuple[AnyMessage, ...],
+    close: Callable[[Store, Lease], Awaitable[None]],
+) -> None:
+    """In the same act as its end: what it was given, and what came of it; all, or nothing."""
+    store, lease = await in_thread(*events)
+    counted = FaultyStore(store)
+    await close(counted, lease)
+    assert counted.calls["append"] == 1
+    thread = await store.thread(None, "t")
+    assert (thread.head, thread.active) == ("r" if adds else "0", None)
+    turns = await all_turns(store)
+    assert turns.get("r", ()) == ((HI, *adds) if adds else ())
+    assert unpaired_calls(tuple(m for each in turns.values() for m in each)) is None
+    # What was said before it was not read for that.
+    assert counted.calls["turns"] == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"{", NO_CALL])
+async def test_of_a_log_that_can_not_be_read_nothing_is_added(data: bytes) -> None:
+    store, lease = await in_thread(*SPOKE)
+    store._runs["r"].log.entries[1] = Entry(2, data, False)
+    await close_as_lost(store, lease)
+    thread = await store.thread(None, "t")
+    assert (thread.head, thread.active, thread.turns) == ("0", None, 1)
+
+
+async def test_a_record_that_is_damaged_is_left_out() -> None:
+    store, lease = await in_thread(*SPOKE)
+    store._runs["r"].log.private[0] = b"?"
+    await close_as_lost(store, lease)
+    assert (await all_turns(store))["r"] == (AssistantMessage("a"),)
+
+
+async def test_files_are_in_what_it_adds() -> None:
+    given = UserMessage((Text("what?"), File("a/b", data=b"x")))
+    for lost in (False, True):
+        store, lease = await in_thread(*SPOKE, said=[given])
+        if lost:
+            store._runs["r"].blobs.clear()
+        await close_as_lost(store, lease)
+        kept, _ = (await all_turns(store))["r"]
+        note = UserMessage((Text("what?"), Text("(a file that is there no more)")))
+        assert kept == (note if lost else given)
+
+
+async def test_in_no_thread_what_it_was_given_is_not_read() -> None:
+    store = FaultyStore(MemoryStore())
+    lease = (await store.create(record("r"))).lease
+    assert lease is not None
+    await close_as_lost(store, lease)
+    assert store.calls["read_private"] == 0

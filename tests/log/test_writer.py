@@ -477,3 +477,129 @@ async def test_closing_when_the_store_comes_back(
         store.away.clear()
     assert log.feed.closed
     assert (await store.info("r")).tail == 2
+
+
+class TurnStore(RecordingStore):
+    """It tells which turns were written, beside which events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: list[tuple[int, int, bytes]] = []
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        outcomes = await super().append(batch)
+        self.turns += [(each.first_offset, each.last_offset, each.turn) for each in batch]
+        return outcomes
+
+
+def counted(log: RunLog, turn: bytes = b"[1]") -> list[bool]:
+    """Let the log have a turn; returns when it was made."""
+    made: list[bool] = []
+
+    def make() -> bytes:
+        made.append(True)
+        return turn
+
+    log.turn_of_run = make
+    return made
+
+
+async def test_a_turn_is_made_with_the_end() -> None:
+    seen: list[bytes] = []
+
+    class Nearby(MemoryStore):
+        def append_nowait(self, batch: Sequence[Append]) -> Sequence[Appended]:
+            seen.extend(each.turn for each in batch)
+            return super().append_nowait(batch)
+
+    async with open_bench(Nearby()) as bench:
+        log = await bench.log("r")
+        made = counted(log)
+        log.append([delta()])
+        assert (made, seen) == ([], [b""])
+        log.append([delta(), FINISH])
+        assert (made, seen) == ([True], [b"", b"[1]"])
+        # It is no part of the run's size.
+        info = await bench.store.info("r")
+        assert log.free == bench.max_bytes - (info.size - info.record.size)
+
+
+async def test_a_run_in_no_thread_has_none() -> None:
+    store = TurnStore()
+    async with open_bench(store) as bench:
+        log = await bench.log("r")
+        log.append([FINISH])
+        await log.flush()
+    assert store.turns == [(1, 1, b"")]
+
+
+async def test_a_turn_waits_for_the_end_that_it_is_beside(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """However many commits it takes until then, and however often that one is tried."""
+    store = TurnStore()
+    long = "x" * (1 << 18)
+    async with open_bench(store, patience=100) as bench:
+        log = await bench.log("r")
+        made = counted(log)
+        store.away.add("append")
+        for _ in range(12):
+            log.append([delta(long)])
+        log.append([FINISH])
+        await trio.sleep(3)
+        assert (made, store.turns) == ([True], [])
+        store.away.clear()
+        store.forgetful.add("append")
+        await trio.sleep(3)
+        store.forgetful.clear()
+        await log.flush()
+    assert len(store.turns) > 1
+    assert [turn for _, last, turn in store.turns if last < 13] == [b""] * (len(store.turns) - 1)
+    assert store.turns[-1][1:] == (13, b"[1]")
+    assert made == [True]
+
+
+async def test_a_turn_is_no_backlog(autojump_clock: trio.testing.MockClock) -> None:
+    store = TurnStore()
+    async with open_bench(store, max_bytes=2000) as bench:
+        log = await bench.log("r")
+        counted(log, b"[" + b"1" * (1 << 20) + b"]")
+        store.delay = 1
+        log.append([FINISH])
+        assert log.has_room
+        await log.flush()
+        assert log.uncommitted == 0
+    assert len(store.turns[-1][2]) == (1 << 20) + 2
+
+
+async def test_a_lost_log_makes_no_turn(autojump_clock: trio.testing.MockClock) -> None:
+    store = TurnStore()
+    async with open_bench(store) as bench:
+        log = await bench.log("r")
+        made = counted(log)
+        log.stop_as_lost()
+        log.append([FINISH])
+        assert made == []
+    assert store.turns == []
+
+
+@pytest.mark.parametrize("deltas", [0, 1, 5])
+@pytest.mark.parametrize("how", ["away", "forgetful"])
+async def test_a_turn_is_kept_over_repetitions(
+    how: str, deltas: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Also where they come in pieces: it is beside the end, and beside nothing else."""
+    store = TurnStore()
+    async with open_bench(store, patience=100) as bench:
+        log = await bench.log("r")
+        counted(log)
+        getattr(store, how).add("append")
+        for _ in range(deltas):
+            log.append([delta()])
+        log.append([FINISH])
+        await trio.sleep(1)
+        getattr(store, how).clear()
+        await log.flush()
+    end = deltas + 1
+    assert {(last == end, turn) for _, last, turn in store.turns} <= {(False, b""), (True, b"[1]")}
+    assert store.turns[-1][1:] == (end, b"[1]")

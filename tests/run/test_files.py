@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from trio_agent._events import ToolRequest
 from trio_agent._messages import (
     AnyMessage,
     AssistantMessage,
@@ -13,7 +14,14 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
-from trio_agent._run.files import checked, files_of, nameless, put_in, set_apart
+from trio_agent._run.files import (
+    checked,
+    files_of,
+    nameless,
+    put_in,
+    set_apart,
+    without_files,
+)
 
 DIGEST = sha256(b"a").hexdigest()
 
@@ -132,3 +140,18 @@ def test_it_is_told_which_file_of_a_result_is_none() -> None:
     result = ToolMessage("1", "x", files=(File("a/b", data=b"a"), File("a/b")))
     with pytest.raises(ValueError, match=r"one of .* at `\$\.messages\[1\]\.files\[1\]`$"):
         checked([UserMessage("x"), result])
+
+
+def test_a_note_is_left_of_a_file_that_has_nothing_but_a_name() -> None:
+    lost, here = File("a/b", blob=f"r/{DIGEST}"), File("a/b", data=b"x")
+    link = File("a/b", url="https://h/")
+    call = AssistantMessage("", (ToolRequest("1", "t", {}),))
+    said = UserMessage("hi"), UserMessage((lost, here, link, Text("x"))), call
+    said = (*said, ToolMessage("1", "x", files=(here, lost, link)))
+    note = Text("(a file that is there no more)")
+    left = UserMessage((note, here, link, Text("x"))), call
+    assert without_files(said) == (
+        UserMessage("hi"),
+        *left,
+        ToolMessage("1", "x", files=(here, link)),
+    )

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from hypothesis import given, strategies as st
 from machine_kit import HI, Logged, acting, asked, calling, checking, continued, machine
+from msgspec import UNSET
 
 from trio_agent._events import (
     AnyEvent,
@@ -80,6 +81,15 @@ def test_a_plain_answer() -> None:
     assert (made.action, made.done, made.terminal) == (None, True, finish)
     messages = (HI, AssistantMessage("Hello", reasoning="hm"))
     assert made.result == Result("r", "Hello", 1, "stop", usage, messages, output="Hello")
+
+
+@pytest.mark.parametrize(("thread", "told"), [(None, UNSET), ("t", "t"), ("", "")])
+def test_a_run_begins_in_a_thread_or_in_none(thread: str | None, told: object) -> None:
+    made = machine()
+    [start] = made.started(1, thread)
+    assert start == RunStart(at=1, run_id="r", agent="a", thread=told)  # type: ignore[arg-type]
+    assert (b'"thread":' in encode_event(start)) is (thread is not None)
+    assert decode_event(encode_event(start)) == start
 
 
 def test_tools_and_a_second_step() -> None:

@@ -873,3 +873,55 @@ async def test_what_is_handed_over_is_not_ended(autojump_clock: trio.testing.Moc
         info = await store.info(run.id)
     assert (info.active, info.leased, info.parked) == (True, False, False)
     assert info.tail == 3  # All that was said is there, and no closing events.
+
+
+class Turns(StoreProxy):
+    """It tells which turns were written."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.turns: list[bytes] = []
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        self.turns += [each.turn for each in batch if each.turn]
+        return await super().append(batch)
+
+
+async def test_a_turn_is_of_a_run_in_a_thread_that_has_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Not of one that sleeps, nor of one that goes on elsewhere, nor of one in no thread."""
+    store = Turns(LastingStore())
+    asks = [call("1", "refund", amount=5)]
+    agent = Agent(model=ScriptedModel(["a"], asks, ["b", trio.Event()]), name="x", tools=[refund])
+    async with open_runtime(store=store, agents=[agent]) as runtime:
+        await (await runtime.start(agent, "hi")).wait()
+        sleeping = await runtime.start(agent, "hi", thread="t")
+        await asleep(sleeping)
+        handed = await runtime.start(agent, "hi", thread="u")
+        await told(handed, TextDelta)
+        await runtime.drain(0)
+        assert store.turns == []
+        for run, thread in ((sleeping, "t"), (handed, "u")):
+            info = await store.thread(None, thread)
+            assert (info.active, info.turns) == (run.id, 0)
+    async with open_runtime(store=store) as runtime:
+        await (await runtime.find(sleeping.id)).cancel()
+    assert sorted(b'"refund"' in turn for turn in store.turns) == [False, True]
+
+
+async def test_a_turn_comes_with_an_end_that_the_store_takes_late(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FaultyStore(MemoryStore())
+    async with open_runtime(store=store, limits=RuntimeLimits(closing_bound=1)) as runtime:
+        run = await runtime.start(Agent(model=ScriptedModel(["a", 5.0])), "hi", thread="t")
+        await told(run, TextDelta)
+        store.away.add("append")
+        with pytest.raises(StoreUnavailable):
+            await run.wait()
+        assert (await store.thread(None, "t")).active == run.id
+        store.away.clear()
+        await trio.sleep(5)
+        info = await store.thread(None, "t")
+        assert (info.head, info.active, info.turns) == (run.id, None, 1)

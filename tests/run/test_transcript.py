@@ -5,10 +5,12 @@ import pytest
 from trio_agent._content import File, Text
 from trio_agent._events import (
     AnyEvent,
+    ErrorDetail,
     ModelFinished,
     OutputDelta,
     OutputRetry,
     ReasoningDelta,
+    RunError,
     RunStart,
     StepDiscard,
     StepFinish,
@@ -161,3 +163,38 @@ def test_what_is_taken_back_and_what_users_say(
         transcript.add(event)
     assert transcript.messages == (UserMessage("hi"), *messages)
     assert (transcript.text, transcript.steps) == (whole, steps)
+
+
+ANSWER = [STEP, text("a"), END]
+GIVEN: list[AnyMessage] = [UserMessage("x"), AssistantMessage("y"), UserMessage("hi")]
+
+
+@pytest.mark.parametrize(
+    ("events", "added"),
+    [
+        ([], ()),
+        ([STEP], ()),
+        ([STEP, text("a")], ()),  # not before the step has ended
+        (ANSWER, (AssistantMessage("a"),)),
+        ([STEP, text("a"), RunError(at=0, error=ErrorDetail("x", "y"))], (AssistantMessage("a"),)),
+        ([STEP, RunError(at=0, error=ErrorDetail("x", "y"))], ()),
+        ([STEP, ReasoningDelta(at=0, delta="hm"), END], ()),
+        ([STEP, text("a"), BACK, END], ()),
+        ([said("b"), END], ()),  # of what only users say, nothing is kept
+        ([said("b"), *ANSWER], (UserMessage("b"), AssistantMessage("a"))),
+        (
+            [STEP, ToolCall(at=0, tool=CALL), RESULT, END],
+            (AssistantMessage("", (CALL,)), ToolMessage("1", "no", "error")),
+        ),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_what_a_run_adds_to_its_thread(
+    events: list[AnyEvent], added: tuple[AnyMessage, ...], before: int
+) -> None:
+    """What it was given, too, but not what was said before; and nothing before its model speaks."""
+    transcript = Transcript(GIVEN)
+    transcript.before = before
+    for event in events:
+        transcript.add(event)
+    assert transcript.added == ((*GIVEN[before:], *added) if added else ())

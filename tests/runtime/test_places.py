@@ -30,7 +30,12 @@ class TestTaking:
         places.close()
         with pytest.raises(LimitExceeded, match="draining"):
             places.take()
+        with pytest.raises(LimitExceeded, match="draining"):
+            places.check_open()
         assert (places.taken, places.open) == (0, False)
+
+    def test_they_are_open_also_where_all_are_taken(self) -> None:
+        full().check_open()
 
 
 class TestWaiting:

@@ -1,6 +1,7 @@
 """Starting runs: places, keys and files, in an order in which nothing is taken for nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -8,19 +9,31 @@ import pytest
 import trio
 import trio.testing
 from runtime_kit import endless, quick
-from shared_kit import quiet
+from shared_kit import LEASE, quiet, shared
+from store_kit import record
+from thread_kit import add_turn
+from wait_kit import LastingStore, asking, asleep
 
 from trio_agent._agent import Agent
-from trio_agent._errors import KeyReused, LimitExceeded, StoreUnavailable, TooLarge
+from trio_agent._cluster.closing import cancel_log
+from trio_agent._errors import (
+    KeyReused,
+    LimitExceeded,
+    StoreUnavailable,
+    ThreadBusy,
+    TooLarge,
+)
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
+from trio_agent._log.run_info import RunRecord
+from trio_agent._log.store import Created
 from trio_agent._messages import AnyMessage, AssistantMessage, File, Text, ToolMessage, UserMessage
 from trio_agent._run.run import Run
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent._runtime.runtime import Runtime
 from trio_agent._runtime.starting import what_was_said
 from trio_agent.stores._memory import MemoryStore
-from trio_agent.testing import FaultyStore, ScriptedModel, call
+from trio_agent.testing import FaultyStore, ScriptedModel, StoreProxy, call
 from trio_agent.tools._tool import tool
 
 PNG = File("image/png", data=b"PNG")
@@ -182,3 +195,358 @@ class TestInTurn:
                 [mapped] = [each async for each in results]
             assert isinstance(mapped.error, LimitExceeded)
             assert (await first.wait()).finish_reason == "cancelled"
+
+
+def talking(*lines: Any) -> Agent:
+    return Agent(model=ScriptedModel(["b", *lines]), name="a")
+
+
+async def refused(runtime: Runtime, agent: Agent, count: int, **how: Any) -> list[ThreadBusy]:
+    """Start so many runs at once; returns why those that did not were refused."""
+    why: list[ThreadBusy] = []
+
+    async def start() -> None:
+        try:
+            await runtime.start(agent, "hi", thread="t", **how)
+        except ThreadBusy as exc:
+            why.append(exc)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(start)
+    return why
+
+
+class TestBusy:
+    @pytest.mark.parametrize("far", [False, True], ids=["memory", "writer"])
+    async def test_one_of_twenty_starts(self, far: bool) -> None:
+        memory = MemoryStore()
+        async with open_runtime(store=StoreProxy(memory) if far else memory) as runtime:
+            why = await refused(runtime, endless(), 20)
+            assert len(why) == 19
+            active = (await runtime.thread("t")).active
+            assert {(each.thread, each.run_id) for each in why} == {("t", active)}
+            assert runtime.statistics().active == 1
+            assert active is not None
+            await (await runtime.find(active)).cancel()
+            assert len(await refused(runtime, endless(), 2)) == 1
+            assert len((await runtime.runs(thread="t")).runs) == 2
+            await runtime.drain(0)
+
+    async def test_other_threads_are_not(self) -> None:
+        async with open_runtime() as runtime:
+            runs = [
+                await runtime.start(endless(), "hi", thread=thread, owner=owner)
+                for thread in ("t", "u", None, None)
+                for owner in (None, "", "me")
+            ]
+            assert runtime.statistics().active == len(runs) == 12
+            await runtime.drain(0)
+
+    @pytest.mark.parametrize("most", [1, 9])
+    @pytest.mark.parametrize("far", [False, True], ids=["memory", "writer"])
+    async def test_the_other_is_cancelled(self, most: int, far: bool) -> None:
+        """Also where it has the only place; what it has said is in the thread."""
+        memory = MemoryStore()
+        store = StoreProxy(memory) if far else memory
+        async with open_runtime(store=store, limits=RuntimeLimits(max_streams=most)) as runtime:
+            first = await runtime.start(talking(trio.Event()), "1st", thread="t")
+            await trio.testing.wait_all_tasks_blocked()
+            model = ScriptedModel(["c"])
+            second = await runtime.start(Agent(model=model), "2nd", thread="t", on_busy="cancel")
+            assert first.status == "cancelled"
+            result = await first.wait()
+            assert result.reason == "another run was to begin in its thread"
+            await second.wait()
+            said = UserMessage("1st"), AssistantMessage("b"), UserMessage("2nd")
+            assert model.requests[0].messages == said
+
+    async def test_twenty_cancel_each_other_until_one_is_left(self) -> None:
+        async with open_runtime() as runtime:
+            assert await refused(runtime, endless(), 20, on_busy="cancel") == []
+            assert runtime.statistics().active == 1
+            runs = (await runtime.runs(thread="t")).runs
+            assert len(runs) == 20
+            assert (await runtime.thread("t")).active == runs[0].id
+            await runtime.drain(0)
+
+    async def test_nobody_is_cancelled_where_nobody_is_active(self) -> None:
+        store = FaultyStore(MemoryStore())
+        async with open_runtime(store=store) as runtime:
+            run = await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+            await run.wait()
+            assert store.calls["request_cancel"] == 0
+
+    @pytest.mark.parametrize("lasting", [False, True])
+    async def test_a_run_that_waits_is_cancelled(
+        self, lasting: bool, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store = LastingStore() if lasting else MemoryStore()
+        limits = RuntimeLimits(max_streams=1)
+        async with open_runtime(store=store, limits=limits) as runtime:
+            first = await runtime.start(asking(), "hi", thread="t")
+            await asleep(first)
+            with pytest.raises(ThreadBusy):
+                await runtime.start(quick(), "hi", thread="t")
+            second = await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+            assert first.status == "cancelled"
+            messages = (await second.wait()).messages
+            assert isinstance(told := messages[2], ToolMessage)
+            assert told.status == "cancelled"
+
+    async def test_a_run_that_takes_its_time_is_waited_for(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        @tool
+        async def clean() -> None:
+            """Clean up, whatever comes."""
+            with trio.CancelScope(shield=True):
+                await trio.sleep(3)
+
+        async with open_runtime() as runtime:
+            agent = Agent(model=ScriptedModel([call("1", "clean")]), tools=[clean])
+            first = await runtime.start(agent, "hi", thread="t")
+            await trio.testing.wait_all_tasks_blocked()
+            begin = trio.current_time()
+            with trio.move_on_after(1) as scope:
+                await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+            # The wish stays; nothing was started, and no place is taken.
+            assert scope.cancelled_caught
+            assert runtime.statistics().active == 1
+            second = await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+            assert trio.current_time() - begin == 3
+            assert first.status == "cancelled"
+            await second.wait()
+
+    async def test_a_run_of_another_runtime_is_cancelled(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        async with shared() as both:
+            one, other = both.runtimes
+            first = await one.start(talking(trio.Event()), "hi", thread="t")
+            await quiet()
+            with pytest.raises(ThreadBusy):
+                await other.start(quick(), "hi", thread="t")
+            second = await other.start(quick(), "hi", thread="t", on_busy="cancel")
+            assert first.status == "cancelled"
+            assert len((await second.wait()).messages) == 4
+
+    async def test_a_run_cannot_cancel_itself(self) -> None:
+        seen: list[Exception] = []
+
+        @tool
+        async def again() -> None:
+            """Begin anew."""
+            try:
+                await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+            except RuntimeError as exc:
+                seen.append(exc)
+
+        async with open_runtime() as runtime:
+            agent = Agent(model=ScriptedModel([call("1", "again")], ["done"]), tools=[again])
+            run = await runtime.start(agent, "hi", thread="t")
+            assert (await run.wait()).text == "done"
+        assert len(seen) == 1
+
+    async def test_nothing_is_cancelled_for_a_run_that_is_not_started(self) -> None:
+        async with open_runtime() as runtime:
+            first = await runtime.start(talking(event := trio.Event()), "hi", thread="t")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(runtime.drain, 99)
+                await trio.testing.wait_all_tasks_blocked()
+                with pytest.raises(LimitExceeded, match="draining"):
+                    await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+                assert first.status == "active"
+                event.set()
+            assert (await first.wait()).finish_reason == "stop"
+
+    async def test_a_run_that_another_worker_takes_meanwhile(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """It is looked for again, where it is now."""
+        memory = MemoryStore(lease=LEASE)
+        async with open_runtime(store=StoreProxy(memory)) as runtime:
+            first = await runtime.start(talking(trio.Event()), "hi", thread="t")
+            await quiet()
+            run = memory._runs[first.id]
+            run.leased_until = 0
+            lease = await memory.claim(first.id)
+            assert lease is not None
+            async with trio.open_nursery() as nursery:
+                started: list[Run] = []
+
+                async def start() -> None:
+                    started.append(await runtime.start(quick(), "hi", thread="t", on_busy="cancel"))
+
+                nursery.start_soon(start)
+                await trio.sleep(1)
+                assert started == []
+                await cancel_log(memory, lease, "enough")
+            await started[0].wait()
+
+
+class Late(FaultyStore):
+    """What was created is known later to whoever has created it than to others."""
+
+    async def perform(self, operation: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        outcome = await super().perform(operation, act)
+        if operation == "create":
+            await trio.sleep(3 * self.delay)
+        return outcome
+
+
+class TestKeysInThreads:
+    async def test_a_key_finds_its_run_in_a_busy_thread(self) -> None:
+        async with open_runtime(limits=RuntimeLimits(max_streams=1)) as runtime:
+            how: dict[str, Any] = {"thread": "t", "idempotency_key": "k"}
+            run = await runtime.start(endless(), "hi", **how)
+            assert await runtime.start(endless(), "hi", **how) is run
+            assert await runtime.start(endless(), "hi", on_busy="cancel", **how) is run
+            assert run.status == "active"
+            await run.cancel()
+
+    async def test_and_in_one_that_has_gone_on(self) -> None:
+        """Its answer does not change with what came behind it."""
+        async with open_runtime() as runtime:
+            how: dict[str, Any] = {"thread": "t", "idempotency_key": "k"}
+            first = await runtime.start(quick(), "hi", **how)
+            await first.wait()
+            await (await runtime.start(quick(), "ho", thread="t")).wait()
+            busy = await runtime.start(endless(), "hm", thread="t")
+            again = await runtime.start(quick(), "hi", **how)
+            assert again.id == first.id
+            assert len((await again.wait()).messages) == 2
+            await busy.cancel()
+
+    @pytest.mark.parametrize(
+        "change", [{"thread": "u"}, {"thread": None}, {"after": ""}, {"after": "x"}]
+    )
+    async def test_a_key_for_another_place_is_another_request(self, change: dict[str, Any]) -> None:
+        async with open_runtime() as runtime:
+            how: dict[str, Any] = {"thread": "t", "idempotency_key": "k"}
+            run = await runtime.start(endless(), "hi", **how)
+            with pytest.raises(KeyReused):
+                await runtime.start(endless(), "hi", **{**how, **change})
+            if change.get("thread", "t") is not None:
+                with pytest.raises(KeyReused):
+                    await runtime.start(endless(), "hi", on_busy="cancel", **{**how, **change})
+            assert run.status == "active"
+            await run.cancel()
+
+    @pytest.mark.parametrize("busy", [False, True])
+    @pytest.mark.parametrize("delay", [0.0, 0.5])
+    async def test_twins_do_not_cancel_each_other(
+        self, busy: bool, delay: float, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """One request, sent twice: there is one run, and both have it."""
+        store = Late(MemoryStore())
+        async with open_runtime(store=store) as runtime:
+            other = await runtime.start(endless(), "1st", thread="t") if busy else None
+            store.delay = delay
+            how: dict[str, Any] = {"thread": "t", "on_busy": "cancel", "idempotency_key": "k"}
+            runs: list[Run] = []
+
+            async def start(after: float) -> None:
+                await trio.sleep(after)
+                runs.append(await runtime.start(endless(), "hi", **how))
+
+            async with trio.open_nursery() as nursery:
+                for number in range(5):
+                    nursery.start_soon(start, number * 0.3)
+            store.delay = 0
+            assert len(runs) == 5
+            assert {id(run) for run in runs} == {id(runs[0])}
+            assert runs[0].status == "active"
+            assert other is None or other.status == "cancelled"
+            await runs[0].cancel()
+
+    async def test_a_twin_that_was_begun_elsewhere_is_found(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        how: dict[str, Any] = {"thread": "t", "on_busy": "cancel", "idempotency_key": "k"}
+        async with shared(delay=0.2) as both:
+            runs: list[Run] = []
+
+            async def start(runtime: Runtime) -> None:
+                runs.append(await runtime.start(endless(), "hi", **how))
+
+            async with trio.open_nursery() as nursery:
+                for runtime in both.runtimes:
+                    nursery.start_soon(start, runtime)
+            assert len({run.id for run in runs}) == 1
+            assert (await both.store.info(runs[0].id)).active
+            await runs[0].cancel()
+
+
+class Moving(FaultyStore):
+    """Somebody else does something between a look at a thread and what comes of it."""
+
+    def __init__(self, memory: MemoryStore, *acts: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(memory)
+        self.acts = list(acts)
+
+    async def create(self, record: RunRecord) -> Created:
+        if self.acts:
+            await self.acts.pop(0)()
+        return await super().create(record)
+
+
+class TestAThreadThatMoves:
+    @pytest.mark.parametrize(("moves", "said"), [(0, ""), (1, "x"), (2, "xy"), (3, ""), (4, "z")])
+    async def test_what_was_said_in_between_is_read(self, moves: int, said: str) -> None:
+        memory = MemoryStore()
+        acts: list[Callable[[], Awaitable[object]]] = [
+            partial(add_turn, memory, "x", UserMessage("x")),
+            partial(add_turn, memory, "y", UserMessage("y"), follows="x"),
+            partial(memory.delete_thread, None, "t"),
+            partial(add_turn, memory, "z", UserMessage("z")),
+        ]
+        model = ScriptedModel(["ok"])
+        store = Moving(memory, *acts[:moves])
+        async with open_runtime(store=store) as runtime:
+            run = await runtime.start(Agent(model=model), "hi", thread="t")
+            await run.wait()
+            assert model.requests[0].messages == (*map(UserMessage, said), UserMessage("hi"))
+            assert runtime.statistics().active == 0
+            assert (await memory.thread(None, "t")).head == run.id
+        assert store.calls["create"] == moves + 1
+
+    async def test_somebody_begins_in_between(self) -> None:
+        memory = MemoryStore()
+        begin = partial(memory.create, record("x", thread="t"))
+        async with open_runtime(store=Moving(memory, begin)) as runtime:
+            with pytest.raises(ThreadBusy) as raised:
+                await runtime.start(quick(), "hi", thread="t")
+            assert raised.value.run_id == "x"
+            assert runtime.statistics().active == 0
+
+    async def test_a_run_to_follow_that_is_removed_in_between(self) -> None:
+        memory = MemoryStore()
+        await add_turn(memory, "x", UserMessage("x"))
+        store = Moving(memory, partial(memory.delete_thread, None, "t"))
+        async with open_runtime(store=store) as runtime:
+            with pytest.raises(ValueError, match=r"^run 'x' has no turn"):
+                await runtime.start(quick(), "hi", thread="t", after="x")
+            assert runtime.statistics().active == 0
+
+    @pytest.mark.parametrize("operation", ["thread", "turns", "lookup", "create"])
+    async def test_a_store_that_is_away(self, operation: str) -> None:
+        memory = MemoryStore()
+        await add_turn(memory, "x", UserMessage("x"))
+        store = FaultyStore(memory)
+        async with open_runtime(store=store) as runtime:
+            store.away.add(operation)
+            with pytest.raises(StoreUnavailable):
+                await runtime.start(quick(), "hi", thread="t", idempotency_key="k")
+            store.away.clear()
+            assert runtime.statistics().active == 0
+            assert (await runtime.thread("t")).active is None
+            await (await runtime.start(quick(), "hi", thread="t", idempotency_key="k")).wait()
+
+    async def test_a_place_that_is_none(self) -> None:
+        store = FaultyStore(MemoryStore())
+        async with open_runtime(store=store) as runtime:
+            for how in ({"thread": ""}, {"after": "x"}, {"on_busy": "cancel"}):
+                with pytest.raises(ValueError, match="thread"):
+                    await runtime.start(quick(), "hi", **how)  # type: ignore[call-overload, arg-type]
+        assert store.calls["create"] == 0

@@ -13,9 +13,11 @@ from log_kit import check_log
 from runtime_kit import endless, logged
 from shared_kit import LEASE, orphan, quiet, shared
 from store_kit import record
+from thread_kit import all_turns, asked, result_of, said, turn
 
 from trio_agent._agent import Agent
-from trio_agent._errors import FenceLost, RunFailed
+from trio_agent._content import File, Text
+from trio_agent._errors import FenceLost, RunFailed, ThreadBusy, UnknownRun, UnknownThread
 from trio_agent._events import (
     AnyEvent,
     ModelFinished,
@@ -37,7 +39,7 @@ from trio_agent._limits import Limits, RuntimeLimits
 from trio_agent._log.log import Append, Appended, Entry
 from trio_agent._log.run_info import RunInfo
 from trio_agent._log.store import Store
-from trio_agent._messages import UserMessage
+from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
 from trio_agent._run.job import Order
 from trio_agent._run.private import encode_private
 from trio_agent._run.settings import RunSettings
@@ -930,3 +932,268 @@ async def test_a_log_that_makes_no_sense_ends_and_harms_nobody(
             await (await one.runtime.find("r")).wait()
         assert other.status == "active"
         await other.cancel()
+
+
+class Cutting(Dying):
+    """As `Dying`, but nothing behind that event is there, though it came with it."""
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
+        [first] = batch
+        kinds = [isinstance(entry.event, self._kind) for entry in first.entries]
+        if any(kinds):
+            cut = first.entries[: kinds.index(True) + 1]
+            batch = [Append(first.run_id, first.fence, cut, first.private, first.turn)]
+        return await super().append(batch)
+
+
+@tool
+async def seek() -> str:
+    """Seek."""
+    return "found"
+
+
+SOUGHT = AssistantMessage("", (ToolRequest("1", "seek", {}),))
+HUNG = AssistantMessage("", (ToolRequest("1", "hang", {}),))
+NOBODY_KNOWS = ToolMessage(
+    "1", "the worker was lost during this call: its outcome is unknown", "unknown"
+)
+UNWAITED = ToolMessage(
+    "1", "nobody waited for the end of this call: its outcome is unknown", "unknown"
+)
+BEFORE = turn("1st", "one")
+HI = UserMessage("hi")
+
+
+async def killed_in_thread(store: Store, agent: Agent, door: CrashingStore, **how: Any) -> str:
+    """Start a run behind another one, on a server that dies in it."""
+    async with open_runtime(store=store) as runtime:
+        await said(runtime, "1st", "one", **how)
+    run_id = ""
+    async with server(store, agent, door=door) as first:
+        run_id = (await first.runtime.start(agent, "hi", thread="t", **how)).id
+        await trio.sleep(1000)
+        raise AssertionError("it lived")
+    return run_id
+
+
+class TestThreads:
+    @pytest.mark.parametrize(
+        ("kind", "answers", "adds", "requests"),
+        [
+            (RunStart, [["done"]], [AssistantMessage("done")], [[]]),
+            (StepStart, [["x"], ["done"]], [AssistantMessage("done")], [[], []]),
+            (TextDelta, [["a", trio.Event()], ["done"]], [AssistantMessage("done")], [[], []]),
+            (
+                ToolCall,
+                [[call("1", "hang")], ["done"]],
+                [HUNG, NOBODY_KNOWS, AssistantMessage("done")],
+                [[], [HUNG, NOBODY_KNOWS]],
+            ),
+            (
+                StepFinish,
+                [[call("1", "seek")], ["done"]],
+                [SOUGHT, ToolMessage("1", "found"), AssistantMessage("done")],
+                [[], [SOUGHT, ToolMessage("1", "found")]],
+            ),
+            (RunFinish, [["done"]], [AssistantMessage("done")], [[]]),
+        ],
+    )
+    async def test_who_goes_on_has_what_was_said_before(
+        self,
+        kind: type[AnyEvent],
+        answers: list[list[Line]],
+        adds: list[AnyMessage],
+        requests: list[list[AnyMessage]],
+        autojump_clock: trio.testing.MockClock,
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(*answers, tools=[hang, seek])
+        run_id = await killed_in_thread(store, agent, Cutting(store, kind))
+        thread = await store.thread(None, "t")
+        if kind is RunFinish:  # The turn came with it, in one act.
+            assert (thread.head, thread.active, thread.turns) == (run_id, None, 2)
+        else:
+            assert (thread.active, thread.turns) == (run_id, 1)
+        result = await result_there(store, run_id, agent)
+        assert result.messages == (*BEFORE, HI, *adds)
+        assert [request.messages for request in agent.model.requests] == [  # type: ignore[union-attr]
+            (*BEFORE, HI, *each) for each in requests
+        ]
+        thread = await store.thread(None, "t")
+        assert (thread.head, thread.active, thread.turns) == (run_id, None, 2)
+        assert (await all_turns(store))[run_id] == (HI, *adds)
+        async with open_runtime(store=store) as runtime:
+            assert await asked(runtime) == result.messages
+
+    async def test_before_the_first_event(self, autojump_clock: trio.testing.MockClock) -> None:
+        store, agent = MemoryStore(lease=LEASE), agent_of(["done"])
+        async with open_runtime(store=store) as runtime:
+            await said(runtime, "1st", "one")
+        async with server(store, agent) as first:
+            run = await first.runtime.start(agent, "hi", thread="t")
+            first.door.crash()
+        result = await result_there(store, run.id, agent)
+        assert result.messages == (*BEFORE, HI, AssistantMessage("done"))
+        [start] = of(RunStart, await logged(store, run.id))
+        assert start.thread == "t"
+
+    @pytest.mark.parametrize(
+        ("kind", "answers", "adds"),
+        [
+            (RunStart, [[trio.Event()]], []),
+            (StepStart, [[trio.Event()]], []),
+            (TextDelta, [["a", trio.Event()]], [AssistantMessage("a")]),
+            (ToolCall, [["a", call("1", "hang")]], [HUNG, UNWAITED]),
+        ],
+    )
+    @pytest.mark.parametrize("how", ["lost", "cancelled", "unknown", "log-lost"])
+    async def test_who_ends_it_keeps_what_it_has_said(
+        self,
+        kind: type[AnyEvent],
+        answers: list[list[Line]],
+        adds: list[AnyMessage],
+        how: str,
+        autojump_clock: trio.testing.MockClock,
+    ) -> None:
+        class Torn(MemoryStore):
+            torn = False
+
+            async def info(self, run_id: str) -> RunInfo:
+                return attrs.evolve(await super().info(run_id), torn=self.torn)
+
+        if adds and isinstance(adds[0], AssistantMessage) and adds[0].tool_calls:
+            adds = [AssistantMessage("a", adds[0].tool_calls), *adds[1:]]
+        store = Torn(lease=LEASE)
+        settings: dict[str, Any] = {"on_worker_lost": "end"} if how == "lost" else {}
+        agent = agent_of(*answers, tools=[hang], **settings)
+        run_id = await killed_in_thread(store, agent, Dying(store, kind), owner="me")
+        first = (await store.thread("me", "t")).head
+        if how == "cancelled":
+            await store.request_cancel(run_id, "enough")
+        store.torn = how == "log-lost"
+        known = [] if how == "unknown" else [agent]
+        async with server(store, *known, shared=False) as other:
+            result = await result_of(await other.runtime.find(run_id))
+        assert result.finish_reason == ("cancelled" if how == "cancelled" else "error")
+        assert result.messages == (*BEFORE, HI, *adds)
+        thread = await store.thread("me", "t")
+        assert (thread.head, thread.active) == (run_id if adds else first, None)
+        assert (await all_turns(store, owner="me")).get(run_id, ()) == ((HI, *adds) if adds else ())
+
+    @pytest.mark.parametrize("damaged", ["log", "record", "history", "file"])
+    async def test_what_can_not_be_read(
+        self, damaged: str, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """It ends, and its thread is free; what of it can be read is kept."""
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["a", trio.Event()], ["b"])
+        given = UserMessage((Text("what?"), File("image/png", data=b"PNG")))
+        async with open_runtime(store=store) as runtime:
+            first = await said(runtime, "1st", "one")
+        run_id = ""
+        async with server(store, agent, door=Dying(store, TextDelta)) as one:
+            run_id = (await one.runtime.start(agent, messages=[given], thread="t")).id
+            await trio.sleep(1000)
+        run, thread = store._runs[run_id], store._threads._threads[None, "t"]
+        match damaged:
+            case "log":
+                run.log.entries[1] = Entry(2, b"{", False)
+            case "record":
+                run.log.private[0] = b"?"
+            case "history":
+                thread.turns[first.id] = attrs.evolve(thread.turns[first.id], data=b"?")
+            case "file":
+                run.blobs.clear()
+        async with server(store, agent, shared=False) as other:
+            with pytest.raises(RunFailed):
+                await (await other.runtime.find(run_id)).wait()
+        info = await store.thread(None, "t")
+        assert info.active is None
+        assert len(agent.model.requests) == 1  # type: ignore[union-attr]
+        if damaged == "history":
+            thread.turns[first.id] = attrs.evolve(thread.turns[first.id], data=b"[]")
+        adds: dict[str, list[AnyMessage]] = {
+            "log": [],
+            "record": [AssistantMessage("a")],
+            "history": [given, AssistantMessage("a")],
+            "file": [
+                UserMessage((Text("what?"), Text("(a file that is there no more)"))),
+                AssistantMessage("a"),
+            ],
+        }
+        assert (await all_turns(store)).get(run_id, ()) == tuple(adds[damaged])
+        async with open_runtime(store=store) as runtime:
+            before = () if damaged == "history" else BEFORE
+            assert await asked(runtime) == (*before, *adds[damaged])
+
+    @pytest.mark.parametrize("gone", ["thread", "turn"])
+    async def test_what_was_said_before_is_gone(
+        self, gone: str, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """No store lets that happen. If it does, the run ends, and is not taken over for ever."""
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["a", trio.Event()], ["b"])
+        run_id = await killed_in_thread(store, agent, Dying(store, TextDelta))
+
+        class Gone(CrashingStore):
+            async def turns(self, owner: Any, thread: str, last: str, limit: int) -> Any:
+                raise UnknownThread(thread) if gone == "thread" else UnknownRun(last)
+
+        with pytest.raises(RunFailed, match="and its log can't be read"):
+            await result_there(store, run_id, agent, door=Gone(store))
+        assert (await store.thread(None, "t")).active is None
+
+    async def test_files_that_were_said_before_are_in_what_goes_on(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["a", trio.Event()], ["b"])
+        given = UserMessage((Text("what?"), File("image/png", data=b"PNG")))
+        run_id = ""
+        async with open_runtime(store=store) as runtime:
+            first = await runtime.start(agent_of(["x"]), messages=[given], thread="t")
+            await first.wait()
+            await runtime.delete(first.id)
+        async with server(store, agent, door=Dying(store, TextDelta)) as one:
+            run_id = (await one.runtime.start(agent, "hi", thread="t")).id
+            await trio.sleep(1000)
+        await result_there(store, run_id, agent)
+        requests = agent.model.requests  # type: ignore[union-attr]
+        assert [request.messages for request in requests] == [
+            (given, AssistantMessage("x"), HI)
+        ] * 2
+
+    async def test_a_drain_hands_it_over_and_its_thread_with_it(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["a", trio.Event()], ["b"])
+        async with server(store, agent) as first, server(store, agent) as second:
+            await said(first.runtime, "1st", "one")
+            run = await first.runtime.start(agent, "hi", thread="t")
+            await quiet()
+            await first.runtime.drain(5)
+            with pytest.raises(ThreadBusy):
+                await second.runtime.start(agent, "hm", thread="t")
+            result = await (await second.runtime.find(run.id)).wait()
+        assert result.messages == (*BEFORE, HI, AssistantMessage("b"))
+        assert await reasons(store, run.id) == ["handed-over"]
+        assert (await all_turns(store))[run.id] == result.messages[2:]
+
+    async def test_who_wants_the_thread_cancels_a_run_whose_worker_is_gone(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """As soon as its lease has lapsed."""
+        store = MemoryStore(lease=LEASE)
+        agent = agent_of(["a", trio.Event()])
+        async with server(store, agent) as first:
+            await first.runtime.start(agent, "1st", thread="t")
+            await quiet()
+            first.door.crash()
+        async with server(store, agent_of(name="b")) as second:
+            begin = trio.current_time()
+            model = ScriptedModel(["ok"])
+            run = await second.runtime.start(Agent(model=model), "hi", thread="t", on_busy="cancel")
+            assert trio.current_time() - begin <= LEASE + 3
+            await run.wait()
+        assert model.requests[0].messages == (*turn("1st", "a"), HI)

@@ -143,8 +143,9 @@ class Lane:
             count = max(1, count // 2)
             while entries:
                 some = log.first(entries, min(count, len(entries)))
-                parts = append.run_id, append.fence, some, append.private, append.turn
-                piece = [(log, Append(*parts))]
+                # Each has what is beside its own entries; the turn, that with the end.
+                part = Append(append.run_id, append.fence, some, append.private, append.turn)
+                piece = [(log, part)]
                 if (failure := await self._append(piece)) is not None:
                     self._complain(piece, since, failure)
                     delay = min(2 * delay, longest)

@@ -161,6 +161,7 @@ class Calls:
             parent=context.parent,
             principal=context.principal,
             metadata=context.metadata,
+            thread=context.thread,
             deps=context.deps,
             call_id=call.id,
             on_cancel=desk.run.request_cancel,

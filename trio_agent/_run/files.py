@@ -16,6 +16,7 @@ from .._log.cursor import valid_run_id
 from .._messages import AnyMessage, File, Text, ToolMessage, UserMessage
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LOST: Final = Text("(a file that is there no more)")
 
 
 def files_of(messages: Sequence[AnyMessage]) -> Iterator[File]:
@@ -94,6 +95,22 @@ async def put_in(
         return msgspec.structs.replace(file, data=found[file.blob], blob=None)
 
     return tuple(_mapped(message, whole) for message in messages)
+
+
+def without_files(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
+    """Return the messages with a note in the place of each file that has nothing but a name."""
+    return tuple(map(_without_files, messages))
+
+
+def _without_files(message: AnyMessage) -> AnyMessage:
+    match message:
+        case UserMessage(content=tuple() as parts):
+            noted = (_LOST if isinstance(p, File) and p.blob is not None else p for p in parts)
+            return msgspec.structs.replace(message, content=tuple(noted))
+        case ToolMessage(files=files):
+            left = tuple(file for file in files if file.blob is None)
+            return msgspec.structs.replace(message, files=left)
+    return message
 
 
 def nameless(messages: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:

@@ -18,6 +18,9 @@ from .turns import decode_turn, no_turn
 _PAGE: Final = 100
 """Turns of a page at most."""
 
+_DIGITS: Final = 18
+"""Of a time at most: more than that, not every store can look for."""
+
 
 class Thread(msgspec.Struct, frozen=True, rename="camel"):
     """A conversation, as it stands in a list."""
@@ -70,9 +73,8 @@ def read_cursor(text: str) -> ThreadCursor:
         ValueError: it is none.
     """
     updated_at, dot, name = text.partition(".")
-    # What is longer is no time, and more than a store has room for.
-    number = updated_at.isascii() and updated_at.isdecimal() and len(updated_at) <= 16
-    if not (number and dot and name):
+    digits = updated_at.isascii() and updated_at.isdecimal() and len(updated_at) <= _DIGITS
+    if not (dot and name and digits):
         raise ValueError("before is what the page of threads before it says")
     return ThreadCursor(int(updated_at), name)
 

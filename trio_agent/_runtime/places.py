@@ -30,11 +30,19 @@ class Places:
         Raises:
             LimitExceeded: all are taken, or no more are given out.
         """
-        if not self.open:
-            raise LimitExceeded("the runtime is draining: it starts no more runs")
+        self.check_open()
         if self.taken >= self._most:
             raise LimitExceeded(f"{self.taken} runs are active, which is the limit")
         self.taken += 1
+
+    def check_open(self) -> None:
+        """Make sure that places are given out still.
+
+        Raises:
+            LimitExceeded: they are not.
+        """
+        if not self.open:
+            raise LimitExceeded("the runtime is draining: it starts no more runs")
 
     async def wait(self) -> None:
         """As `take`, but wait while others have all of them. A checkpoint.

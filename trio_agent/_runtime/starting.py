@@ -14,6 +14,7 @@ import trio
 
 from .._errors import (
     CursorExpired,
+    FenceLost,
     LimitExceeded,
     ThreadBusy,
     ThreadMoved,
@@ -130,17 +131,21 @@ class Starting:
                 if await self._known(wish) is None:
                     if place.on_busy == "reject":
                         raise
+                    # For nothing, if none is started here any more.
+                    self._live.places.check_open()
                     await self._cancel(busy.run_id)
 
     async def _cancel(self, run_id: str) -> None:
-        with suppress(UnknownRun, CursorExpired):
+        # Gone, or with another worker by now: it is looked for again.
+        with suppress(UnknownRun, CursorExpired, FenceLost):
             await (await self._find(run_id)).cancel("another run was to begin in its thread")
 
     async def _known(self, wish: _Wish) -> Run[Any] | None:
         """Return what was started with this idempotency key, if there is one."""
         if wish.record.idempotency_key is None:
             return None
-        run_id = await self._store.lookup(wish.record)
+        async with self._turn(wish.record):
+            run_id = await self._store.lookup(wish.record)
         return None if run_id is None else await self._find(run_id)
 
     async def _start_at_once(self, wish: _Wish) -> Run[Any]:

@@ -214,7 +214,7 @@ class Takeover:
                 before=len(before),
             )
             resumed = await rebuild(self._store, run_id, machine)
-        except (LogDamaged, UnknownBlob, UnknownThread):
+        except (LogDamaged, UnknownBlob, UnknownThread, UnknownRun):
             await self._end_claimed(info, lease, f"{_GONE}, and its log can't be read")
             return False
         logger.info("run %s goes on here: %s", run_id, resumed.reason)
