@@ -19,6 +19,8 @@ FLAKE8 := flake8 --select=ASYNC1,ASYNC2 --extend-ignore=ASYNC124,ASYNC127,ASYNC1
   --startable-in-context-manager=$(STARTABLE)
 # Tests that type checkers run: wrong types have to be errors, too.
 TYPED = $(addprefix ../,$(shell find tests -name 'typing_*.py'))
+# A file of tests in one process, in the order in which `tests/conftest.py` puts them.
+SIDE_BY_SIDE := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 # What pip says is for those whose installation fails.
 PIP = log=$$(mktemp) && $(BIN)/python -m pip install --disable-pip-version-check $(1) >$$log 2>&1 \
   || { cat $$log; exit 1; }; rm -f $$log
@@ -28,9 +30,9 @@ PIP = log=$$(mktemp) && $(BIN)/python -m pip install --disable-pip-version-check
 demo: $(LOCAL)  ## Watch a run on a real model being cut off and resumed.
 	@$(BIN)/trio-agent demo
 
-test: $(READY)  ## The whole test suite with branch coverage, on all cores.
+test: $(READY)  ## The whole test suite with branch coverage, on all cores; THOROUGH=1: with all rounds.
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	@$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -40,7 +42,7 @@ test-all:  ## The test suite on each Python of this machine, 3.11 to 3.14, in a 
 	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	  $(MAKE) --no-print-directory PYTHON=$$python VENV=.venv-$$version .venv-$$version/ready; \
 	  .venv-$$version/bin/python --version; \
-	  .venv-$$version/bin/python -m pytest -q --numprocesses=auto --dist=loadfile $(ARGS); \
+	  .venv-$$version/bin/python -m pytest -q $(SIDE_BY_SIDE) $(ARGS); \
 	done
 
 check: $(READY)  ## Format, lint, types of the built package, of what they must refuse and of examples, layers.

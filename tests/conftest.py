@@ -1,6 +1,7 @@
 """What holds for a whole test run: what is done before it, and what is said at its end."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 
@@ -13,6 +14,10 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
+LONG = {"system", "cli", "docs", "client"}
+"""Rooms of tests with processes, and with sweeps."""
+
+
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
     """Commands set up logging for their process, which here is that of all tests."""
@@ -22,6 +27,17 @@ def logging_as_it_was() -> Iterator[None]:
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers = handlers
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are cores: some tests wait for processes."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the rooms whose tests take long, so that none of them is left for the end."""
+    items.sort(key=lambda item: not LONG & set(item.path.parts))
 
 
 def pytest_sessionstart() -> None:

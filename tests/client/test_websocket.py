@@ -16,6 +16,7 @@ import trustme
 from client_kit import pairs, receive_all
 from proxy_kit import canned, open_proxy
 from server_kit import SOON, StepModel, endless, logged, open_server, talking_model
+from thorough_kit import ends_of_frames, places_to_cut
 from trio_websocket import WebSocketRequest, serve_websocket
 from websocket_kit import open_websocket_server
 
@@ -76,11 +77,15 @@ async def test_cut_after_every_byte() -> None:
         run = await kit.start()
         await run.wait()
         expected = await logged(run, kit)  # type: ignore[arg-type]
-        size = 200 + sum(len(cursor) + len(run.id) + len(data) + 30 for cursor, data in expected)
-        for place in range(size):
+        assert pairs(await receive_all(url, run.id)) == expected
+        raw = bytes(proxy.answer)
+        places = places_to_cut(raw, ends_of_frames(raw))
+        for place in places:
             proxy.cuts = iter([place])
             assert pairs(await receive_all(url, run.id)) == expected, place
-        assert proxy.connections > 1.8 * (size - 300)
+        before_its_end = sum(place <= raw.index(b'"run-finish"') for place in places)
+        assert proxy.connections >= 1 + len(places) + before_its_end
+        assert before_its_end > 100
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -34,9 +34,14 @@ def environment(*, measured: bool = True, **more: str) -> dict[str, str]:
             tell its coverage; measuring it would only make it slow.
         more: what is set beside that.
     """
-    ours = ("TRIO_AGENT_", "OPENAI_", *(() if measured else ("COVERAGE_PROCESS_",)))
+    ours = ("TRIO_AGENT_", "OPENAI_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**clean, **more}
+    return {**(clean if measured else unmeasured(clean)), **more}
+
+
+def unmeasured(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment whose processes do not measure their coverage."""
+    return {name: value for name, value in env.items() if not name.startswith("COVERAGE_PROCESS_")}
 
 
 # Processes that run tests side by side begin far enough from each other.

@@ -1,4 +1,8 @@
-"""Programs of the documentation, run as they stand there, against a scripted provider."""
+"""Programs of the documentation, run as they stand there, against a scripted provider.
+
+Their coverage is not measured: they show that the documentation is right, and what they use has
+tests of its own.
+"""
 
 import os
 import sys
@@ -9,6 +13,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import trio
+from process_kit import unmeasured
 from server_kit import SOON
 
 from trio_agent.testing.openai import Script, ScriptedServer, open_scripted_openai
@@ -36,7 +41,7 @@ async def run_against(env: Mapping[str, str], file: Path, folder: Path, *argumen
     """Run a program as `run_program` does, with whatever its environment names."""
     done = await trio.run_process(
         [sys.executable, "-W", "error", str(file), *arguments],
-        env=env,
+        env=unmeasured(env),
         cwd=folder,
         capture_stdout=True,
         capture_stderr=True,
@@ -72,7 +77,7 @@ async def serving_against(
             trio.run_process,
             [sys.executable, str(file), *arguments],
             stdout=PIPE,
-            env=env,
+            env=unmeasured(env),
             cwd=folder,
             check=False,
         )

@@ -17,15 +17,19 @@ class Proxy:
     url: str
     cuts: Iterator[float] = attrs.field(factory=lambda: iter(()))
     connections: int = 0
+    answer: bytearray = attrs.field(factory=bytearray)
+    """What went through to the last one that connected."""
 
     async def handle(self, port: int, client: trio.SocketStream) -> None:
         self.connections += 1
+        self.answer = answer = bytearray()
         left = next(self.cuts, math.inf)
         server = await trio.open_tcp_stream("127.0.0.1", port)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._pump, client, server, math.inf, nursery.cancel_scope)
-                nursery.start_soon(self._pump, server, client, left, nursery.cancel_scope)
+                scope = nursery.cancel_scope
+                nursery.start_soon(self._pump, client, server, math.inf, bytearray(), scope)
+                nursery.start_soon(self._pump, server, client, left, answer, scope)
         finally:
             client.socket.close()
             server.socket.close()
@@ -35,11 +39,13 @@ class Proxy:
         source: trio.SocketStream,
         sink: trio.SocketStream,
         left: float,
+        passed: bytearray,
         scope: trio.CancelScope,
     ) -> None:
         try:
             while left and (data := await source.receive_some(int(min(left, 65536)))):
                 await sink.send_all(data)
+                passed += data
                 left -= len(data)
         except trio.BrokenResourceError:
             pass

@@ -5,6 +5,7 @@ or ends.
 """
 
 import os
+from itertools import accumulate
 from typing import Final
 
 THOROUGH: Final = os.environ.get("THOROUGH", "") not in ("", "0")
@@ -16,6 +17,26 @@ STRIDE: Final = 13
 def rounds(some: int, *, thorough: int) -> int:
     """Return how often to do what chance, or repetition, is to find something in."""
     return thorough if THOROUGH else some
+
+
+def ends_of_lines(raw: bytes) -> list[int]:
+    """Return where the lines of a stream end, its chunks' among them."""
+    return list(accumulate(map(len, raw.splitlines(keepends=True))))
+
+
+def ends_of_frames(raw: bytes) -> list[int]:
+    """Return where the frames of a WebSocket end that a server has sent, its handshake first."""
+    ends = [raw.index(b"\r\n\r\n") + 4]
+    while ends[-1] < len(raw):
+        match raw[ends[-1] + 1]:
+            case 127:
+                begin, size = 10, int.from_bytes(raw[ends[-1] + 2 : ends[-1] + 10])
+            case 126:
+                begin, size = 4, int.from_bytes(raw[ends[-1] + 2 : ends[-1] + 4])
+            case size:
+                begin = 2
+        ends.append(ends[-1] + begin + size)
+    return ends
 
 
 def places_to_cut(raw: bytes, ends: list[int]) -> list[int]:

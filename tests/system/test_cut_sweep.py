@@ -5,7 +5,7 @@ Around each end of a line, and every few bytes between; after every byte if one 
 
 import json
 from collections.abc import Callable
-from itertools import accumulate, islice
+from itertools import islice
 
 import attrs
 import pytest
@@ -13,7 +13,7 @@ import trio
 from careful_kit import make_careful, to_its_end
 from server_kit import SOON, Client, Server, get_weather, logged, open_server, weather_model
 from team_kit import Retold, make_pair, make_shaped, make_team
-from thorough_kit import places_to_cut
+from thorough_kit import ends_of_lines, places_to_cut
 
 from trio_agent import Agent, FallbackModel, ModelError
 from trio_agent.abc import Emit, Model, ModelFinish, ModelRequest
@@ -66,8 +66,7 @@ async def sweep(server: Server, path: str, expected: list[tuple[str, bytes]]) ->
         while not raw.endswith(b"\r\n0\r\n\r\n"):
             raw += await client.stream.receive_some()
     assert read_events(raw) == expected
-    lines = list(accumulate(map(len, raw.splitlines(keepends=True))))
-    places = iter(places_to_cut(raw, lines))
+    places = iter(places_to_cut(raw, ends_of_lines(raw)))
 
     async def cut() -> None:
         while some := list(islice(places, REQUESTS)):

@@ -15,7 +15,7 @@ import trio.testing
 from log_kit import check_log
 from server_kit import SOON, Forever, Leaving, get_weather, weather_model
 from team_kit import make_team
-from thorough_kit import places_to_cut
+from thorough_kit import ends_of_frames, places_to_cut
 from trio_websocket import ConnectionClosed
 from websocket_kit import WebSocketKit, expected, open_websocket_server
 from wsproto import ConnectionType
@@ -70,17 +70,6 @@ def read_messages(raw: bytes) -> list[Any]:
     return messages
 
 
-def size_of_frame(raw: bytes) -> int:
-    """Return the size in bytes, head and all, of the frame that a server's bytes begin with."""
-    match raw[1]:
-        case 127:
-            return 10 + int.from_bytes(raw[2:10])
-        case 126:
-            return 4 + int.from_bytes(raw[2:4])
-        case size:
-            return 2 + size
-
-
 async def test_replay_is_cut_after_every_byte() -> None:
     agent = Agent(model=weather_model(), tools=[get_weather])
     async with open_websocket_server(agent, seconds=6 * SOON) as kit:
@@ -93,10 +82,9 @@ async def test_replay_is_cut_after_every_byte() -> None:
             while b'"run-finish"' not in raw or read_messages(raw)[-1] != events[-1]:
                 raw += await stream.receive_some()
         assert read_messages(raw)[1:] == events
-        ends = [len(head)]
-        while ends[-1] < len(raw):
-            ends.append(ends[-1] + size_of_frame(raw[ends[-1] :]))
+        ends = ends_of_frames(raw)
         assert len(ends) > len(events)
+        assert ends[-1] == len(raw)
         places = iter(places_to_cut(raw, ends))
 
         async def cut() -> None:

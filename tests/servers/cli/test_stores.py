@@ -178,33 +178,43 @@ class TestBesideAServer:
     async def test_valkey(self, valkey: ValkeyServer, tmp_path: Path) -> None:
         await self.follow_one(valkey.url, tmp_path)
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            (("runs", "--store", "memory"), "ask it for GET /runs"),
-            (("runs", "--store", "sqlite:missing.db"), "missing.db"),
-            (("runs", "--store", "sqlite:text.db"), "text.db: the file is no database"),
-            (("show", "x", "--store", "sqlite:."), "the database can't be opened"),
-            (("runs", "--store", "sqlite:"), "--store takes"),
-            (("runs",), "--store"),
-            (("show", "x", "--store", "sqlite:other.db"), "another program"),
-            (("show", "x", "--store", "valkey://"), "--store: the URL names no host"),
-            (("show", "x", "--store", "sqlite:mine.db"), "'x'"),
-        ],
-    )
-    async def test_wrong_usage(
-        self, arguments: tuple[str, ...], message: str, tmp_path: Path
-    ) -> None:
-        with sqlite3.connect(tmp_path / "other.db") as db:
-            db.execute("CREATE TABLE t (x)")
-        db.close()
-        (tmp_path / "text.db").write_text("text " * 1000)
-        async with SQLiteStore(tmp_path / "mine.db").open():
-            pass
-        code, out, err = await command(*arguments, cwd=tmp_path)
-        assert (code, out) == (2, "")
-        assert message in err.splitlines()[-1]
-        assert "Traceback" not in err
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("runs", "--store", "memory"), "ask it for GET /runs"),
+        (("runs", "--store", "sqlite:missing.db"), "missing.db"),
+        (("runs", "--store", "sqlite:text.db"), "text.db: the file is no database"),
+        (("show", "x", "--store", "sqlite:."), "the database can't be opened"),
+        (("runs", "--store", "sqlite:"), "--store takes"),
+        (("runs",), "--store"),
+        (("show", "x", "--store", "sqlite:other.db"), "another program"),
+        (("show", "x", "--store", "valkey://"), "--store: the URL names no host"),
+        (("show", "x", "--store", "sqlite:mine.db"), "'x'"),
+    ],
+)
+def test_wrong_usage(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("TRIO_AGENT_STORE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect(tmp_path / "other.db") as db:
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    (tmp_path / "text.db").write_text("text " * 1000)
+    trio.run(make_file, tmp_path / "mine.db")
+    err = refused([*arguments], capsys)
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+async def make_file(path: Path) -> None:
+    async with SQLiteStore(path).open():
+        pass
 
 
 @pytest.mark.parametrize("url", ["valkey://127.0.0.1:1", "rediss://127.0.0.1:1"])
