@@ -11,7 +11,7 @@ from trio_agent._content import File, Text
 from trio_agent._errors import UnknownThread
 from trio_agent._events import ToolRequest
 from trio_agent._log.log import PAGE_BYTES
-from trio_agent._log.thread import ThreadInfo
+from trio_agent._log.thread import ThreadCursor, ThreadInfo
 from trio_agent._messages import AnyMessage, AssistantMessage, ToolMessage, UserMessage
 from trio_agent._run.thread_page import Thread, cursor_text, read_cursor, read_turns, shown
 from trio_agent.stores._memory import MemoryStore
@@ -35,7 +35,7 @@ def test_a_thread_as_it_is_shown() -> None:
 
 @pytest.mark.parametrize("cursor", [(0, "t"), (1_700_000_000_000, "a.b"), (1, "."), (1, "é 1.2")])
 def test_a_place_as_text(cursor: tuple[int, str]) -> None:
-    assert read_cursor(cursor_text(cursor)) == cursor
+    assert read_cursor(cursor_text(ThreadCursor(*cursor))) == cursor
 
 
 @pytest.mark.parametrize(
