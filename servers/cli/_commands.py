@@ -49,6 +49,7 @@ def run_serve(options: argparse.Namespace) -> int:
             max_streams=options.max_streams,
             max_log_bytes=options.max_log_bytes,
             max_blob_bytes=options.max_blob_bytes,
+            max_thread_bytes=options.max_thread_bytes,
             retention=_retention(options, durable=store.durable),
             store_patience=options.store_patience,
         ),

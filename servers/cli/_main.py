@@ -139,6 +139,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         ("--max-blob-bytes", converters.size, "32MiB", "BYTES", "one run's files"),
         ("--max-body", converters.size, "8MiB", "BYTES", "a request's body or message"),
         ("--max-connections", converters.count, "10000", "N", "open connections"),
+        (
+            "--max-thread-bytes",
+            converters.size,
+            "64MiB",
+            "BYTES",
+            "what was said in a thread before a run",
+        ),
         ("--store-patience", converters.seconds, "5", "SECONDS", "that the store may be away"),
     ):
         text += f" (default: {default})"

@@ -395,4 +395,5 @@ async def test_shell_completion(tmp_path: Path) -> None:
         "--max-blob-bytes",
         "--max-body",
         "--max-connections",
+        "--max-thread-bytes",
     ]

@@ -1,5 +1,6 @@
 """Where in a thread a run is to be, as whoever starts it says."""
 
+import re
 from typing import Final, Literal, TypeAlias
 
 import attrs
@@ -8,6 +9,8 @@ from .._log.plain import check_text
 
 MAX_NAME: Final = 256
 """Characters of a thread's name at most."""
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 OnBusy: TypeAlias = Literal["reject", "cancel"]
 """What is to be done where another run is active: this one is refused, or that one cancelled."""
@@ -40,8 +43,8 @@ def read_place(thread: str | None, after: str | None, on_busy: OnBusy) -> Place:
             raise ValueError("after and on_busy are of a thread: give its name, too")
         return NO_PLACE
     check_text(thread, "the name of the thread")
-    if not 0 < len(thread) <= MAX_NAME or not thread.isprintable() or thread in (".", ".."):
+    if not 0 < len(thread) <= MAX_NAME or _CONTROL.search(thread) or thread in (".", ".."):
         raise ValueError(
-            f"a thread is named by 1 to {MAX_NAME} characters that can be seen, and not . or .."
+            f"a thread is named by 1 to {MAX_NAME} characters, none of control, and not . or .."
         )
     return Place(thread, after, on_busy)

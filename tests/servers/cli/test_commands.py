@@ -120,6 +120,7 @@ class TestServeOptions:
             (["--max-streams", "7"], "limits.max_streams", 7),
             (["--max-log-bytes", "2MiB"], "limits.max_log_bytes", 2 << 20),
             (["--max-blob-bytes", "2MiB"], "limits.max_blob_bytes", 2 << 20),
+            (["--max-thread-bytes", "2MiB"], "limits.max_thread_bytes", 2 << 20),
             (["--retention", "7"], "limits.retention", Retention(7, thread_seconds=7)),
             (["--retention", "inf"], "limits.retention", Retention(seconds=math.inf)),
             (["--retention-bytes", "2G"], "limits.retention", Retention(max_bytes=2 << 30)),
