@@ -31,6 +31,7 @@ from trio_agent._errors import (
     ThreadBusy,
     ThreadMoved,
     TooLarge,
+    UnknownRun,
     UnknownThread,
 )
 from trio_agent._events import RunStart
@@ -139,6 +140,18 @@ class TestLook:
         memory = await self.store()
         with pytest.raises(ValueError, match="has no turn"):
             await Conversations(Moving(memory), 9999).look(record("r", thread="t"), Place("t", "1"))
+
+    async def test_a_turn_that_is_not_there_though_the_thread_stands_still(self) -> None:
+        """No store lets that happen. If it does, nobody looks for it for ever."""
+
+        class Holed(StoreProxy):
+            async def turns(self, owner: Any, thread: str, last: str, limit: int) -> list[Turn]:
+                raise UnknownRun(last)
+
+        async with open_runtime(store=Holed(await self.store())) as runtime:
+            with pytest.raises(LogDamaged, match=r"^what was said in 't' is not there$"):
+                await runtime.start(endless(), "hi", thread="t")
+            assert runtime.statistics().active == 0
 
     async def test_too_much_was_said(self) -> None:
         store = await self.store()

@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 
-from .._errors import ThreadBusy, ThreadMoved, UnknownRun, UnknownThread
+from .._errors import LogDamaged, ThreadBusy, ThreadMoved, UnknownRun, UnknownThread
 from .._log.run_info import RunRecord
 from .._log.store import Store
 from .._messages import AnyMessage
@@ -71,9 +71,13 @@ class Conversations:
         try:
             said = await read_history(self._store, before.over(record), self._max_bytes)
         except (UnknownThread, UnknownRun):
-            if place.after is None:
-                raise ThreadMoved(f"the thread {place.thread!r} was removed") from None
-            raise no_turn(place.thread, place.after) from None
+            if place.after is not None:
+                raise no_turn(place.thread, place.after) from None
+            with suppress(UnknownThread):
+                # Whoever looks again and again would do so for ever.
+                if (await self._store.thread(record.owner, place.thread)).head == head:
+                    raise LogDamaged(f"what was said in {place.thread!r} is not there") from None
+            raise ThreadMoved(f"the thread {place.thread!r} was removed") from None
         return attrs.evolve(before, messages=said)
 
     async def get(self, owner: str | None, thread: str) -> Thread:

@@ -129,6 +129,8 @@ class Runtime:
                 the transcript has no result, a file is none or can't be found, an option or a limit
                 can't be had, a client's tool is none or has the name of another, there are claims
                 without an owner, or dependencies for an agent that opens its own.
+            LogDamaged: what was said before in the thread can't be read: see `after`.
+            RuntimeError: `on_busy` would cancel the run that starts it, which waits for its end.
             StoreUnavailable: the store can't take the run.
         """
         if deps is not NO_DEPS and agent.open_deps is not None:
