@@ -16,7 +16,6 @@ from process_agents import BUSY, noted
 from process_forks import Forked, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers
 from team_kit import Retold
-from thorough_kit import rounds
 from valkey_kit import ValkeyServer
 
 from trio_agent import (
@@ -37,7 +36,7 @@ from trio_agent.abc import Store
 from trio_agent.client import Client
 from trio_agent.testing import output
 
-KILLS = rounds(20, thorough=50)
+KILLS = 50
 """With SQLite; and with Valkey, of two servers and of three, so many together."""
 
 SAID = ["".join(part for part in step if isinstance(part, str)) for step in BUSY]

@@ -19,7 +19,6 @@ from process_agents import WANTED_BACK
 from process_forks import Way, open_forks, open_ways
 from process_kit import PATIENCE, Viewer, Viewers, free_port, logged, open_server
 from store_kit import whole_log
-from thorough_kit import rounds
 from valkey_kit import ValkeyServer
 
 from trio_agent import (
@@ -43,7 +42,7 @@ from trio_agent import (
 from trio_agent.abc import Store
 from trio_agent.client import open_client
 
-KILLS = rounds(10, thorough=20)
+KILLS = 20
 """With SQLite, and with Valkey where another server goes on."""
 
 
