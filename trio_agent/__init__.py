@@ -111,7 +111,12 @@ from ._run.run import (
     RunStatus as RunStatus,
     current_run as current_run,
 )
-from ._run.thread_page import Thread as Thread, ThreadPage as ThreadPage, TurnPage as TurnPage
+from ._run.thread_page import (
+    PageTurn as PageTurn,
+    Thread as Thread,
+    ThreadPage as ThreadPage,
+    TurnPage as TurnPage,
+)
 from ._run.transcript import Transcript as Transcript
 from ._run.trim import trim_messages as trim_messages
 from ._runtime.beside import open_run as open_run

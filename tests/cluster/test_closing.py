@@ -53,7 +53,7 @@ from trio_agent._messages import (
     UserMessage,
     unpaired_calls,
 )
-from trio_agent._run.place import Place
+from trio_agent._run.branch import Branch
 from trio_agent.stores._memory import MemoryStore
 from trio_agent.testing import FaultyStore
 
@@ -357,8 +357,8 @@ async def in_thread(
     """A run behind another one, with these events."""
     store = MemoryStore()
     await add_turn(store, "0", UserMessage("before"))
-    place = {"run_id": "r", "place": Place("t"), **more}
-    made_record = attrs.evolve(made(None, *said, **place), follows="0", head="0")
+    given = {"run_id": "r", "branch": Branch("t"), **more}
+    made_record = attrs.evolve(made(None, *said, **given), follows="0", head="0")
     lease = (await store.create(made_record)).lease
     assert lease is not None
     if events:

@@ -22,7 +22,7 @@ from trio_agent._messages import (
     Text,
     UserMessage,
 )
-from trio_agent._run.place import NO_PLACE, Place
+from trio_agent._run.branch import NO_BRANCH, Branch
 from trio_agent._run.settings import read_settings
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.testing import ScriptedModel
@@ -127,7 +127,7 @@ def test_what_is_given_is_kept_as_it_was() -> None:
         ({"settings": read_settings(None, {"max_tokens": 1})}, False),
         ({"settings": read_settings({}, {})}, True),
         ({"settings": read_settings(None, None, [{"name": "pick"}])}, False),
-        ({"place": Place("t")}, False),
+        ({"branch": Branch("t")}, False),
         ({"owner": "me", "claims": {"plan": "free"}}, True),
         # How it is watched, who asks with which key, and what the agent is like by now
         ({"policy": CancelAfter(5)}, True),
@@ -178,22 +178,22 @@ def test_nothing_is_compared_without_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "same"),
+    ("branch", "same"),
     [
-        (Place("t", "r"), True),
+        (Branch("t", "r"), True),
         # What is to be done about another run is no part of what was asked for.
-        (Place("t", "r", "cancel"), True),
-        (Place("t", "s"), False),
-        (Place("t"), False),
-        (Place("t", ""), False),
-        (Place("u", "r"), False),
-        (NO_PLACE, False),
+        (Branch("t", "r", "cancel"), True),
+        (Branch("t", "s"), False),
+        (Branch("t"), False),
+        (Branch("t", ""), False),
+        (Branch("u", "r"), False),
+        (NO_BRANCH, False),
     ],
 )
-def test_a_key_is_for_a_place_in_a_thread(place: Place, same: bool) -> None:
+def test_a_key_is_for_a_place_in_a_thread(branch: Branch, same: bool) -> None:
     first, second = (
-        made(None, UserMessage("hi"), idempotency_key="k", place=each)
-        for each in (Place("t", "r"), place)
+        made(None, UserMessage("hi"), idempotency_key="k", branch=each)
+        for each in (Branch("t", "r"), branch)
     )
     assert (first.digest == second.digest) is same
 
@@ -201,10 +201,10 @@ def test_a_key_is_for_a_place_in_a_thread(place: Place, same: bool) -> None:
 def test_a_request_outside_of_threads_has_the_digest_that_it_had() -> None:
     said = UserMessage("hi")
     plain = made(None, said, idempotency_key="k").digest
-    assert made(None, said, idempotency_key="k", place=NO_PLACE).digest == plain
+    assert made(None, said, idempotency_key="k", branch=NO_BRANCH).digest == plain
     assert plain == sha256(b'["quick",[{"content":"hi","role":"user"}],{}]').hexdigest()
 
 
 def test_a_thread_is_in_the_record_and_its_head_is_not_yet() -> None:
-    record = made(None, UserMessage("hi"), place=Place("t", "r", "cancel"))
+    record = made(None, UserMessage("hi"), branch=Branch("t", "r", "cancel"))
     assert (record.thread, record.follows, record.head, record.digest) == ("t", None, None, "")

@@ -44,7 +44,7 @@ from trio_agent._messages import (
     ToolMessage,
     UserMessage,
 )
-from trio_agent._run.place import Place
+from trio_agent._run.branch import Branch
 from trio_agent._runtime.conversations import NOTHING_BEFORE, Before, Conversations
 from trio_agent._runtime.open_runtime import open_runtime
 from trio_agent.models._parts import ModelFinish, ReasoningPart
@@ -94,7 +94,7 @@ class TestLook:
     ) -> None:
         conversations = Conversations(await self.store(), 1 << 20)
         made = record("r", thread=thread)
-        before = await conversations.look(made, Place(thread, after))
+        before = await conversations.look(made, Branch(thread, after))
         assert before == Before(tuple(map(UserMessage, messages)), follows, head)
         over = before.over(made)
         assert (over.follows, over.head, over.run_id) == (follows, head, "r")
@@ -108,14 +108,14 @@ class TestLook:
         with pytest.raises(
             ValueError, match=f"^run '{after}' has no turn in the thread '{thread}'"
         ):
-            await conversations.look(record("r", thread=thread), Place(thread, after))
+            await conversations.look(record("r", thread=thread), Branch(thread, after))
 
     @pytest.mark.parametrize("after", [None, "", "1", "9"])
     async def test_a_thread_that_is_busy(self, after: str | None) -> None:
         store = await self.store()
         await store.create(record("3", thread="t", head="x"))
         with pytest.raises(ThreadBusy) as raised:
-            await Conversations(store, 1 << 20).look(record("r", thread="t"), Place("t", after))
+            await Conversations(store, 1 << 20).look(record("r", thread="t"), Branch("t", after))
         assert (raised.value.thread, raised.value.run_id) == ("t", "3")
 
     @pytest.mark.parametrize("owner", ["", "me"])
@@ -123,7 +123,7 @@ class TestLook:
         """None is nobody, and "" is somebody."""
         conversations = Conversations(await self.store(), 1 << 20)
         made = record("r", thread="t", owner=owner)
-        assert await conversations.look(made, Place("t")) == Before()
+        assert await conversations.look(made, Branch("t")) == Before()
 
     @pytest.mark.parametrize("again", [False, True])
     async def test_a_thread_that_is_removed_in_between(self, again: bool) -> None:
@@ -136,10 +136,12 @@ class TestLook:
 
         memory = await self.store()
         with pytest.raises(ThreadMoved):
-            await Conversations(Moving(memory), 9999).look(record("r", thread="t"), Place("t"))
+            await Conversations(Moving(memory), 9999).look(record("r", thread="t"), Branch("t"))
         memory = await self.store()
         with pytest.raises(ValueError, match="has no turn"):
-            await Conversations(Moving(memory), 9999).look(record("r", thread="t"), Place("t", "1"))
+            await Conversations(Moving(memory), 9999).look(
+                record("r", thread="t"), Branch("t", "1")
+            )
 
     async def test_a_turn_that_is_not_there_though_the_thread_stands_still(self) -> None:
         """No store lets that happen. If it does, nobody looks for it for ever."""
@@ -156,15 +158,15 @@ class TestLook:
     async def test_too_much_was_said(self) -> None:
         store = await self.store()
         with pytest.raises(TooLarge):
-            await Conversations(store, 10).look(record("r", thread="t"), Place("t"))
-        assert await Conversations(store, 10).look(record("r", thread="t"), Place("t", ""))
+            await Conversations(store, 10).look(record("r", thread="t"), Branch("t"))
+        assert await Conversations(store, 10).look(record("r", thread="t"), Branch("t", ""))
 
     async def test_what_can_not_be_read(self) -> None:
         store = FaultyStore(await self.store())
         for operation in ("thread", "turns"):
             store.away = {operation}
             with pytest.raises(StoreUnavailable):
-                await Conversations(store, 9999).look(record("r", thread="t"), Place("t"))
+                await Conversations(store, 9999).look(record("r", thread="t"), Branch("t"))
 
 
 class TestWhatTheModelGets:

@@ -28,6 +28,8 @@ class ListedRun(msgspec.Struct, frozen=True, rename="camel"):
     """Why it failed, if it did."""
     thread: str | None = None
     """The thread that it is a part of, if it is one."""
+    follows: str | None = None
+    """The run of that thread whose turn comes before it."""
 
 
 class RunPage(msgspec.Struct, frozen=True):
@@ -57,4 +59,5 @@ def listed(info: RunInfo) -> ListedRun:
         owner=record.owner,
         error=error,
         thread=record.thread,
+        follows=record.follows,
     )

@@ -11,9 +11,9 @@ import msgspec
 from .._log.plain import check_text, plain_json
 from .._log.run_info import RunRecord
 from .._messages import AnyMessage
+from .branch import NO_BRANCH, Branch
 from .files import nameless, set_apart
 from .job import Order
-from .place import NO_PLACE, Place
 from .private import encode_private
 from .settings import RunSettings
 
@@ -25,7 +25,7 @@ def make_record(
     messages: tuple[AnyMessage, ...],
     *,
     run_id: str | None = None,
-    place: Place = NO_PLACE,
+    branch: Branch = NO_BRANCH,
     metadata: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
     settings: RunSettings = _NO_SETTINGS,
@@ -36,7 +36,7 @@ def make_record(
         order: how it is to be performed.
         messages: what was said.
         run_id: its id, as the store made it; 128 random bits by default.
-        place: in which thread.
+        branch: in which thread.
         metadata: shown wherever it is listed.
         idempotency_key: what finds it again.
         settings: what of the agent was asked for with the run.
@@ -63,12 +63,12 @@ def make_record(
         owner=owner,
         metadata=plain,
         idempotency_key=idempotency_key,
-        thread=place.thread,
+        thread=branch.thread,
         private=encode_private(order, settings, stored),
         blobs=blobs,
         digest=""
         if idempotency_key is None
-        else _digest(agent.name, messages, plain, settings, place),
+        else _digest(agent.name, messages, plain, settings, branch),
     )
 
 
@@ -77,7 +77,7 @@ def _digest(
     messages: tuple[AnyMessage, ...],
     metadata: Mapping[str, Any],
     settings: RunSettings,
-    place: Place,
+    branch: Branch,
 ) -> str:
     """Return the SHA-256 of what the caller has asked for.
 
@@ -92,6 +92,6 @@ def _digest(
         asked += settings.options, settings.limits
     if settings.client_tools:
         asked += (settings.described(),)
-    if place.thread is not None:
-        asked += place.thread, place.after
+    if branch.thread is not None:
+        asked += branch.thread, branch.after
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()

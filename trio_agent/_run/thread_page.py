@@ -47,11 +47,23 @@ class ThreadPage(msgspec.Struct, frozen=True):
     """What to pass as `before` for the next page; None behind the last one, which is empty."""
 
 
+class PageTurn(msgspec.Struct, frozen=True, rename="camel"):
+    """Which of the messages of a page one run has added."""
+
+    run_id: str
+    follows: str | None
+    """The run whose turn comes before it: what `after` is, for another answer to the same."""
+    messages: int
+    """How many of them: those of one turn come behind those of the turns before."""
+
+
 class TurnPage(msgspec.Struct, frozen=True):
     """A piece of what was said in a thread."""
 
     messages: tuple[AnyMessage, ...]
     """The oldest first."""
+    turns: tuple[PageTurn, ...]
+    """Who has added them, in the same order."""
     next: str | None
     """What to pass as `last` for what was said before it; None where nothing was."""
 
@@ -91,13 +103,18 @@ async def read_turns(store: Store, owner: str | None, thread: str, last: str | N
         StoreUnavailable: the store can't be read now.
     """
     if last is None and (last := (await store.thread(owner, thread)).head) is None:
-        return TurnPage((), None)
+        return TurnPage((), (), None)
     try:
         turns = await store.turns(owner, thread, last, _PAGE)
     except UnknownRun:
         raise no_turn(thread, last) from None
-    messages = [message for turn in reversed(turns) for message in _shown(thread, turn)]
-    return TurnPage(tuple(messages), turns[-1].follows)
+    messages: list[AnyMessage] = []
+    parts: list[PageTurn] = []
+    for turn in reversed(turns):
+        added = _shown(thread, turn)
+        messages += added
+        parts.append(PageTurn(turn.run_id, turn.follows, len(added)))
+    return TurnPage(tuple(messages), tuple(parts), turns[-1].follows)
 
 
 def _shown(thread: str, turn: Turn) -> list[AnyMessage]:

@@ -9,7 +9,7 @@ from .._errors import LogDamaged, ThreadBusy, ThreadMoved, UnknownRun, UnknownTh
 from .._log.run_info import RunRecord
 from .._log.store import Store
 from .._messages import AnyMessage
-from .._run.place import Place
+from .._run.branch import Branch
 from .._run.thread_page import (
     Thread,
     ThreadPage,
@@ -50,35 +50,45 @@ class Conversations:
         self._store = store
         self._max_bytes = max_bytes
 
-    async def look(self, record: RunRecord, place: Place) -> Before:
+    async def look(self, record: RunRecord, branch: Branch) -> Before:
         """See what a run is to come behind. A checkpoint.
 
         Raises:
-            ThreadBusy: a run is active in its thread.
+            ThreadBusy: a run is active in its thread. If that is to be cancelled, nothing else is
+                in the way.
             ThreadMoved: the thread was removed in this moment.
             TooLarge: too much was said in it.
             ValueError: the thread has no turn of the run that it is to follow.
             LogDamaged, StoreUnavailable: what was said can't be read.
         """
-        assert place.thread is not None, "it is in a thread"
-        head: str | None = None
-        with suppress(UnknownThread):
-            info = await self._store.thread(record.owner, place.thread)
-            if info.active is not None:
-                raise ThreadBusy(place.thread, info.active)
-            head = info.head
-        before = Before((), head if place.after is None else place.after or None, head)
-        try:
-            said = await read_history(self._store, before.over(record), self._max_bytes)
-        except (UnknownThread, UnknownRun):
-            if place.after is not None:
-                raise no_turn(place.thread, place.after) from None
-            with suppress(UnknownThread):
-                # Whoever looks again and again would do so for ever.
-                if (await self._store.thread(record.owner, place.thread)).head == head:
-                    raise LogDamaged(f"what was said in {place.thread!r} is not there") from None
-            raise ThreadMoved(f"the thread {place.thread!r} was removed") from None
+        assert branch.thread is not None, "it is in a thread"
+        head, active = await self._stand(record.owner, branch.thread)
+        if active is not None and branch.on_busy == "reject":
+            raise ThreadBusy(branch.thread, active)
+        before = Before((), head if branch.after is None else branch.after or None, head)
+        said = await self._said(before.over(record))
+        if said is None:
+            if branch.after is not None:
+                raise no_turn(branch.thread, branch.after)
+            # Whoever looks again and again would do so for ever.
+            if (await self._stand(record.owner, branch.thread))[0] == head:
+                raise LogDamaged(f"what was said in {branch.thread!r} is not there")
+            raise ThreadMoved(f"the thread {branch.thread!r} was removed")
+        if active is not None:
+            raise ThreadBusy(branch.thread, active)
         return attrs.evolve(before, messages=said)
+
+    async def _stand(self, owner: str | None, thread: str) -> tuple[str | None, str | None]:
+        """Return the head of a thread and its active run; of one that is not there, neither."""
+        with suppress(UnknownThread):
+            info = await self._store.thread(owner, thread)
+            return info.head, info.active
+        return None, None
+
+    async def _said(self, record: RunRecord) -> tuple[AnyMessage, ...] | None:
+        with suppress(UnknownThread, UnknownRun):
+            return await read_history(self._store, record, self._max_bytes)
+        return None
 
     async def get(self, owner: str | None, thread: str) -> Thread:
         """See `Runtime.thread`. A checkpoint."""

@@ -13,10 +13,10 @@ from .._limits import Limits, OnDisconnect, RuntimeLimits
 from .._log.plain import plain_json
 from .._log.store import Store
 from .._messages import AnyMessage
+from .._run.branch import OnBusy, read_branch
 from .._run.job import NO_DEPS, Order
 from .._run.listed import RunPage, listed
 from .._run.message_page import MessagePage, read_messages
-from .._run.place import OnBusy, read_place
 from .._run.run import Run
 from .._run.settings import read_settings
 from .._run.thread_page import Thread, ThreadPage, TurnPage
@@ -135,7 +135,7 @@ class Runtime:
         """
         if deps is not NO_DEPS and agent.open_deps is not None:
             raise ValueError("the agent opens its dependencies (open_deps): give it no deps")
-        place = read_place(thread, after, on_busy)
+        branch = read_branch(thread, after, on_busy)
         settings = read_settings(options, limits, client_tools)
         order = Order(
             settings.over(agent),
@@ -146,7 +146,7 @@ class Runtime:
             retractable=retractable,
         )
         said = what_was_said(prompt, messages)
-        return await self._starting.start(order, said, settings, place, metadata, idempotency_key)
+        return await self._starting.start(order, said, settings, branch, metadata, idempotency_key)
 
     async def _start_in_turn(self, agent: AgentConfig, value: RunInput) -> Run[Any]:
         said = what_was_said(value) if isinstance(value, str) else what_was_said(None, value)

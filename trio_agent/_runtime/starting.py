@@ -12,10 +12,12 @@ from weakref import WeakValueDictionary
 import attrs
 import trio
 
+from .._cluster.closing import cancel_log
 from .._errors import (
     CursorExpired,
     FenceLost,
     LimitExceeded,
+    StoreUnavailable,
     ThreadBusy,
     ThreadMoved,
     TooLarge,
@@ -24,16 +26,16 @@ from .._errors import (
 )
 from .._limits import RuntimeLimits
 from .._log.run_info import RunRecord
-from .._log.store import Store
+from .._log.store import Created, Lease, Store
 from .._messages import AnyMessage, UserMessage, unpaired_calls
+from .._run.branch import NO_BRANCH, Branch
 from .._run.files import checked, files_of, put_in
 from .._run.job import Order
-from .._run.place import NO_PLACE, Place
 from .._run.rebuild import new_machine
 from .._run.record import make_record
 from .._run.run import Run
 from .._run.settings import RunSettings
-from .conversations import NOTHING_BEFORE, Before, Conversations
+from .conversations import NOTHING_BEFORE, Conversations
 from .live_runs import LiveRuns
 
 _NO_SETTINGS: Final = RunSettings()
@@ -45,11 +47,10 @@ class _Wish:
 
     order: Order
     said: tuple[AnyMessage, ...]
+    branch: Branch
     make: Callable[[tuple[AnyMessage, ...]], RunRecord]
     """Makes its record, of what was said."""
     record: RunRecord
-    before: Before = NOTHING_BEFORE
-    """What it comes behind."""
 
 
 class Starting:
@@ -84,7 +85,7 @@ class Starting:
         order: Order,
         said: tuple[AnyMessage, ...],
         settings: RunSettings,
-        place: Place,
+        branch: Branch,
         metadata: Mapping[str, Any] | None,
         idempotency_key: str | None,
     ) -> Run[Any]:
@@ -92,48 +93,57 @@ class Starting:
         wish = self._wish(
             order,
             said,
+            branch,
+            settings=settings,
             metadata=metadata,
             idempotency_key=idempotency_key,
-            settings=settings,
-            place=place,
         )
-        if place.thread is not None:
-            return await self._start_in_thread(wish, place)
+        if branch.thread is not None:
+            return await self._start_in_thread(wish)
         if _names_files(said) and (known := await self._known(wish)) is not None:
             # What was started already has its files, and those of the earlier run may be gone.
             return known
         return await self._start_at_once(wish)
 
-    def _wish(self, order: Order, said: tuple[AnyMessage, ...], **more: Any) -> _Wish:
+    def _wish(
+        self, order: Order, said: tuple[AnyMessage, ...], branch: Branch, **more: Any
+    ) -> _Wish:
         self._check_size(_size_of(said))
         owner = None if order.principal is None else order.principal.id
-        thread = more["place"].thread
 
         def make(said: tuple[AnyMessage, ...]) -> RunRecord:
-            return make_record(order, said, run_id=self._store.new_run_id(owner, thread), **more)
+            run_id = self._store.new_run_id(owner, branch.thread)
+            return make_record(order, said, run_id=run_id, branch=branch, **more)
 
         # Which files they are, messages say without their data.
-        return _Wish(order, said, make, make(said))
+        return _Wish(order, said, branch, make, make(said))
 
-    async def _start_in_thread(self, wish: _Wish, place: Place) -> Run[Any]:
+    async def _start_in_thread(self, wish: _Wish) -> Run[Any]:
         """Start a run behind what was said in its thread, which stands still from then on."""
         while True:
-            # What was started already has its place in the thread, wherever that is by now.
+            # What was started already is in the thread, wherever that is by now.
             if (known := await self._known(wish)) is not None:
                 return known
-            try:
-                before = await self._conversations.look(wish.record, place)
-                return await self._start_at_once(attrs.evolve(wish, before=before))
-            except ThreadMoved:
-                pass
-            except ThreadBusy as busy:
-                # It may be the one that is to be found: somebody else asks for the same.
-                if await self._known(wish) is None:
-                    if place.on_busy == "reject":
-                        raise
-                    # For nothing, if none is started here any more.
-                    self._live.places.check_open()
-                    await self._cancel(busy.run_id)
+            outcome = await self._start_if_free(wish)
+            if isinstance(outcome, Run):
+                return outcome
+            # It may be the one that is to be found: somebody else asks for the same.
+            if outcome is not None and await self._known(wish) is None:
+                if wish.branch.on_busy == "reject":
+                    raise outcome
+                # For nothing, if none is started here any more.
+                self._live.places.check_open()
+                await self._cancel(outcome.run_id)
+            wish = attrs.evolve(wish, record=wish.make(wish.said))
+
+    async def _start_if_free(self, wish: _Wish) -> Run[Any] | ThreadBusy | None:
+        """Start it, or return who is active in its thread; None if that has moved."""
+        try:
+            return await self._start_at_once(wish)
+        except ThreadBusy as busy:
+            return busy
+        except ThreadMoved:
+            return None
 
     async def _cancel(self, run_id: str) -> None:
         # Gone, or with another worker by now: it is looked for again.
@@ -149,7 +159,8 @@ class Starting:
         return None if run_id is None else await self._find(run_id)
 
     async def _start_at_once(self, wish: _Wish) -> Run[Any]:
-        # The place is taken before the wait, so that no two runs get the last one.
+        # The place is taken before the wait, so that no two runs get the last one; and before what
+        # was said is read, which may be much.
         try:
             self._live.places.take()
         except LimitExceeded as exc:
@@ -157,13 +168,19 @@ class Starting:
         else:
             return await self._start(wish)
         # What was started already needs none.
-        if (known := await self._known(wish)) is None:
-            raise refusal
-        return known
+        if (known := await self._known(wish)) is not None:
+            return known
+        if wish.branch.on_busy == "cancel":
+            try:
+                await self._conversations.look(wish.record, wish.branch)
+            except ThreadBusy as busy:
+                if busy.run_id in self._live:  # It will give back its place.
+                    raise
+        raise refusal
 
     async def start_in_turn(self, order: Order, said: tuple[AnyMessage, ...]) -> Run[Any]:
         """Start a run as soon as there is a place. A checkpoint."""
-        wish = self._wish(order, said, settings=_NO_SETTINGS, place=NO_PLACE)
+        wish = self._wish(order, said, NO_BRANCH, settings=_NO_SETTINGS)
         await self._live.places.wait()
         return await self._start(wish)
 
@@ -174,17 +191,19 @@ class Starting:
             if _names_files(said):
                 said = await self._with_files(said, record.owner)
                 record = wish.make(said)
-            record = wish.before.over(record)
+            before = NOTHING_BEFORE
+            if wish.branch.thread is not None:
+                before = await self._conversations.look(record, wish.branch)
+            record = before.over(record)
             async with self._turn(record):
-                created = await self._store.create(record)
+                created = await self._create(record)
                 if created.lease is not None:
-                    before = wish.before.messages
                     machine = new_machine(
                         record.run_id,
                         order.agent,
-                        (*before, *said),
+                        (*before.messages, *said),
                         retractable=order.retractable,
-                        before=len(before),
+                        before=len(before.messages),
                     )
                     return self._live.begin(order, machine, record, created.lease)
         except BaseException:
@@ -192,6 +211,22 @@ class Starting:
             raise
         self._live.places.give_back()
         return await self._find(created.run_id)
+
+    async def _create(self, record: RunRecord) -> Created:
+        try:
+            return await self._store.create(record)
+        except trio.Cancelled:
+            # Perhaps it is created. Nobody would know, and its thread would not be free.
+            with trio.move_on_after(self._limits.closing_bound, shield=True):
+                await self._let_go(Lease(record.run_id, 1), record)
+            raise
+
+    async def _let_go(self, lease: Lease, record: RunRecord) -> None:
+        with suppress(StoreUnavailable, UnknownRun, CursorExpired):
+            if record.idempotency_key is None:
+                await cancel_log(self._store, lease, "its start was cancelled")
+            else:  # Whoever asks again finds it at work.
+                await self._store.release(lease)
 
     def _turn(self, record: RunRecord) -> AbstractAsyncContextManager[object]:
         if record.idempotency_key is None:

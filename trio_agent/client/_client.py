@@ -20,8 +20,8 @@ from .._limits import OnDisconnect
 from .._log.cursor import Cursor
 from .._messages import AnyMessage
 from .._nursery import open_plain_nursery
+from .._run.branch import OnBusy
 from .._run.listed import RunPage
-from .._run.place import OnBusy
 from .._run.result import Result
 from .._run.run import Receipt
 from .._run.thread_page import Thread, ThreadPage, TurnPage

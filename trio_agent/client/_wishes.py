@@ -8,9 +8,9 @@ import msgspec
 from .._limits import LIMIT_NAMES, CancelAfter, OnDisconnect
 from .._log.plain import check_text, plain_json
 from .._messages import AnyMessage
+from .._run.branch import OnBusy
 from .._run.files import files_of
 from .._run.kept import without_provider
-from .._run.place import OnBusy
 from ..tools._client_tool import ClientTool, request_of
 from ._asking import ANSWER_SECONDS
 

@@ -1,10 +1,11 @@
-"""Where in a thread a run is to be, as whoever starts it says."""
+"""Where in the tree of a thread a run is to be, as whoever starts it says."""
 
 import re
 from typing import Final, Literal, TypeAlias
 
 import attrs
 
+from .._log.cursor import valid_run_id
 from .._log.plain import check_text
 
 MAX_NAME: Final = 256
@@ -17,8 +18,8 @@ OnBusy: TypeAlias = Literal["reject", "cancel"]
 
 
 @attrs.frozen
-class Place:
-    """Made by `read_place`."""
+class Branch:
+    """Made by `read_branch`."""
 
     thread: str | None = None
     """The name of the thread; None: the run is in none."""
@@ -27,10 +28,10 @@ class Place:
     on_busy: OnBusy = "reject"
 
 
-NO_PLACE: Final = Place()
+NO_BRANCH: Final = Branch()
 
 
-def read_place(thread: str | None, after: str | None, on_busy: OnBusy) -> Place:
+def read_branch(thread: str | None, after: str | None, on_busy: OnBusy) -> Branch:
     """Check where a run is to be.
 
     Raises:
@@ -41,10 +42,15 @@ def read_place(thread: str | None, after: str | None, on_busy: OnBusy) -> Place:
     if thread is None:
         if after is not None or on_busy != "reject":
             raise ValueError("after and on_busy are of a thread: give its name, too")
-        return NO_PLACE
+        return NO_BRANCH
     check_text(thread, "the name of the thread")
-    if not 0 < len(thread) <= MAX_NAME or _CONTROL.search(thread) or thread in (".", ".."):
+    # In a path, dots would lead elsewhere.
+    dots = not {".", ".."}.isdisjoint(thread.split("/"))
+    if not 0 < len(thread) <= MAX_NAME or _CONTROL.search(thread) or dots:
         raise ValueError(
-            f"a thread is named by 1 to {MAX_NAME} characters, none of control, and not . or .."
+            f"a thread is named by 1 to {MAX_NAME} characters, none of control, and no . or .."
+            " between slashes"
         )
-    return Place(thread, after, on_busy)
+    if after and not valid_run_id(after):
+        raise ValueError("after is the id of a run, or empty to begin anew")
+    return Branch(thread, after, on_busy)
