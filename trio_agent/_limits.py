@@ -118,8 +118,8 @@ class RuntimeLimits:
             refused with `TooLarge`.
         max_thread_bytes: bytes of what was said in a thread before a run in it; a run that comes
             behind more is refused with `TooLarge`.
-        retention: which finished runs are kept. By default a durable store keeps all, and another
-            one what `Retention()` says: for 300 s, and no more than so many.
+        retention: which finished runs and idle threads are kept. By default a durable store keeps
+            all, and another one what `Retention()` says: runs for 300 s, and no more than so many.
         closing_bound: seconds that a run's closing events may take, also when everything is
             being cancelled.
         store_patience: seconds that a store may be away before runs and subscribers are told.

@@ -419,11 +419,12 @@ async def test_of_a_log_that_can_not_be_read_nothing_is_added(data: bytes) -> No
     assert (thread.head, thread.active, thread.turns) == ("0", None, 1)
 
 
-async def test_a_record_that_is_damaged_is_left_out() -> None:
+async def test_a_record_that_is_damaged_has_a_note_in_its_place() -> None:
     store, lease = await in_thread(*SPOKE)
     store._runs["r"].log.private[0] = b"?"
     await close_as_lost(store, lease)
-    assert (await all_turns(store))["r"] == (AssistantMessage("a"),)
+    lost = UserMessage("(what was said here can't be read any more)")
+    assert (await all_turns(store))["r"] == (lost, AssistantMessage("a"))
 
 
 async def test_files_are_in_what_it_adds() -> None:

@@ -22,6 +22,7 @@ from trio_agent._errors import (
     StoreUnavailable,
     ThreadBusy,
     TooLarge,
+    UnknownThread,
 )
 from trio_agent._events import ToolRequest
 from trio_agent._limits import RuntimeLimits
@@ -550,3 +551,89 @@ class TestAThreadThatMoves:
                 with pytest.raises(ValueError, match="thread"):
                     await runtime.start(quick(), "hi", **how)  # type: ignore[call-overload, arg-type]
         assert store.calls["create"] == 0
+
+
+class TestNothingIsDoneForNothing:
+    @pytest.mark.parametrize(
+        ("limits", "how", "error"),
+        [
+            ({}, {"after": "nobody"}, ValueError),
+            ({"max_thread_bytes": 10}, {"after": "x"}, TooLarge),
+        ],
+        ids=["no such turn", "too large"],
+    )
+    async def test_who_is_active_goes_on_where_nothing_can_start(
+        self, limits: dict[str, Any], how: dict[str, Any], error: type[Exception]
+    ) -> None:
+        memory = MemoryStore()
+        await add_turn(memory, "x", UserMessage("x" * 20))
+        async with open_runtime(store=memory, limits=RuntimeLimits(**limits)) as runtime:
+            first = await runtime.start(endless(), "hi", thread="t", after="")
+            with pytest.raises(error):
+                await runtime.start(quick(), "hi", thread="t", on_busy="cancel", **how)
+            assert first.status == "active"
+            assert runtime.statistics().active == 1
+            await first.cancel()
+
+    async def test_a_full_runtime_reads_nothing_of_a_thread(self) -> None:
+        store = FaultyStore(MemoryStore())
+        async with open_runtime(store=store, limits=RuntimeLimits(max_streams=1)) as runtime:
+            await (await runtime.start(quick(), "hi", thread="t")).wait()
+            first = await runtime.start(endless(), "hi")
+            with pytest.raises(LimitExceeded):
+                await runtime.start(quick(), "hi", thread="t")
+            assert store.calls["turns"] == 0
+            await first.cancel()
+
+    async def test_who_is_active_elsewhere_frees_no_place(self) -> None:
+        """So it is not cancelled where all places are taken."""
+        store = LastingStore()
+        async with open_runtime(store=store, limits=RuntimeLimits(max_streams=1)) as runtime:
+            waiting = await runtime.start(asking(), "hi", thread="t")
+            await asleep(waiting)
+            first = await runtime.start(endless(), "hi")
+            with pytest.raises(LimitExceeded):
+                await runtime.start(quick(), "hi", thread="t", on_busy="cancel")
+            assert (await runtime.find(waiting.id)).status == "waiting"
+            await first.cancel()
+            await (await runtime.find(waiting.id)).cancel()
+
+
+class Hanging(FaultyStore):
+    """Has done it when it is cancelled."""
+
+    async def create(self, record: RunRecord) -> Created:
+        await super().create(record)
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+class TestACreationThatIsCancelled:
+    async def test_its_thread_is_free_at_once(self) -> None:
+        memory = MemoryStore()
+        async with open_runtime(store=Hanging(memory)) as runtime:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(runtime.start, quick(), "hi", thread="t"))
+                await trio.testing.wait_all_tasks_blocked()
+                assert (await runtime.thread("t")).active is not None
+                nursery.cancel_scope.cancel()
+            [run] = (await runtime.runs()).runs
+            assert run.status == "cancelled"
+            with pytest.raises(UnknownThread):
+                await runtime.thread("t")
+            assert runtime.statistics().active == 0
+
+    async def test_who_has_its_key_finds_it_at_work(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        memory = MemoryStore()
+        agent = quick()
+        async with open_runtime(store=Hanging(memory), agents=[agent]) as runtime:
+            async with trio.open_nursery() as nursery:
+                key = {"thread": "t", "idempotency_key": "k"}
+                nursery.start_soon(partial(runtime.start, agent, "hi", **key))  # type: ignore[arg-type]
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+            found = await runtime.start(agent, "hi", thread="t", idempotency_key="k")
+            assert (await found.wait()).text == "a"
+            assert (await runtime.thread("t")).head == found.id

@@ -1114,7 +1114,10 @@ class TestThreads:
             thread.turns[first.id] = attrs.evolve(thread.turns[first.id], data=b"[]")
         adds: dict[str, list[AnyMessage]] = {
             "log": [],
-            "record": [AssistantMessage("a")],
+            "record": [
+                UserMessage("(what was said here can't be read any more)"),
+                AssistantMessage("a"),
+            ],
             "history": [given, AssistantMessage("a")],
             "file": [
                 UserMessage((Text("what?"), Text("(a file that is there no more)"))),

@@ -1,6 +1,7 @@
 """The kit finds stores that remove threads when they should not, or do not, or by halves."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -207,13 +208,31 @@ class LeavesNames(MemoryStore):
         every = dict(self._threads._threads)
         removed = await super().expire(retention)
         for key in set(every) - set(self._threads._threads):
-            self._threads._threads[key] = attrs.evolve(every[key], turns={}, head=None, size=0)
+            empty = attrs.evolve(every[key], turns={}, head=None, size=0)
+            self._threads._threads[key] = empty
+            self._threads._of.setdefault(key[0], OrderedDict())[key[1]] = empty
         return removed
 
 
 class CountsNothing(HasThreads):
     class kind(Threads):  # noqa: N801
         size = property(lambda self: 0, lambda self, value: None)  # type: ignore[assignment]
+
+
+class CountsWhatIsInUse(HasThreads):
+    class kind(Threads):  # noqa: N801
+        size = property(  # type: ignore[assignment]
+            lambda self: sum(each.size for each in self._threads.values()),
+            lambda self, value: None,
+        )
+
+
+class LeavesRunsWithoutAThread(MemoryStore):
+    """Knows only of threads that are there."""
+
+    async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
+        await self.thread(owner, thread)
+        return await super().delete_thread(owner, thread)
 
 
 class OrdersByBytes(MemoryStore):
@@ -390,6 +409,8 @@ BROKEN: dict[type[MemoryStore], str] = {
     TakesRunsWithThreads: "runs stay until their own time",
     LeavesNames: "no run has ended for too long",
     CountsNothing: "bytes of threads count",
+    CountsWhatIsInUse: "a thread in use is none of them",
+    LeavesRunsWithoutAThread: "there is no thread 't'|there is no thread 'used'",
     TakesTheYoungest: "the oldest goes first",
     TakesThreadsFirst: "of threads and runs together the oldest goes first",
     TakesRunsFirst: "bytes of threads count, and the oldest goes first",

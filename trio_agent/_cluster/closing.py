@@ -6,17 +6,20 @@ Whatever is in it, it gets an end: a log that can't be read gets an error, behin
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from .._errors import CursorExpired, LogDamaged, UnknownBlob, UnknownRun
 from .._events import AnyEvent, ErrorDetail, RunError
 from .._log.log import Append, Appended, Entry
 from .._log.store import Lease, Store
-from .._messages import AnyMessage
+from .._messages import AnyMessage, UserMessage
 from .._run.files import without_files
 from .._run.machine import Machine
 from .._run.private import said_before
 from .._run.rebuild import rebuild
 from .._run.turns import encode_turn
+
+_LOST: Final = UserMessage("(what was said here can't be read any more)")
 
 
 async def close_log(store: Store, lease: Lease, code: str, message: str) -> Appended:
@@ -76,12 +79,18 @@ async def _close(
 
 
 async def _given(store: Store, run_id: str) -> tuple[AnyMessage, ...]:
-    """Return what a run was given, if its thread is to keep it."""
+    """Return what a run was given, if its thread is to keep it.
+
+    What can't be read has a note in its place: who goes on from the thread needs to know that the
+    model has answered somebody.
+    """
+    said: tuple[AnyMessage, ...] = ()
     with suppress(LogDamaged):
-        if (await store.info(run_id)).record.thread is not None:
-            try:
-                return await said_before(store, run_id)
-            except UnknownBlob:
-                # A name that leads nowhere would stop all runs behind this one.
-                return without_files(await said_before(store, run_id, files=False))
-    return ()
+        if (await store.info(run_id)).record.thread is None:
+            return ()
+        try:
+            said = await said_before(store, run_id)
+        except UnknownBlob:
+            # A name that leads nowhere would stop all runs behind this one.
+            said = without_files(await said_before(store, run_id, files=False))
+    return said or (_LOST,)

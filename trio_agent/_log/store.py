@@ -240,9 +240,12 @@ class Store(ABC):
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
         """Remove a thread, its turns and its runs; returns the ids of the runs that were left.
 
+        Runs that say that they are in a thread of this name are removed, too, if there is none (any
+        more): they have added nothing to it, or have outlived it.
+
         Raises:
             ThreadBusy: a run is active in it: cancel that first.
-            UnknownThread: its owner has none with this name.
+            UnknownThread: its owner has none with this name, and there are no such runs.
         """
 
     @abstractmethod

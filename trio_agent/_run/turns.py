@@ -24,7 +24,8 @@ _decode = msgspec.json.Decoder(tuple[AnyMessage, ...]).decode
 
 def encode_turn(transcript: Transcript) -> bytes:
     """Encode what a run that has ended adds to its thread; nothing if its model said nothing."""
-    return encode_json(transcript.added) if transcript.added else b""
+    added = transcript.added
+    return encode_json(added) if added else b""
 
 
 def decode_turn(thread: str, turn: Turn) -> tuple[AnyMessage, ...]:

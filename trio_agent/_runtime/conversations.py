@@ -42,7 +42,7 @@ class Conversations:
     """The threads of a store.
 
     Args:
-        store: it.
+        store: where they are.
         max_bytes: of what was said before a run, at most.
     """
 

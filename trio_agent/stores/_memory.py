@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 import trio
 
-from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun
+from .._errors import CursorExpired, LimitExceeded, UnknownBlob, UnknownRun, UnknownThread
 from .._limits import Retention
 from .._log.inbox import Delivered, Delivery, check_inbox, first_deliveries
 from .._log.log import Append, Appended, Log
@@ -152,8 +152,12 @@ class MemoryStore(Store):
 
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
-        self._threads.remove((owner, thread))
         runs = [i for i, run in self._finished.items() if run.record.in_thread(owner, thread)]
+        try:
+            self._threads.remove((owner, thread))
+        except UnknownThread:
+            if not runs:
+                raise
         for run_id in runs:
             self._remove(run_id)
         return runs
@@ -287,7 +291,8 @@ class MemoryStore(Store):
 
     async def expire(self, retention: Retention) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
-        removed = self._expire(None, retention, self._finished_size + self._threads.size)
+        size = self._finished_size + self._threads.size
+        removed = self._expire(None, retention, size)
         if retention.owner_bytes != math.inf:
             sizes = self._threads.sizes()
             for run in self._finished.values():

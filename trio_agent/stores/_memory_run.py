@@ -12,7 +12,7 @@ from .._log.run_info import RunInfo, RunRecord
 
 @attrs.define
 class MemoryRun:
-    """It, with what is known of it."""
+    """A run, with what is known of it beside its log."""
 
     record: RunRecord
     log: Log

@@ -1,8 +1,10 @@
-"""The threads of a `MemoryStore`."""
+"""The threads of a `MemoryStore`, in the order in which a run in them began or ended last."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from heapq import nlargest
+from operator import attrgetter
 from typing import TypeAlias
 
 import attrs
@@ -29,6 +31,10 @@ class _Thread:
     idle_since: float = 0
     updated_at: int = 0
 
+    @property
+    def cursor(self) -> ThreadCursor:
+        return ThreadCursor(self.updated_at, self.name)
+
     def info(self) -> ThreadInfo:
         return ThreadInfo(
             thread=self.name,
@@ -42,13 +48,14 @@ class _Thread:
 
 
 class Threads:
-    """Them."""
+    """All threads of a store."""
 
     def __init__(self) -> None:
-        # In the order in which a run in them began or ended last.
         self._threads: OrderedDict[_Key, _Thread] = OrderedDict()
+        # Those of each owner, in the same order.
+        self._of: dict[str | None, OrderedDict[str, _Thread]] = {}
         self.size: int = 0
-        """Bytes of all turns."""
+        """Bytes of those in which no run is active."""
 
     def check(self, record: RunRecord) -> None:
         """See that a run can begin.
@@ -67,11 +74,16 @@ class Threads:
 
     def begin(self, record: RunRecord) -> None:
         """A run that can begin does."""
-        if record.thread is not None:
-            key = record.owner, record.thread
-            thread = self._threads.setdefault(key, _Thread(*key))
-            thread.active = record.run_id
-            self._touch(thread)
+        if record.thread is None:
+            return
+        key = record.owner, record.thread
+        thread = self._threads.get(key)
+        if thread is None:
+            thread = self._threads[key] = _Thread(*key)
+            self._of.setdefault(record.owner, OrderedDict())[record.thread] = thread
+        self.size -= thread.size
+        thread.active = record.run_id
+        self._touch(thread)
 
     def end(self, record: RunRecord, data: bytes) -> None:
         """A run has ended, and adds a turn if there are `data`."""
@@ -83,16 +95,17 @@ class Threads:
             thread.turns[record.run_id] = Turn(record.run_id, record.follows, data)
             thread.head = record.run_id
             thread.size += len(data)
-            self.size += len(data)
+        self.size += thread.size
         if thread.turns:
             self._touch(thread)
         else:
-            del self._threads[record.owner, record.thread]
+            self.remove((record.owner, record.thread))
 
     def _touch(self, thread: _Thread) -> None:
-        thread.idle_since = trio.current_time()
         thread.updated_at = time.time_ns() // 1_000_000
+        thread.idle_since = trio.current_time()
         self._threads.move_to_end((thread.owner, thread.name))
+        self._of[thread.owner].move_to_end(thread.name)
 
     def get(self, owner: str | None, name: str) -> ThreadInfo:
         """See `Store.thread`."""
@@ -108,9 +121,9 @@ class Threads:
         self, owner: str | None, before: ThreadCursor | None, limit: int
     ) -> Sequence[ThreadInfo]:
         """See `Store.threads`."""
-        infos = [each.info() for each in self._threads.values() if each.owner == owner]
-        infos.sort(key=lambda info: info.cursor, reverse=True)
-        return [info for info in infos if before is None or info.cursor < before][:limit]
+        threads = self._of.get(owner, OrderedDict()).values()
+        behind = (each for each in threads if before is None or each.cursor < before)
+        return [each.info() for each in nlargest(limit, behind, key=attrgetter("cursor"))]
 
     def turns(self, owner: str | None, name: str, last: str, limit: int) -> Sequence[Turn]:
         """See `Store.turns`."""
@@ -124,17 +137,18 @@ class Threads:
 
         The key is for `remove`.
         """
-        for key, thread in self._threads.items():
-            if thread.active is None and owner in (None, thread.owner):
-                yield Idle(key, thread.idle_since, thread.size)
+        threads = self._threads if owner is None else self._of.get(owner, OrderedDict())
+        for thread in threads.values():
+            if thread.active is None:
+                yield Idle((thread.owner, thread.name), thread.idle_since, thread.size)
 
     def sizes(self) -> dict[str, int]:
-        """Return the bytes of each owner's turns."""
-        sizes: dict[str, int] = {}
-        for (owner, _), thread in self._threads.items():
-            if owner is not None:
-                sizes[owner] = sizes.get(owner, 0) + thread.size
-        return sizes
+        """Return the bytes of each owner's threads in which no run is active."""
+        return {
+            owner: sum(each.size for each in threads.values() if each.active is None)
+            for owner, threads in self._of.items()
+            if owner is not None
+        }
 
     def remove(self, key: _Key) -> None:
         """Remove a thread that is idle, and all its turns.
@@ -143,10 +157,14 @@ class Threads:
             ThreadBusy: it is not.
             UnknownThread: there is none.
         """
-        thread = self._get(*key)
+        owner, name = key
+        thread = self._get(owner, name)
         if thread.active is not None:
-            raise ThreadBusy(thread.name, thread.active)
+            raise ThreadBusy(name, thread.active)
         del self._threads[key]
+        del self._of[owner][name]
+        if not self._of[owner]:
+            del self._of[owner]
         self.size -= thread.size
 
 

@@ -53,6 +53,16 @@ async def _a_thread_is_removed_with_its_runs(store: Store) -> None:
     await commit(store, end_of(again))
 
 
+async def _runs_that_said_nothing_are_removed(store: Store) -> None:
+    failed = await say(store, turn=b"")
+    theirs = await say(store, owner="you", turn=b"")
+    removed = list(await store.delete_thread("me", "t"))
+    hold(removed == [failed], "runs that have added nothing to a thread go with its name")
+    hold(not (await store.info(theirs)).active, "runs of others stay")
+    async with raises(UnknownThread, "a name that nothing has is unknown"):
+        await store.delete_thread("me", "t")
+
+
 async def _a_busy_thread_is_not_removed(store: Store) -> None:
     first = await say(store)
     lease = await begin(store, head=first)
@@ -90,6 +100,10 @@ async def _idle_threads_grow_old(store: Store) -> None:
     hold(await _expire(store, thread_seconds=0) == set(), "runs stay until their own time")
     hold(await names_of(store) == ["busy"], "a thread in which a run is active is kept")
     hold(not (await store.info(used)).active, "runs of an expired thread stay")
+    left = set(await store.delete_thread("me", "used"))
+    hold(used in left, "runs of an expired thread are removed by its name")
+    async with raises(CursorExpired, "runs of an expired thread are removed by its name"):
+        await store.info(used)
     await begin(store, "old")
     hold((await store.thread("me", "old")).turns == 0, "the name of an expired thread is free")
 
@@ -108,13 +122,16 @@ async def _ran(store: Store, run_id: str, owner: str | None = "me") -> int:
 
 
 async def _threads_and_runs_share_their_bytes(store: Store) -> None:
-    await begin(store, "busy")
+    busy = await say(store, "busy", b"x" * 9000)
+    await store.delete(busy)
+    await begin(store, "busy", head=busy)
     await _said(store, "a", 500)
     size = await _ran(store, "p")
     await _said(store, "b", 700)
     await _ran(store, "q")
     total = 500 + size + 700 + size
-    hold(await _expire(store, max_bytes=total) == set(), "what is within the bytes is kept")
+    kept = await _expire(store, max_bytes=total) == set()
+    hold(kept, "what is within the bytes is kept, and a thread in use is none of them")
     hold(set(await names_of(store)) == {"busy", "a", "b"}, "what is within the bytes is kept")
     removed = await _expire(store, max_bytes=total - 1)
     left = set(await names_of(store))
@@ -197,6 +214,7 @@ async def _cut_in_a_thread(store: Store, number: int) -> None:
 REMOVAL_CHECKS = (
     _a_thread_is_removed_with_its_runs,
     _a_busy_thread_is_not_removed,
+    _runs_that_said_nothing_are_removed,
     _idle_threads_grow_old,
     _threads_and_runs_share_their_bytes,
     _threads_count_for_their_owner,

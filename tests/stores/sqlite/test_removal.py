@@ -184,14 +184,14 @@ KEEP_ALL = Retention(seconds=math.inf)
         (attrs.evolve(KEEP_ALL, max_runs=1), "a b c", "T U V d e"),
         (attrs.evolve(KEEP_ALL, thread_seconds=0), "", "V a b c d e"),
         (Retention(seconds=0, thread_seconds=0), "a b c d", "V e"),
-        # There are 5 turns and 4 logs to count, of which those of V stay.
-        ((5, 4), "", "T U V a b c d e"),
-        ((5, 3), "a", "T U V b c d e"),
-        ((5, 2), "a b", "T U V c d e"),
-        ((5, 1), "a b c", "T U V d e"),
-        ((4, 1), "a b c", "U V d e"),
+        # There are 4 turns and 4 logs to count: V is in use.
+        ((4, 4), "", "T U V a b c d e"),
+        ((4, 3), "a", "T U V b c d e"),
+        ((4, 2), "a b", "T U V c d e"),
+        ((4, 1), "a b c", "T U V d e"),
         ((3, 1), "a b c", "U V d e"),
-        ((3, 0), "a b c d", "U V e"),
+        ((2, 1), "a b c", "U V d e"),
+        ((2, 0), "a b c d", "U V e"),
         ((0, 0), "a b c d", "V e"),
     ],
 )

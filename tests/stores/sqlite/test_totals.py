@@ -72,8 +72,11 @@ def test_turns_count_from_their_runs_ends_until_their_thread_is_removed(
     [size, other, _] = [acts.info(db, f"t{n}").size for n in range(3)]
     everything = 3, 2 * size + other + 120, {"ann": size + 40, "": size + 40}
     assert counted(db) == everything
-    begun(db, "again", "t", owner="ann")  # What was said before it counts all the same.
-    assert counted(db) == everything
+    begun(db, "again", "t", owner="ann")  # Until it ends, its thread can't be removed.
+    in_use = 3, everything[1] - 40, {"ann": size, "": size + 40}
+    assert counted(db) == in_use
+    totals.recount(db)
+    assert counted(db) == in_use
     ended(db, "again")
     totals.recount(db)
     more = acts.info(db, "again").size

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Final
 
-from ..._errors import LimitExceeded, LogDamaged
+from ..._errors import LimitExceeded, LogDamaged, UnknownThread
 from ..._limits import Retention
 from ..._log.surplus import Idle, surplus
 from . import _clock as clock, _threads as threads
@@ -39,10 +39,14 @@ def delete(db: sqlite3.Connection, run_id: str) -> None:
 
 def delete_thread(db: sqlite3.Connection, owner: str | None, name: str) -> list[str]:
     """See `Store.delete_thread`; `sweep` does the rest."""
-    threads.remove(db, threads.free_number(db, owner, name))
     runs = db.execute(
         "SELECT run, run_id FROM runs WHERE thread = ? AND owner IS ? ORDER BY run", (name, owner)
     ).fetchall()
+    try:
+        threads.remove(db, threads.free_number(db, owner, name))
+    except UnknownThread:
+        if not runs:
+            raise
     for each in runs:
         _remove(db, *each)
     return [run_id for _, run_id in runs]

@@ -66,6 +66,8 @@ def begin(db: sqlite3.Connection, record: RunRecord, number: int | None) -> None
     if record.thread is None:
         return
     now = clock.now()
+    if (row := _find(db, record.owner, record.thread)) is not None:
+        _uncount(db, row[0])
     db.execute(
         """
         INSERT INTO threads (owner, name, active, touched, updated_at) VALUES (?, ?, ?, ?, ?)
@@ -78,12 +80,14 @@ def begin(db: sqlite3.Connection, record: RunRecord, number: int | None) -> None
 
 def end(db: sqlite3.Connection, number: int, data: bytes, now: float) -> None:
     """The run with this number has ended, and adds a turn to its thread if there are `data`."""
-    row = db.execute("SELECT thread, owner FROM threads WHERE active = ?", (number,)).fetchone()
+    row = db.execute(
+        "SELECT thread, owner, CAST(size AS INTEGER) FROM threads WHERE active = ?", (number,)
+    ).fetchone()
     if row is None:
         return
-    thread, owner = row
+    thread, owner, size = row
     if data and add_turn(db, thread, number, data):
-        add_bytes(db, owner, len(data))
+        size += len(data)
         db.execute(
             """
             UPDATE threads SET turns = turns + 1, size = size + ?,
@@ -95,6 +99,7 @@ def end(db: sqlite3.Connection, number: int, data: bytes, now: float) -> None:
     elif not has_turn(db, thread):
         db.execute("DELETE FROM threads WHERE thread = ?", (thread,))
         return
+    add_bytes(db, owner, size)
     db.execute(
         "UPDATE threads SET active = NULL, touched = ?, updated_at = ? WHERE thread = ?",
         (now, int(now * 1000), thread),
@@ -180,12 +185,20 @@ def free_number(db: sqlite3.Connection, owner: str | None, name: str) -> int:
 
 def remove(db: sqlite3.Connection, number: int) -> None:
     """Take one that is free out of sight; its turns are garbage."""
-    [owner, size] = db.execute(
-        "SELECT owner, CAST(size AS INTEGER) FROM threads WHERE thread = ?", (number,)
-    ).fetchone()
-    add_bytes(db, owner, -size)
+    _uncount(db, number)
     db.execute("DELETE FROM threads WHERE thread = ?", (number,))
     db.execute("INSERT INTO thread_garbage VALUES (?)", (number,))
+
+
+def _uncount(db: sqlite3.Connection, number: int) -> None:
+    """Its bytes count no more; they did if it was idle."""
+    row = db.execute(
+        "SELECT owner, CAST(size AS INTEGER) FROM threads WHERE thread = ? AND active IS NULL",
+        (number,),
+    ).fetchone()
+    if row is not None:
+        owner, size = row
+        add_bytes(db, owner, -size)
 
 
 def _find(db: sqlite3.Connection, owner: str | None, name: str) -> _Row | None:

@@ -1,4 +1,4 @@
-"""What finished runs and threads have together, and each owner's: counted, and not added up."""
+"""What finished runs and idle threads have together, and each owner: counted, not added up."""
 
 import sqlite3
 
@@ -41,12 +41,12 @@ def add_bytes(db: sqlite3.Connection, owner: str | None, size: int, *, runs: int
 
 
 def recount(db: sqlite3.Connection) -> None:
-    """Count anew: what runs and threads say, whatever it was, or too much would be removed."""
+    """Count anew: what runs and idle threads say, whatever it was, or too much would be removed."""
     db.execute("DELETE FROM totals")
     db.execute(
         """
         INSERT INTO totals SELECT count(*), ifnull(sum(CAST(size AS INTEGER)), 0)
-            + (SELECT ifnull(sum(CAST(size AS INTEGER)), 0) FROM threads)
+            + (SELECT ifnull(sum(CAST(size AS INTEGER)), 0) FROM threads WHERE active IS NULL)
         FROM runs WHERE finished_at IS NOT NULL
         """
     )
@@ -57,7 +57,8 @@ def recount(db: sqlite3.Connection) -> None:
             SELECT owner, CAST(size AS INTEGER) AS size FROM runs
             WHERE finished_at IS NOT NULL AND owner IS NOT NULL
             UNION ALL
-            SELECT owner, CAST(size AS INTEGER) FROM threads WHERE owner IS NOT NULL
+            SELECT owner, CAST(size AS INTEGER) FROM threads
+            WHERE owner IS NOT NULL AND active IS NULL
         ) GROUP BY owner
         """
     )
