@@ -24,7 +24,7 @@ async def pass_a_moment() -> None:
     """Wait until it is later, by Trio's clock and by that of the world, which may be two."""
     until = time.monotonic() + _MOMENT
     await trio.sleep(_MOMENT)
-    while time.monotonic() < until:
+    while time.monotonic() < until:  # noqa: ASYNC110 - no event tells it
         await trio.lowlevel.checkpoint()
 
 
