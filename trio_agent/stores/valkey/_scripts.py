@@ -91,9 +91,13 @@ return proposal
 """Take an idempotency key if nobody has it, or one whose run does not exist. Returns who has it."""
 
 KEEP: Final = Script("""
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PERSIST', KEYS[1]) end
+local proposal, ttl = unpack(ARGV)
+if redis.call('GET', KEYS[1]) == proposal and redis.call('PTTL', KEYS[1]) <= tonumber(ttl) then
+    redis.call('PERSIST', KEYS[1])
+end
 """)
-"""Keep a proposal for as long as its run."""
+"""Keep a proposal for as long as its run, unless `FORGET` has given it an end, which is later than
+that of any proposal."""
 
 FORGET: Final = Script("""
 local id, token_length, ttl = unpack(ARGV)
