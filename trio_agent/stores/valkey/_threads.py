@@ -92,17 +92,21 @@ redis.call('UNLINK', key)
 DELETE_THREAD: Final = Script(
     REMOVE_RUN
     + """
-local key, runs, deleted, index, finished, sizes, owned, shares, news = unpack(KEYS)
+local key, runs, deleted, index, finished, sizes, owned, shares, news, list = unpack(KEYS)
 local digest, token, draft_ttl, gone_ttl = unpack(ARGV)
 if redis.call('LINDEX', deleted, 0) == token then return redis.call('LRANGE', deleted, 1, -1) end
-local known = redis.call('HMGET', key, 'name', 'owner')
-if not known[1] then return 'unknown' end
+local known, ids, members = redis.call('HMGET', key, 'name', 'owner'), {}, {}
 local active = active_in(key)
+for n, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
+    local id = string.match(member, '^%d+:(.*)$')
+    ids[n], members[n] = id, member
+    if not known[1] and redis.call('HGET', beside(key, 'run', id), 'closed') == '0' then
+        active = id
+    end
+end
 if active then return {'busy', active} end
 local removed = {'removed'}
-local list = known[2] and beside(key, 'owner', known[2])
-for _, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
-    local id = string.match(member, '^%d+:(.*)$')
+for n, id in ipairs(ids) do
     local run = beside(key, 'run', id)
     local proposal = redis.call('HGET', run, 'key')
     local outcome = remove_run(run, beside(key, 'log', id), beside(key, 'viewers', id),
@@ -112,9 +116,10 @@ for _, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
         removed[#removed + 1] = id
         removed[#removed + 1] = proposal or ''
     elseif outcome ~= 'active' then
-        redis.call('ZREM', runs, member)
+        redis.call('ZREM', runs, members[n])
     end
 end
+if not known[1] and #removed == 1 then return 'unknown' end
 unlist({key = key, digest = digest, name = known[1], owner = known[2]})
 redis.call('UNLINK', key)
 redis.call('DEL', deleted)
@@ -124,9 +129,11 @@ redis.call('PEXPIRE', deleted, draft_ttl)
 return removed
 """
 )
-"""Remove a thread and its runs. Returns `removed`, and of each run its id and its key of
-idempotency; or `busy` and the run that is active. What it said stays a while, to be said again;
-it is written last, as the thread is removed last."""
+"""Remove a thread and its runs, or those that a thread has left.
+
+Returns `removed`, and of each run its id and its key of idempotency; or `busy` and the run that is
+active. What it said stays a while, to be said again; it is written last, as the thread is removed
+last."""
 
 
 class ThreadCalls:
@@ -168,6 +175,7 @@ class ThreadCalls:
             [
                 *(keys.thread, keys.runs, keys.deleted),
                 *(shared.index, *shared.counted, shared.news),
+                *([] if owner is None else [shared.owner(owner)]),
             ],
             [keys.digest, new_token(), DRAFT_TTL, TOMBSTONE_TTL],
         )
@@ -230,7 +238,7 @@ def as_deleted(thread: str, reply: Any) -> Sequence[tuple[str, str]]:
 
     Raises:
         ThreadBusy: a run is active in the thread.
-        UnknownThread: there is no such thread.
+        UnknownThread: there is no such thread, and no run of one.
     """
     if reply == b"unknown":
         raise UnknownThread(thread)
