@@ -35,7 +35,6 @@ from trio_agent.stores.valkey._threads import ThreadCalls
 KEYS = Keys("x")
 CALLS = ThreadCalls(KEYS)
 THREAD = KEYS.of_thread("me", "t")
-SHARED = THREAD.partition
 KEEP_ALL = Retention(seconds=math.inf, max_runs=math.inf, max_bytes=math.inf)
 
 
@@ -256,17 +255,6 @@ async def test_a_page_of_turns_is_bounded_in_bytes(
     assert found == ids[::-1]
 
 
-async def test_many_runs_go_with_their_thread(server: ValkeyServer) -> None:
-    async with opened(server.url) as store:
-        ids = [await take_turn(store, idempotency_key=f"k{n}") for n in range(50)]
-        elsewhere = await take_turn(store, "other")
-        assert set(await store.delete_thread("me", "t")) == set(ids)
-        assert [info.record.run_id for info in await store.find("me", None, 9)] == [elsewhere]
-        for n in (0, 49):
-            asked = record("new", owner="me", idempotency_key=f"k{n}")
-            assert await store.lookup(asked) is None
-
-
 @pytest.mark.parametrize(
     ("call", "keys"),
     [
@@ -275,59 +263,11 @@ async def test_many_runs_go_with_their_thread(server: ValkeyServer) -> None:
         (CALLS.remove_idle(THREAD.digest, 7), [THREAD.thread]),
         (CALLS.list("me", None, 9)[3], [KEYS.partitions[3].threads("me")]),
         (CALLS.list(None, (7, "t"), 9)[3], [KEYS.partitions[3].threads(None)]),
-        (
-            CALLS.delete("me", "t"),
-            [
-                *(THREAD.thread, THREAD.runs, THREAD.deleted, SHARED.index),
-                *(*SHARED.counted, SHARED.news, SHARED.owner("me")),
-            ],
-        ),
     ],
-    ids=["info", "turns", "remove_idle", "list", "list of nobody", "delete"],
+    ids=["info", "turns", "remove_idle", "list", "list of nobody"],
 )
 def test_a_call_names_the_keys_that_its_script_takes(call: Call, keys: list[str]) -> None:
     assert list(call.keys) == keys
-
-
-# Removal
-
-
-@pytest.mark.parametrize("owner", [None, "me"])
-@pytest.mark.parametrize("expired", [False, True])
-async def test_runs_that_a_thread_has_left_are_removed(
-    own_server: ValkeyServer, owner: str | None, expired: bool
-) -> None:
-    async with opened(own_server.url) as store:
-        turn = b"turn" if expired else b""
-        ids = {await take_turn(store, turn=turn, owner=owner) for _ in range(3)}
-        if expired:
-            await store.expire(attrs.evolve(KEEP_ALL, thread_seconds=0))
-        with pytest.raises(UnknownThread):
-            await store.thread(owner, "t")
-        elsewhere = await take_turn(store, "other", owner=owner)
-        assert {*await store.delete_thread(owner, "t")} == ids
-        listed = [info.record.run_id for info in await store.find(owner, None, 9)]
-        assert listed == [elsewhere]
-        with pytest.raises(UnknownThread):
-            await store.delete_thread(owner, "t")
-
-
-async def test_runs_that_a_thread_has_left_stay_while_one_is_active(
-    own_server: ValkeyServer,
-) -> None:
-    """So it may be where a server has lost the thread."""
-    async with opened(own_server.url) as store:
-        ended = await take_turn(store)
-        active = said(store, head=ended)
-        await store.create(active)
-        for key in own_server.command("KEYS", "*}:thread:*"):
-            own_server.command("DEL", key)
-        with pytest.raises(ThreadBusy) as busy:
-            await store.delete_thread("me", "t")
-        assert busy.value.run_id == active.run_id
-        assert not (await store.info(ended)).active
-        await store.append([end_of(active.run_id)])
-        assert {*await store.delete_thread("me", "t")} == {ended, active.run_id}
 
 
 # Retention

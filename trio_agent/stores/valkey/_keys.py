@@ -89,6 +89,10 @@ class Partition:
         """A sorted set like `index`, of one owner's runs."""
         return f"{self.tag}:owner:{digest_of(owner)}"
 
+    def deleted(self, token: str) -> str:
+        """Name a list of what was removed with a thread, to be told again for a while."""
+        return f"{self.tag}:deleted:{token}"
+
     def threads(self, owner: str | None) -> str:
         """A sorted set of one owner's threads (None: nobody's), by when they were touched."""
         return f"{self.tag}:threads:{'-' if owner is None else digest_of(owner)}"
@@ -115,9 +119,9 @@ class ThreadKeys:
         return self._key("threaded")
 
     @property
-    def deleted(self) -> str:
-        """What the thread's deletion has said, for a while."""
-        return self._key("deleted")
+    def leaving(self) -> str:
+        """The same of runs that are to be removed, for their thread was."""
+        return self._key("leaving")
 
 
 @attrs.frozen

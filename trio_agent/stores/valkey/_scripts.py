@@ -299,7 +299,10 @@ local function remove_run(run, log, viewers, gone, index, finished, sizes, owned
     redis.call('UNLINK', run, log, viewers)
     redis.call('ZREM', index, known[2])
     if list then redis.call('ZREM', list, known[2]) end
-    if known[5] then redis.call('ZREM', beside(run, 'threaded', known[5]), known[2]) end
+    if known[5] then
+        redis.call('ZREM', beside(run, 'threaded', known[5]), known[2])
+        redis.call('ZREM', beside(run, 'leaving', known[5]), known[2])
+    end
     uncount_end(finished, sizes, owned, shares, known[3], known[4], id)
     redis.call('SET', gone, token, 'PX', ttl)
     tell(news, 'run', id)

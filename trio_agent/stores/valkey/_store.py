@@ -30,10 +30,11 @@ from ._inbox import as_delivered, as_deliveries, deliver, read_inbox
 from ._keys import Keys
 from ._leases import LeaseCalls, as_lease, as_orphans
 from ._owned import OwnedCalls
-from ._removal import delete_thread, expire, remove
+from ._removal import expire, remove
 from ._replies import as_info, as_page, present
 from ._script import Call
 from ._scripts import HOLDER
+from ._thread_removal import delete_thread
 from ._threads import ThreadCalls, as_thread, as_threads, as_turns
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
@@ -279,7 +280,7 @@ class ValkeyStore(Store):
         return as_turns(thread, last, await self._client.call(call))
 
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
-        return await delete_thread(self._client, self._calls, self._threads, owner, thread)
+        return await delete_thread(self._client, self._calls, self._keys, owner, thread)
 
     async def claim(self, run_id: str) -> Lease | None:
         return as_lease(run_id, await self._client.call(self._leases.claim(run_id)))

@@ -3,10 +3,11 @@
 A thread's hash is `thread:DIGEST`, where the digest stands for its owner and its name. It has the
 fields `name`, `owner` (a digest, if somebody's), `head`, `active`, `turns` (how many), `size`,
 `touched` (when a run in it last began or ended), and of each turn `turn:RUN` and, if that follows
-another, `follows:RUN`. `threaded:DIGEST` has its runs, as `index` has all of a partition. Each
-owner's threads are in `threads:OWNER` (`threads:-` are nobody's), by `TOUCHED:NAME`, a zero byte
-and the digest. `idle` and what goes with it are of the threads in which no run is active what
-`finished`, `sizes`, `owned` and `shares` are of runs: servers of former versions count those.
+another, `follows:RUN`. `threaded:DIGEST` has its runs, as `index` has all of a partition;
+`leaving:DIGEST` has those that a removed thread of that name has left. Each owner's threads are in
+`threads:OWNER` (`threads:-` are nobody's), by `TOUCHED:NAME`, a zero byte and the digest. `idle`
+and what goes with it are of the threads in which no run is active what `finished`, `sizes`, `owned`
+and `shares` are of runs: servers of former versions count those.
 
 A run's hash has `thread` (its thread's digest), `thread_name` and `follows`, beside its `record`,
 which former versions could not read with more in it; and while it is a draft, `head`.

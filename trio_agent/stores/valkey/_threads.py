@@ -1,22 +1,18 @@
-"""Threads in Valkey: what is asked of them, and how they are removed.
+"""Threads in Valkey: what is asked of them.
 
-All of a thread is in one partition, its runs with it, so that each act on it is one script: also
-its deletion, which takes as long as there are runs, some 20 µs for each. What happens to a thread
-when a run in it begins or ends is in `_thread_acts`, with what its keys are.
+All of a thread is in one partition, its runs with it, so that each act on it is one script. What
+happens to a thread when a run in it begins or ends is in `_thread_acts`, with what its keys are.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..._errors import ThreadBusy, UnknownRun, UnknownThread
+from ..._errors import UnknownRun, UnknownThread
 from ..._log.log import PAGE_BYTES
 from ..._log.thread import ThreadCursor, ThreadInfo, Turn
-from ._calls import DRAFT_TTL, TOMBSTONE_TTL
 from ._keys import Keys
 from ._script import Call, Script
-from ._scripts import REMOVE_RUN
 from ._thread_acts import ACTS
-from ._token import new_token
 
 _FACTS: Final = (
     ACTS
@@ -89,52 +85,6 @@ redis.call('UNLINK', key)
 )
 """Remove a thread that is idle since then."""
 
-DELETE_THREAD: Final = Script(
-    REMOVE_RUN
-    + """
-local key, runs, deleted, index, finished, sizes, owned, shares, news, list = unpack(KEYS)
-local digest, token, draft_ttl, gone_ttl = unpack(ARGV)
-if redis.call('LINDEX', deleted, 0) == token then return redis.call('LRANGE', deleted, 1, -1) end
-local known, ids, members = redis.call('HMGET', key, 'name', 'owner'), {}, {}
-local active = active_in(key)
-for n, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
-    local id = string.match(member, '^%d+:(.*)$')
-    ids[n], members[n] = id, member
-    if not known[1] and redis.call('HGET', beside(key, 'run', id), 'closed') == '0' then
-        active = id
-    end
-end
-if active then return {'busy', active} end
-local removed = {'removed'}
-for n, id in ipairs(ids) do
-    local run = beside(key, 'run', id)
-    local proposal = redis.call('HGET', run, 'key')
-    local outcome = remove_run(run, beside(key, 'log', id), beside(key, 'viewers', id),
-        beside(key, 'gone', id), index, finished, sizes, owned, shares, news, list, id, token,
-        gone_ttl)
-    if outcome == 'removed' then
-        removed[#removed + 1] = id
-        removed[#removed + 1] = proposal or ''
-    elseif outcome ~= 'active' then
-        redis.call('ZREM', runs, members[n])
-    end
-end
-if not known[1] and #removed == 1 then return 'unknown' end
-unlist({key = key, digest = digest, name = known[1], owner = known[2]})
-redis.call('UNLINK', key)
-redis.call('DEL', deleted)
-redis.call('RPUSH', deleted, token)
-for _, each in ipairs(removed) do redis.call('RPUSH', deleted, each) end
-redis.call('PEXPIRE', deleted, draft_ttl)
-return removed
-"""
-)
-"""Remove a thread and its runs, or those that a thread has left.
-
-Returns `removed`, and of each run its id and its key of idempotency; or `busy` and the run that is
-active. What it said stays a while, to be said again; it is written last, as the thread is removed
-last."""
-
 
 class ThreadCalls:
     """Makes calls.
@@ -165,20 +115,6 @@ class ThreadCalls:
         """Read a page of turns."""
         key = self._keys.of_thread(owner, thread).thread
         return Call(TURNS, [key], [last, str(limit), str(PAGE_BYTES)])
-
-    def delete(self, owner: str | None, thread: str) -> Call:
-        """Remove a thread with its runs."""
-        keys = self._keys.of_thread(owner, thread)
-        shared = keys.partition
-        return Call(
-            DELETE_THREAD,
-            [
-                *(keys.thread, keys.runs, keys.deleted),
-                *(shared.index, *shared.counted, shared.news),
-                *([] if owner is None else [shared.owner(owner)]),
-            ],
-            [keys.digest, new_token(), DRAFT_TTL, TOMBSTONE_TTL],
-        )
 
     def remove_idle(self, digest: str, since: int) -> Call:
         """Remove a thread, unless a run in it has begun since it was looked at."""
@@ -231,18 +167,3 @@ def as_turns(thread: str, last: str, reply: Any) -> Sequence[Turn]:
         Turn(run_id.decode(), None if follows is None else follows.decode(), data)
         for run_id, follows, data in reply
     ]
-
-
-def as_deleted(thread: str, reply: Any) -> Sequence[tuple[str, str]]:
-    """Return the runs that were removed, each with its key of idempotency, empty if it had none.
-
-    Raises:
-        ThreadBusy: a run is active in the thread.
-        UnknownThread: there is no such thread, and no run of one.
-    """
-    if reply == b"unknown":
-        raise UnknownThread(thread)
-    outcome, *rest = (each.decode() for each in reply)
-    if outcome == "busy":
-        raise ThreadBusy(thread, rest[0])
-    return [*zip(rest[::2], rest[1::2], strict=True)]
