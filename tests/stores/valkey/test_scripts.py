@@ -20,13 +20,14 @@ from trio_agent.stores.valkey import (
     _scripts,
     _thread_removal,
     _threads,
+    _turns,
 )
 from trio_agent.stores.valkey._script import Script
 from trio_agent.stores.valkey._store import ValkeyStore
 
 SCRIPTS = {
     name: each
-    for module in (_scripts, _beside, _inbox, _leases, _owned, _threads, _thread_removal)
+    for module in (_scripts, _beside, _inbox, _leases, _owned, _threads, _thread_removal, _turns)
     for name, each in vars(module).items()
     if isinstance(each, Script)
 }

@@ -259,12 +259,11 @@ async def test_a_page_of_turns_is_bounded_in_bytes(
     ("call", "keys"),
     [
         (CALLS.info("me", "t"), [THREAD.thread]),
-        (CALLS.turns("me", "t", "r", 9), [THREAD.thread]),
         (CALLS.remove_idle(THREAD.digest, 7), [THREAD.thread]),
         (CALLS.list("me", None, 9)[3], [KEYS.partitions[3].threads("me")]),
         (CALLS.list(None, (7, "t"), 9)[3], [KEYS.partitions[3].threads(None)]),
     ],
-    ids=["info", "turns", "remove_idle", "list", "list of nobody"],
+    ids=["info", "remove_idle", "list", "list of nobody"],
 )
 def test_a_call_names_the_keys_that_its_script_takes(call: Call, keys: list[str]) -> None:
     assert list(call.keys) == keys

@@ -111,15 +111,17 @@ class Calls:
         """Let a proposal live for as long as its run."""
         return Call(KEEP, [key], [proposal, _PROPOSAL])
 
-    def append(self, append: Append) -> Call:
-        """Append to a log."""
+    def append(self, append: Append, staged: str | None = None) -> Call:
+        """Append to a log; what a turn has beyond a piece is staged at a key (`_turns`)."""
         keys = self._keys.of_run(append.run_id)
         shared = keys.partition
         closing: list[str] = []
         turn: list[bytes] = []
         if append.terminal:
             closing = [shared.holds, shared.leases, *shared.counted]
-            turn = [append.turn]
+            turn = [append.turn[:PAGE_BYTES]]
+            if staged is not None:
+                closing.append(staged)
         return Call(
             APPEND,
             [keys.run, keys.log, shared.news, *closing],

@@ -159,6 +159,15 @@ class RunKeys:
         """A hash of the viewers by worker."""
         return self._key("viewers")
 
+    def staged(self, digest: str) -> str:
+        """Name a hash of what a turn with this digest has beyond a piece; it ends by itself."""
+        return self._key("staged") + f":{digest}"
+
+    @property
+    def turn(self) -> str:
+        """The same of the turn that the run has added to its thread."""
+        return self._key("turn")
+
     @property
     def gone(self) -> str:
         """What is left of a removed run for a while."""

@@ -110,7 +110,7 @@ end
 
 APPEND: Final = Script(
     """
-local run, log, news, holds, leases, finished, sizes, owned, shares = unpack(KEYS)
+local run, log, news, holds, leases, finished, sizes, owned, shares, staged = unpack(KEYS)
 local id, fence, first, terminal, last = unpack(ARGV, 1, 5)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
 if not known[1] then return 'unknown' end
@@ -122,6 +122,7 @@ if known[3] == '1' then return 'closed' end
 if tonumber(first) ~= tail + 1 then return 'gap' end
 local finish
 if terminal == '1' then
+    if staged and redis.call('HGET', staged, 'all') ~= '1' then return 'unstaged' end
 """
     + ACTS
     + """
@@ -130,7 +131,7 @@ if terminal == '1' then
         redis.call('ZREM', holds, id)
         redis.call('ZREM', leases, id)
         count_end(finished, sizes, owned, shares, owner, now(), size, id)
-        if thread then end_in(thread, id, ARGV[#ARGV]) end
+        if thread then end_in(thread, id, ARGV[#ARGV], staged) end
     end
 end
 local size = 0
@@ -157,8 +158,9 @@ return 'committed'
 """Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, then
 fields of the run's hash, each with its value, and behind a terminal entry what its thread gets.
 
-The last six keys are for a terminal entry only, so that the others cost less; and only for it are
-the functions of threads made."""
+Behind the third, the keys are for a terminal entry only, so that the others cost less; and only for
+it are the functions of threads made. The last one is there if only the first piece of the turn is
+(`_turns`): has it not all others, nothing is done, and the outcome is `unstaged`."""
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)

@@ -35,7 +35,8 @@ from ._replies import as_info, as_page, present
 from ._script import Call
 from ._scripts import HOLDER
 from ._thread_removal import delete_thread
-from ._threads import ThreadCalls, as_thread, as_threads, as_turns
+from ._threads import ThreadCalls, as_thread, as_threads
+from ._turns import read_turns, stage, staged_at
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
 
@@ -208,8 +209,16 @@ class ValkeyStore(Store):
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         # For two attempts: who appends repeats it, and others wait behind it.
-        calls = [self._calls.append(append) for append in batch]
-        replies = await self._client.call_all(calls, patience=self._append_patience)
+        client, keys, patience = self._client, self._keys, self._append_patience
+        calls: list[Call] = []
+        for append in batch:
+            staged = staged_at(keys, append)
+            if staged is not None:
+                await stage(client, keys, append, staged, patience)
+            calls.append(self._calls.append(append, staged))
+        replies = await client.call_all(calls, patience=patience)
+        if b"unstaged" in replies:
+            raise StoreUnavailable("a piece of a turn is there no more")
         return [Appended(reply.decode()) for reply in replies]
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
@@ -276,8 +285,7 @@ class ValkeyStore(Store):
         return as_threads(owner, limit, replies)
 
     async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
-        call = self._threads.turns(owner, thread, last, limit)
-        return as_turns(thread, last, await self._client.call(call))
+        return await read_turns(self._client, self._keys, owner, thread, last, limit)
 
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
         return await delete_thread(self._client, self._calls, self._keys, owner, thread)

@@ -51,8 +51,7 @@ if first == '1' then
         end
     end
     if active then return {'busy', active} end
-    unlist({key = key, digest = digest, name = known[1], owner = known[2]})
-    redis.call('UNLINK', key)
+    remove_thread({key = key, digest = digest, name = known[1], owner = known[2]})
     if redis.call('EXISTS', leaving) == 1 then
         redis.call('ZUNIONSTORE', leaving, 2, leaving, runs)
         redis.call('UNLINK', runs)

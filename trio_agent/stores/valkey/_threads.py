@@ -1,4 +1,4 @@
-"""Threads in Valkey: what is asked of them.
+"""Threads in Valkey: what is known of them.
 
 All of a thread is in one partition, its runs with it, so that each act on it is one script. What
 happens to a thread when a run in it begins or ends is in `_thread_acts`, with what its keys are.
@@ -7,9 +7,8 @@ happens to a thread when a run in it begins or ends is in `_thread_acts`, with w
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..._errors import UnknownRun, UnknownThread
-from ..._log.log import PAGE_BYTES
-from ..._log.thread import ThreadCursor, ThreadInfo, Turn
+from ..._errors import UnknownThread
+from ..._log.thread import ThreadCursor, ThreadInfo
 from ._keys import Keys
 from ._script import Call, Script
 from ._thread_acts import ACTS
@@ -56,31 +55,13 @@ return found
 )
 """Return what is known of threads from a place on. Places of those that were lost are dropped."""
 
-TURNS: Final = Script("""
-local thread, id = KEYS[1], ARGV[1]
-local limit, most = tonumber(ARGV[2]), tonumber(ARGV[3])
-if redis.call('EXISTS', thread) == 0 then return 'unknown' end
-if redis.call('HEXISTS', thread, 'turn:' .. id) == 0 then return false end
-local found, size = {}, 0
-while id and #found < limit do
-    size = size + redis.call('HSTRLEN', thread, 'turn:' .. id)
-    if size > most and #found > 0 then break end
-    local known = redis.call('HMGET', thread, 'follows:' .. id, 'turn:' .. id)
-    found[#found + 1] = {id, known[1], known[2]}
-    id = known[1]
-end
-return found
-""")
-"""Return turns, each with its run and what it follows, back from one: a page at most."""
-
 REMOVE_IDLE: Final = Script(
     ACTS
     + """
 local key, digest, since = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if tonumber(redis.call('ZSCORE', beside(key, 'idle'), digest) or -1) ~= since then return end
 local known = redis.call('HMGET', key, 'name', 'owner')
-unlist({key = key, digest = digest, name = known[1], owner = known[2]})
-redis.call('UNLINK', key)
+remove_thread({key = key, digest = digest, name = known[1], owner = known[2]})
 """
 )
 """Remove a thread that is idle since then."""
@@ -110,11 +91,6 @@ class ThreadCalls:
             Call(LIST_THREADS, [each.threads(owner)], [bound, str(limit)])
             for each in self._keys.partitions
         ]
-
-    def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Call:
-        """Read a page of turns."""
-        key = self._keys.of_thread(owner, thread).thread
-        return Call(TURNS, [key], [last, str(limit), str(PAGE_BYTES)])
 
     def remove_idle(self, digest: str, since: int) -> Call:
         """Remove a thread, unless a run in it has begun since it was looked at."""
@@ -150,20 +126,3 @@ def as_threads(owner: str | None, limit: int, replies: Sequence[Any]) -> Sequenc
     found = [_as_info(owner, facts) for reply in replies for facts in reply]
     found.sort(key=lambda info: info.cursor, reverse=True)
     return found[:limit]
-
-
-def as_turns(thread: str, last: str, reply: Any) -> Sequence[Turn]:
-    """Return what was read.
-
-    Raises:
-        UnknownThread: there is no such thread.
-        UnknownRun: it has no turn of that run.
-    """
-    if reply == b"unknown":
-        raise UnknownThread(thread)
-    if reply is None:
-        raise UnknownRun(last)
-    return [
-        Turn(run_id.decode(), None if follows is None else follows.decode(), data)
-        for run_id, follows, data in reply
-    ]
