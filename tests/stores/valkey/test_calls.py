@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from store_kit import deltas, finish, record
 
-from trio_agent._log.log import Append
+from trio_agent._log.log import PAGE_BYTES, Append
 from trio_agent.stores.valkey._calls import Calls, member_of, run_of_member, run_of_proposal
 from trio_agent.stores.valkey._keys import PARTITIONS, Keys, digest_of
 from trio_agent.stores.valkey._script import Call
@@ -43,6 +43,14 @@ SHARED = RUN.partition
                 *(SHARED.finished, SHARED.sizes, SHARED.owned, SHARED.shares),
             ],
         ),
+        (
+            CALLS.append(finish("r", 1), "staged"),
+            [
+                *(RUN.run, RUN.log, SHARED.news),
+                *(SHARED.holds, SHARED.leases),
+                *(SHARED.finished, SHARED.sizes, SHARED.owned, SHARED.shares, "staged"),
+            ],
+        ),
         (CALLS.read("r", 0, 10), [RUN.run, RUN.log, RUN.gone]),
         (
             CALLS.info("r"),
@@ -74,6 +82,8 @@ def test_what_is_appended() -> None:
     assert CALLS.append(finish("r", 7)).arguments[-1] == b""
     turn = Append("r", 3, finish("r", 7).entries, {7: b"[7]"}, b"turn")
     assert CALLS.append(turn).arguments[6:] == ["private:7", b"[7]", b"turn"]
+    large = Append("r", 3, finish("r", 7).entries, turn=bytes(PAGE_BYTES) + b"more")
+    assert CALLS.append(large, "staged").arguments[6:] == [bytes(PAGE_BYTES)]
     assert CALLS.append(beside).arguments == [*CALLS.append(append).arguments, "private:5", b"[5]"]
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -24,7 +24,8 @@ from trio_agent._errors import (
 )
 from trio_agent._log.store import Created, Lease
 from trio_agent.stores.valkey._client import ValkeyClient
-from trio_agent.stores.valkey._script import Call
+from trio_agent.stores.valkey._script import Call, Script
+from trio_agent.stores.valkey._scripts import KEEP, REVEAL
 from trio_agent.stores.valkey._store import ValkeyStore
 
 LARGE = bytes(1 << 21) + b"."
@@ -78,6 +79,21 @@ async def crashing(monkeypatch: pytest.MonkeyPatch, after: int) -> AsyncIterator
         yield
 
 
+def before(
+    script: Script, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]
+) -> None:
+    """Do something else, once, when this is about to be called."""
+    original = ValkeyClient.call_all
+    acts = [act]
+
+    async def call_all(client: ValkeyClient, calls: Sequence[Call], **patience: float) -> Any:
+        if acts and any(call.script is script for call in calls):
+            await acts.pop()()
+        return await original(client, calls, **patience)
+
+    monkeypatch.setattr(ValkeyClient, "call_all", call_all)
+
+
 async def test_a_crash_in_a_creation_heals(
     store: ValkeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +121,7 @@ async def test_a_crash_in_a_creation_heals(
         assert again == Created(created.run_id, None)
         if not crashed:
             break
-    assert after == 4 + 3
+    assert after == 5 + 3
 
 
 async def test_a_crash_in_a_deletion_heals(
@@ -141,7 +157,7 @@ async def test_a_slow_creator_finds_who_was_faster(
 
     async def call_all(client: ValkeyClient, calls: Sequence[Call]) -> Sequence[Any]:
         nonlocal slow
-        if slow and len(calls) == 2:
+        if slow and calls[0].script is REVEAL:
             slow = False
             [draft] = own_server.command("KEYS", "*:draft:*")
             own_server.command("DEL", draft)
@@ -174,6 +190,40 @@ async def test_a_proposal_whose_draft_has_ended_is_replaced(own_server: ValkeySe
         assert own_server.command("KEYS", "*:draft:*") == []
 
 
+@pytest.mark.parametrize("by", ["creator", "finder"])
+async def test_a_run_that_was_found_keeps_its_key(
+    own_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Its creator may die when it has revealed it."""
+
+    async def die() -> None:
+        if by == "finder":
+            raise Crash
+
+    async with opened(own_server.url) as store:
+        with monkeypatch.context() as patch:
+            before(KEEP, patch, die)
+            with nullcontext() if by == "creator" else pytest.raises(Crash):
+                await store.create(record("a", idempotency_key="k"))
+        [key] = own_server.command("KEYS", "*:key:*")
+        assert (own_server.command("PTTL", key) == -1) == (by == "creator")
+        assert await store.create(record("b", idempotency_key="k")) == Created("a", None)
+        assert own_server.command("PTTL", key) == -1
+
+
+async def test_who_keeps_a_key_when_its_run_is_removed_comes_too_late(
+    own_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(own_server.url) as store:
+        await finished(store, "a", idempotency_key="k")
+        before(KEEP, monkeypatch, lambda: store.delete("a"))
+        assert await store.create(record("b", idempotency_key="k")) == Created("a", None)
+        [key] = own_server.command("KEYS", "*:key:*")
+        assert own_server.command("PTTL", key) > 300_000
+        assert (await store.create(record("b", idempotency_key="k"))).lease is not None
+        assert own_server.command("PTTL", key) == -1
+
+
 async def test_an_id_that_is_taken_leaves_no_key_behind(store: ValkeyStore) -> None:
     await store.create(record("a"))
     with pytest.raises(LimitExceeded, match="taken"):
@@ -183,19 +233,6 @@ async def test_an_id_that_is_taken_leaves_no_key_behind(store: ValkeyStore) -> N
 
 
 # In a thread
-
-
-def before_reveal(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]) -> None:
-    """Do something else when a draft has its key, before it is revealed."""
-    original = ValkeyClient.call_all
-    acts = [act]
-
-    async def call_all(client: ValkeyClient, calls: Sequence[Call], **patience: float) -> Any:
-        if len(calls) == 2 and acts:
-            await acts.pop()()
-        return await original(client, calls, **patience)
-
-    monkeypatch.setattr(ValkeyClient, "call_all", call_all)
 
 
 async def test_what_was_refused_does_not_begin_later(own_server: ValkeyServer) -> None:
@@ -230,6 +267,22 @@ async def test_what_was_refused_does_not_begin_later(own_server: ValkeyServer) -
         assert own_server.command("KEYS", "*:refused:*") == [why]
 
 
+async def test_a_crash_of_who_is_refused_leaves_a_key_that_ends(
+    own_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(own_server.url) as store:
+        await store.create(said(store))
+        for after in range(5):
+            refused = said(store, idempotency_key=f"k{after}")
+            async with crashing(monkeypatch, after):
+                with pytest.raises(Crash):
+                    await store.create(refused)
+        keys = own_server.command("KEYS", "*:key:*")
+        assert len(keys) == 2
+        for key in keys:
+            assert 0 < own_server.command("PTTL", key) <= 300_000
+
+
 @pytest.mark.parametrize("freed", [False, True])
 async def test_who_was_refused_by_another_looks_again(
     store: ValkeyStore, monkeypatch: pytest.MonkeyPatch, freed: bool
@@ -245,7 +298,7 @@ async def test_who_was_refused_by_another_looks_again(
         if freed:
             await store.append([end_of(active.run_id, b"")])
 
-    before_reveal(monkeypatch, other)
+    before(REVEAL, monkeypatch, other)
     if freed:
         assert await store.create(slow) == Created(slow.run_id, Lease(slow.run_id, 1))
     else:
@@ -260,7 +313,7 @@ async def test_who_was_refused_finds_the_run_that_the_key_has_by_now(
     head = await take_turn(store)
     slow = said(store, idempotency_key="k")
     fast = said(store, head=head, idempotency_key="k")
-    before_reveal(monkeypatch, lambda: store.create(fast))
+    before(REVEAL, monkeypatch, lambda: store.create(fast))
     assert await store.create(slow) == Created(fast.run_id, None)
     assert await store.lookup(slow) == fast.run_id
 
@@ -274,7 +327,7 @@ async def test_another_may_reveal_what_begins(
     async def other() -> None:
         found.append(await store.create(fast))
 
-    before_reveal(monkeypatch, other)
+    before(REVEAL, monkeypatch, other)
     assert await store.create(slow) == Created(slow.run_id, Lease(slow.run_id, 1))
     assert found == [Created(slow.run_id, None)]
     assert (await store.thread("me", "t")).active == slow.run_id

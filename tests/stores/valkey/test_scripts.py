@@ -12,13 +12,22 @@ from valkey_kit import ValkeyServer, lose_each_reply_once, opened
 from trio_agent._errors import CursorExpired, LogDamaged, UnknownRun
 from trio_agent._limits import Retention
 from trio_agent._log.log import PAGE_BYTES, Append, Appended
-from trio_agent.stores.valkey import _beside, _inbox, _leases, _owned, _scripts, _threads
+from trio_agent.stores.valkey import (
+    _beside,
+    _inbox,
+    _leases,
+    _owned,
+    _scripts,
+    _thread_removal,
+    _threads,
+    _turns,
+)
 from trio_agent.stores.valkey._script import Script
 from trio_agent.stores.valkey._store import ValkeyStore
 
 SCRIPTS = {
     name: each
-    for module in (_scripts, _beside, _inbox, _leases, _owned, _threads)
+    for module in (_scripts, _beside, _inbox, _leases, _owned, _threads, _thread_removal, _turns)
     for name, each in vars(module).items()
     if isinstance(each, Script)
 }

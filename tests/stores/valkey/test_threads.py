@@ -35,7 +35,6 @@ from trio_agent.stores.valkey._threads import ThreadCalls
 KEYS = Keys("x")
 CALLS = ThreadCalls(KEYS)
 THREAD = KEYS.of_thread("me", "t")
-SHARED = THREAD.partition
 KEEP_ALL = Retention(seconds=math.inf, max_runs=math.inf, max_bytes=math.inf)
 
 
@@ -256,34 +255,15 @@ async def test_a_page_of_turns_is_bounded_in_bytes(
     assert found == ids[::-1]
 
 
-async def test_many_runs_go_with_their_thread(server: ValkeyServer) -> None:
-    async with opened(server.url) as store:
-        ids = [await take_turn(store, idempotency_key=f"k{n}") for n in range(50)]
-        elsewhere = await take_turn(store, "other")
-        assert set(await store.delete_thread("me", "t")) == set(ids)
-        assert [info.record.run_id for info in await store.find("me", None, 9)] == [elsewhere]
-        for n in (0, 49):
-            asked = record("new", owner="me", idempotency_key=f"k{n}")
-            assert await store.lookup(asked) is None
-
-
 @pytest.mark.parametrize(
     ("call", "keys"),
     [
         (CALLS.info("me", "t"), [THREAD.thread]),
-        (CALLS.turns("me", "t", "r", 9), [THREAD.thread]),
         (CALLS.remove_idle(THREAD.digest, 7), [THREAD.thread]),
         (CALLS.list("me", None, 9)[3], [KEYS.partitions[3].threads("me")]),
         (CALLS.list(None, (7, "t"), 9)[3], [KEYS.partitions[3].threads(None)]),
-        (
-            CALLS.delete("me", "t"),
-            [
-                *(THREAD.thread, THREAD.runs, THREAD.deleted, SHARED.index),
-                *(*SHARED.counted, SHARED.news),
-            ],
-        ),
     ],
-    ids=["info", "turns", "remove_idle", "list", "list of nobody", "delete"],
+    ids=["info", "remove_idle", "list", "list of nobody"],
 )
 def test_a_call_names_the_keys_that_its_script_takes(call: Call, keys: list[str]) -> None:
     assert list(call.keys) == keys

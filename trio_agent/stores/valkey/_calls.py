@@ -41,7 +41,7 @@ _PROPOSAL: Final = "300000"
 """Milliseconds that a proposal lives that nobody keeps: longer than its draft."""
 
 TOMBSTONE_TTL: Final = "3600000"
-"""Milliseconds that a removed run is known."""
+"""Milliseconds that a removed run is known, and its proposal: longer than one that nobody keeps."""
 
 _PUBLIC: Final = ("agent", "created_at", "owner", "metadata", "idempotency_key")
 """What of a record never changes and is not private."""
@@ -109,17 +109,19 @@ class Calls:
 
     def keep_key(self, key: str, proposal: bytes) -> Call:
         """Let a proposal live for as long as its run."""
-        return Call(KEEP, [key], [proposal])
+        return Call(KEEP, [key], [proposal, _PROPOSAL])
 
-    def append(self, append: Append) -> Call:
-        """Append to a log."""
+    def append(self, append: Append, staged: str | None = None) -> Call:
+        """Append to a log; what a turn has beyond a piece is staged at a key (`_turns`)."""
         keys = self._keys.of_run(append.run_id)
         shared = keys.partition
         closing: list[str] = []
         turn: list[bytes] = []
         if append.terminal:
             closing = [shared.holds, shared.leases, *shared.counted]
-            turn = [append.turn]
+            turn = [append.turn[:PAGE_BYTES]]
+            if staged is not None:
+                closing.append(staged)
         return Call(
             APPEND,
             [keys.run, keys.log, shared.news, *closing],

@@ -8,18 +8,20 @@
    reveal, then that run was removed, or its creator was away for longer than a draft lives, or it
    was refused: the proposal is replaced, by compare and set. Each attempt has a new token, so that
    a proposal that was replaced never looks like the one that was looked at.
-3. *Reveal* the draft, and keep the proposal for as long as the run.
+3. *Reveal* the draft. Whoever has found the run there, its creator or another, *keeps* the
+   proposal for as long as the run.
 
-A crash leaves a draft and a proposal that end by themselves, or a proposal whose draft the next
-caller with the key reveals. Before a run is removed, its proposal is given an end: from then on it
-either names a run that exists or is replaced.
+A crash leaves a draft and a proposal that end by themselves; a proposal whose draft the next caller
+with the key reveals; or a run whose key is free again in five minutes, unless somebody asks for it
+before. Before a run is removed, its proposal is given an end, which who keeps it late leaves as it
+is: from then on it either names a run that exists or is replaced.
 
 **A thread is taken by who reveals the draft**, in the same act, and so by one. A draft that is
 refused, because its thread is busy or has moved on, is gone with that, and whoever comes to reveal
 it is told the same: its creator, who has not heard of it, or has lost the reply; another, who then
 replaces the proposal by a draft with a newer view of the thread. So nobody begins later what was
-refused. Its creator gives its proposal an end again, and if another has replaced that meanwhile,
-the key has a run perhaps: it looks again.
+refused, and nobody keeps its proposal. If another has replaced that meanwhile, the key has a run
+perhaps: its creator looks again.
 """
 
 from collections.abc import Sequence
@@ -68,6 +70,7 @@ async def _create_once(client: ValkeyClient, calls: Calls, record: RunRecord, ke
             run_id = run_of_proposal(holder)
             known = await client.call(calls.reveal(run_id, record.owner))
             if isinstance(known, bytes):
+                await client.call(calls.keep_key(key, holder))
                 record.check_repeats(known.decode())
                 return Created(run_id, None)
         token = new_token()
@@ -75,13 +78,12 @@ async def _create_once(client: ValkeyClient, calls: Calls, record: RunRecord, ke
         proposal = f"{token}:{record.run_id}".encode()
         holder = await client.call(calls.propose(key, holder, proposal))
         if holder == proposal:
-            revealed, _ = await client.call_all(
-                [calls.reveal(record.run_id, record.owner), calls.keep_key(key, proposal)]
-            )
+            revealed = await client.call(calls.reveal(record.run_id, record.owner))
             if isinstance(revealed, bytes):
+                await client.call(calls.keep_key(key, proposal))
                 return Created(record.run_id, Lease(record.run_id, 1))
             if revealed is not None:
-                holder = await client.call(calls.propose(key, proposal, proposal))
+                holder = await client.call(Call(HOLDER, [key]))
                 if holder == proposal:
                     _check_begun(record, revealed)
 

@@ -89,6 +89,10 @@ class Partition:
         """A sorted set like `index`, of one owner's runs."""
         return f"{self.tag}:owner:{digest_of(owner)}"
 
+    def deleted(self, token: str) -> str:
+        """Name a list of what was removed with a thread, to be told again for a while."""
+        return f"{self.tag}:deleted:{token}"
+
     def threads(self, owner: str | None) -> str:
         """A sorted set of one owner's threads (None: nobody's), by when they were touched."""
         return f"{self.tag}:threads:{'-' if owner is None else digest_of(owner)}"
@@ -115,9 +119,9 @@ class ThreadKeys:
         return self._key("threaded")
 
     @property
-    def deleted(self) -> str:
-        """What the thread's deletion has said, for a while."""
-        return self._key("deleted")
+    def leaving(self) -> str:
+        """The same of runs that are to be removed, for their thread was."""
+        return self._key("leaving")
 
 
 @attrs.frozen
@@ -154,6 +158,15 @@ class RunKeys:
     def viewers(self) -> str:
         """A hash of the viewers by worker."""
         return self._key("viewers")
+
+    def staged(self, digest: str) -> str:
+        """Name a hash of what a turn with this digest has beyond a piece; it ends by itself."""
+        return self._key("staged") + f":{digest}"
+
+    @property
+    def turn(self) -> str:
+        """The same of the turn that the run has added to its thread."""
+        return self._key("turn")
 
     @property
     def gone(self) -> str:

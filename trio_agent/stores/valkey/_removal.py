@@ -1,8 +1,7 @@
-"""What has ended is removed from Valkey: a run or a thread that is named, or what is not kept.
+"""What has ended is removed from Valkey: a run that is named, or what is not kept.
 
 An idempotency key lives in another slot than its run: its proposal is given an end first. A crash
-in between leaves a run that still has its key. Only a deleted thread's runs go before that, for it
-is one act to see that none of them is active: then a crash leaves proposals that name no run.
+in between leaves a run that still has its key.
 """
 
 import math
@@ -17,7 +16,7 @@ from ._calls import Calls
 from ._client import ValkeyClient
 from ._owned import OwnedCalls, named, who_has_more
 from ._script import Call
-from ._threads import ThreadCalls, as_deleted
+from ._threads import ThreadCalls
 
 _SURVEYED: Final = 100
 """Finished runs and idle threads of each partition that are looked at in one go."""
@@ -85,15 +84,6 @@ async def remove(client: ValkeyClient, calls: Calls, run_ids: Sequence[str]) -> 
     outcomes: dict[str, bytes] = dict(zip(run_ids, replies, strict=True))
     outcomes.update(zip(found, removed, strict=True))
     return [*outcomes.values()]
-
-
-async def delete_thread(
-    client: ValkeyClient, calls: Calls, threads: ThreadCalls, owner: str | None, thread: str
-) -> Sequence[str]:
-    """See `Store.delete_thread`."""
-    removed = as_deleted(thread, await client.call(threads.delete(owner, thread)))
-    await client.call_all([calls.forget(run_id, key) for run_id, key in removed if key])
-    return [run_id for run_id, _ in removed]
 
 
 @attrs.frozen

@@ -91,9 +91,13 @@ return proposal
 """Take an idempotency key if nobody has it, or one whose run does not exist. Returns who has it."""
 
 KEEP: Final = Script("""
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PERSIST', KEYS[1]) end
+local proposal, ttl = unpack(ARGV)
+if redis.call('GET', KEYS[1]) == proposal and redis.call('PTTL', KEYS[1]) <= tonumber(ttl) then
+    redis.call('PERSIST', KEYS[1])
+end
 """)
-"""Keep a proposal for as long as its run."""
+"""Keep a proposal for as long as its run, unless `FORGET` has given it an end, which is later than
+that of any proposal."""
 
 FORGET: Final = Script("""
 local id, token_length, ttl = unpack(ARGV)
@@ -106,7 +110,7 @@ end
 
 APPEND: Final = Script(
     """
-local run, log, news, holds, leases, finished, sizes, owned, shares = unpack(KEYS)
+local run, log, news, holds, leases, finished, sizes, owned, shares, staged = unpack(KEYS)
 local id, fence, first, terminal, last = unpack(ARGV, 1, 5)
 local known = redis.call('HMGET', run, 'fence', 'tail', 'closed', 'followed')
 if not known[1] then return 'unknown' end
@@ -118,6 +122,7 @@ if known[3] == '1' then return 'closed' end
 if tonumber(first) ~= tail + 1 then return 'gap' end
 local finish
 if terminal == '1' then
+    if staged and redis.call('HGET', staged, 'all') ~= '1' then return 'unstaged' end
 """
     + ACTS
     + """
@@ -126,7 +131,7 @@ if terminal == '1' then
         redis.call('ZREM', holds, id)
         redis.call('ZREM', leases, id)
         count_end(finished, sizes, owned, shares, owner, now(), size, id)
-        if thread then end_in(thread, id, ARGV[#ARGV]) end
+        if thread then end_in(thread, id, ARGV[#ARGV], staged) end
     end
 end
 local size = 0
@@ -153,8 +158,9 @@ return 'committed'
 """Check fence, tail and not-terminal, and append: from ARGV 6 on the entries up to `last`, then
 fields of the run's hash, each with its value, and behind a terminal entry what its thread gets.
 
-The last six keys are for a terminal entry only, so that the others cost less; and only for it are
-the functions of threads made."""
+Behind the third, the keys are for a terminal entry only, so that the others cost less; and only for
+it are the functions of threads made. The last one is there if only the first piece of the turn is
+(`_turns`): has it not all others, nothing is done, and the outcome is `unstaged`."""
 
 READ: Final = Script("""
 local run, log, gone = unpack(KEYS)
@@ -295,7 +301,10 @@ local function remove_run(run, log, viewers, gone, index, finished, sizes, owned
     redis.call('UNLINK', run, log, viewers)
     redis.call('ZREM', index, known[2])
     if list then redis.call('ZREM', list, known[2]) end
-    if known[5] then redis.call('ZREM', beside(run, 'threaded', known[5]), known[2]) end
+    if known[5] then
+        redis.call('ZREM', beside(run, 'threaded', known[5]), known[2])
+        redis.call('ZREM', beside(run, 'leaving', known[5]), known[2])
+    end
     uncount_end(finished, sizes, owned, shares, known[3], known[4], id)
     redis.call('SET', gone, token, 'PX', ttl)
     tell(news, 'run', id)

@@ -30,11 +30,13 @@ from ._inbox import as_delivered, as_deliveries, deliver, read_inbox
 from ._keys import Keys
 from ._leases import LeaseCalls, as_lease, as_orphans
 from ._owned import OwnedCalls
-from ._removal import delete_thread, expire, remove
+from ._removal import expire, remove
 from ._replies import as_info, as_page, present
 from ._script import Call
 from ._scripts import HOLDER
-from ._threads import ThreadCalls, as_thread, as_threads, as_turns
+from ._thread_removal import delete_thread
+from ._threads import ThreadCalls, as_thread, as_threads
+from ._turns import read_turns, stage, staged_at
 from ._url import parse_valkey_url
 from ._watch import NewsDesk
 
@@ -207,8 +209,16 @@ class ValkeyStore(Store):
 
     async def append(self, batch: Sequence[Append]) -> Sequence[Appended]:
         # For two attempts: who appends repeats it, and others wait behind it.
-        calls = [self._calls.append(append) for append in batch]
-        replies = await self._client.call_all(calls, patience=self._append_patience)
+        client, keys, patience = self._client, self._keys, self._append_patience
+        calls: list[Call] = []
+        for append in batch:
+            staged = staged_at(keys, append)
+            if staged is not None:
+                await stage(client, keys, append, staged, patience)
+            calls.append(self._calls.append(append, staged))
+        replies = await client.call_all(calls, patience=patience)
+        if b"unstaged" in replies:
+            raise StoreUnavailable("a piece of a turn is there no more")
         return [Appended(reply.decode()) for reply in replies]
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
@@ -275,11 +285,10 @@ class ValkeyStore(Store):
         return as_threads(owner, limit, replies)
 
     async def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Sequence[Turn]:
-        call = self._threads.turns(owner, thread, last, limit)
-        return as_turns(thread, last, await self._client.call(call))
+        return await read_turns(self._client, self._keys, owner, thread, last, limit)
 
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
-        return await delete_thread(self._client, self._calls, self._threads, owner, thread)
+        return await delete_thread(self._client, self._calls, self._keys, owner, thread)
 
     async def claim(self, run_id: str) -> Lease | None:
         return as_lease(run_id, await self._client.call(self._leases.claim(run_id)))

@@ -3,10 +3,13 @@
 A thread's hash is `thread:DIGEST`, where the digest stands for its owner and its name. It has the
 fields `name`, `owner` (a digest, if somebody's), `head`, `active`, `turns` (how many), `size`,
 `touched` (when a run in it last began or ended), and of each turn `turn:RUN` and, if that follows
-another, `follows:RUN`. `threaded:DIGEST` has its runs, as `index` has all of a partition. Each
-owner's threads are in `threads:OWNER` (`threads:-` are nobody's), by `TOUCHED:NAME`, a zero byte
-and the digest. `idle` and what goes with it are of the threads in which no run is active what
-`finished`, `sizes`, `owned` and `shares` are of runs: servers of former versions count those.
+another, `follows:RUN`. What a turn has beyond a piece (`_turns`) is in `turn:RUN`, a hash; then
+`pieces:RUN` is how many more there are, and `large:DIGEST` has the run. `threaded:DIGEST` has its
+runs, as `index` has all of a partition; `leaving:DIGEST` has those that a removed thread of that
+name has left. Each owner's threads are in `threads:OWNER` (`threads:-` are nobody's), by
+`TOUCHED:NAME`, a zero byte and the digest. `idle` and what goes with it are of the threads in which
+no run is active what `finished`, `sizes`, `owned` and `shares` are of runs: servers of former
+versions count those.
 
 A run's hash has `thread` (its thread's digest), `thread_name` and `follows`, beside its `record`,
 which former versions could not read with more in it; and while it is a draft, `head`.
@@ -72,6 +75,14 @@ local function unlist(thread)
     local idle, sizes, owned, shares = idle_keys(thread.key)
     uncount_end(idle, sizes, owned, shares, thread.owner, known[2], thread.digest)
 end
+local function remove_thread(thread)
+    unlist(thread)
+    local large = beside(thread.key, 'large', thread.digest)
+    for _, id in ipairs(redis.call('SMEMBERS', large)) do
+        redis.call('UNLINK', beside(thread.key, 'turn', id))
+    end
+    redis.call('UNLINK', large, thread.key)
+end
 local function touch(thread, active)
     unlist(thread)
     local time = now()
@@ -98,7 +109,7 @@ local function begin_in(thread, run, id, member)
     redis.call('ZADD', beside(run, 'threaded', thread.digest), 0, member)
     touch(thread, id)
 end
-local function end_in(thread, id, turn)
+local function end_in(thread, id, turn, staged)
     if thread.active and thread.active ~= id then return end
     if turn ~= '' then
         redis.call('HSET', thread.key, 'head', id, 'turn:' .. id, turn)
@@ -106,14 +117,23 @@ local function end_in(thread, id, turn)
         if follows and redis.call('HEXISTS', thread.key, 'turn:' .. follows) == 1 then
             redis.call('HSET', thread.key, 'follows:' .. id, follows)
         end
+        local size = #turn
+        if staged then
+            local known = redis.call('HMGET', staged, 'size', 'pieces')
+            local rest = beside(thread.key, 'turn', id)
+            redis.call('RENAME', staged, rest)
+            redis.call('PERSIST', rest)
+            redis.call('SADD', beside(thread.key, 'large', thread.digest), id)
+            redis.call('HSET', thread.key, 'pieces:' .. id, known[2])
+            size = known[1]
+        end
         redis.call('HINCRBY', thread.key, 'turns', 1)
-        redis.call('HINCRBY', thread.key, 'size', #turn)
+        redis.call('HINCRBY', thread.key, 'size', size)
     end
     if redis.call('HEXISTS', thread.key, 'head') == 1 then
         touch(thread)
     else
-        unlist(thread)
-        redis.call('UNLINK', thread.key)
+        remove_thread(thread)
     end
 end
 """

@@ -1,22 +1,17 @@
-"""Threads in Valkey: what is asked of them, and how they are removed.
+"""Threads in Valkey: what is known of them.
 
-All of a thread is in one partition, its runs with it, so that each act on it is one script: also
-its deletion, which takes as long as there are runs, some 20 µs for each. What happens to a thread
-when a run in it begins or ends is in `_thread_acts`, with what its keys are.
+All of a thread is in one partition, its runs with it, so that each act on it is one script. What
+happens to a thread when a run in it begins or ends is in `_thread_acts`, with what its keys are.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..._errors import ThreadBusy, UnknownRun, UnknownThread
-from ..._log.log import PAGE_BYTES
-from ..._log.thread import ThreadCursor, ThreadInfo, Turn
-from ._calls import DRAFT_TTL, TOMBSTONE_TTL
+from ..._errors import UnknownThread
+from ..._log.thread import ThreadCursor, ThreadInfo
 from ._keys import Keys
 from ._script import Call, Script
-from ._scripts import REMOVE_RUN
 from ._thread_acts import ACTS
-from ._token import new_token
 
 _FACTS: Final = (
     ACTS
@@ -60,73 +55,16 @@ return found
 )
 """Return what is known of threads from a place on. Places of those that were lost are dropped."""
 
-TURNS: Final = Script("""
-local thread, id = KEYS[1], ARGV[1]
-local limit, most = tonumber(ARGV[2]), tonumber(ARGV[3])
-if redis.call('EXISTS', thread) == 0 then return 'unknown' end
-if redis.call('HEXISTS', thread, 'turn:' .. id) == 0 then return false end
-local found, size = {}, 0
-while id and #found < limit do
-    size = size + redis.call('HSTRLEN', thread, 'turn:' .. id)
-    if size > most and #found > 0 then break end
-    local known = redis.call('HMGET', thread, 'follows:' .. id, 'turn:' .. id)
-    found[#found + 1] = {id, known[1], known[2]}
-    id = known[1]
-end
-return found
-""")
-"""Return turns, each with its run and what it follows, back from one: a page at most."""
-
 REMOVE_IDLE: Final = Script(
     ACTS
     + """
 local key, digest, since = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if tonumber(redis.call('ZSCORE', beside(key, 'idle'), digest) or -1) ~= since then return end
 local known = redis.call('HMGET', key, 'name', 'owner')
-unlist({key = key, digest = digest, name = known[1], owner = known[2]})
-redis.call('UNLINK', key)
+remove_thread({key = key, digest = digest, name = known[1], owner = known[2]})
 """
 )
 """Remove a thread that is idle since then."""
-
-DELETE_THREAD: Final = Script(
-    REMOVE_RUN
-    + """
-local key, runs, deleted, index, finished, sizes, owned, shares, news = unpack(KEYS)
-local digest, token, draft_ttl, gone_ttl = unpack(ARGV)
-if redis.call('LINDEX', deleted, 0) == token then return redis.call('LRANGE', deleted, 1, -1) end
-local known = redis.call('HMGET', key, 'name', 'owner')
-if not known[1] then return 'unknown' end
-local active = active_in(key)
-if active then return {'busy', active} end
-local removed = {'removed'}
-local list = known[2] and beside(key, 'owner', known[2])
-for _, member in ipairs(redis.call('ZRANGE', runs, 0, -1)) do
-    local id = string.match(member, '^%d+:(.*)$')
-    local run = beside(key, 'run', id)
-    local proposal = redis.call('HGET', run, 'key')
-    local outcome = remove_run(run, beside(key, 'log', id), beside(key, 'viewers', id),
-        beside(key, 'gone', id), index, finished, sizes, owned, shares, news, list, id, token,
-        gone_ttl)
-    if outcome == 'removed' then
-        removed[#removed + 1] = id
-        removed[#removed + 1] = proposal or ''
-    elseif outcome ~= 'active' then
-        redis.call('ZREM', runs, member)
-    end
-end
-unlist({key = key, digest = digest, name = known[1], owner = known[2]})
-redis.call('UNLINK', key)
-redis.call('DEL', deleted)
-redis.call('RPUSH', deleted, token)
-for _, each in ipairs(removed) do redis.call('RPUSH', deleted, each) end
-redis.call('PEXPIRE', deleted, draft_ttl)
-return removed
-"""
-)
-"""Remove a thread and its runs. Returns `removed`, and of each run its id and its key of
-idempotency; or `busy` and the run that is active. What it said stays a while, to be said again;
-it is written last, as the thread is removed last."""
 
 
 class ThreadCalls:
@@ -153,24 +91,6 @@ class ThreadCalls:
             Call(LIST_THREADS, [each.threads(owner)], [bound, str(limit)])
             for each in self._keys.partitions
         ]
-
-    def turns(self, owner: str | None, thread: str, last: str, limit: int) -> Call:
-        """Read a page of turns."""
-        key = self._keys.of_thread(owner, thread).thread
-        return Call(TURNS, [key], [last, str(limit), str(PAGE_BYTES)])
-
-    def delete(self, owner: str | None, thread: str) -> Call:
-        """Remove a thread with its runs."""
-        keys = self._keys.of_thread(owner, thread)
-        shared = keys.partition
-        return Call(
-            DELETE_THREAD,
-            [
-                *(keys.thread, keys.runs, keys.deleted),
-                *(shared.index, *shared.counted, shared.news),
-            ],
-            [keys.digest, new_token(), DRAFT_TTL, TOMBSTONE_TTL],
-        )
 
     def remove_idle(self, digest: str, since: int) -> Call:
         """Remove a thread, unless a run in it has begun since it was looked at."""
@@ -206,35 +126,3 @@ def as_threads(owner: str | None, limit: int, replies: Sequence[Any]) -> Sequenc
     found = [_as_info(owner, facts) for reply in replies for facts in reply]
     found.sort(key=lambda info: info.cursor, reverse=True)
     return found[:limit]
-
-
-def as_turns(thread: str, last: str, reply: Any) -> Sequence[Turn]:
-    """Return what was read.
-
-    Raises:
-        UnknownThread: there is no such thread.
-        UnknownRun: it has no turn of that run.
-    """
-    if reply == b"unknown":
-        raise UnknownThread(thread)
-    if reply is None:
-        raise UnknownRun(last)
-    return [
-        Turn(run_id.decode(), None if follows is None else follows.decode(), data)
-        for run_id, follows, data in reply
-    ]
-
-
-def as_deleted(thread: str, reply: Any) -> Sequence[tuple[str, str]]:
-    """Return the runs that were removed, each with its key of idempotency, empty if it had none.
-
-    Raises:
-        ThreadBusy: a run is active in the thread.
-        UnknownThread: there is no such thread.
-    """
-    if reply == b"unknown":
-        raise UnknownThread(thread)
-    outcome, *rest = (each.decode() for each in reply)
-    if outcome == "busy":
-        raise ThreadBusy(thread, rest[0])
-    return [*zip(rest[::2], rest[1::2], strict=True)]
