@@ -3,7 +3,7 @@
 import argparse
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from trio_agent.abc import Model
 from trio_agent.client import Client
 
 from .._shared.addresses import is_loopback
-from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens
+from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens, one_bearer_token
 from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
 from ._at_server import at_own_server, at_server, own_settings
 from ._batch import BatchOptions, batch
@@ -27,7 +27,7 @@ from ._demo_kill import AGENT as KILL_AGENT, demo_kill
 from ._files import read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
-from ._server_process import ServerProcess, open_process
+from ._server_process import OWN_TOKEN, ServerProcess, open_process
 from ._show import show_run
 from ._stores import list_runs, list_threads, make_store
 from ._tell import tell_at, tell_in
@@ -163,12 +163,15 @@ def _retention(options: argparse.Namespace, *, durable: bool) -> Retention | Non
     return Retention(**given)
 
 
-def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:
+def _guard(options: argparse.Namespace, environment: MutableMapping[str, str]) -> Guard:
     guard = Guard(
         hosts=[*LOOPBACK_HOSTS, *options.allow_host],
         origins=options.allow_origin,
         headers=options.allow_header,
     )
+    # It is for this process, and not for what that starts.
+    if own := environment.pop(OWN_TOKEN, ""):
+        return attrs.evolve(guard, authorize=one_bearer_token(own))
     tokens = _tokens(environment.get(PREFIX + "TOKENS", ""))
     if tokens:
         return attrs.evolve(guard, authorize=bearer_tokens(tokens))

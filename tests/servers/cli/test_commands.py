@@ -73,6 +73,13 @@ def test_tokens_open_other_addresses() -> None:
     assert guard.headers == {"x-tenant"}
 
 
+def test_own_token_is_for_no_other_process() -> None:
+    options = argparse.Namespace(host="127.0.0.1", allow_host=[], allow_origin=[], allow_header=[])
+    environment = {"TRIO_AGENT_OWN_TOKEN": "x"}
+    assert _commands._guard(options, environment).authorize is not Guard().authorize
+    assert environment == {}
+
+
 class TestServeOptions:
     """What of a line reaches the server."""
 
