@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import attrs
@@ -27,6 +28,7 @@ from trio_agent.abc import RunInfo
 
 from .allowed import Allowed
 from .guard import Caller, owner_of
+from .instead import begin_instead
 from .messages import messages_of
 from .open_calls import OpenCall, open_calls
 from .problem import STORE_AWAY, Problem
@@ -35,7 +37,7 @@ from .store_watch import StoreWatch
 from .told import Answer, Message, answer, check_key, say
 
 _CANCEL_WAIT: Final = 30.0
-"""Seconds after which a client that cancels is told that it takes longer."""
+"""Seconds after which a client that cancels, also to start, is told that it takes longer."""
 
 _MAX_METADATA: Final = 16 << 10
 """Bytes of JSON: metadata is kept and listed as long as its run."""
@@ -132,16 +134,17 @@ class Service:
         options = self._allowed.check_options(start.options)
         limits = self._allowed.check_limits(start.limits, agent.limits)
         client_tools = self._allowed.check_client_tools(start.client_tools)
+        owner = owner_of(caller)
         try:
-            return await self.runtime.start(
+            begin = partial(
+                self.runtime.start,
                 agent,
                 start.prompt,
                 messages=messages_of(start.messages),
                 thread=start.thread,
                 after=start.after,
-                on_busy=start.on_busy,
                 on_disconnect=self._policy(start.on_disconnect),
-                owner=owner_of(caller),
+                owner=owner,
                 claims=caller.claims if isinstance(caller, Principal) else None,
                 options=options,
                 limits=limits,
@@ -149,6 +152,11 @@ class Service:
                 retractable=start.retractable,
                 metadata=start.metadata,
                 idempotency_key=key,
+            )
+            if start.thread is None or start.on_busy == "reject":
+                return await begin(on_busy=start.on_busy)
+            return await begin_instead(
+                begin, self.runtime, start.thread, owner, seconds=_CANCEL_WAIT
             )
         except (KeyReused, TooLarge):
             raise

@@ -23,6 +23,7 @@ class RunView(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     events: str
     """Where its events are."""
     thread: str | None = None
+    follows: str | None = None
     metadata: dict[str, Any] = {}
     error: dict[str, str] | None = None
     # What it waits for, and what came of it: only where one run is looked at.
@@ -54,6 +55,7 @@ def view_of(info: RunInfo, root: str) -> RunView:
         viewers=info.viewers,
         events=f"{root}/runs/{record.run_id}/events",
         thread=record.thread,
+        follows=record.follows,
         metadata=dict(record.metadata),
         error=error,
     )

@@ -62,7 +62,8 @@ class TurnPage(msgspec.Struct, frozen=True):
 
     messages: tuple[AnyMessage, ...]
     """The oldest first."""
-    turns: tuple[PageTurn, ...]
+    # In JSON it stands beside the `turns` of a thread, which are a number.
+    turns: tuple[PageTurn, ...] = msgspec.field(name="pageTurns")
     """Who has added them, in the same order."""
     next: str | None
     """What to pass as `last` for what was said before it; None where nothing was."""

@@ -301,7 +301,7 @@ class Client:
             UnknownThread: you have none with this name.
             As `cancel`; ServerError `not-supported` over WebSocket, too.
         """
-        return await ask(self._wire.thread(thread, MAX_TRANSCRIPT))
+        return await ask(self._wire.thread(thread))
 
     async def threads(self, *, before: str | None = None, limit: int = 50) -> ThreadPage:
         """List your threads, those first in which something happened last. A checkpoint.

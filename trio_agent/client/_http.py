@@ -125,9 +125,9 @@ class HTTPWire(Wire):
             raise ServerError(status, "bad-response", "this is not the file with that SHA-256")
         return data
 
-    async def thread(self, thread: str, max_bytes: int) -> Thread:
-        path = _path_of_thread(thread)
-        return await self._request("GET", path, Thread, about=thread, max_bytes=max_bytes)
+    async def thread(self, thread: str) -> Thread:
+        path = f"{_path_of_thread(thread)}?messages=0"
+        return await self._request("GET", path, Thread, about=thread)
 
     async def threads(self, before: str | None, limit: int) -> ThreadPage:
         path = f"/threads?limit={limit}{_query('&', before=before)}"
@@ -222,8 +222,8 @@ def _path_of(run_id: str) -> str:
 
 
 def _path_of_thread(thread: str) -> str:
-    if thread in ("", ".", ".."):
-        # No thread is called so, and in a path they mean another place.
+    if not thread or not {".", ".."}.isdisjoint(thread.split("/")):
+        # No thread is called so, and in a path it means another place.
         raise UnknownThread(thread)
     return f"/threads/{quote(thread, safe='')}"
 

@@ -114,9 +114,9 @@ class Wire(ABC):
         """Return a file that was given to a run."""
         raise _not_supported(f"{run_id}/{digest}")
 
-    async def thread(self, thread: str, max_bytes: int) -> Thread:
+    async def thread(self, thread: str) -> Thread:
         """Return what the server tells of a thread."""
-        raise _not_supported(f"the thread {thread!r}, {max_bytes} bytes")
+        raise _not_supported(f"the thread {thread!r}")
 
     async def threads(self, before: str | None, limit: int) -> ThreadPage:
         """Return a page of the list of threads."""
