@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import trio
@@ -19,7 +19,7 @@ from trio_agent.client import Client
 from .._shared.addresses import is_loopback
 from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens, one_bearer_token
 from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
-from ._at_server import at_own_server, at_server, own_settings
+from ._at_server import at_own_server, at_server, own_settings, refuse_own
 from ._batch import BatchOptions, batch
 from ._chat import chat
 from ._demo import AGENT as DEMO_AGENT, demo
@@ -32,6 +32,8 @@ from ._show import show_run
 from ._stores import list_runs, list_threads, make_store
 from ._tell import tell_at, tell_in
 from ._usage import UsageError
+
+_DEFAULT_AGENT: Final = "default"
 
 
 def run_serve(options: argparse.Namespace) -> int:
@@ -140,7 +142,7 @@ def _tell(
 def _agents(options: argparse.Namespace) -> list[Agent]:
     if options.agent:
         return load_agents(options.agent)
-    return [Agent(name="default", instructions=DEFAULT_INSTRUCTIONS, model=_model(options))]
+    return [Agent(name=_DEFAULT_AGENT, instructions=DEFAULT_INSTRUCTIONS, model=_model(options))]
 
 
 def _model(options: argparse.Namespace) -> Model:
@@ -223,13 +225,19 @@ def run_chat(options: argparse.Namespace) -> int:
     names = [name for name in options.agent if ":" not in name]
     if len(names) > 1:
         raise UsageError(f"chat talks to one agent: name {names[0]!r} or {names[1]!r}")
-    durable = make_store(options.store).durable
+    if options.url is not None:
+        refuse_own(options)
+    elif names and not agents and names != [_DEFAULT_AGENT]:
+        raise UsageError(
+            f"--agent {names[0]}: the server that is started here has one agent,"
+            f" {_DEFAULT_AGENT!r}; give it others by --agent MODULE:ATTRIBUTE"
+        )
     command = partial(
         chat,
         thread=options.thread,
         agent=names[0] if names else None,
         files=read_files(options.file),
-        stays=options.url is not None or durable,
+        stays=options.url is not None or make_store(options.store).durable,
     )
     if options.url is not None:
         return trio.run(at_server, command, options.url, os.environ.get(PREFIX + "TOKEN"))

@@ -37,6 +37,7 @@ from trio_agent.testing.openai import ScriptedServer, finish, open_scripted_open
             "two tokens for 'a'",
         ),
         (["chat", "--agent", "a", "--agent", "b"], {}, "chat talks to one agent: name 'a' or 'b'"),
+        (["chat", "--agent", "a"], {}, "--agent a: the server that is started here has one agent"),
         (["chat", "--store", "runs.db"], {}, "--store takes memory, sqlite:PATH or"),
         (["threads"], {}, "--store"),
     ],
