@@ -14,9 +14,8 @@ from ._server_process import open_server
 from ._usage import UsageError
 
 _IN_USE: Final = (
-    "; where a chat was ended in an answer, its server has the file until that is said,"
-    f" for {PREFIX}GRACE seconds at most (10 by default): try again then;"
-    " to another server that has it, talk with --url"
+    "; the server of a chat that was closed in an answer has the file for 10 s more"
+    f" ({PREFIX}GRACE): try again then; to a server that stays, talk with --url"
 )
 
 

@@ -111,7 +111,9 @@ class _Conversation:
         except TrioAgentError as exc:
             self._renderer.note(f"the thread {self._thread} can't be looked at: {exc}")
             return
-        self._renderer.note(f"the thread {self._thread} goes on; turns so far: {thread.turns}")
+        # Not all that were ever there, of which some were answered again.
+        turns = f"{len(page.turns)}{'' if page.next is None else ' and more'}"
+        self._renderer.note(f"the thread {self._thread} goes on; turns so far: {turns}")
         self._recall(page)
         if thread.active is not None:
             self._renderer.note(f"run {thread.active} is active in it; Ctrl-C cancels it")

@@ -41,6 +41,9 @@ _NOT_INHERITED: Final = tuple(
 )
 """Settings of servers for others; ours is on loopback, for us."""
 
+_IN_USE: Final = "is in use by another server"
+"""What a server says then."""
+
 _READY: Final = 120.0
 """Seconds that the model may take to be ready."""
 
@@ -90,7 +93,7 @@ async def open_process(
         settings: environment variables; those that are None are left as they are.
         verbose: whether what the server says is shown at once. Otherwise it is shown if the
             server does not start, is not ready, or ends before it is told to.
-        hint: what is said, too, if it does not start.
+        hint: what is said, too, if it does not start because another server has its file.
 
     Raises:
         UsageError: the server did not start, or its model can't be reached.
@@ -170,6 +173,10 @@ class _Said:
                     self.show()
         self.all.set()
 
+    def tells(self, what: str) -> bool:
+        """Whether this was said, and not shown yet."""
+        return what in self._kept
+
     def show(self) -> None:
         """Show what was not shown yet."""
         put(printable(self._kept))
@@ -220,6 +227,7 @@ async def _ready_url(process: trio.Process, said: _Said, hint: str) -> str:
     if not line:
         await said.all.wait()
         await process.wait()
+        told = hint if said.tells(_IN_USE) else ""
         said.show()
-        raise UsageError(f"the server did not start; see above{hint}")
+        raise UsageError(f"the server did not start; see above{told}")
     return line.split()[1].decode()

@@ -64,10 +64,17 @@ async def test_a_file_that_a_server_has(tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert "runs.db is in use by another server" in theirs
     assert ours == (
-        "trio-agent: error: the server did not start; see above; where a chat was ended in an"
-        " answer, its server has the file until that is said, for TRIO_AGENT_GRACE seconds at most"
-        " (10 by default): try again then; to another server that has it, talk with --url"
+        "trio-agent: error: the server did not start; see above; the server of a chat that was"
+        " closed in an answer has the file for 10 s more (TRIO_AGENT_GRACE): try again then; to a"
+        " server that stays, talk with --url"
     )
+
+
+async def test_a_server_that_fails_otherwise(tmp_path: Path) -> None:
+    arguments = ("chat", "--store", "sqlite:no/runs.db", "--base-url", NOBODY)
+    code, _, err = await command(*arguments, cwd=tmp_path)
+    ours = "trio-agent: error: the server did not start; see above"
+    assert (code, err.splitlines()[1:]) == (2, [ours])
 
 
 class TestWhatIsForAServerOfOurOwn:

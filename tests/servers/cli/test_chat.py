@@ -286,6 +286,9 @@ class TestThreads:
             _, first, *others = asked(provider)
             assert (first[:2], first[2][1]) == (["1", "a"], {"type": "text", "text": "2"})
             assert others == [first, first]
+            # Those that were answered again count once.
+            out = await converse(*options, lines="", cwd=tmp_path)
+            assert out.startswith("-- the thread t goes on; turns so far: 2\nyou: 1\nanswer: a\n")
 
     async def test_again_with_a_file_that_is_not_kept(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(b"x")
@@ -400,12 +403,14 @@ class TestThreads:
                     f"> -- not said: run {run_id} is active in this thread, and shown here; say it"
                     " again when that has ended. Ctrl-C cancels it\nword0 "
                 ).encode() in chat.stdout
+                await say(chat, "/again\n")
+                await prompts(chat, 3)
                 await leave(chat)
             assert [
                 message.content
                 for message in await said_in(client, "t")
                 if isinstance(message, UserMessage)
-            ] == ["100000", "100000"]
+            ] == ["100000", "100000", "1"]
 
     async def test_a_run_that_waits_is_answered_by_who_comes_back(self, tmp_path: Path) -> None:
         async with open_asking(tmp_path) as url:
