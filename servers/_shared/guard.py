@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -55,8 +55,15 @@ def bearer_tokens(tokens: Mapping[str, str]) -> Authorize:
     `bearer`: ``new WebSocket(url, ["bearer", token])`` is all that a browser can send. In a URL
     it is not accepted: those end up in logs.
     """
-    known = [(principal, token.encode()) for principal, token in tokens.items()]
+    return _bearer([(principal, token.encode()) for principal, token in tokens.items()])
 
+
+def one_bearer_token(token: str) -> Authorize:
+    """Let in who has this bearer token, as nobody in particular."""
+    return _bearer([(None, token.encode())])
+
+
+def _bearer(known: Sequence[tuple[str | None, bytes]]) -> Authorize:
     async def authorize(request: HTTPConnection) -> str | None:
         header, separator = "authorization", " "
         if request.scope["type"] == "websocket" and header not in request.headers:

@@ -9,11 +9,14 @@ from trio_agent.abc import Model
 from trio_agent.client import Client, open_client
 
 from ._files import MAX_BYTES
-from ._options import PREFIX
+from ._options import PREFIX, origin
 from ._server_process import open_server
 from ._usage import UsageError
 
-_IN_USE: Final = "; to a server that has the file already, talk with --url"
+_IN_USE: Final = (
+    "; the server of a chat that was closed in an answer has the file for 10 s more"
+    f" ({PREFIX}GRACE): try again then; to a server that stays, talk with --url"
+)
 
 
 async def at_own_server(
@@ -48,6 +51,31 @@ def own_settings(options: argparse.Namespace) -> dict[str, str | None]:
         PREFIX + "MAX_BODY": f"{2 * MAX_BYTES >> 20}MiB",
         PREFIX + "LOG_LEVEL": logging.getLevelName(options.log_level),
     }
+
+
+def refuse_own(options: argparse.Namespace) -> None:
+    """See that nothing on the command line is for a server of our own, where ``--url`` is given.
+
+    Raises:
+        UsageError: something is, and nobody would look at it.
+    """
+    agents = [("--agent", name) for name in options.agent if ":" in name]
+    store = "" if options.store == "memory" else options.store
+    others = ("--store", store), ("--model", options.model), ("--base-url", options.base_url)
+    for option, value in (*agents, *others, ("--gguf", options.gguf)):
+        # What the environment says is for all commands.
+        if value and origin(option, value) == option:
+            raise _not_with_url(option, options.url)
+    if options.verbose:
+        raise _not_with_url("--verbose", options.url)
+
+
+def _not_with_url(option: str, url: str) -> UsageError:
+    hint = ": name one of its agents, by --agent NAME" if option == "--agent" else ""
+    return UsageError(
+        f"{option} is for a server that is started here, and {origin('--url', url)} names one that"
+        f" runs: leave one of them out{hint}"
+    )
 
 
 async def at_server(

@@ -3,6 +3,8 @@
 - What is said at a prompt is a run of one thread, in which the server has what was said before.
 - What runs in the thread when we come, or when it is busy, is shown, and asks its questions here:
   a conversation goes on where it was left.
+- What is answered again, and behind what, is asked of the server each time: others may talk in the
+  thread, too. What was not shown here is shown before anything takes its place.
 """
 
 import secrets
@@ -19,15 +21,15 @@ from trio_agent import (
     File,
     Text,
     ThreadBusy,
-    Transcript,
     TrioAgentError,
+    TurnPage,
     UnknownThread,
     UserMessage,
 )
 from trio_agent.abc import open_plain_nursery
 from trio_agent.client import Client
 
-from ._past import last_lines
+from ._past import last_lines, said_last
 from ._questions import Questions
 from ._render import Renderer
 from ._stdin import Stdin
@@ -73,13 +75,15 @@ async def chat(
     return 0
 
 
-@attrs.frozen
+@attrs.define
 class _Said:
-    """What was said last."""
+    """What was said."""
 
     message: UserMessage
-    after: str | None
-    """The run that it came behind; "" at the beginning, None if that is not known."""
+    key: str = attrs.field(factory=lambda: secrets.token_hex(16))
+    """With it, it is said once, however often that is tried."""
+    run_id: str | None = None
+    """The run that answers it; None if none is known."""
 
 
 @attrs.define(eq=False)
@@ -91,9 +95,10 @@ class _Conversation:
     _renderer: Renderer
     _stdin: Stdin
     _interrupts: AsyncIterator[int]
-    _head: str | None = ""
-    """The last run that has said something; as `_Said.after`."""
-    _last: _Said | None = None
+    _said: _Said | None = None
+    """What was said here last, unless it was answered again since."""
+    _shown: set[str] = attrs.field(factory=set)
+    """Runs of the thread that were shown here."""
 
     async def come_back(self) -> None:
         """Show where the conversation was left, and what runs in it now."""
@@ -104,13 +109,12 @@ class _Conversation:
             self._renderer.note(f"the thread {self._thread} is new")
             return
         except TrioAgentError as exc:
-            self._head = None
             self._renderer.note(f"the thread {self._thread} can't be looked at: {exc}")
             return
-        self._head = thread.head or ""
-        self._renderer.note(f"the thread {self._thread} goes on; turns so far: {thread.turns}")
-        for line in last_lines(page.messages):
-            self._renderer.recall(line)
+        # Not all that were ever there, of which some were answered again.
+        turns = f"{len(page.turns)}{'' if page.next is None else ' and more'}"
+        self._renderer.note(f"the thread {self._thread} goes on; turns so far: {turns}")
+        self._recall(page)
         if thread.active is not None:
             self._renderer.note(f"run {thread.active} is active in it; Ctrl-C cancels it")
             await self._follow_well(thread.active)
@@ -134,18 +138,49 @@ class _Conversation:
 
     async def say(self, prompt: str) -> None:
         """Say it, and show the answer."""
-        if prompt.strip() != _AGAIN:
-            content: Content = (*self._files, Text(prompt)) if self._files else prompt
-            await self._start(_Said(UserMessage(content), self._head), after=None)
-        elif self._last is not None and self._last.after is not None:
-            await self._start(self._last, after=self._last.after)
-        else:
-            self._renderer.note("nothing was said here yet that could be answered again")
+        if prompt.strip() == _AGAIN:
+            await self._say_again()
+            return
+        content: Content = (*self._files, Text(prompt)) if self._files else prompt
+        self._said = _Said(UserMessage(content))
+        await self._start(self._said)
 
-    async def _start(self, said: _Said, *, after: str | None) -> None:
+    async def _say_again(self) -> None:
         try:
-            run_id = await self._client.start(
-                messages=[said.message], agent=self._agent, thread=self._thread, after=after
+            page = await self._client.thread_messages(self._thread)
+        except UnknownThread:
+            page = TurnPage((), (), None)
+        except TrioAgentError as exc:
+            self._renderer.note(f"what was said last, and behind what, is not known: {exc}")
+            return
+        said = self._said
+        if said is not None and all(turn.run_id != said.run_id for turn in page.turns):
+            # It has left nothing that another answer could take the place of.
+            self._said = said if said.run_id is None else _Said(said.message)
+            await self._start(self._said)
+        elif (message := said_last(page)) is None:
+            self._renderer.note("nothing was said yet that could be answered again")
+        elif (last := page.turns[-1]).run_id not in self._shown:
+            self._renderer.note(f"not asked again: this was said meanwhile; {_AGAIN} answers it")
+            self._recall(page)
+        else:
+            self._said = None
+            await self._start(_Said(message), after=last.follows or "")
+
+    def _recall(self, page: TurnPage) -> None:
+        """Show the last that was said."""
+        for line in last_lines(page.messages):
+            self._renderer.recall(line)
+        self._shown.update(turn.run_id for turn in page.turns[-1:])
+
+    async def _start(self, said: _Said, *, after: str | None = None) -> None:
+        try:
+            said.run_id = await self._client.start(
+                messages=[said.message],
+                agent=self._agent,
+                thread=self._thread,
+                after=after,
+                idempotency_key=said.key,
             )
         except ThreadBusy as busy:
             self._renderer.note(
@@ -156,10 +191,12 @@ class _Conversation:
         except (TrioAgentError, ValueError) as exc:
             self._renderer.note(f"no answer: {exc}")
         else:
-            self._files, self._last = (), said
-            await self._follow_well(run_id)
+            if said is self._said:
+                self._files = ()
+            await self._follow_well(said.run_id)
 
     async def _follow_well(self, run_id: str) -> None:
+        self._shown.add(run_id)
         try:
             await self._follow(run_id)
         except (TrioAgentError, trio.BrokenResourceError) as exc:
@@ -167,7 +204,6 @@ class _Conversation:
 
     async def _follow(self, run_id: str) -> None:
         """Show a run to its end. Ctrl-C cancels it, and its questions are asked."""
-        said = Transcript()
         listening = trio.CancelScope()
 
         async def cancel_on_interrupt() -> None:
@@ -193,9 +229,6 @@ class _Conversation:
                         lost = events.reconnects
                         questions.show("the connection was lost; resumed")
                     if event.event is not None:
-                        said.add(event.event)
                         questions.show(event.event)
             # Who has interrupted it gets the receipt, which comes behind the last event.
             listening.cancel(reason="the run ended")
-        if said.added:
-            self._head = run_id

@@ -3,11 +3,11 @@
 import argparse
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import trio
@@ -17,9 +17,9 @@ from trio_agent.abc import Model
 from trio_agent.client import Client
 
 from .._shared.addresses import is_loopback
-from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens
+from .._shared.guard import LOOPBACK_HOSTS, Guard, bearer_tokens, one_bearer_token
 from ._agents import DEFAULT_INSTRUCTIONS, find_model, load_agents
-from ._at_server import at_own_server, at_server, own_settings
+from ._at_server import at_own_server, at_server, own_settings, refuse_own
 from ._batch import BatchOptions, batch
 from ._chat import chat
 from ._demo import AGENT as DEMO_AGENT, demo
@@ -27,11 +27,13 @@ from ._demo_kill import AGENT as KILL_AGENT, demo_kill
 from ._files import read_files
 from ._options import PREFIX
 from ._serve import ServeOptions, serve
-from ._server_process import ServerProcess, open_process
+from ._server_process import OWN_TOKEN, ServerProcess, open_process
 from ._show import show_run
 from ._stores import list_runs, list_threads, make_store
 from ._tell import tell_at, tell_in
 from ._usage import UsageError
+
+_DEFAULT_AGENT: Final = "default"
 
 
 def run_serve(options: argparse.Namespace) -> int:
@@ -140,7 +142,7 @@ def _tell(
 def _agents(options: argparse.Namespace) -> list[Agent]:
     if options.agent:
         return load_agents(options.agent)
-    return [Agent(name="default", instructions=DEFAULT_INSTRUCTIONS, model=_model(options))]
+    return [Agent(name=_DEFAULT_AGENT, instructions=DEFAULT_INSTRUCTIONS, model=_model(options))]
 
 
 def _model(options: argparse.Namespace) -> Model:
@@ -163,12 +165,15 @@ def _retention(options: argparse.Namespace, *, durable: bool) -> Retention | Non
     return Retention(**given)
 
 
-def _guard(options: argparse.Namespace, environment: Mapping[str, str]) -> Guard:
+def _guard(options: argparse.Namespace, environment: MutableMapping[str, str]) -> Guard:
     guard = Guard(
         hosts=[*LOOPBACK_HOSTS, *options.allow_host],
         origins=options.allow_origin,
         headers=options.allow_header,
     )
+    # It is for this process, and not for what that starts.
+    if own := environment.pop(OWN_TOKEN, ""):
+        return attrs.evolve(guard, authorize=one_bearer_token(own))
     tokens = _tokens(environment.get(PREFIX + "TOKENS", ""))
     if tokens:
         return attrs.evolve(guard, authorize=bearer_tokens(tokens))
@@ -220,13 +225,19 @@ def run_chat(options: argparse.Namespace) -> int:
     names = [name for name in options.agent if ":" not in name]
     if len(names) > 1:
         raise UsageError(f"chat talks to one agent: name {names[0]!r} or {names[1]!r}")
-    durable = make_store(options.store).durable
+    if options.url is not None:
+        refuse_own(options)
+    elif names and not agents and names != [_DEFAULT_AGENT]:
+        raise UsageError(
+            f"--agent {names[0]}: the server that is started here has one agent,"
+            f" {_DEFAULT_AGENT!r}; give it others by --agent MODULE:ATTRIBUTE"
+        )
     command = partial(
         chat,
         thread=options.thread,
         agent=names[0] if names else None,
         files=read_files(options.file),
-        stays=options.url is not None or durable,
+        stays=options.url is not None or make_store(options.store).durable,
     )
     if options.url is not None:
         return trio.run(at_server, command, options.url, os.environ.get(PREFIX + "TOKEN"))

@@ -16,7 +16,7 @@ from trio_agent.client import Client, open_client
 from ._demo import CUT_AFTER, Viewer, compare, watch
 from ._questions import is_yes
 from ._render import Renderer
-from ._server_process import ServerProcess
+from ._server_process import TOKEN, ServerProcess
 from ._stdin import Stdin
 
 AGENT: Final = "trio_agent.servers.cli._demo_agent:booking"
@@ -41,7 +41,7 @@ async def demo_kill(open_server: OpenServer, *, ask: bool) -> int:
         store = f"sqlite:{Path(folder) / 'runs.db'}"
         async with (
             open_server(0, store) as first,
-            open_client(first.url, patience=_PATIENCE) as client,
+            open_client(first.url, token=TOKEN, patience=_PATIENCE) as client,
             open_plain_nursery() as nursery,
         ):
             await first.until_ready(client)

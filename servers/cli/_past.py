@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from trio_agent import AnyMessage, AssistantMessage, UserMessage
+from trio_agent import AnyMessage, AssistantMessage, TurnPage, UserMessage
 
 from ._files import content_lines
 from ._text import printable_line
@@ -20,6 +20,14 @@ def last_lines(messages: Sequence[AnyMessage]) -> list[str]:
     """Tell the last that was said, a line for each message; tools are left out."""
     lines = (line for message in reversed(messages) if (line := _line(message)))
     return list(islice(lines, _LAST))[::-1]
+
+
+def said_last(page: TurnPage) -> UserMessage | None:
+    """Return what the last turn of a page answers; None if there is none, or nobody said it."""
+    if not page.turns or not (count := page.turns[-1].messages):
+        return None
+    said = (message for message in page.messages[-count:] if isinstance(message, UserMessage))
+    return next(said, None)
 
 
 def _line(message: AnyMessage) -> str:

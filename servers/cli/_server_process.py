@@ -1,7 +1,13 @@
-"""A server of our own, in a process of its own."""
+"""A server of our own, in a process of its own.
+
+It asks for a token that this process makes up: a loopback address is there for every user of the
+machine, and the store may hold what they are not to read. Who has the token is nobody in
+particular, as where none is asked for, so that other servers of the store find the same runs.
+"""
 
 import codecs
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,16 +23,26 @@ from trio_agent.abc import Model, open_plain_nursery
 from trio_agent.client import Client, open_client
 from trio_agent.local import LocalModel, fetch_weights, show_progress
 
+from ._options import PREFIX
 from ._say import Stderr, put, say
 from ._text import printable
 from ._usage import UsageError
 
+OWN_TOKEN: Final = f"{PREFIX}OWN_TOKEN"
+"""The variable that says it to a server: others can read what a command line says."""
+
+TOKEN: Final = secrets.token_urlsafe()
+"""What all servers that this process starts ask for, so that one can take another's place."""
+
 _PROGRAM: Final = "trio_agent.servers.cli._own_server"
 
 _NOT_INHERITED: Final = tuple(
-    f"TRIO_AGENT_{name}" for name in ("AGENT", "HOST", "ROOT_PATH", "STORE", "TOKENS", "WS_PORT")
+    f"{PREFIX}{name}" for name in ("AGENT", "HOST", "ROOT_PATH", "STORE", "TOKENS", "WS_PORT")
 )
 """Settings of servers for others; ours is on loopback, for us."""
+
+_IN_USE: Final = "is in use by another server"
+"""What a server says then."""
 
 _READY: Final = 120.0
 """Seconds that the model may take to be ready."""
@@ -52,7 +68,7 @@ async def open_server(
     Arguments and errors as for `open_process`.
     """
     process = open_process(model, agents=agents, settings=settings, verbose=verbose, hint=hint)
-    async with process as server, open_client(server.url) as client:
+    async with process as server, open_client(server.url, token=TOKEN) as client:
         await server.until_ready(client)
         yield client
 
@@ -77,7 +93,7 @@ async def open_process(
         settings: environment variables; those that are None are left as they are.
         verbose: whether what the server says is shown at once. Otherwise it is shown if the
             server does not start, is not ready, or ends before it is told to.
-        hint: what is said, too, if it does not start.
+        hint: what is said, too, if it does not start because another server has its file.
 
     Raises:
         UsageError: the server did not start, or its model can't be reached.
@@ -86,7 +102,8 @@ async def open_process(
         await fetch_weights(progress=show_progress(Stderr()))
     await _problem_of(model)
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-    environment = {**inherited, **{name: value for name, value in settings.items() if value}}
+    given = {name: value for name, value in settings.items() if value}
+    environment = {**inherited, **given, OWN_TOKEN: TOKEN}
     # -P: what lies in the current folder is data, not code of ours.
     command = [sys.executable, "-P", "-m", _PROGRAM, "--port", str(port)]
     for agent in agents:
@@ -156,6 +173,10 @@ class _Said:
                     self.show()
         self.all.set()
 
+    def tells(self, what: str) -> bool:
+        """Whether this was said, and not shown yet."""
+        return what in self._kept
+
     def show(self) -> None:
         """Show what was not shown yet."""
         put(printable(self._kept))
@@ -164,7 +185,7 @@ class _Said:
 
 @attrs.frozen
 class ServerProcess:
-    """A server that listens."""
+    """A server that listens, and asks for `TOKEN`."""
 
     url: str
     _process: trio.Process
@@ -206,6 +227,7 @@ async def _ready_url(process: trio.Process, said: _Said, hint: str) -> str:
     if not line:
         await said.all.wait()
         await process.wait()
+        told = hint if said.tells(_IN_USE) else ""
         said.show()
-        raise UsageError(f"the server did not start; see above{hint}")
+        raise UsageError(f"the server did not start; see above{told}")
     return line.split()[1].decode()

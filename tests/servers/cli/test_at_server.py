@@ -6,8 +6,9 @@ import socket
 from functools import partial
 from pathlib import Path
 
+import pytest
 import trio
-from cli_kit import command, ended, open_chat, open_serve, prompts, say
+from cli_kit import command, ended, open_chat, open_serve, prompts, refused, say
 from process_kit import open_server
 
 from trio_agent.testing.openai import finish, text
@@ -63,6 +64,59 @@ async def test_a_file_that_a_server_has(tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert "runs.db is in use by another server" in theirs
     assert ours == (
-        "trio-agent: error: the server did not start; see above;"
-        " to a server that has the file already, talk with --url"
+        "trio-agent: error: the server did not start; see above; the server of a chat that was"
+        " closed in an answer has the file for 10 s more (TRIO_AGENT_GRACE): try again then; to a"
+        " server that stays, talk with --url"
     )
+
+
+async def test_a_server_that_fails_otherwise(tmp_path: Path) -> None:
+    arguments = ("chat", "--store", "sqlite:no/runs.db", "--base-url", NOBODY)
+    code, _, err = await command(*arguments, cwd=tmp_path)
+    ours = "trio-agent: error: the server did not start; see above"
+    assert (code, err.splitlines()[1:]) == (2, [ours])
+
+
+class TestWhatIsForAServerOfOurOwn:
+    URL = ("chat", "--url", NOBODY, "--file", "no.png")
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            ("--store", "sqlite:runs.db"),
+            ("--agent", "math:pi"),
+            ("--model", "m"),
+            ("--base-url", NOBODY),
+            ("--gguf", "m.gguf"),
+            ("--verbose",),
+        ],
+    )
+    def test_is_not_for_another_one(
+        self, given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        said = refused([*self.URL, *given], capsys)
+        assert said.startswith(
+            f"trio-agent: error: {given[0]} is for a server that is started here, and --url names"
+            " one that runs: leave one of them out"
+        )
+        assert ("by --agent NAME" in said) == (given[0] == "--agent")
+
+    def test_a_variable_is_for_all_commands(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name, value in (
+            ("STORE", "sqlite:runs.db"),
+            ("AGENT", "math:pi"),
+            ("MODEL", "m"),
+            ("BASE_URL", NOBODY),
+            ("GGUF", "m.gguf"),
+        ):
+            monkeypatch.setenv(f"TRIO_AGENT_{name}", value)
+        assert "--file no.png: " in refused(list(self.URL), capsys)
+
+    def test_nor_is_it_if_a_variable_names_that(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("TRIO_AGENT_URL", NOBODY)
+        said = refused(["chat", "--store", "sqlite:runs.db"], capsys)
+        assert "and TRIO_AGENT_URL names one that runs" in said

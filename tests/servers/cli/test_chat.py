@@ -14,7 +14,13 @@ from valkey_kit import running_server
 
 from trio_agent import AnyMessage, AssistantMessage, UserMessage
 from trio_agent.client import Client, open_client
-from trio_agent.testing.openai import ScriptedServer, finish as finished, open_scripted_openai, text
+from trio_agent.testing.openai import (
+    ScriptedServer,
+    finish as finished,
+    open_scripted_openai,
+    status,
+    text,
+)
 
 RECEIPT = re.compile(rb"-- cancelled at event (\d+); nothing is left\n")
 
@@ -264,10 +270,91 @@ class TestThreads:
             options = ("--base-url", provider.base_url, "--model", "m")
             lines = "/again\n1\n/again\n2\n /again \n"
             out = await converse(*options, lines=lines, cwd=tmp_path)
-            assert out.startswith(
-                "> -- nothing was said here yet that could be answered again\n> a"
-            )
+            assert out.startswith("> -- nothing was said yet that could be answered again\n> a")
             assert asked(provider) == [["1"], ["1"], ["1", "b", "2"], ["1", "b", "2"]]
+
+    async def test_again_when_one_comes_back(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"x")
+        script = [[text(answer), finished()] for answer in ("a", "b", "c", "d")]
+        async with open_scripted_openai(script) as provider:
+            options = ("--base-url", provider.base_url, "--model", "m", "--thread", "t")
+            options += ("--store", "sqlite:runs.db")
+            await converse(*options, lines="1\n", cwd=tmp_path)
+            await converse(*options, "--file", "a.png", lines="2\n", cwd=tmp_path)
+            out = await converse(*options, lines="/again\n/again\n", cwd=tmp_path)
+            assert out.endswith("> c\n[stop: 1 steps]\n> d\n[stop: 1 steps]\n> \n")
+            _, first, *others = asked(provider)
+            assert (first[:2], first[2][1]) == (["1", "a"], {"type": "text", "text": "2"})
+            assert others == [first, first]
+            # Those that were answered again count once.
+            out = await converse(*options, lines="", cwd=tmp_path)
+            assert out.startswith("-- the thread t goes on; turns so far: 2\nyou: 1\nanswer: a\n")
+
+    async def test_again_with_a_file_that_is_not_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"x")
+        async with (
+            open_server("memory", cwd=tmp_path) as server,
+            open_client(await server.url()) as client,
+        ):
+            arguments = ("--url", await server.url(), "--thread", "t")
+            await converse(*arguments, "--file", "a.png", lines="1\n", cwd=tmp_path)
+            [run] = (await client.runs()).runs
+            await client.delete(run.id)
+            out = await converse(*arguments, lines="/again\n", cwd=tmp_path)
+            assert out.count("-- no answer: ") == 1
+            assert len(await said_in(client, "t")) == 4
+
+    async def test_again_takes_the_place_of_nothing_that_was_not_shown(
+        self, tmp_path: Path
+    ) -> None:
+        async def say_elsewhere(prompt: str) -> str:
+            run_id = await client.start(prompt, thread="t")
+            async with client.subscribe(run_id) as events:
+                assert [event async for event in events][-1].terminal
+            return run_id
+
+        async with (
+            open_server("memory", cwd=tmp_path) as server,
+            open_client(await server.url()) as client,
+            open_chat("--url", await server.url(), "--thread", "t", cwd=tmp_path) as chat,
+        ):
+            await prompts(chat, 1)
+            first = await say_elsewhere("1")
+            await say(chat, "2\n")
+            await prompts(chat, 2)
+            # Behind what somebody has said before.
+            await say(chat, "/again\n")
+            await prompts(chat, 3)
+            turns = (await client.thread_messages("t")).turns
+            assert [turn.run_id for turn in turns][:-1] == [first]
+            # And afterwards, which is shown first.
+            other = await say_elsewhere("3")
+            await say(chat, "/again\n")
+            await prompts(chat, 4)
+            assert (
+                b"> -- not asked again: this was said meanwhile; /again answers it\nyou: 2\n"
+            ) in chat.stdout
+            assert b"\nyou: 3\nanswer: word0 " in chat.stdout
+            assert (await client.thread("t")).head == other
+            await say(chat, "/again\n")
+            await prompts(chat, 5)
+            again = (await client.thread_messages("t")).turns
+            assert again[:-1] == turns
+            assert again[-1].run_id != other
+            await leave(chat)
+
+    async def test_again_where_there_was_no_answer(self, tmp_path: Path) -> None:
+        script = [
+            [text("a"), finished()],
+            *[status(400)] * 2,
+            [text("b"), finished()],
+            [text("c"), finished()],
+        ]
+        async with open_scripted_openai(script) as provider:
+            options = ("--base-url", provider.base_url, "--model", "m")
+            lines = "1\n2\n" + 3 * "/again\n"
+            await converse(*options, lines=lines, cwd=tmp_path)
+            assert asked(provider) == [["1"], *[["1", "a", "2"]] * 4]
 
     async def test_an_answer_that_was_cancelled_stays(self, tmp_path: Path) -> None:
         async with (
@@ -316,12 +403,14 @@ class TestThreads:
                     f"> -- not said: run {run_id} is active in this thread, and shown here; say it"
                     " again when that has ended. Ctrl-C cancels it\nword0 "
                 ).encode() in chat.stdout
+                await say(chat, "/again\n")
+                await prompts(chat, 3)
                 await leave(chat)
             assert [
                 message.content
                 for message in await said_in(client, "t")
                 if isinstance(message, UserMessage)
-            ] == ["100000", "100000"]
+            ] == ["100000", "100000", "1"]
 
     async def test_a_run_that_waits_is_answered_by_who_comes_back(self, tmp_path: Path) -> None:
         async with open_asking(tmp_path) as url:
@@ -363,7 +452,8 @@ class TestThreads:
             url = server.stdout.decode().split()[2]
             out = await converse("--url", url, "--thread", "t", lines="1\n/again\n", cwd=tmp_path)
             assert out.startswith("-- the thread t can't be looked at: not-supported: ")
-            assert out.endswith("-- nothing was said here yet that could be answered again\n> \n")
+            again = "> -- what was said last, and behind what, is not known: not-supported: "
+            assert again in out.splitlines()[-2]
             assert out.count("-> look") == 1
 
 

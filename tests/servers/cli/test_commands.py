@@ -37,6 +37,7 @@ from trio_agent.testing.openai import ScriptedServer, finish, open_scripted_open
             "two tokens for 'a'",
         ),
         (["chat", "--agent", "a", "--agent", "b"], {}, "chat talks to one agent: name 'a' or 'b'"),
+        (["chat", "--agent", "a"], {}, "--agent a: the server that is started here has one agent"),
         (["chat", "--store", "runs.db"], {}, "--store takes memory, sqlite:PATH or"),
         (["threads"], {}, "--store"),
     ],
@@ -71,6 +72,13 @@ def test_tokens_open_other_addresses() -> None:
     guard = _commands._guard(options, {"TRIO_AGENT_TOKENS": "alice:0123456789abcdef"})
     assert "x.example" in guard.hosts
     assert guard.headers == {"x-tenant"}
+
+
+def test_own_token_is_for_no_other_process() -> None:
+    options = argparse.Namespace(host="127.0.0.1", allow_host=[], allow_origin=[], allow_header=[])
+    environment = {"TRIO_AGENT_OWN_TOKEN": "x"}
+    assert _commands._guard(options, environment).authorize is not Guard().authorize
+    assert environment == {}
 
 
 class TestServeOptions:

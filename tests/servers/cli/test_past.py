@@ -6,13 +6,15 @@ from trio_agent import (
     AnyMessage,
     AssistantMessage,
     File,
+    PageTurn,
     SystemMessage,
     Text,
     ToolMessage,
     ToolRequest,
+    TurnPage,
     UserMessage,
 )
-from trio_agent.servers.cli._past import last_lines
+from trio_agent.servers.cli._past import last_lines, said_last
 
 CALL = ToolRequest("c", "look", {})
 PICTURE = File("image/png", blob="run/0f", name="a\x1b.png")
@@ -44,3 +46,21 @@ PICTURE = File("image/png", blob="run/0f", name="a\x1b.png")
 )
 def test_last_lines(messages: tuple[AnyMessage, ...], lines: list[str]) -> None:
     assert last_lines(messages) == lines
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((), None),
+        ((4,), "1"),
+        ((2, 2), "2"),
+        # Nobody said anything in the last one.
+        ((4, 0), None),
+        ((3, 1), None),
+    ],
+)
+def test_said_last(counts: tuple[int, ...], said: str | None) -> None:
+    messages = (UserMessage("1"), AssistantMessage("a"), UserMessage("2"), AssistantMessage("b"))
+    turns = tuple(PageTurn(str(number), None, count) for number, count in enumerate(counts))
+    found = said_last(TurnPage(messages, turns, None))
+    assert found == (None if said is None else UserMessage(said))

@@ -14,11 +14,12 @@ import trio.testing
 from cli_kit import open_chat, prompts, say
 from process_kit import PATIENCE, open_process
 
-from trio_agent import OpenAIModel
+from trio_agent import OpenAIModel, SQLiteStore
+from trio_agent.client import ServerError, open_client
 from trio_agent.local import LocalModel, LocalModelUnavailable
 from trio_agent.servers.cli import _server_process
 from trio_agent.servers.cli._demo import AGENT as DEMO_AGENT
-from trio_agent.servers.cli._server_process import open_server
+from trio_agent.servers.cli._server_process import TOKEN, open_server
 from trio_agent.servers.cli._usage import UsageError
 from trio_agent.testing.openai import finish, open_scripted_openai, pause, text
 
@@ -77,6 +78,28 @@ async def test_settings_are_its_environment() -> None:
                     assert [event async for event in events][-1].terminal
                 assert (await client.info(run_id))["agent"] == "default"
             assert [request.body["model"] for request in provider.requests if request.body] == ["m"]
+
+
+async def test_it_lets_in_who_started_it_as_nobody_in_particular(tmp_path: Path) -> None:
+    """Other users of the machine reach what listens on loopback, too."""
+    store = f"sqlite:{tmp_path / 'runs.db'}"
+    with trio.fail_after(PATIENCE):
+        async with open_scripted_openai([[text("Hello."), finish()]]) as provider:
+            settings = {"TRIO_AGENT_BASE_URL": provider.base_url, "TRIO_AGENT_STORE": store}
+            async with _server_process.open_process(
+                model_at(settings), settings=settings
+            ) as server:
+                for token in (None, "0123456789abcdef"):
+                    async with open_client(server.url, token=token) as client:
+                        with pytest.raises(ServerError, match="unauthorized"):
+                            await client.runs()
+                async with open_client(server.url, token=TOKEN) as client:
+                    await server.until_ready(client)
+                    run_id = await client.start("hi")
+                    async with client.subscribe(run_id) as events:
+                        assert [event async for event in events][-1].terminal
+        async with SQLiteStore(tmp_path / "runs.db", follow=True).open() as kept:
+            assert (await kept.info(run_id)).record.owner is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 
 from trio_agent import Principal
 from trio_agent.servers import Caller, Guard, Unauthorized, bearer_tokens
-from trio_agent.servers._shared.guard import owner_of, path_of
+from trio_agent.servers._shared.guard import one_bearer_token, owner_of, path_of
 from trio_agent.servers._shared.problem import Problem
 
 APP = "https://app.example.com"
@@ -50,6 +50,13 @@ class TestPrincipals:
         scope = {"type": "http", "headers": [(b"authorization", b"bearer  alice-has-a-token ")]}
         assert await authorize(HTTPConnection(scope)) == "alice"
         assert compared == [token.encode() for token in TOKENS.values()]
+
+    async def test_one_token_of_nobody(self) -> None:
+        authorize = one_bearer_token("the-only-token")
+        scope = {"type": "http", "headers": [(b"authorization", b"Bearer the-only-token")]}
+        assert await authorize(HTTPConnection(scope)) is None
+        with pytest.raises(Unauthorized):
+            await authorize(HTTPConnection({"type": "http", "headers": []}))
 
     async def test_hook_of_the_user(self) -> None:
         async def authorize(request: HTTPConnection) -> str | None:
