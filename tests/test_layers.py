@@ -37,7 +37,7 @@ PLACES = {
 PURE = {
     "_errors", "_content", "_events", "_messages", "_limits", "_config", "_log/codec",
     "_log/cursor", "_log/inbox", "_log/log", "_log/run_info", "_log/plain", "_log/thread",
-    "_log/surplus", "_run/branch", "_run/machine",
+    "_log/surplus", "_log/fitting", "_run/branch", "_run/machine",
     "_run/transcript", "_run/open_call", "_run/result", "_run/states", "_run/story", "_run/ends",
     "_run/items", "_run/budget", "_run/failures", "_run/speech", "_run/nested", "_output/shape",
     "_output/unwrapper", "_output/repair", "_output/partial", "tools/_convert", "_run/files",

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from .._errors import LimitExceeded
-from .log import PAGE_BYTES
+from .fitting import first_fitting
 
 INBOX_ITEMS: Final = 10_000
 """Deliveries that a run takes in its life."""
@@ -60,11 +60,4 @@ def check_inbox(items: int, size: int, data: bytes) -> None:
 
 def first_deliveries(deliveries: Iterable[Delivery], limit: int) -> Sequence[Delivery]:
     """Return the first of these, as many as `Store.inbox` returns at once."""
-    found: list[Delivery] = []
-    size = 0
-    for delivery in deliveries:
-        size += len(delivery.data)
-        if len(found) >= limit or (size > PAGE_BYTES and found):
-            break
-        found.append(delivery)
-    return found
+    return first_fitting(deliveries, lambda delivery: len(delivery.data), limit)

@@ -1,14 +1,14 @@
 """What a store knows of a run beside its log."""
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 import attrs
 import msgspec
 
 from .._errors import KeyReused
-from .log import PAGE_BYTES, Entry
+from .fitting import first_fitting
+from .log import Entry
 
 
 @attrs.frozen
@@ -111,11 +111,4 @@ class RunInfo:
 
 def first_runs(infos: Iterable[RunInfo], limit: int) -> list[RunInfo]:
     """Return the first of these, as many as `Store.find` lists at once."""
-    found: list[RunInfo] = []
-    size = 0
-    for info in islice(infos, limit):
-        size += info.listed_size
-        if size > PAGE_BYTES and found:
-            break
-        found.append(info)
-    return found
+    return first_fitting(infos, lambda info: info.listed_size, limit)

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from .._limits import Retention
+from .fitting import first_fitting
 from .inbox import Delivered, Delivery
 from .log import PAGE_BYTES as PAGE_BYTES, Append, Appended, Entry
 from .run_info import RunInfo, RunRecord
@@ -359,11 +360,4 @@ class Store(ABC):
 
 def first_privates(privates: Iterable[bytes]) -> list[bytes]:
     """Return the first of these, as many as `Store.read_private` returns at once."""
-    found: list[bytes] = []
-    size = 0
-    for private in privates:
-        size += len(private)
-        if size > PAGE_BYTES and found:
-            break
-        found.append(private)
-    return found
+    return first_fitting(privates, len)

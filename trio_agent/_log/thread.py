@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import attrs
 
-from .log import PAGE_BYTES
+from .fitting import first_fitting
 
 
 class ThreadCursor(NamedTuple):
@@ -63,11 +63,4 @@ class Turn:
 
 def first_turns(turns: Iterable[Turn], limit: int) -> list[Turn]:
     """Return the first of these, as many as `Store.turns` returns at once."""
-    found: list[Turn] = []
-    size = 0
-    for turn in turns:
-        size += len(turn.data)
-        if len(found) >= limit or (size > PAGE_BYTES and found):
-            break
-        found.append(turn)
-    return found
+    return first_fitting(turns, lambda turn: len(turn.data), limit)
