@@ -2,13 +2,14 @@
 
 from hashlib import sha256
 
+import attrs
 import msgspec
 import pytest
 from store_kit import record
 from thread_kit import add_turn, turn
 
 from trio_agent._content import File, Text
-from trio_agent._errors import UnknownThread
+from trio_agent._errors import CursorExpired, UnknownThread
 from trio_agent._events import ToolRequest
 from trio_agent._log.log import PAGE_BYTES
 from trio_agent._log.thread import ThreadCursor, ThreadInfo
@@ -130,3 +131,19 @@ async def test_what_strangers_see() -> None:
         AssistantMessage("so", (call,), "hm"),
         ToolMessage("1", "drawn", files=(PNG,)),
     )
+
+
+async def test_an_end_that_is_gone_in_this_moment() -> None:
+    """The thread was removed and begun anew between two looks at it."""
+
+    class Anew(MemoryStore):
+        async def thread(self, owner: str | None, thread: str) -> ThreadInfo:
+            info = await super().thread(owner, thread)
+            return attrs.evolve(info, head="former")
+
+    store = Anew()
+    await add_turn(store, "r", UserMessage("hi"))
+    with pytest.raises(CursorExpired, match="look again"):
+        await read_turns(store, None, "t", None)
+    with pytest.raises(ValueError, match="has no turn"):
+        await read_turns(store, None, "t", "former")

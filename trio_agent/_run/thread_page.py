@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from .._errors import UnknownRun
+from .._errors import CursorExpired, UnknownRun
 from .._log.store import Store
 from .._log.thread import ThreadCursor, ThreadInfo, Turn
 from .._messages import AnyMessage, UserMessage
@@ -100,15 +100,19 @@ async def read_turns(store: Store, owner: str | None, thread: str, last: str | N
     Raises:
         ValueError: that run has no turn in the thread.
         UnknownThread: the owner has no such thread.
+        CursorExpired: it was removed and begun anew in this moment, or its end is lost.
         LogDamaged: what was said can't be read.
         StoreUnavailable: the store can't be read now.
     """
-    if last is None and (last := (await store.thread(owner, thread)).head) is None:
+    newest = (await store.thread(owner, thread)).head if last is None else last
+    if newest is None:
         return TurnPage((), (), None)
     try:
-        turns = await store.turns(owner, thread, last, _PAGE)
+        turns = await store.turns(owner, thread, newest, _PAGE)
     except UnknownRun:
-        raise no_turn(thread, last) from None
+        if last is not None:
+            raise no_turn(thread, last) from None
+        raise CursorExpired(f"the end of the thread {thread!r} is gone: look again") from None
     messages: list[AnyMessage] = []
     parts: list[PageTurn] = []
     for turn in reversed(turns):

@@ -232,10 +232,9 @@ class Runtime:
         return RunPage(runs, runs[-1].id if runs else None)
 
     async def messages(self, run_id: str, *, after: int = 0) -> MessagePage:
-        """Return what was said before and in a run, a page at a time. A checkpoint.
+        """Return what a run was given and what was said in it, a page at a time. A checkpoint.
 
         What was said before it in its thread, if it is a part of one, tells `thread_messages`.
-
         Of an active run it is what was said up to the last step that has ended. Files that
         it was given go by their names (`File.blob`), and what providers want back is left out:
         `Result.messages` of `Run.wait` has all. Go on with ``after=page.next`` until that is None.
@@ -303,6 +302,7 @@ class Runtime:
         Raises:
             ValueError: that run has said nothing in the thread.
             UnknownThread: the owner has none with this name.
+            CursorExpired: it was removed and begun anew in this moment: look again.
             LogDamaged: what was said can't be read.
             StoreUnavailable: the store can't be read now.
         """

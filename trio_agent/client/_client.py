@@ -81,8 +81,8 @@ class Client:
 
         Raises:
             ValueError: there is no such limit.
-            ThreadBusy: a run is active in the thread; with `on_busy` "cancel", it was cancelled,
-                and is not gone after half a minute.
+            ThreadBusy: a run is active in the thread; if that was to be cancelled, it is not gone
+                after half a minute.
             CursorExpired: what was said before in the thread is damaged: see `after`.
             KeyReused: the key belongs to a run that was asked for with other words.
             LimitExceeded: the server has as many runs as it may have, or is shutting down.

@@ -22,7 +22,7 @@ class Stubborn(Model):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    async def generate(self, request: object, emit: object) -> ModelFinish:  # type: ignore[override]
+    async def generate(self, request: object, emit: object) -> ModelFinish:
         try:
             await trio.sleep_forever()
         finally:
