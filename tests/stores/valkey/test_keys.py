@@ -13,13 +13,14 @@ def test_all_keys_of_a_run_have_the_tag_of_its_partition() -> None:
         tag = run.partition.tag
         tags.add(tag)
         shared = run.partition
-        for key in (run.run, run.draft, run.refused, run.log, run.viewers, run.gone):
+        for key in (run.run, run.draft, run.refused, run.log, run.viewers, run.turn, run.gone):
             assert key.startswith(f"{tag}:")
             assert key.endswith(f":run{n}")
         for key in (
             *(shared.index, shared.holds, shared.leases),
             *(*shared.counted, *shared.idle, shared.news),
             *(shared.owner("me"), shared.threads("me"), shared.threads(None)),
+            *(shared.deleted("token"), run.staged("digest")),
         ):
             assert key.startswith(f"{tag}:")
     assert tags == {f"x:{{p{n}}}" for n in range(PARTITIONS)}
@@ -32,7 +33,7 @@ def test_all_keys_of_a_thread_have_the_tag_of_its_partition() -> None:
         thread = keys.of_thread("me", f"t{n}")
         assert keys.of_digest(thread.digest) == thread
         tags.add(thread.partition.tag)
-        for key in (thread.thread, thread.runs, thread.deleted):
+        for key in (thread.thread, thread.runs, thread.leaving):
             assert key.startswith(f"{thread.partition.tag}:")
             assert key.endswith(f":{thread.digest}")
     assert len(tags) == PARTITIONS
