@@ -242,7 +242,8 @@ class Store(ABC):
         """Remove a thread, its turns and its runs; returns the ids of the runs that were left.
 
         Runs that say that they are in a thread of this name are removed, too, if there is none (any
-        more): they have added nothing to it, or have outlived it.
+        more): they have added nothing to it, or have outlived it. If this is cancelled, the thread
+        may be gone and some of its runs not: another call removes them.
 
         Raises:
             ThreadBusy: a run is active in it: cancel that first.
