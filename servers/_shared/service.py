@@ -205,7 +205,7 @@ class Service:
             return await self.runtime.store.read_blob(run_id, digest)
 
     async def messages(self, caller: Caller, run_id: str, after: int) -> MessagePage:
-        """Read what was said in a run that belongs to this caller, and before it."""
+        """Read what a run of this caller was given, and what was said in it."""
         await self.info(caller, run_id)
         with _removed_as_unknown(caller, run_id):
             return await self.runtime.messages(run_id, after=after)

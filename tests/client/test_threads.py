@@ -13,6 +13,7 @@ from websocket_kit import open_websocket_server
 from trio_agent import (
     AnyMessage,
     AssistantMessage,
+    PageTurn,
     RunFinish,
     RunPage,
     RunStart,
@@ -110,7 +111,7 @@ async def test_a_start_whose_answer_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tea", "a/../b", "100%", "a%2Fb", "Tee für zwei+1 & ?#", "x" * 256]
+    "name", ["tea", "a/..b", "100%", "a%2Fb", "Tee für zwei+1 & ?#", "x" * 256]
 )
 async def test_all_that_is_told(name: str) -> None:
     async with open_server(endless("x")) as server, open_client(server.url) as client:
@@ -121,11 +122,13 @@ async def test_all_that_is_told(name: str) -> None:
         assert thread == await server.runtime.thread(name)
         assert (thread.thread, thread.head, thread.turns) == (name, second, 2)
         runs = await client.runs(thread=name, limit=1)
-        assert [(run.id, run.thread) for run in runs.runs] == [(second, name)]
+        listed = [(run.id, run.thread, run.follows) for run in runs.runs]
+        assert listed == [(second, name, first)]
         runs = await client.runs(thread=name, before=runs.next)
-        assert [run.id for run in runs.runs] == [first]
+        assert [(run.id, run.follows) for run in runs.runs] == [(first, None)]
         assert await client.runs(thread=name, before=runs.next) == RunPage((), None)
-        assert (await client.info(first))["thread"] == name
+        info = await client.info(second)
+        assert (info["thread"], info["follows"]) == (name, first)
 
         page = await client.threads(limit=1)
         assert page.threads == (thread,)
@@ -137,8 +140,10 @@ async def test_all_that_is_told(name: str) -> None:
             *(UserMessage("a"), AssistantMessage("x")),
             *(UserMessage("b"), AssistantMessage("x")),
         )
-        assert await client.thread_messages(name) == TurnPage(whole, None)
-        assert await client.thread_messages(name, last=first) == TurnPage(whole[:2], None)
+        by = (PageTurn(first, None, 2), PageTurn(second, first, 2))
+        assert await client.thread_messages(name) == TurnPage(whole, by, None)
+        page = await client.thread_messages(name, last=first)
+        assert page == TurnPage(whole[:2], by[:1], None)
         await client.delete_thread(name)
         for ask in (client.thread, client.thread_messages, client.delete_thread):
             with pytest.raises(UnknownThread) as caught:
@@ -164,7 +169,7 @@ async def test_a_thread_that_is_busy_stays() -> None:
     async with open_server(model) as server, open_client(server.url) as client:
         run_id = await client.start("a", thread="tea")
         assert (await client.thread("tea")).active == run_id
-        assert await client.thread_messages("tea") == TurnPage((), None)
+        assert await client.thread_messages("tea") == TurnPage((), (), None)
         with pytest.raises(ThreadBusy) as caught:
             await client.delete_thread("tea")
         assert (caught.value.thread, caught.value.run_id) == ("tea", run_id)
@@ -189,7 +194,7 @@ async def test_strangers() -> None:
         assert (await ann.thread("tea")).head == run_id
 
 
-@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/../b", "./"])
 async def test_names_that_would_be_other_places(name: str) -> None:
     async with canned() as (url, requests), open_client(url + "/agents") as client:
         for ask in (client.thread, client.thread_messages, client.delete_thread):
@@ -218,10 +223,12 @@ THREAD = {"thread": "t", "head": "r", "active": None, "turns": 1, "size": 9, "up
 
 
 async def test_what_a_newer_server_adds() -> None:
-    page = {**THREAD, "messages": [], "next": None, "title": "T"}
-    async with canned(*[answer(200, page)] * 2) as (url, _), open_client(url) as client:
+    page = {**THREAD, "messages": [], "pageTurns": [], "next": None, "title": "T"}
+    async with canned(*[answer(200, page)] * 2) as (url, asked), open_client(url) as client:
         assert await client.thread("t") == Thread("t", "r", None, 1, 9, 7)
-        assert await client.thread_messages("t") == TurnPage((), None)
+        assert await client.thread_messages("t") == TurnPage((), (), None)
+    # How it stands is told without what was said.
+    assert [each.split()[1] for each in asked] == [b"/threads/t?messages=0", b"/threads/t"]
 
 
 @pytest.mark.parametrize(
@@ -230,8 +237,15 @@ async def test_what_a_newer_server_adds() -> None:
         (lambda client: client.thread("t"), {**THREAD, "turns": "many"}),
         (lambda client: client.thread("t"), {"x": "x" * 2000}),
         (lambda client: client.threads(), {"threads": [THREAD, {}], "next": None}),
-        (lambda client: client.thread_messages("t"), {"messages": [{"role": "x"}], "next": None}),
-        (lambda client: client.thread_messages("t"), {"messages": [], "next": 7}),
+        *(
+            (lambda client: client.thread_messages("t"), {**THREAD, **page})
+            for page in (
+                {"messages": [{"role": "x"}], "pageTurns": [], "next": None},
+                {"messages": [], "pageTurns": [], "next": 7},
+                {"messages": [], "pageTurns": [{"runId": "r"}], "next": None},
+                {"messages": [], "next": None},
+            )
+        ),
     ],
 )
 async def test_what_a_server_should_not_send(

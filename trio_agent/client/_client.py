@@ -81,11 +81,14 @@ class Client:
 
         Raises:
             ValueError: there is no such limit.
-            ThreadBusy: a run is active in the thread.
+            ThreadBusy: a run is active in the thread; if that was to be cancelled, it is not gone
+                after half a minute.
+            CursorExpired: what was said before in the thread is damaged: see `after`.
             KeyReused: the key belongs to a run that was asked for with other words.
             LimitExceeded: the server has as many runs as it may have, or is shutting down.
             StoreUnavailable: the server, its store or a proxy has a problem that may pass.
-            ServerError: the server refused, or its answer can't be understood.
+            ServerError: the server refused, or its answer can't be understood; `too-large` if that
+                is the files, or what was said before in the thread.
             TransportError: the server could not be reached; with the code `cut-stream`, whether a
                 run was started is unknown, unless you try again with the same key.
         """
@@ -229,7 +232,9 @@ class Client:
         )
 
     async def messages(self, run_id: str) -> tuple[AnyMessage, ...]:
-        """Return what was said before and in a run, so that another one can go on from it.
+        """Return what a run was given and what was said in it, so that another can go on from it.
+
+        What was said before it in its thread, if it is a part of one, tells `thread_messages`.
 
         Of an active run, up to the last step that has ended. Files go by their names
         (`File.blob`); `blob` gets them. More than 64 MiB is not received. A checkpoint.

@@ -91,7 +91,7 @@ async def test_a_conversation() -> None:
         )
         assert model.requests[2].messages == (UserMessage("c"),)
         shown = await get(server, "/threads/tea")
-        thread = {name: value for name, value in shown.items() if name not in ("messages", "next")}
+        thread = await get(server, "/threads/tea?messages=0")
         assert thread == {
             "thread": "tea",
             "head": second,
@@ -100,15 +100,23 @@ async def test_a_conversation() -> None:
             "size": thread["size"],
             "updatedAt": thread["updatedAt"],
         }
-        assert (shown["messages"], shown["next"]) == (said("a", "A.", "b", "B."), None)
+        by = [
+            {"runId": first, "follows": None, "messages": 2},
+            {"runId": second, "follows": first, "messages": 2},
+        ]
+        whole = {"messages": said("a", "A.", "b", "B."), "pageTurns": by, "next": None}
+        assert shown == {**thread, **whole}
         earlier = await get(server, f"/threads/tea?last={first}")
         assert (earlier["messages"], earlier["head"]) == (said("a", "A."), second)
+        assert earlier["pageTurns"] == by[:1]
         listed = await get(server, "/threads")
         assert listed == {"threads": [thread], "next": f"{thread['updatedAt']}.tea"}
         runs = (await get(server, "/runs?thread=tea"))["runs"]
         assert [(run["id"], run["thread"]) for run in runs] == [(second, "tea"), (first, "tea")]
-        whole = (await get(server, "/runs"))["runs"]
-        assert [run.get("thread") for run in whole] == [None, "tea", "tea"]
+        everything = (await get(server, "/runs"))["runs"]
+        assert [run.get("thread") for run in everything] == [None, "tea", "tea"]
+        assert [run.get("follows") for run in everything] == [None, first, None]
+        assert (await get(server, f"/runs/{second}"))["follows"] == first
         assert (await get(server, f"/runs/{first}"))["thread"] == "tea"
         events = (await server.request("GET", f"/runs/{first}/events")).events
         assert events[0][1]["thread"] == "tea"
@@ -135,6 +143,8 @@ async def test_what_a_run_is_to_follow(after: Any, read: list[str]) -> None:
         shown = await get(server, "/threads/tea")
         assert (shown["head"], shown["turns"]) == (head, 3)
         assert shown["messages"] == said(*read, "c", "C.")
+        ways = [turn["follows"] for turn in shown["pageTurns"]]
+        assert ways == [None, *ids][: len(read) // 2 + 1]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,7 @@ async def test_what_a_run_is_to_follow(after: Any, read: list[str]) -> None:
         "a/b",
         "/",
         "//a//",
-        "a/../b",
+        "a/..b/.c",
         "...",
         "100%",
         "%",
@@ -186,10 +196,13 @@ async def test_slashes_may_stand_as_they_are() -> None:
         {"thread": ""},
         {"thread": "."},
         {"thread": ".."},
+        {"thread": "a/../b"},
+        {"thread": "/."},
         {"thread": "x" * 257},
         {"thread": "a\nb"},
         {"thread": "a\0b"},
-        {"thread": "\N{RIGHT-TO-LEFT OVERRIDE}"},
+        {"thread": "\x85"},
+        {"thread": "\N{LINE SEPARATOR}"},
         {"thread": "\ud800"},
         {"thread": 1},
         {"thread": ["tea"]},
@@ -234,6 +247,8 @@ async def test_after_a_run_of_another_thread() -> None:
         ),
         ("/threads/tea?last=nope", "run 'nope' has no turn in the thread 'tea'"),
         ("/threads/tea?last=", "run '' has no turn in the thread 'tea'"),
+        ("/threads/tea?messages=2", "messages is a number from 0 to 1"),
+        ("/threads/tea?messages=no", "messages is a number from 0 to 1"),
     ],
 )
 async def test_bad_queries(path: str, message: str) -> None:
@@ -244,14 +259,17 @@ async def test_bad_queries(path: str, message: str) -> None:
         assert message in answer.json["error"]["message"]
 
 
-@pytest.mark.parametrize("name", ["nope", "", ".", "%00%ff", "\N{SNOWMAN}" * 300])
+@pytest.mark.parametrize(
+    "name", ["nope", "", ".", "a/../b", "a%2F..", "%00%ff", "%C2%85", "\N{SNOWMAN}" * 300]
+)
 async def test_threads_that_are_not_there(name: str) -> None:
     async with open_server(endless("x")) as server:
         await ended(server)
         path = f"/threads/{quote(name, safe='%')}"
         for method in ("GET", "DELETE"):
             assert await refusal(server, method, path) == (404, "unknown-thread")
-        assert await refusal(server, "GET", f"{path}?last=x") == (404, "unknown-thread")
+        for query in ("last=x", "messages=0"):
+            assert await refusal(server, "GET", f"{path}?{query}") == (404, "unknown-thread")
         empty = {"runs": [], "next": None}
         assert await get(server, f"/runs?thread={quote(name, safe='%')}") == empty
         assert await refusal(server, "POST", path) == (405, "method-not-allowed")
@@ -307,6 +325,18 @@ class TestBusy:
             shown = await get(server, "/threads/tea")
             assert (shown["head"], shown["active"]) == (new.id, None)
             assert shown["messages"] == said("hi", "Half of", "and?", "Well.")
+
+    async def test_an_old_run_that_does_not_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who is to take its place waits as long as who cancels."""
+        monkeypatch.setattr("trio_agent.servers._shared.service._CANCEL_WAIT", 0.0)
+        model = StepModel()
+        async with open_server(model) as server:
+            old = await began(server)
+            for headers in (None, SSE):
+                answer = await post(server, headers, onBusy="cancel")
+                assert (answer.status, answer.code) == (409, "thread-busy")
+                assert answer.json["error"]["runId"] == old.id
+            assert len((await get(server, "/runs"))["runs"]) == 1
 
     async def test_a_run_that_waits_holds_its_thread(self) -> None:
         till = Till([PAY], ["Done."])
@@ -391,6 +421,53 @@ async def test_a_long_thread_is_read_to_its_end() -> None:
             path = f"/threads/tea?last={page['next']}"
         assert pages == 3
         assert messages == said("hi", "x") * 250
+
+
+class Moving(MemoryStore):
+    """A thread that becomes another one behind every look at it, a few times."""
+
+    def __init__(self, times: int, **becomes: Any) -> None:
+        super().__init__()
+        self.times, self.becomes = times, becomes
+
+    async def thread(self, owner: str | None, thread: str) -> Any:
+        info = await super().thread(owner, thread)
+        if self.times:
+            self.times -= 1
+            return attrs.evolve(info, **self.becomes)
+        return info
+
+
+class TestWhatHappensMeanwhile:
+    """The thread that is shown, and what was said in it, are asked for one behind the other."""
+
+    async def test_what_is_said_behind_a_thread_without_turns(self) -> None:
+        store = Moving(0, head=None, turns=0)
+        async with open_server(endless("x"), store=store) as server:
+            await ended(server)
+            store.times = 1
+            shown = await get(server, "/threads/tea")
+            assert (shown["head"], shown["messages"], shown["pageTurns"]) == (None, [], [])
+
+    @pytest.mark.parametrize(("times", "status"), [(1, 200), (2, 404), (3, 404)])
+    async def test_a_thread_that_is_begun_again(self, times: int, status: int) -> None:
+        store = Moving(0, head="f" * 32)
+        async with open_server(endless("x"), store=store) as server:
+            run_id = await ended(server)
+            store.times = times
+            answer = await server.request("GET", "/threads/tea")
+            assert answer.status == status
+            if status == 200:
+                assert answer.json["head"] == run_id
+                assert answer.json["messages"] == said("hi", "x")
+            else:
+                assert answer.code == "unknown-thread"
+
+    async def test_a_turn_that_was_asked_for_is_not_looked_for_again(self) -> None:
+        async with open_server(endless("x")) as server:
+            await ended(server)
+            path = f"/threads/tea?last={'f' * 32}"
+            assert await refusal(server, "GET", path) == (400, "bad-request")
 
 
 async def test_a_list_is_paged() -> None:

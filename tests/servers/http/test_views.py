@@ -49,12 +49,13 @@ def test_all_of_it() -> None:
 
 def test_what_is_empty_or_private_is_left_out() -> None:
     view = shown(record={"owner": "alice", "idempotency_key": "k", "private": b'{"secret": 1}'})
-    assert not {"metadata", "error", "thread"} & set(view)
+    assert not {"metadata", "error", "thread", "follows"} & set(view)
     assert not any(word in json.dumps(view) for word in ("alice", '"k"', "secret"))
 
 
 def test_the_thread_of_a_run() -> None:
-    assert shown(record={"thread": "tea/é"})["thread"] == "tea/é"
+    view = shown(record={"thread": "tea/é", "follows": "q"})
+    assert (view["thread"], view["follows"]) == ("tea/é", "q")
 
 
 @pytest.mark.parametrize("reason", [*get_args(get_args(FinishReason)[0]), "of-tomorrow"])

@@ -138,12 +138,24 @@ class TestRequests:
             [started] = [message for message in seen if message["type"] == "started"]
             assert (await kit.runtime.find(started["runId"])).thread == "tea/é"
 
+    async def test_an_old_run_that_does_not_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trio_agent.servers._shared.service._CANCEL_WAIT", 0.0)
+        async with open_websocket_server(StepModel()) as kit, await kit.open() as socket:
+            old = await kit.start(thread="tea")
+            answer = await socket.ask({"prompt": "hi", "thread": "tea", "onBusy": "cancel"})
+            assert answer["error"].pop("message")
+            assert answer == {"type": "error", "error": {"code": "thread-busy", "runId": old.id}}
+            assert kit.runtime.statistics().active == 1
+            await old.cancel()
+
     @pytest.mark.parametrize(
         "fields",
         [
             {"thread": ""},
             {"thread": 1},
             {"thread": "a\nb"},
+            {"thread": "a/../b"},
+            {"thread": "x" * 257},
             {"after": "nope"},
             {"after": None, "thread": None, "onBusy": "cancel"},
             {"onBusy": "queue"},
