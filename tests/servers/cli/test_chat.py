@@ -404,6 +404,8 @@ class TestThreads:
                     " again when that has ended. Ctrl-C cancels it\nword0 "
                 ).encode() in chat.stdout
                 await say(chat, "/again\n")
+                await heard(chat, b"word3 ", 3)
+                chat.process.send_signal(signal.SIGINT)
                 await prompts(chat, 3)
                 await leave(chat)
             assert [
