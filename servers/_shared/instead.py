@@ -34,9 +34,10 @@ async def begin_instead(
         return await begin(on_busy="cancel")
     try:
         return await begin(on_busy="reject")
-    except LimitExceeded:
-        # Perhaps the one that doesn't end has the last place.
-        with suppress(UnknownThread):
-            if (active := (await runtime.thread(thread, owner=owner)).active) is not None:
-                raise ThreadBusy(thread, active) from None
-        raise
+    except LimitExceeded as exc:
+        refusal = exc
+    # Perhaps the one that doesn't end has the last place.
+    with suppress(UnknownThread):
+        if (active := (await runtime.thread(thread, owner=owner)).active) is not None:
+            raise ThreadBusy(thread, active)
+    raise refusal
