@@ -20,12 +20,15 @@ from trio_agent._errors import (
     RunOver,
     StoreUnavailable,
     TextRetracted,
+    ThreadBusy,
+    ThreadMoved,
     TooLarge,
     ToolError,
     ToolSourceError,
     TrioAgentError,
     UnknownBlob,
     UnknownRun,
+    UnknownThread,
 )
 from trio_agent._events import Usage
 from trio_agent._run.result import Result
@@ -40,6 +43,14 @@ ERRORS: list[tuple[TrioAgentError, str, type[Exception], dict[str, object]]] = [
         LookupError,
         {"run_id": "r", "digest": "d"},
     ),
+    (UnknownThread("t'1"), 'there is no thread "t\'1"', LookupError, {"thread": "t'1"}),
+    (
+        ThreadBusy("t", "r"),
+        "run 'r' is active in the thread 't'",
+        TrioAgentError,
+        {"thread": "t", "run_id": "r"},
+    ),
+    (ThreadMoved("whereto"), "whereto", TrioAgentError, {}),
     (CursorInvalid("what it is"), "what it is", ValueError, {}),
     (CursorExpired("why it is gone"), "why it is gone", LookupError, {}),
     (LogDamaged("whose"), "whose", CursorExpired, {}),

@@ -26,7 +26,7 @@ from trio_agent._events import (
 )
 
 FIELDS = {
-    "run-start": ["at", "runId", "agent", "schema", "retractable"],
+    "run-start": ["at", "runId", "agent", "schema", "retractable", "thread"],
     "user-message": ["at", "content", "by"],
     "step-start": ["at", "stepNumber"],
     "text-delta": ["at", "delta"],

@@ -269,11 +269,13 @@ class DictStore(Store):
 
     async def delete_thread(self, owner: str | None, thread: str) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
-        active = self._thread_row(owner, thread).active
-        if active is not None:
-            raise ThreadBusy(thread, active)
-        del self._threads[owner, thread]
         runs = [i for i, row in self._rows.items() if row.record.in_thread(owner, thread)]
+        # Runs that have added nothing to it, or have outlived it, go with its name, too.
+        if not runs or (owner, thread) in self._threads:
+            active = self._thread_row(owner, thread).active
+            if active is not None:
+                raise ThreadBusy(thread, active)
+            del self._threads[owner, thread]
         for run_id in runs:
             self._remove(run_id)
         return runs
