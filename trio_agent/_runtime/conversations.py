@@ -1,4 +1,4 @@
-"""Threads as a runtime has them: what a run in one comes behind, and what is told of them."""
+"""What a run comes behind that is to start in a thread."""
 
 from contextlib import suppress
 from typing import Final
@@ -10,15 +10,6 @@ from .._log.run_info import RunRecord
 from .._log.store import Store
 from .._messages import AnyMessage
 from .._run.branch import Branch
-from .._run.thread_page import (
-    Thread,
-    ThreadPage,
-    TurnPage,
-    cursor_text,
-    read_cursor,
-    read_turns,
-    shown,
-)
 from .._run.turns import no_turn, read_history
 
 
@@ -89,18 +80,3 @@ class Conversations:
         with suppress(UnknownThread, UnknownRun):
             return await read_history(self._store, record, self._max_bytes)
         return None
-
-    async def get(self, owner: str | None, thread: str) -> Thread:
-        """See `Runtime.thread`. A checkpoint."""
-        return shown(await self._store.thread(owner, thread))
-
-    async def list(self, owner: str | None, before: str | None, limit: int) -> ThreadPage:
-        """See `Runtime.threads`. A checkpoint."""
-        cursor = None if before is None else read_cursor(before)
-        infos = await self._store.threads(owner, cursor, limit)
-        threads = tuple(map(shown, infos))
-        return ThreadPage(threads, cursor_text(infos[-1].cursor) if infos else None)
-
-    async def messages(self, owner: str | None, thread: str, last: str | None) -> TurnPage:
-        """See `Runtime.thread_messages`. A checkpoint."""
-        return await read_turns(self._store, owner, thread, last)

@@ -19,7 +19,15 @@ from .._run.listed import RunPage, listed
 from .._run.message_page import MessagePage, read_messages
 from .._run.run import Run
 from .._run.settings import read_settings
-from .._run.thread_page import Thread, ThreadPage, TurnPage
+from .._run.thread_page import (
+    Thread,
+    ThreadPage,
+    TurnPage,
+    cursor_text,
+    read_cursor,
+    read_turns,
+    shown,
+)
 from ..tools._client_tool import ClientTool
 from ..tools._context import Principal
 from .conversations import Conversations
@@ -60,8 +68,8 @@ class Runtime:
         """The bounds that it was opened with."""
         self._live = live
         self._models = models
-        self._conversations = Conversations(store, limits.max_thread_bytes)
-        self._starting = Starting(store, limits, live, self._conversations, self.find)
+        conversations = Conversations(store, limits.max_thread_bytes)
+        self._starting = Starting(store, limits, live, conversations, self.find)
         self._draining = trio.Event()
         self._drained = trio.Event()
 
@@ -263,7 +271,7 @@ class Runtime:
             UnknownThread: the owner has none with this name.
             StoreUnavailable: the store can't tell.
         """
-        return await self._conversations.get(owner, thread)
+        return shown(await self.store.thread(owner, thread))
 
     async def threads(
         self, owner: str | None = None, *, before: str | None = None, limit: int = 50
@@ -283,7 +291,10 @@ class Runtime:
         """
         if limit < 1:
             raise ValueError("limit is at least 1")
-        return await self._conversations.list(owner, before, limit)
+        cursor = None if before is None else read_cursor(before)
+        infos = await self.store.threads(owner, cursor, limit)
+        threads = tuple(map(shown, infos))
+        return ThreadPage(threads, cursor_text(infos[-1].cursor) if infos else None)
 
     async def thread_messages(
         self, thread: str, *, owner: str | None = None, last: str | None = None
@@ -306,7 +317,7 @@ class Runtime:
             LogDamaged: what was said can't be read.
             StoreUnavailable: the store can't be read now.
         """
-        return await self._conversations.messages(owner, thread, last)
+        return await read_turns(self.store, owner, thread, last)
 
     async def delete_thread(self, thread: str, *, owner: str | None = None) -> None:
         """Remove a thread now, all that was said in it, and its runs. A checkpoint.
