@@ -28,6 +28,9 @@ _Kind: TypeAlias = Literal["run", "thread"]
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 _Epoch = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
 
+LARGEST: Final = (1 << 63) - 1
+"""SQLite takes no larger numbers."""
+
 _TOLD: Final = 1000
 """Damaged ones that are remembered, so that each is warned of once."""
 

@@ -15,7 +15,7 @@ from ..._log.run_info import RunRecord
 from ..._log.surplus import Idle
 from ..._log.thread import ThreadCursor, ThreadInfo, Turn, first_turns
 from . import _clock as clock
-from ._rows import as_thread, listable, warn
+from ._rows import LARGEST, as_thread, listable, warn
 from ._runs import readable
 from ._totals import add_bytes
 from ._turns import add_turn, back, has_turn
@@ -33,9 +33,6 @@ _BY_NAME: Final = """
         AND ifnull(threads.owner, '') = ifnull(:owner, '') AND name = :name
     """
 """As in the index, which tells nobody's threads from those of an owner called ""."""
-
-_LATEST: Final = (1 << 63) - 1
-"""SQLite takes no larger numbers."""
 
 
 def check(db: sqlite3.Connection, record: RunRecord) -> None:
@@ -130,7 +127,7 @@ def threads(
     if before is not None:
         updated_at, name = before
         query += " AND (updated_at, name) < (?, ?)"
-        args += [max(-1, min(updated_at, _LATEST)), name]
+        args += [max(-1, min(updated_at, LARGEST)), name]
     rows = db.execute(f"{query} ORDER BY updated_at DESC, name DESC", args)
     with closing(rows):
         return list(islice(_readable(db, rows), limit))

@@ -2,14 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Final
 
 from ..._errors import UnknownRun
 from ..._log.thread import Turn
 from ._beside import delete_rows
-from ._rows import as_turn
-
-_NEWEST: Final = (1 << 63) - 1
+from ._rows import LARGEST, as_turn
 
 
 def add_turn(db: sqlite3.Connection, thread: int, run: int, data: bytes) -> bool:
@@ -44,7 +41,7 @@ def back(db: sqlite3.Connection, thread: int, name: str, last: str) -> Iterator[
         UnknownRun: that run has none.
         LogDamaged: one on the way is not there, or damaged.
     """
-    before = _NEWEST
+    before = LARGEST
     run_id: str | None = last
     while run_id is not None:
         # What is no BLOB is read as NULL. A turn is younger than what it follows, so that the way
@@ -56,7 +53,7 @@ def back(db: sqlite3.Connection, thread: int, name: str, last: str) -> Iterator[
             """,
             (thread, run_id, before),
         ).fetchone()
-        if row is None and before == _NEWEST:
+        if row is None and before == LARGEST:
             raise UnknownRun(last)
         before, turn = as_turn(name, row)
         yield turn
